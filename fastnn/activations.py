@@ -1,0 +1,202 @@
+"""The catalogue of activations: one class each, with its hyperparameters and the kernel that computes it.
+
+The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
+"""
+from operator import index
+
+from .core import kernels
+from .core.elementwise import ElementwiseActivation
+from .core.rows import RowActivation
+from .hyperparameters import Choice, Configurable, Hyperparameter
+from .registry import Registry
+
+_registry = Registry("activator")
+
+
+def get_act(name, *args, **kwds):
+    """The activation of that name, with the hyperparameters given.
+
+    Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
+    TypeError for an unknown hyperparameter.
+    """
+    return _registry[name](*args, **kwds)
+
+
+def activations():
+    """The names of all activations."""
+    return _registry.names()
+
+
+class CataloguedActivation(Configurable):
+    """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
+
+    maker = "get_act"
+
+    def __init_subclass__(cls, name=None, kernel=None, **kwds):
+        super().__init_subclass__(**kwds)
+        if name:
+            cls.name, cls.kernel = name, kernel
+            _registry.add(name, cls)
+
+    def update(self, *args, **kwds):
+        """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""
+
+
+class Activation(CataloguedActivation, ElementwiseActivation):
+    __doc__ = ElementwiseActivation.__doc__
+
+    def _hyperparameter_set(self):
+        self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], self._kernel_parameters())
+
+    def _kernel_parameters(self):
+        return tuple(self.__dict__[k] for k in self.hyperparameters)
+
+    def __reduce__(self):
+        return type(self), tuple(self.__dict__[k] for k in self.hyperparameters)
+
+
+class Step(Activation, name="step", kernel="step"):
+    """1 above 0, else 0. f' = f'' = 0."""
+
+
+class Identity(Activation, name="identity", kernel="identity"):
+    """x."""
+
+
+class BentIdentity(Activation, name="bent-identity", kernel="bent_identity"):
+    """(sqrt(x^2 + 1) - 1)/2 + x."""
+
+
+class HardShrink(Activation, name="hard-shrink", kernel="hard_shrink"):
+    """0 for |x| <= lambda_, else x."""
+
+    lambda_ = Hyperparameter(0.5, at_least=0)
+
+
+class SoftShrink(Activation, name="soft-shrink", kernel="soft_shrink"):
+    """0 for |x| <= lambda_, else x moved by lambda_ towards 0."""
+
+    lambda_ = Hyperparameter(0.5, at_least=0)
+
+
+class Threshold(Activation, name="threshold", kernel="threshold"):
+    """x above `threshold`, else `value`."""
+
+    threshold = Hyperparameter()
+    value = Hyperparameter()
+
+
+class Sigmoid(Activation, name="sigmoid", kernel="sigmoid"):
+    """1/(1 + exp(-x))."""
+
+
+class HardSigmoid(Activation, name="hard-sigmoid", kernel="hard_sigmoid"):
+    """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch and Keras 3 have the slope 1/6)."""
+
+
+class LogSigmoid(Activation, name="log-sigmoid", kernel="log_sigmoid"):
+    """-log(1 + exp(-x))."""
+
+
+class Tanh(Activation, name="tanh", kernel="tanh"):
+    """tanh(x)."""
+
+
+class TanhShrink(Activation, name="tanh-shrink", kernel="tanh_shrink"):
+    """x - tanh(x)."""
+
+
+class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
+    """x, clipped to [-1, 1]; f'(-1) = f'(1) = 1."""
+
+
+class ReLU(Activation, name="ReLU", kernel="relu"):
+    """max(x, 0); f'(0) = 0."""
+
+
+class ReLU6(Activation, name="ReLU6", kernel="relu6"):
+    """x, clipped to [0, 6]; f'(0) = f'(6) = 0."""
+
+
+class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
+    """x, below 0 alpha x; f'(0) = 1."""
+
+    alpha = Hyperparameter(1e-2, above=0)
+
+
+class ELU(Activation, name="ELU", kernel="elu"):
+    """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
+
+    alpha = Hyperparameter(1.0, above=0)
+
+
+class SELU(Activation, name="SELU", kernel="selu"):
+    """lambda_ x, below 0 lambda_ alpha (exp(x) - 1).  Klambauer et al. 2017, arXiv 1706.02515."""
+
+    lambda_ = Hyperparameter(1.0507, above=0)
+    alpha = Hyperparameter(1.67326, above=0)
+
+    def _kernel_parameters(self):
+        return self.lambda_, self.lambda_ * self.alpha
+
+
+class CELU(Activation, name="CELU", kernel="celu"):
+    """x, below 0 alpha (exp(x/alpha) - 1).  Barron 2017, arXiv 1704.07483."""
+
+    alpha = Hyperparameter(1.0, above=0)
+
+
+class Softplus(Activation, name="softplus", kernel="softplus"):
+    """log(1 + exp(x))."""
+
+
+class Softsign(Activation, name="softsign", kernel="softsign"):
+    """x/(1 + |x|); f''(0) = 0."""
+
+
+class Swish(Activation, name="Swish", kernel="swish"):
+    """x sigmoid(beta x).  Ramachandran et al. 2017, arXiv 1710.05941."""
+
+    beta = Hyperparameter(1.0, above=0)
+
+
+class Mish(Activation, name="Mish", kernel="mish"):
+    """x tanh(log(1 + exp(x))).  Misra 2019, arXiv 1908.08681."""
+
+
+class TanhExp(Activation, name="tanhExp", kernel="tanhexp"):
+    """x tanh(exp(x)).  Liu and Di 2020, arXiv 2003.09855."""
+
+
+class GELU(Activation, name="GELU", kernel="gelu"):
+    """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+
+
+def _axis(value):
+    try:
+        return None if value is None else index(value)
+    except TypeError:
+        raise TypeError(f"axis must be an integer or None, not {value!r}") from None
+
+
+class _AlongAxis(CataloguedActivation, RowActivation):
+    __doc__ = RowActivation.__doc__
+
+    axis = Choice(-1, _axis)
+
+    def _hyperparameter_set(self):
+        self._bind(kernels.ROWS[self.kernel], self.axis)
+
+    __reduce__ = Activation.__reduce__
+
+
+class Softmax(_AlongAxis, name="softmax", kernel="softmax"):
+    """exp(x_i) / sum_j exp(x_j) along `axis` (None: over the whole array, as in article A)."""
+
+
+class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
+    """exp(-x_i) / sum_j exp(-x_j) along `axis` (None: over the whole array, as in article A)."""
+
+
+class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
+    """x_i - log(sum_j exp(x_j)) along `axis` (None: over the whole array, as in article A)."""

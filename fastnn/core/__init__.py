@@ -1,0 +1,5 @@
+"""The compiled core. It imports nothing of the package: addresses of kernels go in, arrays come out."""
+from fastnn.core.levels import isa, kernels
+from fastnn.core.threads import get_num_threads, openmp, set_num_threads
+
+__all__ = ["get_num_threads", "isa", "kernels", "openmp", "set_num_threads"]

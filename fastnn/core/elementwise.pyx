@@ -1,0 +1,312 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""How arrays are walked for elementwise kernels: layouts, blocks and threads.
+
+Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
+orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's iterator.
+"""
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy, memset
+
+from fastnn.core.arrays cimport checked_out, flat, operand, partly_overlaps, result_dtype, same_order
+from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport elementwise_double, elementwise_float
+from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.threads cimport threads_for
+from fastnn.core.vecmath cimport real
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 512             # elements that stay in the first-level cache between two kernels
+    MOST_PARAMETERS = 8     # kernels may read this many, whatever they use
+    WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+
+cdef enum Mode:
+    VALUES                  # out = kernel(order)
+    TIMES_GRAD              # out = kernel(order) * grad
+    BOTH                    # out = kernel(0), second = kernel(1)
+
+cdef struct Work:
+    # one call: which kernel over which memory
+    uintptr_t kernel
+    uintptr_t multiply
+    const void *h
+    int order
+    Mode mode
+    const char *x
+    const char *y           # the second operand, or NULL
+    const char *grad
+    char *out
+    char *second
+
+
+cdef inline void call(const Work *work, uintptr_t kernel, int order, const real *x, const real *y, real *out,
+                      Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<elementwise_float>kernel)(order, x, y, out, n, <const float *>work.h)
+    else:
+        (<elementwise_double>kernel)(order, x, y, out, n, <const double *>work.h)
+
+
+cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
+    """x, or its n elements followed by zeros up to the next multiple of BLOCK_STEP."""
+    if x == NULL or n % BLOCK_STEP == 0:
+        return x
+    memcpy(room, x, n * sizeof(real))
+    memset(room + n, 0, (BLOCK_STEP - n % BLOCK_STEP) * sizeof(real))
+    return room
+
+
+cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Elements start to start + n, n <= BLOCK. Everything is read before anything is written, so out may be an input."""
+    cdef real[BLOCK] first_room
+    cdef real[BLOCK] second_room
+    cdef real[BLOCK] value
+    cdef real[BLOCK] result
+    cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
+    cdef const real *a = padded(x + start, first_room, n)
+    cdef const real *y = <const real *>work.y
+    cdef const real *grad = <const real *>work.grad
+    if y != NULL:
+        y = padded(y + start, second_room, n)
+    call(work, work.kernel, work.order, a, y, value, whole)
+    if work.mode == TIMES_GRAD:
+        call(work, work.multiply, 0, value, padded(grad + start, second_room, n), result, whole)
+        memcpy(<real *>work.out + start, result, n * sizeof(real))
+        return
+    if work.mode == BOTH:
+        call(work, work.kernel, 1, a, y, result, whole)
+        memcpy(<real *>work.second + start, result, n * sizeof(real))
+    memcpy(<real *>work.out + start, value, n * sizeof(real))
+
+
+cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t whole
+    cdef real *out = <real *>work.out
+    if work.mode == VALUES and out != x and out != <const real *>work.y:
+        whole = (stop - start) & -BLOCK_STEP
+        if whole:
+            call(work, work.kernel, work.order, x + start,
+                 <const real *>work.y + start if work.y != NULL else <const real *>NULL, out + start, whole)
+        start += whole
+    while start < stop:
+        run_block(work, x, start, min(<Py_ssize_t>BLOCK, stop - start))
+        start += BLOCK
+
+
+cdef void run_part(const Work *work, bint single, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    if single:
+        run_range[float](work, <float *>work.x, start, stop)
+    else:
+        run_range[double](work, <double *>work.x, start, stop)
+    fastnn_fp_leave(state)
+
+
+cdef void run(const Work *work, bint single, Py_ssize_t n) noexcept:
+    """All n elements, over as many threads as pay, split between blocks."""
+    cdef int threads = threads_for(n)
+    cdef int part
+    cdef Py_ssize_t share
+    if n < WITH_GIL:
+        run_part(work, single, 0, n)
+    elif threads == 1:
+        with nogil:
+            run_part(work, single, 0, n)
+    else:
+        share = ((n + threads - 1) // threads + BLOCK - 1) // BLOCK * BLOCK
+        for part in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
+            run_part(work, single, min(part * share, n), min((part + 1) * share, n))
+
+
+cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
+    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+    cdef int count = len(operands)
+    cdef int i
+    cdef cnp.PyArrayObject *arrays[4]
+    cdef cnp.PyArray_Descr *dtypes[4]
+    cdef cnp.npy_uint32 flags[4]
+    cdef object dtype = np.dtype(np.float32 if single else np.float64)
+    cdef cnp.NpyIter *it
+    cdef cnp.NpyIter_IterNextFunc advance
+    cdef char **pointers
+    cdef cnp.npy_intp *size
+    for i in range(count):
+        arrays[i] = <cnp.PyArrayObject *>operands[i]
+        dtypes[i] = <cnp.PyArray_Descr *>dtype
+        flags[i] = (cnp.NPY_ITER_NBO | cnp.NPY_ITER_ALIGNED | cnp.NPY_ITER_CONTIG
+                    | cnp.NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
+                    | (cnp.NPY_ITER_READONLY if i < inputs else cnp.NPY_ITER_WRITEONLY | cnp.NPY_ITER_NO_BROADCAST))
+    it = cnp.NpyIter_AdvancedNew(
+        count, arrays, cnp.NPY_ITER_EXTERNAL_LOOP | cnp.NPY_ITER_BUFFERED | cnp.NPY_ITER_GROWINNER
+        | cnp.NPY_ITER_ZEROSIZE_OK | cnp.NPY_ITER_COPY_IF_OVERLAP,
+        cnp.NPY_KEEPORDER, cnp.NPY_UNSAFE_CASTING, flags, dtypes, -1, NULL, NULL, 8 * BLOCK)
+    try:
+        if cnp.NpyIter_GetIterSize(it) == 0:
+            return
+        advance = cnp.NpyIter_GetIterNext(it, NULL)
+        pointers = cnp.NpyIter_GetDataPtrArray(it)
+        size = cnp.NpyIter_GetInnerLoopSizePtr(it)
+        while True:
+            work.x = pointers[0]
+            if work.mode == TIMES_GRAD:
+                work.grad = pointers[1]
+            elif inputs == 2:
+                work.y = pointers[1]
+            work.out = pointers[inputs]
+            if work.mode == BOTH:
+                work.second = pointers[inputs + 1]
+            run_part(work, single, 0, size[0])
+            if not advance(it):
+                break
+    finally:
+        cnp.NpyIter_Deallocate(it)
+
+
+cdef class Elementwise:
+    """A kernel and its hyperparameters, ready to be run over arrays. The catalogues' classes derive from it."""
+
+    cdef uintptr_t kernels[2]           # for float, for double
+    cdef uintptr_t multiply[2]
+    cdef float single_parameters[MOST_PARAMETERS]
+    cdef double double_parameters[MOST_PARAMETERS]
+
+    def _bind(self, tuple kernels, tuple multiply, parameters):
+        """Set the addresses of the kernels and the hyperparameters that they read."""
+        cdef int i
+        self.kernels = kernels
+        self.multiply = multiply
+        for i in range(MOST_PARAMETERS):
+            self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
+            self.single_parameters[i] = <float>self.double_parameters[i]
+
+    cdef void prepare(self, Work *work, bint single, int order, Mode mode) noexcept:
+        work.kernel = self.kernels[0 if single else 1]
+        work.multiply = self.multiply[0 if single else 1]
+        work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
+        work.order = order
+        work.mode = mode
+        work.x = work.y = work.grad = NULL
+        work.out = work.second = NULL
+
+    cdef object apply(self, int order, object x, object out):
+        """One input, one output."""
+        cdef Work work
+        cdef cnp.ndarray a, result
+        cdef int kind
+        cdef bint single
+        if out is None and cnp.PyArray_CheckExact(x):
+            a = <cnp.ndarray>x
+            kind = cnp.PyArray_TYPE(a)
+            if (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0 and flat(a, kind):
+                single = kind == cnp.NPY_FLOAT
+                result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind,
+                                           not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
+                self.prepare(&work, single, order, VALUES)
+                work.x = cnp.PyArray_BYTES(a)
+                work.out = cnp.PyArray_BYTES(result)
+                run(&work, single, cnp.PyArray_SIZE(a))
+                return result
+        return self.apply_any(order, VALUES, x, None, out, None)
+
+    cdef object apply_any(self, int order, Mode mode, object x, object other, object out, str other_name):
+        """Any operands: `other` is grad in the mode TIMES_GRAD, else y. Results are `out`, or new."""
+        cdef cnp.ndarray a = np.asarray(x)
+        cdef object dtype = result_dtype(a)
+        cdef bint single = dtype.itemsize <= 4
+        cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
+        cdef list inputs = [a]
+        cdef list outputs = []
+        cdef list outs = list(out) if mode == BOTH and out is not None else [out]
+        cdef bint straight = flat(a, kind)
+        cdef cnp.ndarray b
+        cdef Work work
+        if other_name is not None:
+            inputs.append(operand(other, a, other_name))
+        if mode == BOTH and out is None:
+            outs = [None, None]
+        for given in outs:
+            outputs.append(np.empty_like(a, dtype=dtype, subok=False) if given is None
+                           else checked_out(given, a, dtype, "out"))
+        if mode == BOTH and np.shares_memory(outputs[0], outputs[1]):
+            raise ValueError("the two arrays of out must not share memory")
+        for b in inputs[1:] + outputs:
+            straight = straight and flat(b, kind) and same_order(a, b)
+        for given in outputs:
+            for b in inputs:
+                straight = straight and not partly_overlaps(given, b)
+        self.prepare(&work, single, order, mode)
+        if straight:
+            work.x = cnp.PyArray_BYTES(a)
+            if other_name is not None:
+                b = inputs[1]
+                if mode == TIMES_GRAD:
+                    work.grad = cnp.PyArray_BYTES(b)
+                else:
+                    work.y = cnp.PyArray_BYTES(b)
+            b = outputs[0]
+            work.out = cnp.PyArray_BYTES(b)
+            if mode == BOTH:
+                b = outputs[1]
+                work.second = cnp.PyArray_BYTES(b)
+            run(&work, single, cnp.PyArray_SIZE(a))
+        else:
+            iterate(&work, single, inputs + outputs, len(inputs))
+        if out is None and cnp.PyArray_NDIM(a) == 0:
+            outputs = [array[()] for array in outputs]
+        return tuple(outputs) if mode == BOTH else outputs[0]
+
+
+cdef class ElementwiseActivation(Elementwise):
+    """y = f(x) element by element, with f' and f''.
+
+    x is anything `np.asarray` takes, of any shape and memory layout. float16, bfloat16, float32 and float64 keep their
+    dtype (half precision is computed in float32), bool and integers become float64; a number gives a NumPy scalar.
+    Results have x's shape and memory order; `out` must have them, their dtype, and be writable. It may be x.
+
+    Raises TypeError for other dtypes, ValueError for shapes that do not fit or a read-only `out`.
+    """
+
+    def forward(self, x, out=None):
+        """f(x)."""
+        return self.apply(0, x, out)
+
+    def __call__(self, x, out=None):
+        """f(x)."""
+        return self.apply(0, x, out)
+
+    def backward(self, x, y=None, grad=None, out=None):
+        """f'(x), or grad * f'(x) in one pass; grad has x's shape (or broadcasts to it) and may be `out`.
+
+        y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has lost.
+        """
+        if grad is None:
+            return self.apply(1, x, out)
+        return self.apply_any(1, TIMES_GRAD, x, grad, out, "grad")
+
+    def d2y(self, x, out=None):
+        """f''(x)."""
+        return self.apply(2, x, out)
+
+    def value_and_grad(self, x, out=None):
+        """(f(x), f'(x)) in one pass; out is a pair of arrays."""
+        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError("out must be a pair of arrays")
+        return self.apply_any(0, BOTH, x, None, out, None)
+
+
+cdef class ElementwiseLoss(Elementwise):
+    """A loss of predictions and targets, element by element, with its derivative in the predictions.
+
+    Arrays as in `ElementwiseActivation`; the targets are cast to the predictions' dtype and broadcast to their shape.
+    """
+
+    def _value(self, y, t, out=None):
+        return self.apply_any(0, VALUES, y, t, out, "t")
+
+    def _derivative(self, y, t, out=None):
+        return self.apply_any(1, VALUES, y, t, out, "t")

@@ -1,0 +1,23 @@
+"""The C signatures of compiled kernels: all that the engine knows of them.
+
+A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates nothing. The number of elements it is
+given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users' formulas to the same signatures.
+"""
+
+# order 0, 1, 2 for a function, its derivative, its second derivative; y the second operand where there is one
+ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
+                                   const float *h) noexcept nogil
+ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, Py_ssize_t n,
+                                    const double *h) noexcept nogil
+
+# one row of any length; order 3 is the vector-Jacobian product with g
+ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n) noexcept nogil
+ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n) noexcept nogil
+
+# the loss of one row of logits and its gradient; the target is the row t, or the label where t is NULL
+ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t label, float *grad, Py_ssize_t n) noexcept nogil
+ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad, Py_ssize_t n) noexcept nogil
+
+# the delta of each element of a block; state holds a pointer for each slot
+ctypedef void (*rule_float)(const float *g, float *const *state, float *delta, Py_ssize_t n, const float *c) noexcept nogil
+ctypedef void (*rule_double)(const double *g, double *const *state, double *delta, Py_ssize_t n, const double *c) noexcept nogil

@@ -1,0 +1,35 @@
+"""Which build of the kernels this processor runs: the same source, compiled once for each instruction-set level."""
+import os
+from importlib import import_module
+from importlib.util import find_spec
+
+from fastnn.core.processor import supports
+
+# best first; "plain" is built where the others are not
+LEVELS = {"x86-64-v3": "_kernels_x86_64_v3", "x86-64-v2": "_kernels_x86_64_v2", "plain": "_kernels_plain"}
+
+
+def _usable():
+    return [level for level, module in LEVELS.items() if find_spec(f"{__package__}.{module}") and supports(level)]
+
+
+def _choose():
+    usable = _usable()
+    forced = os.environ.get("FASTNN_ISA")
+    if forced and forced not in usable:
+        raise ImportError(f"FASTNN_ISA={forced}: this build on this processor offers {', '.join(usable) or 'nothing'}")
+    if not usable:
+        raise ImportError("fastnn's kernels need a processor of the level x86-64-v2 (SSE4.2) or newer")
+    return forced or usable[0]
+
+
+_level = _choose()
+kernels = import_module(f"{__package__}.{LEVELS[_level]}")
+
+
+def isa():
+    """The instruction-set level in use: "x86-64-v3" (AVX2 and FMA), "x86-64-v2" (SSE4.2) or "plain".
+
+    The best one that the processor supports; the environment variable FASTNN_ISA, read at import, forces another.
+    """
+    return _level

@@ -1,0 +1,217 @@
+# cython: boundscheck=False, initializedcheck=False
+"""How arrays are walked for row kernels: the softmax family along an axis, and its loss.
+
+Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row
+belongs to one thread, so results do not depend on the number of threads.
+"""
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uintptr_t
+
+from fastnn.core.arrays cimport checked_out, operand, result_dtype
+from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport row_double, row_float, row_loss_double, row_loss_float
+from fastnn.core.threads cimport threads_for
+
+cnp.import_array()
+
+cdef enum Order:
+    VALUE
+    FIRST
+    SECOND
+    PRODUCT
+
+
+cdef struct Work:
+    # one call: which kernel over which rows; the loss kernels use t, labels, losses
+    uintptr_t kernel
+    bint single
+    int order
+    Py_ssize_t length
+    char *x
+    char *grad
+    char *out
+    cnp.npy_intp *labels
+    double *losses
+
+
+cdef void run_rows(const Work *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    cdef Py_ssize_t row, at
+    for row in range(start, stop):
+        at = row * work.length
+        if work.losses == NULL:
+            if work.single:
+                (<row_float>work.kernel)(work.order, <float *>work.x + at,
+                                         <float *>work.grad + at if work.grad != NULL else NULL,
+                                         <float *>work.out + at, work.length)
+            else:
+                (<row_double>work.kernel)(work.order, <double *>work.x + at,
+                                          <double *>work.grad + at if work.grad != NULL else NULL,
+                                          <double *>work.out + at, work.length)
+        elif work.single:
+            work.losses[row] = (<row_loss_float>work.kernel)(
+                <float *>work.x + at, <float *>work.grad + at if work.grad != NULL else NULL,
+                work.labels[row] if work.labels != NULL else 0, <float *>work.out + at, work.length)
+        else:
+            work.losses[row] = (<row_loss_double>work.kernel)(
+                <double *>work.x + at, <double *>work.grad + at if work.grad != NULL else NULL,
+                work.labels[row] if work.labels != NULL else 0, <double *>work.out + at, work.length)
+    fastnn_fp_leave(state)
+
+
+cdef void run(const Work *work, Py_ssize_t rows) noexcept:
+    cdef Py_ssize_t threads = min(threads_for(rows * work.length), rows)
+    cdef Py_ssize_t part
+    if threads <= 1:
+        with nogil:
+            run_rows(work, 0, rows)
+        return
+    for part in prange(threads, num_threads=<int>threads, schedule="static", chunksize=1, nogil=True):
+        run_rows(work, part * rows // threads, (part + 1) * rows // threads)
+
+
+cdef object as_rows(cnp.ndarray a, object axis, object dtype):
+    """a with `axis` last, contiguous, native and aligned: a view of it where possible."""
+    if axis is None or a.ndim == 0:
+        moved = (<object>a).reshape(-1) if a.ndim <= 1 else (<object>a).ravel()
+    else:
+        moved = np.moveaxis(a, axis, -1)
+    return np.require(moved, dtype=dtype, requirements=["C", "A"])
+
+
+cdef class RowActivation:
+    """y = f(x) over the rows along `axis` (None: the whole array is one row), with derivatives.
+
+    Arrays as in `ElementwiseActivation`. The derivative is that of y_i in x_i, the diagonal of the Jacobian; with
+    `grad` it is the vector-Jacobian product.
+    """
+
+    cdef uintptr_t kernels[2]
+    cdef object along
+
+    def _bind(self, tuple kernels, axis):
+        self.kernels = kernels
+        self.along = axis
+
+    cdef object apply(self, int order, object x, object grad, object out):
+        cdef cnp.ndarray a = np.asarray(x)
+        cdef object dtype = result_dtype(a)
+        cdef bint single = dtype.itemsize <= 4
+        cdef object compute = np.dtype(np.float32 if single else np.float64)
+        cdef cnp.ndarray g = None if grad is None else operand(grad, a, "grad")
+        cdef object result = None if out is None else checked_out(out, a, dtype, "out")
+        cdef cnp.ndarray rows = as_rows(a, self.along, compute)
+        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, self.along, compute)
+        cdef cnp.ndarray work_rows = np.empty_like(rows, order="C")
+        cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
+        cdef Work work
+        if cnp.PyArray_SIZE(rows):
+            work.kernel = self.kernels[0 if single else 1]
+            work.single = single
+            work.order = order
+            work.length = length
+            work.x = cnp.PyArray_BYTES(rows)
+            work.grad = cnp.PyArray_BYTES(grad_rows) if g is not None else NULL
+            work.out = cnp.PyArray_BYTES(work_rows)
+            work.labels = NULL
+            work.losses = NULL
+            run(&work, cnp.PyArray_SIZE(rows) // length)
+        if a.ndim == 0 or self.along is None:
+            shaped = (<object>work_rows).reshape((<object>a).shape)
+        else:
+            shaped = np.moveaxis(work_rows, -1, self.along)
+        if result is None:
+            if dtype == compute and (shaped.flags.c_contiguous or a.ndim == 0):
+                return shaped[()] if a.ndim == 0 else shaped
+            result = np.empty_like(a, dtype=dtype, subok=False)
+        np.copyto(result, shaped, casting="unsafe")
+        return result
+
+    def forward(self, x, out=None):
+        """f(x)."""
+        return self.apply(VALUE, x, None, out)
+
+    def __call__(self, x, out=None):
+        """f(x)."""
+        return self.apply(VALUE, x, None, out)
+
+    def backward(self, x, y=None, grad=None, out=None):
+        """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i. y is not needed."""
+        return self.apply(FIRST if grad is None else PRODUCT, x, grad, out)
+
+    def d2y(self, x, out=None):
+        """d2y_i/dx_i^2."""
+        return self.apply(SECOND, x, None, out)
+
+    def value_and_grad(self, x, out=None):
+        """(f(x), the diagonal derivative); out is a pair of arrays."""
+        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
+            raise TypeError("out must be a pair of arrays")
+        value_out, first_out = out or (None, None)
+        first = self.apply(FIRST, x, None, None)
+        return self.apply(VALUE, x, None, value_out), first if first_out is None else copied(first, first_out)
+
+
+cdef object copied(object result, object out):
+    np.copyto(checked_out(out, result, result.dtype, "out"), result)
+    return out
+
+
+cdef class RowLoss:
+    """A loss of rows of logits along the last axis: one loss a row, and its gradient."""
+
+    cdef uintptr_t kernels[2]
+
+    def _bind(self, tuple kernels):
+        self.kernels = kernels
+
+    def _value_and_gradient(self, x, t):
+        """(losses of shape x.shape[:-1], gradient of x's shape), both of x's dtype.
+
+        t holds integer labels, shape x.shape[:-1], or one distribution a row, shape x.shape.
+        Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
+        """
+        cdef cnp.ndarray a = np.asarray(x)
+        cdef cnp.ndarray target = np.asarray(t)
+        cdef object dtype = result_dtype(a)
+        cdef bint single = dtype.itemsize <= 4
+        cdef object compute = np.dtype(np.float32 if single else np.float64)
+        cdef cnp.ndarray rows, gradient, losses
+        cdef Work work
+        if a.ndim == 0:
+            raise ValueError("logits must have at least one axis")
+        shape = (<object>a).shape
+        by_label = (<object>target).shape != shape
+        if by_label:
+            target = checked_labels(target, shape)
+        else:
+            result_dtype(target)
+            target = as_rows(target, -1, compute)
+        rows = as_rows(a, -1, compute)
+        gradient = np.empty(shape, compute)
+        losses = np.empty(shape[:-1], np.float64)
+        if cnp.PyArray_SIZE(rows):
+            work.kernel = self.kernels[0 if single else 1]
+            work.single = single
+            work.order = 0
+            work.length = shape[-1]
+            work.x = cnp.PyArray_BYTES(rows)
+            work.grad = NULL if by_label else cnp.PyArray_BYTES(target)
+            work.labels = <cnp.npy_intp *>cnp.PyArray_DATA(target) if by_label else NULL
+            work.out = cnp.PyArray_BYTES(gradient)
+            work.losses = <double *>cnp.PyArray_DATA(losses)
+            run(&work, cnp.PyArray_SIZE(losses))
+        return losses.astype(dtype, copy=False)[()], gradient.astype(dtype, copy=False)
+
+
+cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):
+    if (<object>labels).shape != shape[:-1]:
+        raise ValueError(f"targets must have shape {shape[:-1]} (labels) or {shape} (one-hot), not {(<object>labels).shape}")
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"labels must be integers, not {labels.dtype}")
+    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < shape[-1]:
+        raise ValueError(f"labels must be from 0 to {shape[-1] - 1}, not {int(labels.min())} to {int(labels.max())}")
+    return np.require(labels, dtype=np.intp, requirements=["C", "A"])

@@ -1,0 +1,406 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""How parameters are stepped: validation of a whole set of parameters, then one pass of an optimizer rule over all of it.
+
+Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
+any more.
+"""
+import numpy as np
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+from libc.stdint cimport uintptr_t
+from libc.stdlib cimport free, malloc, qsort
+from libc.string cimport memcpy, memset
+
+from fastnn.core.arrays cimport flat, result_dtype
+from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport rule_double, rule_float
+from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.threads cimport threads_for
+from fastnn.core.vecmath cimport real
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 512             # elements whose deltas stay in the first-level cache until they are added
+    MOST_CONSTANTS = 8
+    MOST_SLOTS = 8
+
+cdef struct Task:
+    # one tensor; its elements count as `blocks` blocks, from `first_block` on
+    char *target            # the parameter, or where its delta goes
+    const char *grad
+    char *state             # the slots one after another, each `padded` elements long
+    Py_ssize_t n
+    Py_ssize_t padded
+    Py_ssize_t first_block
+    bint single
+
+cdef struct Span:
+    # memory from low to high of the parameter at `index`; sorted by low
+    const char *low
+    const char *high
+    const char *reach       # the furthest that this one or any before it goes
+    Py_ssize_t index
+
+cdef struct Pass:
+    # one call: a rule over all tasks
+    uintptr_t kernels[2]
+    float single_constants[MOST_CONSTANTS]
+    double double_constants[MOST_CONSTANTS]
+    int slots
+    bint add                # add the deltas to the targets, or write them there
+
+
+cdef void step_block(const Pass *call, const Task *task, real *target, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef real[BLOCK] delta
+    cdef real[BLOCK] room
+    cdef real *state[MOST_SLOTS]
+    cdef const real *grad = <const real *>task.grad + start
+    cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
+    cdef Py_ssize_t i
+    for i in range(call.slots):
+        state[i] = <real *>task.state + i * task.padded + start
+    if whole != n:
+        memcpy(room, grad, n * sizeof(real))
+        memset(room + n, 0, (whole - n) * sizeof(real))
+        grad = room
+    if real is float:
+        (<rule_float>call.kernels[0])(grad, state, delta, whole, call.single_constants)
+    else:
+        (<rule_double>call.kernels[1])(grad, state, delta, whole, call.double_constants)
+    if call.add:
+        for i in range(n):
+            target[start + i] += delta[i]
+    else:
+        memcpy(target + start, delta, n * sizeof(real))
+
+
+cdef void step_blocks(const Pass *call, const Task *tasks, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Blocks start to stop of all tasks."""
+    cdef fastnn_fp_state state
+    cdef const Task *task = tasks
+    cdef Py_ssize_t at
+    if start >= stop:
+        return
+    state = fastnn_fp_enter(1)
+    while start >= (task + 1).first_block:
+        task += 1
+    while start < stop:
+        while start >= (task + 1).first_block:      # also over tensors without elements
+            task += 1
+        at = (start - task.first_block) * BLOCK
+        if task.single:
+            step_block(call, task, <float *>task.target, at, min(<Py_ssize_t>BLOCK, task.n - at))
+        else:
+            step_block(call, task, <double *>task.target, at, min(<Py_ssize_t>BLOCK, task.n - at))
+        start += 1
+    fastnn_fp_leave(state)
+
+
+cdef int by_address(const void *a, const void *b) noexcept nogil:
+    cdef const char *low = (<const Span *>a).low
+    cdef const char *other = (<const Span *>b).low
+    return -1 if low < other else low > other
+
+
+cdef Span span_of(cnp.ndarray a, Py_ssize_t index) noexcept:
+    """The memory from a's first byte to its last."""
+    cdef Span span
+    cdef int axis
+    cdef Py_ssize_t reach
+    span.low = cnp.PyArray_BYTES(a)
+    span.high = span.low
+    span.index = index
+    if cnp.PyArray_SIZE(a) == 0:
+        return span
+    for axis in range(cnp.PyArray_NDIM(a)):
+        reach = (cnp.PyArray_DIM(a, axis) - 1) * cnp.PyArray_STRIDE(a, axis)
+        if reach < 0:
+            span.low += reach
+        else:
+            span.high += reach
+    span.high += cnp.PyArray_ITEMSIZE(a)
+    return span
+
+
+cdef bint overlaps_itself(cnp.ndarray a):
+    """Whether two elements of a strided array share memory."""
+    extent = [(abs(stride), n) for n, stride in zip((<object>a).shape, (<object>a).strides) if n > 1]
+    reach = a.itemsize
+    for stride, n in sorted(extent):
+        if stride < reach:
+            break
+        reach += stride * (n - 1)
+    else:
+        return False                    # each axis steps over all that the smaller ones reach
+    offsets = np.zeros((), np.intp)
+    for stride, n in extent:
+        offsets = np.add.outer(offsets, np.arange(n) * stride)
+    return stride_gap(np.sort(offsets, axis=None)) < a.itemsize
+
+
+cdef object stride_gap(object offsets):
+    """The smallest distance between neighbours."""
+    return np.diff(offsets).min(initial=np.iinfo(np.intp).max)
+
+
+cdef class Record:
+    """The state of one parameter: an array a slot, in the order in which the parameter's elements lie in memory."""
+
+    cdef readonly tuple shape
+    cdef readonly cnp.ndarray slots         # (number of slots, elements padded to BLOCK_STEP)
+    cdef int kind
+    cdef bint fortran
+    cdef Py_ssize_t n
+
+    def slot(self, int index):
+        """A slot as an array of the parameter's shape; writing to it changes the state."""
+        return (<object>self.slots)[index, :self.n].reshape(self.shape, order="F" if self.fortran else "C")
+
+
+cdef Record new_record(cnp.ndarray like, int kind, tuple initial):
+    cdef Record record = Record.__new__(Record)
+    cdef Py_ssize_t i
+    record.shape = (<object>like).shape
+    record.kind = kind
+    record.fortran = not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
+    record.n = cnp.PyArray_SIZE(like)
+    record.slots = np.zeros((len(initial), (record.n + BLOCK_STEP - 1) // BLOCK_STEP * BLOCK_STEP),
+                            np.float32 if kind == cnp.NPY_FLOAT else np.float64)
+    for i in range(len(initial)):
+        if initial[i]:
+            (<object>record.slots)[i] = initial[i]
+    return record
+
+
+cdef inline bint conforms(cnp.ndarray a, Record record) noexcept:
+    """a lies in memory as the record's slots do."""
+    return flat(a, record.kind) and cnp.PyArray_CHKFLAGS(
+        a, cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS)
+
+
+cdef cnp.ndarray conforming(cnp.ndarray a, Record record):
+    return np.array(a, dtype=record.slots.dtype, order="F" if record.fortran else "C", copy=True, subok=False, ndmin=0)
+
+
+cdef cnp.ndarray checked_parameter(object value, object key):
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
+    cdef cnp.ndarray p = value
+    cdef int kind = cnp.PyArray_TYPE(p)
+    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
+        raise TypeError(f"parameter {key!r} must be float32 or float64, not {p.dtype}")
+    if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
+        raise ValueError(f"parameter {key!r} is read-only")
+    return p
+
+
+cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
+    cdef cnp.ndarray g = value if cnp.PyArray_CheckExact(value) else np.asarray(value)
+    cdef int kind = cnp.PyArray_TYPE(g)
+    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
+        result_dtype(g)
+    if not cnp.PyArray_SAMESHAPE(g, p):
+        raise ValueError(f"the gradient of {key!r} has shape {(<object>g).shape}, the parameter {(<object>p).shape}")
+    return g
+
+
+cdef class Plan:
+    """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
+
+    cdef readonly list records
+    cdef readonly list fresh                # whether each record is new in this call
+    cdef list keys
+    cdef list targets
+    cdef list grads
+    cdef list copied_back                   # (parameter, its contiguous copy) where the layout asked for one
+    cdef dict home                          # where new records go once the call has succeeded
+    cdef bint add
+
+    def __cinit__(self, dict home, bint add):
+        self.records, self.fresh, self.keys, self.targets, self.grads, self.copied_back = [], [], [], [], [], []
+        self.home = home
+        self.add = add
+
+    cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, tuple initial) except *:
+        cdef object known = self.home.get(key)
+        cdef Record record
+        cdef cnp.ndarray copy
+        cdef int kind = cnp.PyArray_TYPE(target)
+        if known is None:
+            record = new_record(target, kind, initial)
+        else:
+            record = <Record>known
+            if record.shape != (<object>target).shape:
+                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {(<object>target).shape}")
+            if record.kind != kind:
+                raise ValueError(f"parameter {key!r} had dtype {record.slots.dtype}, now {target.dtype}")
+        if not conforms(target, record):
+            if overlaps_itself(target):
+                raise ValueError(f"elements of parameter {key!r} share memory")
+            copy = conforming(target, record)
+            self.copied_back.append((target, copy))
+            target = copy
+        if not conforms(grad, record):
+            grad = conforming(grad, record)
+        self.keys.append(key)
+        self.records.append(record)
+        self.fresh.append(known is None)
+        self.targets.append(target)
+        self.grads.append(grad)
+
+    cdef void keep_apart(self, list params) except *:
+        """Raise where two parameters share memory; copy gradients that lie in another parameter's memory."""
+        cdef Py_ssize_t count = len(params)
+        cdef Py_ssize_t i, first, last, middle
+        cdef Span span
+        cdef cnp.ndarray grad, target
+        cdef Span *spans = <Span *>malloc(max(count, 1) * sizeof(Span))
+        if spans == NULL:
+            raise MemoryError
+        try:
+            for i in range(count):
+                spans[i] = span_of(<cnp.ndarray>params[i], i)
+            qsort(spans, count, sizeof(Span), by_address)
+            for i in range(count):
+                spans[i].reach = spans[i].high
+                if i and spans[i - 1].reach > spans[i].low:
+                    self.compare(params, spans, i)
+                    spans[i].reach = max(spans[i].high, spans[i - 1].reach)
+            for i in range(count):
+                grad, target = self.grads[i], self.targets[i]
+                span = span_of(grad, i)
+                first, last = 0, count              # find the first parameter that begins behind the gradient
+                while first < last:
+                    middle = (first + last) // 2
+                    if spans[middle].low < span.high:
+                        first = middle + 1
+                    else:
+                        last = middle
+                while first > 0 and spans[first - 1].reach > span.low:
+                    first -= 1
+                    if spans[first].high > span.low and not (
+                            spans[first].index == i and cnp.PyArray_BYTES(grad) == cnp.PyArray_BYTES(target)):
+                        self.grads[i] = conforming(grad, <Record>self.records[i])
+                        break
+        finally:
+            free(spans)
+
+    cdef void compare(self, list params, Span *spans, Py_ssize_t later) except *:
+        cdef Py_ssize_t i
+        for i in range(later):
+            if spans[i].high > spans[later].low and np.shares_memory(params[spans[i].index], params[spans[later].index]):
+                raise ValueError(f"parameters {self.keys[spans[i].index]!r} and {self.keys[spans[later].index]!r} share memory")
+
+    def run(self, tuple kernels, tuple constants):
+        """Step everything, then keep the new records."""
+        cdef Pass call
+        cdef Py_ssize_t count = len(self.records)
+        cdef Py_ssize_t blocks = 0
+        cdef Py_ssize_t elements = 0
+        cdef Py_ssize_t i
+        cdef int threads, part
+        cdef Record record
+        cdef cnp.ndarray target, grad
+        cdef Task *tasks
+        if len(constants) > MOST_CONSTANTS:
+            raise ValueError("too many constants")
+        call.kernels = kernels
+        call.slots = 0
+        call.add = self.add
+        for i in range(len(constants)):
+            call.double_constants[i] = constants[i]
+            call.single_constants[i] = <float>call.double_constants[i]
+        tasks = <Task *>malloc((count + 1) * sizeof(Task))
+        if tasks == NULL:
+            raise MemoryError
+        for i in range(count):
+            record = <Record>self.records[i]
+            target = <cnp.ndarray>self.targets[i]
+            grad = <cnp.ndarray>self.grads[i]
+            call.slots = <int>cnp.PyArray_DIM(record.slots, 0)
+            tasks[i].target = cnp.PyArray_BYTES(target)
+            tasks[i].grad = cnp.PyArray_BYTES(grad)
+            tasks[i].state = cnp.PyArray_BYTES(record.slots)
+            tasks[i].n = record.n
+            tasks[i].padded = cnp.PyArray_DIM(record.slots, 1)
+            tasks[i].first_block = blocks
+            tasks[i].single = record.kind == cnp.NPY_FLOAT
+            blocks += (record.n + BLOCK - 1) // BLOCK
+            elements += record.n
+        tasks[count].first_block = blocks
+        threads = <int>min(<Py_ssize_t>threads_for(elements), max(blocks, 1))
+        with nogil:
+            if threads == 1:
+                step_blocks(&call, tasks, 0, blocks)
+            else:
+                for part in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                    step_blocks(&call, tasks, part * blocks // threads, (part + 1) * blocks // threads)
+        free(tasks)
+        for parameter, copy in self.copied_back:
+            np.copyto(parameter, copy)
+        for i in range(count):
+            if self.fresh[i]:
+                self.home[self.keys[i]] = self.records[i]
+
+
+cdef class Stepper:
+    """State by key (mappings) and by position (sequences), and the plans made from calls."""
+
+    cdef dict by_key
+    cdef dict by_position
+    cdef tuple initial                      # the first value of each slot
+
+    def __cinit__(self, *args, **kwds):
+        self.by_key, self.by_position = {}, {}
+        self.initial = ()
+
+    def _slots(self, initial):
+        self.initial = tuple(initial)
+
+    @property
+    def _records(self):
+        """All records, by key or position."""
+        return {**self.by_position, **self.by_key}
+
+    cdef Plan plan(self, dict home, object keys, list params, list grads):
+        cdef Plan plan = Plan.__new__(Plan, home, True)
+        cdef cnp.ndarray p
+        for key, value, grad in zip(keys, params, grads):
+            p = checked_parameter(value, key)
+            plan.enter(key, p, checked_gradient(grad, p, key), self.initial)
+        plan.keep_apart(params)
+        return plan
+
+    def _plan_mapping(self, params, grads):
+        """Parameters by key, to be changed in place."""
+        cdef list keys = list(params)
+        cdef list gradients = []
+        for key in keys:
+            try:
+                gradients.append(grads[key])
+            except KeyError:
+                raise KeyError(f"no gradient for parameter {key!r}") from None
+        return self.plan(self.by_key, keys, [params[key] for key in keys], gradients)
+
+    def _plan_sequence(self, params, grads):
+        """Parameters by position, to be changed in place."""
+        if len(params) != len(grads):
+            raise ValueError(f"{len(params)} parameters, but {len(grads)} gradients")
+        return self.plan(self.by_position, range(len(params)), list(params), list(grads))
+
+    def _plan_deltas(self, grads):
+        """(plan, deltas): the deltas are written to new arrays, by position."""
+        cdef Plan plan = Plan.__new__(Plan, self.by_position, False)
+        cdef cnp.ndarray g
+        cdef list deltas = []
+        for position, grad in enumerate(grads):
+            g = np.asarray(grad)
+            dtype = result_dtype(g)
+            if dtype.itemsize < 4:
+                raise TypeError(f"gradients must be float32 or float64, not {g.dtype}")
+            delta = np.empty_like(g, dtype=dtype, subok=False)
+            deltas.append(delta)
+            plan.enter(position, delta, g, self.initial)
+        return plan, deltas

@@ -1,0 +1,56 @@
+"""The optimizers of "Deep Learning from Scratch", chapter 6, under its names, signatures and defaults.
+
+`from fastnn.dlfs import *` replaces `from common.optimizer import *`. Each has ``update(params, grads)``, two mappings,
+parameters changed in place. AdaGrad, RMSprop and Adam add 1e-7 to the root, not under it.
+"""
+from math import sqrt
+
+from .hyperparameters import Hyperparameter
+from .optimizers import Momentum, Nesterov, Optimizer
+
+__all__ = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
+
+EPS = 1e-7
+
+
+class _Rule(Optimizer):
+    maker = None
+    lr = Hyperparameter(0.01, at_least=0)
+
+
+class SGD(_Rule, kernel="sgd"):
+    """-lr g."""
+
+    def constants(self, t):
+        return (-self.lr,)
+
+
+class AdaGrad(_Rule, kernel="adagrad"):
+    """h += g^2; -lr g/(sqrt(h) + 1e-7)."""
+
+    slots = {"h": 0}
+
+    def constants(self, t):
+        return -self.lr, 0, EPS
+
+
+class RMSprop(_Rule, kernel="rmsprop"):
+    """h = decay_rate h + (1 - decay_rate) g^2; -lr g/(sqrt(h) + 1e-7)."""
+
+    decay_rate = Hyperparameter(0.99, at_least=0, below=1)
+    slots = {"h": 0}
+
+    def constants(self, t):
+        return 1 - self.decay_rate, -self.lr, 0, EPS
+
+
+class Adam(_Rule, kernel="adam"):
+    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -lr sqrt(1 - beta2^t)/(1 - beta1^t) m/(sqrt(v) + 1e-7)."""
+
+    lr = Hyperparameter(0.001, at_least=0)
+    beta1 = Hyperparameter(0.9, at_least=0, below=1)
+    beta2 = Hyperparameter(0.999, at_least=0, below=1)
+    slots = {"m": 0, "v": 0}
+
+    def constants(self, t):
+        return 1 - self.beta1, 1 - self.beta2, -self.lr * sqrt(1 - self.beta2**t) / (1 - self.beta1**t), 0, EPS

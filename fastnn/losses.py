@@ -1,0 +1,117 @@
+"""The catalogue of error functions. Formulas: fastnn/core/losses.pxd and softmax.pxd."""
+import numpy as np
+
+from .core import kernels
+from .core.elementwise import ElementwiseLoss
+from .core.rows import RowLoss
+from .hyperparameters import Configurable
+from .registry import Registry
+
+_registry = Registry("error function")
+
+
+def get_err(name, *args, **kwds):
+    """The error function of that name. Raises ValueError for an unknown name, TypeError for unknown arguments."""
+    return _registry[name](*args, **kwds)
+
+
+def losses():
+    """The names of all error functions."""
+    return _registry.names()
+
+
+class _Loss(Configurable):
+    """What all error functions share.
+
+    Attributes
+    ----------
+    error : ndarray or scalar
+        What `forward` returned last; 0 before that.
+    """
+
+    maker = "get_err"
+    error = 0
+    _last = None                # predictions and targets of the last forward
+
+    def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
+        super().__init_subclass__(**kwds)
+        if name:
+            cls.name, cls.kernel = name, kernel
+            _registry.add(name, cls, aliases)
+
+    def total_error(self):
+        """The mean of `error`, a float, summed in double precision."""
+        return float(np.mean(self.error, dtype=np.float64))
+
+    def _predictions_and_targets(self, y, t):
+        if (y is None) != (t is None):
+            raise TypeError(f"{self.name}: give predictions and targets, or neither")
+        if y is not None:
+            return y, t
+        if self._last is None:
+            raise ValueError(f"{self.name}: backward() without arguments needs a forward before it")
+        return self._last
+
+
+class _Elementwise(_Loss, ElementwiseLoss):
+
+    def _hyperparameter_set(self):
+        self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], ())
+
+    def forward(self, y, t, out=None):
+        """The error of each element, of y's shape and dtype; also kept as `error`."""
+        self.error = self._value(y, t, out)
+        self._last = y, t
+        return self.error
+
+    def backward(self, y=None, t=None, out=None):
+        """Its derivative in y, element by element; without arguments at the last `forward`."""
+        return self._derivative(*self._predictions_and_targets(y, t), out)
+
+
+class Square(_Elementwise, name="Square", kernel="square_error"):
+    """(y - t)^2 / 2."""
+
+
+class Binary(_Elementwise, name="Binary", kernel="binary_cross_entropy"):
+    """Binary cross entropy -t log(y) - (1 - t) log(1 - y) of probabilities y.
+
+    At y = 0 and 1 the logarithm is held at -100 and the gradient's denominator at 1e-12, so both stay finite.
+    """
+
+
+class Cross(_Elementwise, name="Cross", kernel="cross_entropy"):
+    """Cross entropy -t log(y) of probabilities y, the logarithm held at -100, the gradient's denominator at 1e-12."""
+
+
+class SigmoidBinaryCrossEntropy(_Elementwise, name="sigmoid-binary-cross-entropy", kernel="sigmoid_cross_entropy"):
+    """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t. Its derivative is sigmoid(x) - t."""
+
+
+class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="softmax_cross_entropy"):
+    """Cross entropy of softmax(x) along the last axis, from the logits x. Its derivative is softmax(x) - t.
+
+    Targets are integer labels, of x's shape without its last axis, or distributions (one-hot), of x's shape.
+    """
+
+    _gradient = None
+
+    def _hyperparameter_set(self):
+        self._bind(kernels.ROW_LOSSES[self.kernel])
+
+    def forward(self, x, t):
+        """The loss of each row, of shape x.shape[:-1]; also kept as `error`.
+
+        Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
+        """
+        self.error, self._gradient = self._value_and_gradient(x, t)
+        return self.error
+
+    def backward(self, x=None, t=None):
+        """softmax(x) - t, of x's shape; without arguments at the last `forward`, which has computed it already.
+
+        It is not divided by the number of rows.
+        """
+        if x is None and t is None and self._gradient is not None:
+            return self._gradient
+        return self._value_and_gradient(*self._predictions_and_targets(x, t))[1]

@@ -1,0 +1,89 @@
+"""Maxout: an activation that is a layer with weights."""
+from operator import index
+
+import numpy as np
+
+from .activations import CataloguedActivation
+from .hyperparameters import Choice, Hyperparameter
+
+
+def _source(value):
+    return value if value is None or hasattr(value, "random") else np.random.default_rng(value)
+
+
+class Maxout(CataloguedActivation, name="maxout"):
+    """y_i = max_j (x w + b)_ij over k linear pieces for each of n outputs.  Goodfellow et al. 2013, arXiv 1302.4389.
+
+    Parameters
+    ----------
+    n_prev, n, k : int
+        Inputs, outputs, pieces for each output.
+    wb_width : float
+        Weights and biases begin uniform on [0, wb_width), as in article A.
+    rng : None, int, Generator or RandomState
+        Where they are drawn from.
+
+    Attributes
+    ----------
+    w, b : ndarray of shape (n_prev, n k) and (n k,)
+        float64; replace them by float32 arrays for a float32 layer.
+    dw, db : ndarray or None
+        Their gradients after `backward`.
+    """
+
+    n_prev = Hyperparameter(at_least=1, integer=True)
+    n = Hyperparameter(at_least=1, integer=True)
+    k = Hyperparameter(at_least=1, integer=True)
+    wb_width = Hyperparameter(5e-2, at_least=0)
+    rng = Choice(None, _source)
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        rng = np.random.default_rng() if self.rng is None else self.rng
+        self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
+        self.b = self.wb_width * rng.random(self.n * self.k)
+        self.dw = self.db = None
+        self._x = self._winner = None
+
+    def forward(self, x, out=None):
+        """The largest piece: (n_prev,) -> (n,), or (batch, n_prev) -> (batch, n).
+
+        Raises ValueError for other shapes.
+        """
+        x = np.asarray(x)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.n_prev:
+            raise ValueError(f"maxout takes ({self.n_prev},) or (batch, {self.n_prev}), not {x.shape}")
+        z = (x @ self.w + self.b).reshape(*x.shape[:-1], self.n, self.k)
+        self._x, self._winner = x, z.argmax(axis=-1)
+        return z.max(axis=-1, out=out)
+
+    __call__ = forward
+
+    def backward(self, grad):
+        """The gradient of the input of the last `forward`, from that of its output; keeps `dw` and `db`.
+
+        Raises ValueError before the first forward, or if grad has not the shape that it returned.
+        """
+        if self._x is None:
+            raise ValueError("maxout: backward needs a forward before it")
+        grad = np.asarray(grad)
+        if grad.shape != self._winner.shape:
+            raise ValueError(f"grad must have shape {self._winner.shape}, not {grad.shape}")
+        dz = np.zeros((*grad.shape, self.k), grad.dtype)
+        np.put_along_axis(dz, self._winner[..., None], grad[..., None], axis=-1)
+        dz = dz.reshape(*grad.shape[:-1], self.n * self.k)
+        rows = dz.reshape(-1, self.n * self.k)
+        self.dw = self._x.reshape(-1, self.n_prev).T @ rows
+        self.db = rows.sum(axis=0)
+        return dz @ self.w.T
+
+    def d2y(self, x):
+        """Zeros of the output's shape: every piece is straight."""
+        x = np.asarray(x)
+        return np.zeros((*x.shape[:-1], self.n), np.result_type(x, self.w))
+
+    def update(self, optimizer):
+        """Let `optimizer` step w and b with the gradients of the last `backward`."""
+        if self.dw is None:
+            raise ValueError("maxout: update needs a backward before it")
+        optimizer.step([self.w, self.b], [self.dw, self.db])

@@ -1,0 +1,441 @@
+"""The catalogue of optimizers: one class each, with its hyperparameters, its rule in words and the constants of a step.
+
+The compiled rules stand in fastnn/core/rules.pxd. In the docstrings g is the gradient, t the step from 1; the delta is
+added to the parameter. Everything that depends only on hyperparameters and t is computed here, once a step, in double
+precision, and handed to the rule.
+"""
+from collections.abc import Mapping
+from math import copysign, isfinite, sqrt
+from operator import index
+
+from .core import kernels
+from .core.stepping import Stepper
+from .hyperparameters import Configurable, Hyperparameter
+from .registry import Registry, hint
+
+_registry = Registry("optimizer")
+MISSING = object()
+
+
+def get_opt(name, *args, **kwds):
+    """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
+
+    Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
+    TypeError for an unknown hyperparameter.
+    """
+    return _registry[name](*args, **kwds)
+
+
+def optimizers():
+    """The names of all optimizers."""
+    return _registry.names()
+
+
+class Optimizer(Configurable, Stepper):
+    """What all optimizers share: three ways to take a step, and the state.
+
+    Parameters are float32 or float64 NumPy arrays of any shape and strides; gradients have their shapes and are cast
+    to their dtypes. State is kept for each key of a mapping and each position of a sequence.
+
+    Attributes
+    ----------
+    t : int
+        Steps taken so far.
+    lr : float
+        The learning rate, whatever the rule calls it.
+
+    Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
+    fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
+    step; TypeError for anything but arrays of real numbers.
+    """
+
+    maker = "get_opt"
+    learning_rate = "lr"
+    slots = {}                  # name -> first value
+    t = 0
+    # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
+    _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
+    _positional = ("t",)
+
+    def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
+        super().__init_subclass__(**kwds)
+        cls.kernel = kernel or cls.__dict__.get("kernel", getattr(cls, "kernel", None))
+        if name:
+            cls.name = name
+            _registry.add(name, cls, aliases)
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        self._slots(self.slots.values())
+
+    def constants(self, t):
+        """The constants of step t that the compiled rule reads, in its order."""
+        raise TypeError(f"{type(self).__name__} is no rule")
+
+    def update(self, first, second=MISSING, *args, **kwds):
+        """Take a step, in the dialect of article A or in that of articles B and C.
+
+        ``dw, db = update(grad_w, grad_b, t=1)`` and ``dw = update(grad)`` return deltas, to be added to the
+        parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
+        mappings, changes the parameters in place and returns None.
+
+        An explicit t wins over the optimizer's own count. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
+        and left unused, so that one loop can drive every optimizer.
+        """
+        extra = self._extra(args, kwds)
+        if isinstance(first, Mapping) or isinstance(second, Mapping):
+            if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
+                raise TypeError("update takes two mappings, or gradients as arrays or numbers")
+            self._advance(self._plan_mapping(first, second), extra)
+            return None
+        plan, deltas = self._plan_deltas(self._gradients([first] if second is MISSING else [first, second], extra))
+        self._advance(plan, extra)
+        deltas = [delta if delta.ndim else delta[()] for delta in deltas]
+        return deltas[0] if second is MISSING else tuple(deltas)
+
+    def step(self, params, grads, **kwds):
+        """Change parameters in place: two mappings, two sequences of arrays, or one array each. Returns None."""
+        extra = self._extra((), kwds)
+        if isinstance(params, Mapping) and isinstance(grads, Mapping):
+            plan = self._plan_mapping(params, grads)
+        elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
+            plan = self._plan_sequence(params, grads)
+        elif any(isinstance(given, (Mapping, list, tuple)) for given in (params, grads)):
+            raise TypeError("params and grads must both be mappings, sequences of arrays, or arrays")
+        else:
+            plan = self._plan_sequence([params], [grads])
+        self._advance(plan, extra)
+
+    @property
+    def state(self):
+        """The state so far: for each key or position a dict of arrays by slot, views that may be written to."""
+        return {key: {name: record.slot(i) for i, name in enumerate(self.slots)}
+                for key, record in self._records.items()}
+
+    def _extra(self, args, kwds):
+        if len(args) > len(self._positional):
+            raise TypeError(f"{self._title()}.update takes at most {2 + len(self._positional)} positional arguments")
+        for keyword in kwds:
+            if keyword not in self._update_arguments:
+                raise TypeError(f"update has no argument {keyword!r}{hint(keyword, self._update_arguments)}")
+        given = dict(zip(self._positional, args))
+        if repeated := given.keys() & kwds.keys():
+            raise TypeError(f"update got {', '.join(sorted(repeated))} twice")
+        return {**given, **kwds}
+
+    def _gradients(self, grads, extra):
+        """The gradients to step with, in the dialect that returns deltas."""
+        return grads
+
+    def _time(self, t):
+        """The step that is about to be taken."""
+        if t is None:
+            return self.t + 1
+        try:
+            t = index(t)
+        except TypeError:
+            raise TypeError(f"t must be an integer, not {t!r}") from None
+        if t < 1:
+            raise ValueError(f"t counts from 1, not {t}")
+        return t
+
+    def _advance(self, plan, extra):
+        t = self._time(extra.get("t"))
+        plan.run(kernels.RULES[self.kernel], self.constants(t))
+        self.t = t
+
+
+def _lr(name):
+    """The property `lr` of an optimizer that calls its learning rate otherwise."""
+    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value),
+                    doc=f"The learning rate, {name}.")
+
+
+class EtaOptimizer(Optimizer):
+    learning_rate = "eta"
+    lr = _lr("eta")
+
+
+class AlphaOptimizer(Optimizer):
+    learning_rate = "alpha"
+    lr = _lr("alpha")
+
+
+def rate(default):
+    return Hyperparameter(default, at_least=0)
+
+
+def decay(default):
+    return Hyperparameter(default, at_least=0, below=1)
+
+
+def epsilon(default):
+    return Hyperparameter(default, at_least=0)
+
+
+class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
+    """-eta g.  (Article A registers it as "SDG".)"""
+
+    eta = rate(1e-2)
+
+    def constants(self, t):
+        return (-self.eta,)
+
+
+class MSGD(EtaOptimizer, name="MSGD", kernel="momentum"):
+    """delta = mu delta_prev - (1 - mu) eta g.  Momentum SGD as in article A; PyTorch and article B have no (1 - mu)."""
+
+    eta = rate(1e-2)
+    mu = decay(0.9)
+    slots = {"delta": 0}
+
+    def constants(self, t):
+        return self.mu, -(1 - self.mu) * self.eta
+
+
+class NAG(MSGD, name="NAG", kernel="momentum"):
+    """MSGD with the gradient taken at w + mu delta_prev.  Nesterov 1983, as in article A.
+
+    ``update(grad_w, grad_b, w, b, dfw, dfb, nargs)``: with nargs=1 the gradient is dfw(w'), that of the bias 0; with
+    nargs=2 they are dfw(w', b') and dfb(w', b'). Without dfw, for any other nargs, and in the in-place forms, the
+    gradients passed are used: take them at `lookahead`.
+    """
+
+    _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
+
+    def lookahead(self, value, key=0):
+        """value + mu delta_prev of that key or position (0 and 1: article A's w and b)."""
+        record = self._records.get(key)
+        return value if record is None else value + self.mu * record.slot(0)
+
+    def _gradients(self, grads, extra):
+        nargs, dfw, dfb = extra.get("nargs", 2), extra.get("dfw"), extra.get("dfb")
+        if nargs not in (1, 2) or dfw is None:
+            return grads
+        if len(grads) != 2 or (nargs == 2 and dfb is None):
+            raise TypeError("NAG with dfw takes grad_w and grad_b, and for nargs=2 dfb, too")
+        w = self.lookahead(extra.get("w", 0), 0)
+        if nargs == 1:
+            return [dfw(w), 0.0 * grads[1]]
+        b = self.lookahead(extra.get("b", 0), 1)
+        return [dfw(w, b), dfb(w, b)]
+
+
+class AdaGrad(EtaOptimizer, name="AdaGrad", kernel="adagrad"):
+    """G += g^2; -eta g/sqrt(G), 0 where g = 0.  Duchi et al. 2011.  (PyTorch adds 1e-10 to the root.)"""
+
+    eta = rate(1e-3)
+    slots = {"G": 0}
+
+    def constants(self, t):
+        return -self.eta, 0, 0
+
+
+class RMSprop(EtaOptimizer, name="RMSprop", kernel="rmsprop"):
+    """v += (1 - rho)(g^2 - v); -eta g/sqrt(v + eps).  Tieleman and Hinton 2012.  (PyTorch adds eps to the root.)"""
+
+    eta = rate(1e-2)
+    rho = decay(0.99)
+    eps = epsilon(1e-8)
+    slots = {"v": 0}
+
+    def constants(self, t):
+        return 1 - self.rho, -self.eta, self.eps, 0
+
+
+class AdaDelta(Optimizer, name="AdaDelta", kernel="adadelta"):
+    """v as in RMSprop; delta = -g sqrt(u + eps)/sqrt(v + eps); u += (1 - rho)(delta^2 - u); lr delta.
+
+    Zeiler 2012, arXiv 1212.5701, which has no lr.
+    """
+
+    rho = decay(0.95)
+    eps = epsilon(1e-6)
+    lr = rate(1.0)
+    slots = {"v": 0, "u": 0}
+
+    def constants(self, t):
+        return 1 - self.rho, self.eps, self.lr
+
+
+class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
+    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -alpha sqrt(1 - beta2^t)/(1 - beta1^t) m/sqrt(v + eps).
+
+    Kingma and Ba 2014, arXiv 1412.6980, with article A's eps inside the root. PyTorch and optax divide by
+    sqrt(vhat) + eps, Keras by sqrt(v) + eps.
+    """
+
+    alpha = rate(1e-3)
+    beta1 = decay(0.9)
+    beta2 = decay(0.999)
+    eps = epsilon(1e-8)
+    slots = {"m": 0, "v": 0}
+
+    def constants(self, t):
+        rate = self.alpha * sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
+        return 1 - self.beta1, 1 - self.beta2, -rate, self.eps, 0
+
+
+class RMSpropGraves(EtaOptimizer, name="RMSpropGraves", kernel="rmsprop_graves"):
+    """m += (1 - rho)(g - m); v += (1 - rho)(g^2 - v); -eta g/sqrt(v - m^2 + eps).  Graves 2013, arXiv 1308.0850."""
+
+    eta = rate(1e-4)
+    rho = decay(0.95)
+    eps = epsilon(1e-4)
+    slots = {"m": 0, "v": 0}
+
+    def constants(self, t):
+        return 1 - self.rho, -self.eta, self.eps
+
+
+class SMORMS3(EtaOptimizer, name="SMORMS3", kernel="smorms3"):
+    """r = 1/(s + 1); m += r (g - m); v += r (g^2 - v); zeta = m^2/(v + eps); -g min(eta, zeta)/sqrt(v + eps);
+    s = 1 + s (1 - zeta), from 1.  S. Funk, "RMSprop loses to SMORMS3", 2015.
+    """
+
+    eta = rate(1e-3)
+    eps = epsilon(1e-8)
+    slots = {"m": 0, "v": 0, "s": 1}
+
+    def constants(self, t):
+        return self.eta, self.eps
+
+
+class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):
+    """m += (1 - beta1)(g - m); u = max(beta2 u, |g|); -alpha/(1 - beta1^t) m/u, 0 where m = 0.
+
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 2.
+    """
+
+    alpha = rate(2e-3)
+    beta1 = decay(0.9)
+    beta2 = decay(0.999)
+    slots = {"m": 0, "u": 0}
+
+    def constants(self, t):
+        return 1 - self.beta1, self.beta2, -self.alpha / (1 - self.beta1**t)
+
+
+class Nadam(AlphaOptimizer, name="Nadam", kernel="nadam"):
+    """m, v as in Adam with mu and nu; mhat = mu m/(1 - mu^(t+1)) + (1 - mu) g/(1 - mu^t); vhat = nu v/(1 - nu^t);
+    -alpha mhat/sqrt(vhat + eps).  Dozat 2016, as in article A.
+    """
+
+    alpha = rate(2e-3)
+    mu = decay(0.975)
+    nu = decay(0.999)
+    eps = epsilon(1e-8)
+    slots = {"m": 0, "v": 0}
+
+    def constants(self, t):
+        mu, nu = self.mu, self.nu
+        return (1 - mu, 1 - nu, -self.alpha * mu / (1 - mu**(t + 1)), -self.alpha * (1 - mu) / (1 - mu**t),
+                nu / (1 - nu**t), self.eps)
+
+
+class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
+    """-alpha mhat/(D (sqrt(vhat) + eps)), mhat and vhat as in Adam, with the feedback D from the loss f:
+    d = |f - fstar|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
+
+    Hayashi et al. 2016, arXiv 1611.01505. ``update(..., f=loss)``; f is 1 if left out, as in article A.
+    Raises ValueError if f is not finite.
+    """
+
+    alpha = rate(1e-3)
+    beta1 = decay(0.9)
+    beta2 = decay(0.999)
+    beta3 = decay(0.999)
+    c = Hyperparameter(10.0, at_least=1)
+    eps = epsilon(1e-8)
+    fstar = Hyperparameter(0.0)
+    slots = {"m": 0, "v": 0}
+    _positional = ("t", "f")
+    _D, _f = 1.0, 0.0
+
+    def constants(self, t):
+        correction = sqrt(1 - self.beta2**t)
+        rate = self.alpha * correction / (1 - self.beta1**t) / self._D
+        return 1 - self.beta1, 1 - self.beta2, -rate, 0, self.eps * correction
+
+    def _feedback(self, t, f):
+        if t == 1:
+            return 1.0
+        distance, floor = abs(f - self.fstar), min(f, self._f) - self.fstar
+        if distance == floor == 0:
+            d = 1.0                             # at the optimum, and before
+        else:
+            d = distance / floor if floor else copysign(self.c, distance)
+        return self._D + (1 - self.beta3) * (min(max(d, 1 / self.c), self.c) - self._D)
+
+    def _advance(self, plan, extra):
+        t, f = self._time(extra.get("t")), float(extra.get("f", 1.0))
+        if not isfinite(f):
+            raise ValueError(f"the loss f must be finite, not {f}")
+        before, self._D = self._D, self._feedback(t, f)
+        try:
+            super()._advance(plan, {"t": t})
+        except BaseException:
+            self._D = before
+            raise
+        self._f = f
+
+
+class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):
+    """m, v as in Adam; vhat = max(vhat, v); -alpha/sqrt(t) m/sqrt(vhat + eps).
+
+    Reddi et al. 2018, arXiv 1904.09237. (PyTorch and Keras correct the bias and do not decay alpha.)
+    """
+
+    alpha = rate(1e-3)
+    beta1 = decay(0.9)
+    beta2 = decay(0.999)
+    eps = epsilon(1e-8)
+    slots = {"m": 0, "v": 0, "vhat": 0}
+
+    def constants(self, t):
+        return 1 - self.beta1, 1 - self.beta2, -self.alpha / sqrt(t), self.eps
+
+
+class AdaBound(AlphaOptimizer, name="AdaBound", kernel="adabound"):
+    """m, v as in Adam; -clip(alpha/sqrt(v), lo, hi)/sqrt(t) m with lo = eta (1 - 1/((1 - beta2) t + 1)) and
+    hi = eta (1 + 1/((1 - beta2) t + eps)).  Luo et al. 2019, arXiv 1902.09843.
+    """
+
+    alpha = rate(1e-3)
+    eta = rate(1e-1)
+    beta1 = decay(0.9)
+    beta2 = decay(0.999)
+    eps = epsilon(1e-8)
+    slots = {"m": 0, "v": 0}
+
+    def constants(self, t):
+        growth = (1 - self.beta2) * t
+        return (1 - self.beta1, 1 - self.beta2, self.alpha, self.eta * (1 - 1 / (growth + 1)),
+                self.eta * (1 + 1 / (growth + self.eps)), -1 / sqrt(t))
+
+
+class AMSBound(AdaBound, name="AMSBound", kernel="amsbound"):
+    """AdaBound with vhat = max(vhat, v) instead of v.  Luo et al. 2019, arXiv 1902.09843."""
+
+    slots = {"m": 0, "v": 0, "vhat": 0}
+
+
+class Momentum(Optimizer, name="Momentum", kernel="momentum"):
+    """v = momentum v - lr g; v.  Polyak 1964, as in articles B and C. (PyTorch applies lr outside of v.)"""
+
+    lr = rate(1e-2)
+    momentum = decay(0.9)
+    slots = {"v": 0}
+
+    def constants(self, t):
+        return self.momentum, -self.lr
+
+
+class Nesterov(Momentum, name="Nesterov", kernel="nesterov"):
+    """momentum^2 v - (1 + momentum) lr g with the v of the step before; then v = momentum v - lr g.
+
+    Bengio et al. 2012, arXiv 1212.0901; article B applies momentum^2 to the new v.
+    """
+
+    def constants(self, t):
+        return self.momentum, -self.lr, self.momentum**2, -(1 + self.momentum) * self.lr

@@ -1,0 +1,85 @@
+"""Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
+from math import isfinite, sqrt
+
+import numpy as np
+
+from .core import kernels
+from .hyperparameters import Choice, Hyperparameter
+from .optimizers import EtaOptimizer, decay, epsilon, rate
+
+
+def power(t, rate):
+    """t^rate, the annealing that Santa uses unless told otherwise."""
+    return t**rate
+
+
+def _annealing(value):
+    if not callable(value):
+        raise TypeError(f"anne_func must be a function of t and anne_rate, not {value!r}")
+    return value
+
+
+def _source_of_noise(value):
+    if isinstance(value, (np.random.Generator, np.random.RandomState)):
+        return value
+    return np.random.default_rng(value)
+
+
+class _Santa(EtaOptimizer):
+    eta = Hyperparameter(1e-2, above=0)
+    sigma = decay(0.95)
+    lambda_ = epsilon(1e-8)
+    anne_func = Choice(power, _annealing)
+    anne_rate = Hyperparameter(0.5)
+    burnin = Hyperparameter(100, at_least=0, integer=True)
+    C = rate(5.0)
+    N = Hyperparameter(16, at_least=1, integer=True)
+    rng = Choice(None, lambda value: value if value is None else _source_of_noise(value))
+    slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        self._noise = _source_of_noise(self.rng)
+        self._slots([0, 0, 0, sqrt(self.eta) * self.C, 0])
+
+    def constants(self, t):
+        beta = float(self.anne_func(t, self.anne_rate))
+        if not (beta > 0 and isfinite(beta)):
+            raise ValueError(f"anne_func must give a positive number, not {beta} at t = {t}")
+        warmth = self.eta / beta
+        return self.sigma, (1 - self.sigma) / self.N**2, self.lambda_, self.eta, warmth, sqrt(2 * warmth)
+
+    def _advance(self, plan, extra):
+        t = self._time(extra.get("t"))
+        constants = self.constants(t)
+        explore = t < self.burnin
+        # article A's order: all first velocities, then all noise
+        for record, fresh in zip(plan.records, plan.fresh):
+            if fresh or t == 1:
+                record.slot(2)[...] = sqrt(self.eta) * self._noise.standard_normal(record.shape)
+        if explore:
+            for record in plan.records:
+                record.slot(4)[...] = self._noise.standard_normal(record.shape)
+        plan.run(kernels.RULES[self.kernel + ("_explore" if explore else "_refine")], constants)
+        self.t = t
+
+
+class SantaE(_Santa, name="SantaE", kernel="santa_e"):
+    """Santa with the Euler scheme, as in article A.
+
+    v = sigma v + (1 - sigma) g^2/N^2; q = 1/sqrt(lambda_ + sqrt(v)). Before `burnin` (exploration), with
+    beta = anne_func(t, anne_rate) and z standard normal: alpha += u^2 - eta/beta;
+    u = eta/beta (1 - q_prev/q)/u + sqrt(2 eta/beta q_prev) z + (1 - alpha) u - eta q g; after it (refinement)
+    u = (1 - alpha) u - eta q g. The delta is q u. At first u is sqrt(eta) z and alpha is sqrt(eta) C.
+
+    rng is None, an integer, a Generator or a RandomState; a RandomState draws what article A draws.
+    """
+
+
+class SantaSSS(_Santa, name="SantaSSS", kernel="santa_sss"):
+    """Santa with the symmetric splitting scheme, as in article A; parameters as in SantaE.
+
+    Exploration: alpha += (u^2 - eta/beta)/2; u = exp(-alpha/2) u - eta q g + sqrt(2 eta/beta q_prev) z
+    + eta/beta (1 - q_prev/q)/u; u = exp(-alpha/2) u; alpha += (u^2 - eta/beta)/2. Refinement: the same without noise and
+    without changing alpha. The delta is q u/2: article A leaves out the paper's half step q u_prev/2.
+    """

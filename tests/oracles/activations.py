@@ -1,0 +1,429 @@
+"""Exact activations with two derivatives: mpmath as the judge, a plain NumPy line as the second opinion.
+
+``ORACLES`` holds one row an elementwise activation. Its three functions take an mpf and the hyperparameters
+as keywords, and are written so that the only cancellation left is a zero of the function itself, and that of
+x - tanh(x), for which `exact` raises the precision. At a kink they return the project's convention.
+"""
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from mpmath import (
+    exp, expm1, fdot, fsum, inf, isfinite, isnan, log1p, mag, mpf, nan, ncdf, npdf, sqrt, tanh, workprec)
+from mpmath.libmp import to_rational
+
+# The limit at infinity is the value so far out that rounding to float64 has long reached it.
+FAR = 10**400
+# From here on float64 rounds to infinity: half a unit above its largest number.
+OVERFLOW = 2**1024 - 2**970
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """f, f', f'' and the default hyperparameters."""
+
+    f: Callable
+    df: Callable
+    d2f: Callable
+    parameters: dict = field(default_factory=dict)
+
+    def __getitem__(self, order):
+        return (self.f, self.df, self.d2f)[order]
+
+
+def _zero(x, **parameters):
+    return 0
+
+
+def _sigmoid(x):
+    return 1/(1 + exp(-x))
+
+
+def _dsigmoid(x):
+    return _sigmoid(x)*_sigmoid(-x)
+
+
+def _d2sigmoid(x):
+    return -_dsigmoid(x)*tanh(x/2)
+
+
+def _sech2(x):
+    e = exp(-2*abs(x))
+    return 4*e/(1 + e)**2
+
+
+def _gated(g, dg, d2g, **parameters):
+    """The row of x g(x)."""
+    return Oracle(
+        lambda x, **p: x*g(x, **p),
+        lambda x, **p: g(x, **p) + x*dg(x, **p),
+        lambda x, **p: 2*dg(x, **p) + x*d2g(x, **p),
+        parameters)
+
+
+def _mish():
+    # tanh(log(1 + e^x)) = 1 - 2/D with D = e^2x + 2 e^x + 2, and 1 - 2/D = N/D has no cancellation.
+    def terms(x):
+        e = exp(x)
+        return e*(e + 2), e*(e + 2) + 2, 2*e*(e + 1), 2*e*(2*e + 1)  # N, D, D', D''
+
+    def g(x):
+        N, D, _, _ = terms(x)
+        return N/D
+
+    def dg(x):
+        _, D, dD, _ = terms(x)
+        return 2*dD/D**2
+
+    def d2g(x):
+        _, D, dD, d2D = terms(x)
+        return 2*(d2D*D - 2*dD**2)/D**3
+
+    return _gated(g, dg, d2g)
+
+
+def _tanh_exp():
+    def inner(x):
+        # From x = 100 on, 1 - g and the derivatives of g are below exp(-exp(100)): no float knows the
+        # difference, and exp(exp(x)) would soon need more digits than there is memory.
+        return exp(min(x, 100))
+
+    def dg(x):
+        return inner(x)*_sech2(inner(x))
+
+    return _gated(lambda x: tanh(inner(x)), dg, lambda x: dg(x)*(1 - 2*inner(x)*tanh(inner(x))))
+
+
+def _gelu():
+    def near(x):
+        # Beyond 10^6 the tails are under 10^(-10^11) at any rate, and mpmath's erfc stops at 10^154.
+        return min(max(x, -10**6), 10**6)
+
+    return _gated(
+        lambda x: ncdf(near(x)),
+        lambda x: npdf(near(x)),
+        lambda x: -near(x)*npdf(near(x)))
+
+
+ORACLES = {
+    "step": Oracle(lambda x: int(x > 0), _zero, _zero),
+    "identity": Oracle(lambda x: x, lambda x: 1, _zero),
+    "bent-identity": Oracle(
+        lambda x: x + x**2/(sqrt(x**2 + 1) + 1)/2,
+        lambda x: 1 + x/sqrt(x**2 + 1)/2,
+        lambda x: 1/(x**2 + 1)/sqrt(x**2 + 1)/2),
+    "hard-shrink": Oracle(
+        lambda x, lambda_: x if abs(x) > lambda_ else 0,
+        lambda x, lambda_: int(abs(x) > lambda_),
+        _zero, {"lambda_": 0.5}),
+    "soft-shrink": Oracle(
+        lambda x, lambda_: x - lambda_ if x > lambda_ else x + lambda_ if x < -lambda_ else 0,
+        lambda x, lambda_: int(abs(x) > lambda_),
+        _zero, {"lambda_": 0.5}),
+    "threshold": Oracle(  # has no defaults: these are the values the tests use
+        lambda x, threshold, value: x if x > threshold else value,
+        lambda x, threshold, value: int(x > threshold),
+        _zero, {"threshold": 0.5, "value": -0.25}),
+    "sigmoid": Oracle(_sigmoid, _dsigmoid, _d2sigmoid),
+    "hard-sigmoid": Oracle(  # 0.2 x + 0.5 with the real number 1/5
+        lambda x: min(max((x + 2.5)/5, 0), 1),
+        lambda x: mpf(1)/5 if abs(x) <= 2.5 else 0,
+        _zero),
+    "log-sigmoid": Oracle(
+        lambda x: -log1p(exp(-x)),
+        lambda x: _sigmoid(-x),
+        lambda x: -_dsigmoid(x)),
+    "tanh": Oracle(tanh, _sech2, lambda x: -2*tanh(x)*_sech2(x)),
+    "tanh-shrink": Oracle(
+        lambda x: x - tanh(x),
+        lambda x: tanh(x)**2,
+        lambda x: 2*tanh(x)*_sech2(x)),
+    "hard-tanh": Oracle(
+        lambda x: min(max(x, -1), 1),
+        lambda x: int(abs(x) <= 1),
+        _zero),
+    "ReLU": Oracle(lambda x: max(x, 0), lambda x: int(x > 0), _zero),
+    "ReLU6": Oracle(lambda x: min(max(x, 0), 6), lambda x: int(0 < x < 6), _zero),
+    "leaky-ReLU": Oracle(
+        lambda x, alpha: x if x >= 0 else alpha*x,
+        lambda x, alpha: 1 if x >= 0 else alpha,
+        _zero, {"alpha": 0.01}),
+    "ELU": Oracle(
+        lambda x, alpha: x if x >= 0 else alpha*expm1(x),
+        lambda x, alpha: 1 if x >= 0 else alpha*exp(x),
+        lambda x, alpha: 0 if x >= 0 else alpha*exp(x),
+        {"alpha": 1.0}),
+    "SELU": Oracle(
+        lambda x, lambda_, alpha: lambda_*(x if x >= 0 else alpha*expm1(x)),
+        lambda x, lambda_, alpha: lambda_*(1 if x >= 0 else alpha*exp(x)),
+        lambda x, lambda_, alpha: lambda_*(0 if x >= 0 else alpha*exp(x)),
+        {"lambda_": 1.0507, "alpha": 1.67326}),
+    "CELU": Oracle(
+        lambda x, alpha: x if x >= 0 else alpha*expm1(x/alpha),
+        lambda x, alpha: 1 if x >= 0 else exp(x/alpha),
+        lambda x, alpha: 0 if x >= 0 else exp(x/alpha)/alpha,
+        {"alpha": 1.0}),
+    "softplus": Oracle(lambda x: log1p(exp(x)), _sigmoid, _dsigmoid),
+    "softsign": Oracle(
+        lambda x: x/(1 + abs(x)),
+        lambda x: 1/(1 + abs(x))**2,
+        lambda x: ((x < 0) - (x > 0))*2/(1 + abs(x))**3),
+    "Swish": _gated(
+        lambda x, beta: _sigmoid(beta*x),
+        lambda x, beta: beta*_dsigmoid(beta*x),
+        lambda x, beta: beta**2*_d2sigmoid(beta*x),
+        beta=1.0),
+    "Mish": _mish(),
+    "tanhExp": _tanh_exp(),
+    "GELU": _gelu(),
+}
+
+
+def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
+    """Derivative number `order` (0, 1, 2) of activation `name` at the finite number x, as an mpf.
+
+    x and the hyperparameters (those given, and the defaults of the others) are first rounded to `dtype`, as
+    a kernel of that dtype holds them; x = +-`FAR` is taken as it is. Of the `guard` bits at least 100 are
+    right wherever x is a float, less those that a zero of the function nearby costs.
+    """
+    def rounded(value):
+        return mpf(float(np.dtype(dtype).type(value)))
+
+    oracle = ORACLES[name]
+    if unknown := parameters.keys() - oracle.parameters.keys():
+        raise TypeError(f"{name} takes no {', '.join(sorted(unknown))}")
+    x = mpf(x) if abs(x) == FAR else rounded(x)
+    # x - tanh(x) ~ x^3/3 cancels twice the bits by which x lies below 1.
+    with workprec(guard + (2*max(0, -mag(x)) if x else 0)):
+        return +mpf(oracle[order](x, **{key: rounded(value)
+                                        for key, value in (oracle.parameters | parameters).items()}))
+
+
+def to_float64(y):
+    """The float64 nearest to the mpf y, ties to even, subnormals rounded once."""
+    if not isfinite(y) or not y:
+        return float(y)
+    sign = 1.0 if y > 0 else -1.0
+    if mag(y) < -1080:  # spares the quotient below a power of two with 10^38 bits
+        return sign*0.0
+    if not -OVERFLOW < y < OVERFLOW:
+        return sign*np.inf
+    numerator, denominator = to_rational(y._mpf_)
+    return numerator/denominator  # Python rounds a quotient of integers correctly
+
+
+def reference(name, order, x, **parameters):
+    """Correctly rounded float64 values of a derivative at every element of the array x.
+
+    Hyperparameters are rounded to the dtype of x (float32 for half precision). NaN stays NaN, an infinity
+    gives the limit. -0.0 gives -0.0 where the function goes through the origin with a slope; the sign of
+    any other zero says only from which side a result has underflowed.
+    """
+    x = np.asarray(x)
+    dtype = np.float64 if x.dtype.kind in "biu" else np.result_type(x, np.float32)
+
+    def at(value):
+        if np.isnan(value):
+            return np.nan
+        if np.isinf(value):
+            value = FAR if value > 0 else -FAR
+        y = to_float64(exact(name, order, value, dtype, **parameters))
+        if order == value == y == 0 and exact(name, 1, value, dtype, **parameters) != 0:
+            return value
+        return y
+
+    return np.array([at(value) for value in x.ravel().tolist()], np.float64).reshape(x.shape)
+
+
+_erf = np.vectorize(math.erf, otypes=[float])
+
+
+def _plain_sigmoid(x):
+    return 1/(1 + np.exp(-x))
+
+
+def _nought(x, **parameters):
+    return np.zeros_like(x)
+
+
+# The same activations as on a blackboard, in other forms than above where there are any.
+PLAIN = {
+    "step": (lambda x: np.where(x > 0, 1.0, 0.0), _nought, _nought),
+    "identity": (lambda x: x, np.ones_like, _nought),
+    "bent-identity": (
+        lambda x: (np.sqrt(x**2 + 1) - 1)/2 + x,
+        lambda x: x/(2*np.sqrt(x**2 + 1)) + 1,
+        lambda x: 0.5*(x**2 + 1)**-1.5),
+    "hard-shrink": (
+        lambda x, lambda_: np.where((x < -lambda_) | (x > lambda_), x, 0.0),
+        lambda x, lambda_: np.where((x < -lambda_) | (x > lambda_), 1.0, 0.0),
+        _nought),
+    "soft-shrink": (
+        lambda x, lambda_: np.sign(x)*np.maximum(np.abs(x) - lambda_, 0.0),
+        lambda x, lambda_: np.where((x < -lambda_) | (x > lambda_), 1.0, 0.0),
+        _nought),
+    "threshold": (
+        lambda x, threshold, value: np.where(x > threshold, x, value),
+        lambda x, threshold, value: np.where(x > threshold, 1.0, 0.0),
+        _nought),
+    "sigmoid": (
+        _plain_sigmoid,
+        lambda x: _plain_sigmoid(x)*(1 - _plain_sigmoid(x)),
+        lambda x: _plain_sigmoid(x)*(1 - _plain_sigmoid(x))*(1 - 2*_plain_sigmoid(x))),
+    "hard-sigmoid": (
+        lambda x: np.clip(0.2*x + 0.5, 0, 1),
+        lambda x: np.where((x < -2.5) | (x > 2.5), 0.0, 0.2),
+        _nought),
+    "log-sigmoid": (
+        lambda x: -np.log(1 + np.exp(-x)),
+        lambda x: 1/(1 + np.exp(x)),
+        lambda x: -np.exp(x)/(1 + np.exp(x))**2),
+    "tanh": (
+        np.tanh,
+        lambda x: 1 - np.tanh(x)**2,
+        lambda x: -2*np.tanh(x)*(1 - np.tanh(x)**2)),
+    "tanh-shrink": (
+        lambda x: x - np.tanh(x),
+        lambda x: np.tanh(x)**2,
+        lambda x: 2*np.tanh(x)*(1 - np.tanh(x)**2)),
+    "hard-tanh": (
+        lambda x: np.clip(x, -1, 1),
+        lambda x: np.where((x < -1) | (x > 1), 0.0, 1.0),
+        _nought),
+    "ReLU": (lambda x: np.maximum(x, 0.0), lambda x: np.where(x > 0, 1.0, 0.0), _nought),
+    "ReLU6": (
+        lambda x: np.clip(x, 0, 6),
+        lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
+        _nought),
+    "leaky-ReLU": (
+        lambda x, alpha: np.where(x < 0, alpha*x, x),
+        lambda x, alpha: np.where(x < 0, alpha, 1.0),
+        _nought),
+    "ELU": (
+        lambda x, alpha: np.where(x < 0, alpha*(np.exp(x) - 1), x),
+        lambda x, alpha: np.where(x < 0, alpha*np.exp(x), 1.0),
+        lambda x, alpha: np.where(x < 0, alpha*np.exp(x), 0.0)),
+    "SELU": (
+        lambda x, lambda_, alpha: np.where(x < 0, lambda_*alpha*(np.exp(x) - 1), lambda_*x),
+        lambda x, lambda_, alpha: np.where(x < 0, lambda_*alpha*np.exp(x), lambda_),
+        lambda x, lambda_, alpha: np.where(x < 0, lambda_*alpha*np.exp(x), 0.0)),
+    "CELU": (
+        lambda x, alpha: np.where(x < 0, alpha*(np.exp(x/alpha) - 1), x),
+        lambda x, alpha: np.where(x < 0, np.exp(x/alpha), 1.0),
+        lambda x, alpha: np.where(x < 0, np.exp(x/alpha)/alpha, 0.0)),
+    "softplus": (
+        lambda x: np.log(1 + np.exp(x)),
+        lambda x: np.exp(x)/(1 + np.exp(x)),
+        lambda x: np.exp(x)/(1 + np.exp(x))**2),
+    "softsign": (
+        lambda x: x/(1 + np.abs(x)),
+        lambda x: (1 + np.abs(x))**-2.0,
+        lambda x: -2*np.sign(x)*(1 + np.abs(x))**-3.0),
+    "Swish": (
+        lambda x, beta: x*_plain_sigmoid(beta*x),
+        lambda x, beta: _plain_sigmoid(beta*x)*(1 + beta*x*(1 - _plain_sigmoid(beta*x))),
+        lambda x, beta: beta*(2 - beta*x*np.tanh(beta*x/2))/(4*np.cosh(beta*x/2)**2)),
+    "Mish": (
+        lambda x: x*np.tanh(np.log(1 + np.exp(x))),
+        lambda x: (np.tanh(np.log(1 + np.exp(x)))
+                   + x*_plain_sigmoid(x)/np.cosh(np.log(1 + np.exp(x)))**2),
+        lambda x: ((2*_plain_sigmoid(x) + x*_plain_sigmoid(x)*(1 - _plain_sigmoid(x))
+                    - 2*x*_plain_sigmoid(x)**2*np.tanh(np.log(1 + np.exp(x))))
+                   /np.cosh(np.log(1 + np.exp(x)))**2)),
+    "tanhExp": (
+        lambda x: x*np.tanh(np.exp(x)),
+        lambda x: np.tanh(np.exp(x)) + x*np.exp(x)*(1 - np.tanh(np.exp(x))**2),
+        lambda x: (np.exp(x)*(1 - np.tanh(np.exp(x))**2)
+                   *(2 + x - 2*x*np.exp(x)*np.tanh(np.exp(x))))),
+    "GELU": (
+        lambda x: x*(1 + _erf(x/np.sqrt(2)))/2,
+        lambda x: (1 + _erf(x/np.sqrt(2)))/2 + x*np.exp(-x**2/2)/np.sqrt(2*np.pi),
+        lambda x: (2 - x**2)*np.exp(-x**2/2)/np.sqrt(2*np.pi)),
+}
+
+
+def plain(name, order, x, **parameters):
+    """The blackboard formula in float64: good to about 1e-13 absolutely for |x| <= 15, and no further."""
+    return PLAIN[name][order](np.asarray(x, np.float64), **(ORACLES[name].parameters | parameters))
+
+
+# softmax and its kin mix the elements along an axis: p is the share of one, q = 1 - p that of the rest.
+
+def _shares(x):
+    """p and q = 1 - p of a row of mpf, each to full relative precision.
+
+    A single +inf takes everything, as in the limit; several, or nothing but -inf, have none and give NaN.
+    """
+    if any(map(isnan, x)):
+        return [nan]*len(x), [nan]*len(x)
+    top = max(x)
+    if top == inf and x.count(top) == 1:
+        weights = [mpf(value == top) for value in x]
+    else:
+        weights = [exp(value - top) for value in x]
+    rest = [fsum(weights[:i] + weights[i + 1:]) for i in range(len(x))]
+    total = fsum(weights)
+    return [w/total for w in weights], [r/total for r in rest]
+
+
+def _softmax_row(x):
+    p, q = _shares(x)
+    return p, [a*b for a, b in zip(p, q)], [a*b*(b - a) for a, b in zip(p, q)]
+
+
+def _softmin_row(x):
+    y, dy, d2y = _softmax_row([-value for value in x])
+    return y, [-value for value in dy], d2y
+
+
+def _log_softmax_row(x):
+    p, q = _shares(x)
+    log_p = [-log1p(b/a) if a else -inf for a, b in zip(p, q)]
+    return log_p, q, [-a*b for a, b in zip(p, q)]
+
+
+def _softmax_vjp(x, grad):
+    p, _ = _shares(x)
+    return [a*fdot(p, [g - other for other in grad]) for a, g in zip(p, grad)]
+
+
+def _softmin_vjp(x, grad):
+    return [-value for value in _softmax_vjp([-value for value in x], grad)]
+
+
+def _log_softmax_vjp(x, grad):
+    p, q = _shares(x)
+    return [b*g - a*fsum(grad[:i] + grad[i + 1:]) for i, (a, b, g) in enumerate(zip(p, q, grad))]
+
+
+SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row}
+SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp}
+
+
+def by_rows(rule, axis, *arrays):
+    """Apply a rule on rows of mpf along `axis` of non-empty arrays of one shape (None: over all in C order).
+
+    `rule` returns several rows; each becomes a float64 array of the input's shape.
+    """
+    arrays = [np.asarray(array) for array in arrays]
+    turned = [array.reshape(1, -1) if axis is None else np.moveaxis(array, axis, -1) for array in arrays]
+    shape = turned[0].shape
+    rows = zip(*(array.reshape(-1, shape[-1]).tolist() for array in turned))
+    with workprec(512):
+        results = np.array([[[to_float64(value) for value in result]
+                             for result in rule(*([mpf(value) for value in one] for one in row))]
+                            for row in rows])
+    folded = (results[:, k].reshape(shape) for k in range(results.shape[1]))
+    return [array.reshape(arrays[0].shape) if axis is None else np.moveaxis(array, -1, axis)
+            for array in folded]
+
+
+def softmax_reference(name, x, axis=-1):
+    """y, dy_i/dx_i and d2y_i/dx_i^2 of softmax, softmin or log-softmax, correctly rounded to float64."""
+    return by_rows(SOFTMAX_ROWS[name], axis, x)
+
+
+def vjp(name, x, grad, axis=-1):
+    """sum_j grad_j dy_j/dx_i of softmax, softmin or log-softmax, correctly rounded to float64."""
+    return by_rows(lambda x, grad: [SOFTMAX_VJPS[name](x, grad)], axis, x, grad)[0]
