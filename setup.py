@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 CORE = Path("fastnn", "core")
-ENGINE = ["elementwise", "rows", "stepping", "threads", "processor"]
+ENGINE = ["arrays", "elementwise", "rows", "stepping", "threads", "processor"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {

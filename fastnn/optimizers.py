@@ -205,7 +205,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def lookahead(self, value, key=0):
         """value + mu delta_prev of that key or position (0 and 1: article A's w and b)."""
-        record = self._records.get(key)
+        record = self._record(key)
         return value if record is None else value + self.mu * record.slot(0)
 
     def _gradients(self, grads, extra):

@@ -25,6 +25,12 @@ def _source_of_noise(value):
     return np.random.default_rng(value)
 
 
+def _seed(value):
+    """value as it was given, if it can be a source of noise."""
+    _source_of_noise(value)
+    return value
+
+
 class _Santa(EtaOptimizer):
     eta = Hyperparameter(1e-2, above=0)
     sigma = decay(0.95)
@@ -34,7 +40,7 @@ class _Santa(EtaOptimizer):
     burnin = Hyperparameter(100, at_least=0, integer=True)
     C = rate(5.0)
     N = Hyperparameter(16, at_least=1, integer=True)
-    rng = Choice(None, lambda value: value if value is None else _source_of_noise(value))
+    rng = Choice(None, _seed)
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
 
     def __init__(self, *args, **kwds):
@@ -54,8 +60,8 @@ class _Santa(EtaOptimizer):
         constants = self.constants(t)
         explore = t < self.burnin
         # article A's order: all first velocities, then all noise
-        for record, fresh in zip(plan.records, plan.fresh):
-            if fresh or t == 1:
+        for record in plan.records:
+            if t == 1 or not record.used:
                 record.slot(2)[...] = sqrt(self.eta) * self._noise.standard_normal(record.shape)
         if explore:
             for record in plan.records:

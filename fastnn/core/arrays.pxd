@@ -1,26 +1,9 @@
 """What a call accepts: dtypes, layouts and results, the same rules for every kernel."""
-import sys
-
-import numpy as np
-
 cimport numpy as cnp
 
-cdef inline bint is_bfloat16(dtype):
-    """Whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes."""
-    module = sys.modules.get("ml_dtypes")
-    return module is not None and dtype == module.bfloat16
-
-
-cdef inline object result_dtype(cnp.ndarray x):
-    """float32 and float64 stay, half precision stays, bool and integers become float64."""
-    dtype = x.dtype
-    if dtype.kind == "f" and dtype.itemsize <= 8:
-        return dtype.newbyteorder("=")
-    if dtype.kind in "biu":
-        return np.dtype(np.float64)
-    if is_bfloat16(dtype):
-        return dtype
-    raise TypeError(f"fastnn works on real numbers up to float64, not on {dtype}")
+cdef object result_dtype(cnp.ndarray x)
+cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
+cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
 
 
 cdef inline bint flat(cnp.ndarray a, int kind) noexcept:
@@ -40,27 +23,3 @@ cdef inline bint partly_overlaps(cnp.ndarray out, cnp.ndarray other) noexcept:
     cdef char *a = cnp.PyArray_BYTES(out)
     cdef char *b = cnp.PyArray_BYTES(other)
     return a != b and a < b + cnp.PyArray_NBYTES(other) and b < a + cnp.PyArray_NBYTES(out)
-
-
-cdef inline cnp.ndarray checked_out(out, cnp.ndarray x, dtype, str name):
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{name} must be a NumPy array, not {type(out).__name__}")
-    if out.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{name} must have dtype {dtype}, not {out.dtype}")
-    if out.shape != (<object>x).shape:
-        raise ValueError(f"{name} must have shape {(<object>x).shape}, not {out.shape}")
-    if not out.flags.writeable:
-        raise ValueError(f"{name} is read-only")
-    return out
-
-
-cdef inline cnp.ndarray operand(value, cnp.ndarray x, str name):
-    """A second operand, broadcast to x's shape, of a dtype that can be cast to x's."""
-    cdef cnp.ndarray a = np.asarray(value)
-    result_dtype(a)
-    if (<object>a).shape != (<object>x).shape:
-        try:
-            a = np.broadcast_to(a, (<object>x).shape)
-        except ValueError:
-            raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}") from None
-    return a

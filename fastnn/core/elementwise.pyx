@@ -123,6 +123,15 @@ cdef void run(const Work *work, bint single, Py_ssize_t n) noexcept:
             run_part(work, single, min(part * share, n), min((part + 1) * share, n))
 
 
+cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
+    """Another array of a's type and shape, in native byte order, with these flags."""
+    if not cnp.PyArray_CheckExact(other):
+        return False
+    cdef cnp.ndarray b = <cnp.ndarray>other
+    return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags) and cnp.PyArray_ISNOTSWAPPED(b)
+            and cnp.PyArray_SAMESHAPE(a, b))
+
+
 cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
     cdef int count = len(operands)
@@ -193,25 +202,36 @@ cdef class Elementwise:
         work.x = work.y = work.grad = NULL
         work.out = work.second = NULL
 
-    cdef object apply(self, int order, object x, object out):
-        """One input, one output."""
+    cdef object apply(self, int order, Mode mode, object x, object grad, object out):
+        """One input, perhaps a gradient to be multiplied with, one output: the plain cases at once, all others in apply_any."""
         cdef Work work
         cdef cnp.ndarray a, result
-        cdef int kind
-        cdef bint single
-        if out is None and cnp.PyArray_CheckExact(x):
-            a = <cnp.ndarray>x
-            kind = cnp.PyArray_TYPE(a)
-            if (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0 and flat(a, kind):
-                single = kind == cnp.NPY_FLOAT
-                result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind,
-                                           not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
-                self.prepare(&work, single, order, VALUES)
-                work.x = cnp.PyArray_BYTES(a)
-                work.out = cnp.PyArray_BYTES(result)
-                run(&work, single, cnp.PyArray_SIZE(a))
-                return result
-        return self.apply_any(order, VALUES, x, None, out, None)
+        cdef int kind, layout
+        if not cnp.PyArray_CheckExact(x):
+            return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
+        a = <cnp.ndarray>x
+        kind = cnp.PyArray_TYPE(a)
+        layout = cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+                                          else cnp.NPY_ARRAY_F_CONTIGUOUS)
+        if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
+                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
+                and (out is None or alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))
+                and (mode != TIMES_GRAD or alike(grad, a, layout) and (
+                    out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
+            return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
+        if out is None:
+            result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+        else:
+            result = <cnp.ndarray>out
+            if partly_overlaps(result, a):
+                return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
+        self.prepare(&work, kind == cnp.NPY_FLOAT, order, mode)
+        work.x = cnp.PyArray_BYTES(a)
+        work.out = cnp.PyArray_BYTES(result)
+        if mode == TIMES_GRAD:
+            work.grad = cnp.PyArray_BYTES(<cnp.ndarray>grad)
+        run(&work, kind == cnp.NPY_FLOAT, cnp.PyArray_SIZE(a))
+        return result
 
     cdef object apply_any(self, int order, Mode mode, object x, object other, object out, str other_name):
         """Any operands: `other` is grad in the mode TIMES_GRAD, else y. Results are `out`, or new."""
@@ -273,24 +293,22 @@ cdef class ElementwiseActivation(Elementwise):
 
     def forward(self, x, out=None):
         """f(x)."""
-        return self.apply(0, x, out)
+        return self.apply(0, VALUES, x, None, out)
 
     def __call__(self, x, out=None):
         """f(x)."""
-        return self.apply(0, x, out)
+        return self.apply(0, VALUES, x, None, out)
 
     def backward(self, x, y=None, grad=None, out=None):
         """f'(x), or grad * f'(x) in one pass; grad has x's shape (or broadcasts to it) and may be `out`.
 
         y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has lost.
         """
-        if grad is None:
-            return self.apply(1, x, out)
-        return self.apply_any(1, TIMES_GRAD, x, grad, out, "grad")
+        return self.apply(1, VALUES if grad is None else TIMES_GRAD, x, grad, out)
 
     def d2y(self, x, out=None):
         """f''(x)."""
-        return self.apply(2, x, out)
+        return self.apply(2, VALUES, x, None, out)
 
     def value_and_grad(self, x, out=None):
         """(f(x), f'(x)) in one pass; out is a pair of arrays."""

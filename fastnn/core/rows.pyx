@@ -17,6 +17,9 @@ from fastnn.core.threads cimport threads_for
 
 cnp.import_array()
 
+cdef enum:
+    WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+
 cdef enum Order:
     VALUE
     FIRST
@@ -65,12 +68,14 @@ cdef void run_rows(const Work *work, Py_ssize_t start, Py_ssize_t stop) noexcept
 cdef void run(const Work *work, Py_ssize_t rows) noexcept:
     cdef Py_ssize_t threads = min(threads_for(rows * work.length), rows)
     cdef Py_ssize_t part
-    if threads <= 1:
+    if rows * work.length < WITH_GIL:
+        run_rows(work, 0, rows)
+    elif threads <= 1:
         with nogil:
             run_rows(work, 0, rows)
-        return
-    for part in prange(threads, num_threads=<int>threads, schedule="static", chunksize=1, nogil=True):
-        run_rows(work, part * rows // threads, (part + 1) * rows // threads)
+    else:
+        for part in prange(threads, num_threads=<int>threads, schedule="static", chunksize=1, nogil=True):
+            run_rows(work, part * rows // threads, (part + 1) * rows // threads)
 
 
 cdef object as_rows(cnp.ndarray a, object axis, object dtype):
@@ -82,6 +87,11 @@ cdef object as_rows(cnp.ndarray a, object axis, object dtype):
     return np.require(moved, dtype=dtype, requirements=["C", "A"])
 
 
+cdef inline bint flat_rows(cnp.ndarray a, int kind) noexcept:
+    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISNOTSWAPPED(a)
+            and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+
+
 cdef class RowActivation:
     """y = f(x) over the rows along `axis` (None: the whole array is one row), with derivatives.
 
@@ -91,12 +101,40 @@ cdef class RowActivation:
 
     cdef uintptr_t kernels[2]
     cdef object along
+    cdef bint last
 
     def _bind(self, tuple kernels, axis):
         self.kernels = kernels
         self.along = axis
+        self.last = axis == -1
 
     cdef object apply(self, int order, object x, object grad, object out):
+        """The plain case at once: contiguous rows along the last axis, a new result."""
+        cdef Work work
+        cdef cnp.ndarray a, result
+        cdef int kind
+        if not (self.last and out is None and cnp.PyArray_CheckExact(x)):
+            return self.apply_any(order, x, grad, out)
+        a = <cnp.ndarray>x
+        kind = cnp.PyArray_TYPE(a)
+        if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
+                and flat_rows(a, kind) and (grad is None or cnp.PyArray_CheckExact(grad) and flat_rows(<cnp.ndarray>grad, kind)
+                                            and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
+            return self.apply_any(order, x, grad, out)
+        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, 0)
+        work.kernel = self.kernels[0 if kind == cnp.NPY_FLOAT else 1]
+        work.single = kind == cnp.NPY_FLOAT
+        work.order = order
+        work.length = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1)
+        work.x = cnp.PyArray_BYTES(a)
+        work.grad = NULL if grad is None else cnp.PyArray_BYTES(<cnp.ndarray>grad)
+        work.out = cnp.PyArray_BYTES(result)
+        work.labels = NULL
+        work.losses = NULL
+        run(&work, cnp.PyArray_SIZE(a) // work.length)
+        return result
+
+    cdef object apply_any(self, int order, object x, object grad, object out):
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4

@@ -28,31 +28,40 @@ cdef inline void add(double *sum_, double *lost, double term, real kind) noexcep
     sum_[0] = s
 
 
+cdef inline double product_of(const real *x, const real *weight, Py_ssize_t i) noexcept nogil:
+    return <double>x[i] * <double>weight[i] if weight != NULL else <double>x[i]
+
+
 cdef inline double dot(const real *x, const real *weight, Py_ssize_t n) noexcept nogil:
     """sum(x * weight), or sum(x) where weight is NULL, in LANES running sums."""
     cdef double sums[LANES]
     cdef double lost[LANES]
+    cdef double whole = 0
     cdef double kept = 0
     cdef Py_ssize_t i, j
-    for j in range(LANES):
-        sums[j] = 0
-        lost[j] = 0
-    for i in range(0, n - 7, 8):
+    if n >= 2 * LANES:
         for j in range(LANES):
-            add[real](&sums[j], &lost[j], <double>x[i + j] * (<double>weight[i + j] if weight != NULL else 1), <real>0)
-    for i in range(n - n % LANES, n):
-        add[real](&sums[0], &lost[0], <double>x[i] * (<double>weight[i] if weight != NULL else 1), <real>0)
-    for j in range(1, LANES):
-        add[real](&sums[0], &lost[0], sums[j], <real>0)
-    for j in range(LANES):
-        kept += lost[j]
-    return sums[0] + kept
+            sums[j] = 0
+            lost[j] = 0
+        for i in range(0, n - 7, 8):
+            for j in range(LANES):
+                add[real](&sums[j], &lost[j], product_of(x, weight, i + j), <real>0)
+        for j in range(LANES):
+            add[real](&whole, &kept, sums[j], <real>0)
+            kept += lost[j] if real is double else 0
+    for i in range(n - n % LANES if n >= 2 * LANES else 0, n):
+        add[real](&whole, &kept, product_of(x, weight, i), <real>0)
+    return whole + kept
 
 
 cdef inline real maximum(const real *x, real sign, Py_ssize_t n) noexcept nogil:
     cdef real tops[LANES]
-    cdef real top
+    cdef real top = -<real>INFINITY
     cdef Py_ssize_t i, j
+    if n < 2 * LANES:
+        for i in range(n):
+            top = sign * x[i] if sign * x[i] > top else top
+        return top
     for j in range(LANES):
         tops[j] = -<real>INFINITY
     for i in range(0, n - 7, 8):
@@ -108,14 +117,15 @@ cdef inline void softmin(int order, const real *x, const real *g, real *out, Py_
 cdef inline void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n) noexcept nogil:
     cdef real top = maximum(x, <real>1, n)
     cdef double sum_ = exponentials(x, <real>1, top, out, n)
-    cdef real log_sum = <real>log(sum_)
-    cdef real inverse = <real>(1 / sum_)
-    cdef real sum_g
+    cdef real log_sum, inverse, sum_g
     cdef Py_ssize_t i
     if order == VALUE:
+        log_sum = <real>log(sum_)
         for i in range(n):
             out[i] = shifted(x[i], top) - log_sum
-    elif order == FIRST:
+        return
+    inverse = <real>(1 / sum_)
+    if order == FIRST:
         for i in range(n):
             out[i] = <real>1 - out[i] * inverse
     elif order == SECOND:

@@ -8,9 +8,11 @@ import numpy as np
 
 cimport numpy as cnp
 from cython.parallel cimport prange
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc, qsort
-from libc.string cimport memcpy, memset
+from libc.stdlib cimport free, malloc, qsort, realloc
+from libc.string cimport memcmp, memcpy, memset
 
 from fastnn.core.arrays cimport flat, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
@@ -25,6 +27,7 @@ cdef enum:
     BLOCK = 512             # elements whose deltas stay in the first-level cache until they are added
     MOST_CONSTANTS = 8
     MOST_SLOTS = 8
+    MOST_AXES = 64          # NumPy's own limit
 
 cdef struct Task:
     # one tensor; its elements count as `blocks` blocks, from `first_block` on
@@ -109,11 +112,12 @@ cdef Span span_of(cnp.ndarray a, Py_ssize_t index) noexcept:
     cdef Span span
     cdef int axis
     cdef Py_ssize_t reach
-    span.low = cnp.PyArray_BYTES(a)
-    span.high = span.low
+    span.low = span.reach = cnp.PyArray_BYTES(a)
     span.index = index
-    if cnp.PyArray_SIZE(a) == 0:
+    if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS) or cnp.PyArray_SIZE(a) == 0:
+        span.high = span.low + cnp.PyArray_NBYTES(a)
         return span
+    span.high = span.low
     for axis in range(cnp.PyArray_NDIM(a)):
         reach = (cnp.PyArray_DIM(a, axis) - 1) * cnp.PyArray_STRIDE(a, axis)
         if reach < 0:
@@ -150,9 +154,14 @@ cdef class Record:
 
     cdef readonly tuple shape
     cdef readonly cnp.ndarray slots         # (number of slots, elements padded to BLOCK_STEP)
+    cdef cnp.npy_intp dims[MOST_AXES]
+    cdef int ndim
     cdef int kind
     cdef bint fortran
+    cdef int layout                         # the flag of arrays that lie in memory as the slots do
     cdef Py_ssize_t n
+    cdef readonly bint used                 # whether a step has been taken with it
+    cdef Span place                         # where the parameter lay at the last step, and its index
 
     def slot(self, int index):
         """A slot as an array of the parameter's shape; writing to it changes the state."""
@@ -163,8 +172,11 @@ cdef Record new_record(cnp.ndarray like, int kind, tuple initial):
     cdef Record record = Record.__new__(Record)
     cdef Py_ssize_t i
     record.shape = (<object>like).shape
+    record.ndim = cnp.PyArray_NDIM(like)
+    memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
     record.kind = kind
     record.fortran = not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
+    record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
     record.slots = np.zeros((len(initial), (record.n + BLOCK_STEP - 1) // BLOCK_STEP * BLOCK_STEP),
                             np.float32 if kind == cnp.NPY_FLOAT else np.float64)
@@ -176,8 +188,13 @@ cdef Record new_record(cnp.ndarray like, int kind, tuple initial):
 
 cdef inline bint conforms(cnp.ndarray a, Record record) noexcept:
     """a lies in memory as the record's slots do."""
-    return flat(a, record.kind) and cnp.PyArray_CHKFLAGS(
-        a, cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS)
+    return (cnp.PyArray_TYPE(a) == record.kind and cnp.PyArray_CHKFLAGS(a, record.layout | cnp.NPY_ARRAY_ALIGNED)
+            and cnp.PyArray_ISNOTSWAPPED(a))
+
+
+cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
+    return (cnp.PyArray_NDIM(a) == record.ndim
+            and memcmp(cnp.PyArray_DIMS(a), record.dims, record.ndim * sizeof(cnp.npy_intp)) == 0)
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record):
@@ -185,9 +202,9 @@ cdef cnp.ndarray conforming(cnp.ndarray a, Record record):
 
 
 cdef cnp.ndarray checked_parameter(object value, object key):
-    if not isinstance(value, np.ndarray):
+    if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
-    cdef cnp.ndarray p = value
+    cdef cnp.ndarray p = <cnp.ndarray>value
     cdef int kind = cnp.PyArray_TYPE(p)
     if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
         raise TypeError(f"parameter {key!r} must be float32 or float64, not {p.dtype}")
@@ -197,7 +214,7 @@ cdef cnp.ndarray checked_parameter(object value, object key):
 
 
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
-    cdef cnp.ndarray g = value if cnp.PyArray_CheckExact(value) else np.asarray(value)
+    cdef cnp.ndarray g = <cnp.ndarray>value if cnp.PyArray_CheckExact(value) else np.asarray(value)
     cdef int kind = cnp.PyArray_TYPE(g)
     if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
         result_dtype(g)
@@ -210,29 +227,29 @@ cdef class Plan:
     """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
 
     cdef readonly list records
-    cdef readonly list fresh                # whether each record is new in this call
     cdef list keys
-    cdef list targets
+    cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
-    cdef list copied_back                   # (parameter, its contiguous copy) where the layout asked for one
+    cdef list copied_back                   # (parameter, its copy) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint add
 
-    def __cinit__(self, dict home, bint add):
-        self.records, self.fresh, self.keys, self.targets, self.grads, self.copied_back = [], [], [], [], [], []
+    def __cinit__(self, dict home, list keys, bint add):
         self.home = home
+        self.keys = keys
         self.add = add
+        self.records, self.targets, self.grads, self.copied_back = [], [], [], []
 
     cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, tuple initial) except *:
-        cdef object known = self.home.get(key)
+        cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
         cdef Record record
         cdef cnp.ndarray copy
         cdef int kind = cnp.PyArray_TYPE(target)
-        if known is None:
+        if known == NULL:
             record = new_record(target, kind, initial)
         else:
             record = <Record>known
-            if record.shape != (<object>target).shape:
+            if not has_shape(target, record):
                 raise ValueError(f"parameter {key!r} had shape {record.shape}, now {(<object>target).shape}")
             if record.kind != kind:
                 raise ValueError(f"parameter {key!r} had dtype {record.slots.dtype}, now {target.dtype}")
@@ -244,54 +261,31 @@ cdef class Plan:
             target = copy
         if not conforms(grad, record):
             grad = conforming(grad, record)
-        self.keys.append(key)
         self.records.append(record)
-        self.fresh.append(known is None)
         self.targets.append(target)
         self.grads.append(grad)
 
-    cdef void keep_apart(self, list params) except *:
-        """Raise where two parameters share memory; copy gradients that lie in another parameter's memory."""
-        cdef Py_ssize_t count = len(params)
+    cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
+        """Copy gradients that lie in the memory of another parameter, or of their own but shifted."""
         cdef Py_ssize_t i, first, last, middle
         cdef Span span
         cdef cnp.ndarray grad, target
-        cdef Span *spans = <Span *>malloc(max(count, 1) * sizeof(Span))
-        if spans == NULL:
-            raise MemoryError
-        try:
-            for i in range(count):
-                spans[i] = span_of(<cnp.ndarray>params[i], i)
-            qsort(spans, count, sizeof(Span), by_address)
-            for i in range(count):
-                spans[i].reach = spans[i].high
-                if i and spans[i - 1].reach > spans[i].low:
-                    self.compare(params, spans, i)
-                    spans[i].reach = max(spans[i].high, spans[i - 1].reach)
-            for i in range(count):
-                grad, target = self.grads[i], self.targets[i]
-                span = span_of(grad, i)
-                first, last = 0, count              # find the first parameter that begins behind the gradient
-                while first < last:
-                    middle = (first + last) // 2
-                    if spans[middle].low < span.high:
-                        first = middle + 1
-                    else:
-                        last = middle
-                while first > 0 and spans[first - 1].reach > span.low:
-                    first -= 1
-                    if spans[first].high > span.low and not (
-                            spans[first].index == i and cnp.PyArray_BYTES(grad) == cnp.PyArray_BYTES(target)):
-                        self.grads[i] = conforming(grad, <Record>self.records[i])
-                        break
-        finally:
-            free(spans)
-
-    cdef void compare(self, list params, Span *spans, Py_ssize_t later) except *:
-        cdef Py_ssize_t i
-        for i in range(later):
-            if spans[i].high > spans[later].low and np.shares_memory(params[spans[i].index], params[spans[later].index]):
-                raise ValueError(f"parameters {self.keys[spans[i].index]!r} and {self.keys[spans[later].index]!r} share memory")
+        for i in range(count):
+            grad, target = <cnp.ndarray>self.grads[i], <cnp.ndarray>self.targets[i]
+            span = span_of(grad, i)
+            first, last = 0, count              # find the first parameter that begins behind the gradient
+            while first < last:
+                middle = (first + last) // 2
+                if spans[middle].low < span.high:
+                    first = middle + 1
+                else:
+                    last = middle
+            while first > 0 and spans[first - 1].reach > span.low:
+                first -= 1
+                if spans[first].high > span.low and not (
+                        spans[first].index == i and cnp.PyArray_BYTES(grad) == cnp.PyArray_BYTES(target)):
+                    self.grads[i] = conforming(grad, <Record>self.records[i])
+                    break
 
     def run(self, tuple kernels, tuple constants):
         """Step everything, then keep the new records."""
@@ -341,8 +335,10 @@ cdef class Plan:
         for parameter, copy in self.copied_back:
             np.copyto(parameter, copy)
         for i in range(count):
-            if self.fresh[i]:
-                self.home[self.keys[i]] = self.records[i]
+            record = <Record>self.records[i]
+            if not record.used:
+                record.used = True
+                self.home[self.keys[i]] = record
 
 
 cdef class Stepper:
@@ -351,48 +347,109 @@ cdef class Stepper:
     cdef dict by_key
     cdef dict by_position
     cdef tuple initial                      # the first value of each slot
+    cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
+    cdef Py_ssize_t span_count
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
         self.initial = ()
+        self.spans = NULL
+        self.span_count = 0
+
+    def __dealloc__(self):
+        free(self.spans)
 
     def _slots(self, initial):
         self.initial = tuple(initial)
+
+    def _record(self, key):
+        """The record of a key, or else of a position, or None."""
+        return self.by_key.get(key, self.by_position.get(key))
 
     @property
     def _records(self):
         """All records, by key or position."""
         return {**self.by_position, **self.by_key}
 
-    cdef Plan plan(self, dict home, object keys, list params, list grads):
-        cdef Plan plan = Plan.__new__(Plan, home, True)
+    cdef Plan plan(self, dict home, list keys, list params, list grads):
+        cdef Plan plan = Plan.__new__(Plan, home, keys, True)
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = len(keys)
         cdef cnp.ndarray p
-        for key, value, grad in zip(keys, params, grads):
-            p = checked_parameter(value, key)
-            plan.enter(key, p, checked_gradient(grad, p, key), self.initial)
-        plan.keep_apart(params)
+        for i in range(count):
+            p = checked_parameter(params[i], keys[i])
+            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), self.initial)
+        if not self.in_place(plan, params):
+            self.keep_apart(plan, params)
+        plan.free_gradients(self.spans, count)
         return plan
+
+    cdef bint in_place(self, Plan plan, list params) noexcept:
+        """Whether all parameters lie where they lay at the last step, and are the same ones: then they are apart."""
+        cdef Py_ssize_t i
+        cdef Span span
+        cdef Record record
+        if len(params) != self.span_count:
+            return False
+        for i in range(self.span_count):
+            record = <Record>plan.records[i]
+            span = span_of(<cnp.ndarray>params[i], i)
+            if not (record.used and record.place.index == i and record.place.low == span.low
+                    and record.place.high == span.high):
+                return False
+        return True
+
+    cdef void keep_apart(self, Plan plan, list params) except *:
+        """Sort the parameters' spans; raise where two parameters share memory."""
+        cdef Py_ssize_t count = len(params)
+        cdef Py_ssize_t i, k
+        cdef bint tangled = False
+        cdef Record record
+        cdef Span *spans = <Span *>realloc(self.spans, max(count, 1) * sizeof(Span))
+        if spans == NULL:
+            raise MemoryError
+        self.spans = spans
+        self.span_count = -1
+        for i in range(count):
+            spans[i] = span_of(<cnp.ndarray>params[i], i)
+            record = <Record>plan.records[i]
+            record.place = spans[i]
+        qsort(spans, count, sizeof(Span), by_address)
+        for i in range(count):
+            spans[i].reach = spans[i].high
+            if i and spans[i - 1].reach > spans[i].low:
+                tangled = True              # interleaved views, at best: look again next time
+                for k in range(i):
+                    if spans[k].high > spans[i].low and np.shares_memory(params[spans[k].index], params[spans[i].index]):
+                        raise ValueError(f"parameters {plan.keys[spans[k].index]!r} and "
+                                         f"{plan.keys[spans[i].index]!r} share memory")
+                spans[i].reach = max(spans[i].high, spans[i - 1].reach)
+        if not tangled:
+            self.span_count = count
 
     def _plan_mapping(self, params, grads):
         """Parameters by key, to be changed in place."""
-        cdef list keys = list(params)
-        cdef list gradients = []
-        for key in keys:
-            try:
-                gradients.append(grads[key])
-            except KeyError:
-                raise KeyError(f"no gradient for parameter {key!r}") from None
-        return self.plan(self.by_key, keys, [params[key] for key in keys], gradients)
+        cdef list keys, values, gradients
+        try:
+            if type(params) is dict and type(grads) is dict:
+                keys, values = list((<dict>params).keys()), list((<dict>params).values())
+                gradients = [(<dict>grads)[key] for key in keys]
+            else:
+                keys = list(params)
+                values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
+        except KeyError as error:
+            raise KeyError(f"no gradient for parameter {error.args[0]!r}") from None
+        return self.plan(self.by_key, keys, values, gradients)
 
     def _plan_sequence(self, params, grads):
         """Parameters by position, to be changed in place."""
         if len(params) != len(grads):
             raise ValueError(f"{len(params)} parameters, but {len(grads)} gradients")
-        return self.plan(self.by_position, range(len(params)), list(params), list(grads))
+        return self.plan(self.by_position, list(range(len(params))), list(params), list(grads))
 
     def _plan_deltas(self, grads):
         """(plan, deltas): the deltas are written to new arrays, by position."""
-        cdef Plan plan = Plan.__new__(Plan, self.by_position, False)
+        cdef Plan plan = Plan.__new__(Plan, self.by_position, list(range(len(grads))), False)
         cdef cnp.ndarray g
         cdef list deltas = []
         for position, grad in enumerate(grads):

@@ -1,0 +1,79 @@
+"""The parser and the types of its arguments; every refusal is one line and exit status 2."""
+import argparse
+import math
+
+__all__ = ["Parser", "integer", "number", "sizes", "names", "rate", "one_of"]
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse without the usage text in front of an error."""
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, allow_abbrev=False, **kwds)
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+def integer(least):
+    """An argument type: a whole number of at least `least`."""
+    def parse(text):
+        try:
+            value = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number") from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {_short(text)}")
+        return value
+    return parse
+
+
+def number(least, below=math.inf):
+    """An argument type: a number in [least, below)."""
+    def parse(text):
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a number") from None
+        if not least <= value < below:
+            raise argparse.ArgumentTypeError(f"must lie in [{least:g}, {below:g}), not {_short(text)}")
+        return value
+    return parse
+
+
+def sizes(text):
+    """An argument type: layer sizes such as ``100,100``."""
+    parts = text.replace(",", " ").split()
+    if not parts:
+        raise argparse.ArgumentTypeError("needs at least one layer size, such as 100,100")
+    return [integer(1)(part) for part in parts]
+
+
+def names(text):
+    """An argument type: names set apart by commas."""
+    found = [name.strip() for name in text.split(",") if name.strip()]
+    if not found:
+        raise argparse.ArgumentTypeError("needs at least one name")
+    return found
+
+
+def rate(text):
+    """An argument type: ``NAME=VALUE``."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip()):
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not of the form NAME=VALUE")
+    return name.strip(), number(0)(value)
+
+
+def one_of(*words):
+    """An argument type: one of `words`. (argparse's own `choices` refuses an empty list of them.)"""
+    def parse(text):
+        if text.lower() not in words:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is none of {', '.join(words)}")
+        return text.lower()
+    return parse
+
+
+def _short(text):
+    shown = repr(text)
+    return shown if len(shown) <= 40 else f"{shown[:36]}...'"

@@ -1,0 +1,46 @@
+"""The commands ``fastnn list`` and ``fastnn info``: what there is, and what it runs on."""
+from fastnn.activations import _registry as activations
+from fastnn.losses import _registry as losses
+from fastnn.optimizers import _registry as optimizers
+
+from .environment import environment
+
+__all__ = ["CATALOGUES", "resolve", "show_list", "show_info"]
+
+CATALOGUES = {"activations": activations, "optimizers": optimizers, "losses": losses}
+
+
+def resolve(catalogue, name):
+    """The name as the catalogue spells it; ValueError with the nearest ones if it has none."""
+    return CATALOGUES[catalogue][name].name
+
+
+def show_list(options):
+    """Print the names of the catalogues asked for, each with its hyperparameters and their defaults."""
+    chosen = options.catalogues or CATALOGUES
+    width = max(len(name) for catalogue in chosen for name in CATALOGUES[catalogue].names())
+    for catalogue in chosen:
+        names = CATALOGUES[catalogue].names()
+        print(f"{catalogue} ({len(names)})")
+        for name in names:
+            parameters = CATALOGUES[catalogue][name].__signature__.parameters.values()
+            print(f"  {name:{width}}  {', '.join(map(shown, parameters))}".rstrip())
+    return 0
+
+
+def shown(parameter):
+    """A hyperparameter and its default, if it has one, as in a call."""
+    if parameter.default is parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={getattr(parameter.default, '__name__', parameter.default)}"
+
+
+def show_info(options):
+    """Print versions, instruction set, threads and machine."""
+    facts = environment()
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        if isinstance(value, bool):
+            value = "yes" if value else "no"
+        print(f"{name.replace('_', ' '):{width}}  {value}")
+    return 0

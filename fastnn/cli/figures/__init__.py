@@ -1,0 +1,1 @@
+"""The pictures. Only this package imports matplotlib."""

@@ -1,0 +1,108 @@
+"""The command ``fastnn plot``: activations with their derivatives, or optimizers' paths through a valley."""
+import numpy as np
+
+import fastnn
+
+from .catalog import resolve
+from .errors import as_user_error, require
+from .experiment import build_optimizer
+from .files import OutputFolder
+
+__all__ = ["run"]
+
+# What has no default hyperparameters.
+EXAMPLES = {
+    "threshold": {"threshold": 1.0, "value": -1.0},
+    "maxout": {"n_prev": 1, "n": 1, "k": 3},
+}
+START, STEPS = (-7.0, 2.0), 30      # as in "Deep Learning from Scratch", chapter 6
+# The rates among which each optimizer's own is found: 1, 1.5, 2, 3, 5, 7 times powers of ten.
+RATES = [round(digit * 10.0**power, 6) for power in range(-4, 2) for digit in (1, 1.5, 2, 3, 5, 7)]
+
+
+def run(options):
+    """Draw the picture that was asked for and return the exit status."""
+    require("matplotlib")
+    name = "trajectories.png" if options.trajectories else "activations.png"
+    draw = (trajectories if options.trajectories else activations)(options.names)
+    target = OutputFolder(options.out, [name]).write(name, draw)
+    print(f"wrote {target}")
+    return 0
+
+
+def activations(names):
+    """A function that draws the activations `names`, or all, to a file."""
+    with as_user_error():
+        samples = {}
+        for name in names or fastnn.activations():
+            name, note, function = sample(name)
+            samples[name] = note, function
+    from .figures.shapes import draw_shapes
+    return lambda file: draw_shapes(file, samples)
+
+
+def sample(name):
+    """(name, note, function) of one activation; the function gives f, f' and f'' at abscissas (n,)."""
+    name = resolve("activations", name)
+    act = fastnn.get_act(name, **EXAMPLES.get(name, {}))
+    if name == "maxout":
+        act.w, act.b = np.array([[-0.8, 0.2, 1.0]]), np.array([-1.5, 0.5, -1.0])
+        return name, "the largest of 3 lines", lambda x: layer_values(act, x)
+    if "axis" in act.hyperparameters:
+        return name, "one of 3 coordinates, the others 0", lambda x: coordinate_values(act, x)
+    note = ", ".join(f"{key.strip('_')} = {getattr(act, key):g}" for key in act.hyperparameters)
+    return name, note, lambda x: (act.forward(x), act.backward(x), act.d2y(x))
+
+
+def coordinate_values(act, x):
+    """The first coordinate of act(x, 0, 0) and its derivatives with respect to x."""
+    rows = np.zeros((len(x), 3))
+    rows[:, 0] = x
+    return [values[:, 0] for values in (act.forward(rows), act.backward(rows), act.d2y(rows))]
+
+
+def layer_values(layer, x):
+    """A layer of one input and one output."""
+    column = x[:, np.newaxis]
+    y = layer.forward(column)
+    return [values[:, 0] for values in (y, layer.backward(np.ones_like(y)), layer.d2y(column))]
+
+
+def trajectories(names):
+    """A function that draws the paths of the optimizers `names`, or all, to a file."""
+    with as_user_error():
+        chosen = dict.fromkeys(resolve("optimizers", name) for name in names or fastnn.optimizers())
+    paths = [(name, *best_path(name)) for name in chosen]
+    from .figures.paths import draw_paths
+    note = (f"{STEPS} steps from ({START[0]:g}, {START[1]:g}); "
+            "each optimizer at the learning rate that keeps f lowest on average")
+    return lambda file: draw_paths(file, paths, valley, note)
+
+
+def valley(x, y):
+    return x**2 / 20 + y**2
+
+
+def slope(point):
+    return point * (1 / 10, 2.0)
+
+
+def best_path(name):
+    """(lr, points) of the rate whose path has the lowest mean of f."""
+    with np.errstate(all="ignore"):     # the highest rates lead far away
+        paths = [(lr, path(name, lr)) for lr in RATES]
+        return min(paths, key=lambda found: np.nan_to_num(valley(*found[1].T).mean(), nan=np.inf))
+
+
+def path(name, lr):
+    """The points (STEPS + 1, 2) that the optimizer passes; fewer, the last one infinite, if it runs away."""
+    opt = build_optimizer(name, lr)
+    point, points = np.array(START), [START]
+    for _ in range(STEPS):
+        ahead = opt.lookahead(point, "point") if hasattr(opt, "lookahead") else point      # NAG's gradient
+        opt.update({"point": point}, {"point": slope(ahead)}, f=valley(*point))
+        points.append(tuple(point))
+        if not np.isfinite(valley(*point)):
+            points[-1] = (np.inf, np.inf)
+            break
+    return np.array(points)

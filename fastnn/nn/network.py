@@ -1,0 +1,221 @@
+"""The book's fully connected classifier."""
+import copy
+import math
+from operator import index
+
+import numpy as np
+
+from .gradient_check import numerical_gradient
+from .initializers import as_rng, initial_weights
+from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss
+
+
+class MultiLayerNet:
+    """Affine layers with an activation between them, softmax and cross entropy at the end.
+
+    After each hidden Affine layer come, in this order, BatchNormalization (if `use_batchnorm`), the
+    activation, and Dropout (if `use_dropout`). The interface is that of MultiLayerNetExtend in "Deep Learning
+    from Scratch".
+
+    Parameters
+    ----------
+    input_size, output_size : int
+        Features and classes.
+    hidden_size_list : sequence of int
+        Neurons of each hidden layer; empty for softmax regression.
+    activation : str or activation
+        A name of the catalogue, or what `get_act` returned for it.
+    weight_init_std : float or str
+        Standard deviation of the first weights; "he"/"relu" is sqrt(2/n), "xavier"/"sigmoid" sqrt(1/n).
+    weight_decay_lambda, weight_decay_l1 : float
+        The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases).
+    use_dropout, use_batchnorm : bool
+    dropout_ration : float
+        Share of the features that dropout switches off (the book's spelling).
+    dtype : float32 or float64
+        Of the parameters and of all arithmetic; inputs are cast to it.
+    rng : None, int, Generator or RandomState
+        For the first weights and the dropout masks.
+
+    Attributes
+    ----------
+    params : dict of ndarray
+        "W1", "b1", ..., and "gamma1", "beta1", ... with batch normalization. The layers look their
+        parameters up here at each pass, so they may be changed in place or replaced.
+    layers : dict of layers
+        "Affine1", "BatchNorm1", "Activation_function1", "Dropout1", "Affine2", ...
+
+    Raises
+    ------
+    ValueError
+        A size, a name or a number is out of its range.
+    TypeError
+        A size is no integer, `dtype` neither float32 nor float64.
+    """
+
+    def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
+                 weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
+                 weight_decay_l1=0, dtype=np.float64, rng=None):
+        sizes = [_size(size) for size in (input_size, *hidden_size_list, output_size)]
+        self.input_size, *self.hidden_size_list, self.output_size = sizes
+        self.weight_decay_lambda = _decay("weight_decay_lambda", weight_decay_lambda)
+        self.weight_decay_l1 = _decay("weight_decay_l1", weight_decay_l1)
+        self.use_dropout, self.use_batchnorm = use_dropout, use_batchnorm
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
+        rng = as_rng(rng)
+
+        self.params, self.layers = {}, {}
+        self._owners = {}       # a parameter's key -> its layer and the attribute there
+        for i, shape in enumerate(zip(sizes, sizes[1:]), start=1):
+            W, b = initial_weights(shape, weight_init_std, self.dtype, rng), np.zeros(shape[1], self.dtype)
+            self._add(f"Affine{i}", Affine(W, b), W=f"W{i}", b=f"b{i}")
+            if i == len(sizes) - 1:
+                break
+            if use_batchnorm:
+                layer = BatchNormalization(np.ones(shape[1], self.dtype), np.zeros(shape[1], self.dtype))
+                self._add(f"BatchNorm{i}", layer, gamma=f"gamma{i}", beta=f"beta{i}")
+            self.layers[f"Activation_function{i}"] = Activation(activation)
+            if use_dropout:
+                self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng)
+        self.last_layer = SoftmaxWithLoss()
+
+    def _add(self, name, layer, **keys):
+        self.layers[name] = layer
+        for attribute, key in keys.items():
+            self.params[key] = getattr(layer, attribute)
+            self._owners[key] = layer, attribute
+
+    def predict(self, x, train_flg=False):
+        """The scores before the softmax, (rows, output_size), for x of shape (rows, input_size), or
+        (rows, ...) with as many elements a row.
+
+        Raises ValueError or TypeError if x, or an array put into `params`, has the wrong shape or dtype.
+        """
+        return self._forward(self._input(x), train_flg)
+
+    def loss(self, x, t, train_flg=False):
+        """Mean cross entropy of the rows plus weight decay, a float.
+
+        t is (rows,) integer labels or (rows, output_size) one-hot. Raises as `predict` does, and ValueError
+        or TypeError for labels that do not fit.
+        """
+        x = self._input(x)
+        t = self._labels(t, len(x))     # before the forward pass moves batch normalization's running means
+        return self.last_layer.forward(self._forward(x, train_flg), t) + self._decay_loss()
+
+    def accuracy(self, x, t):
+        """Share of the rows whose highest score is their label's. Takes and raises what `loss` does."""
+        x = self._input(x)
+        t = self._labels(t, len(x))
+        labels = t.argmax(axis=1) if t.ndim == 2 else t
+        return float(np.mean(self._forward(x, False).argmax(axis=1) == labels))
+
+    def gradient(self, x, t):
+        """Gradients of `loss` in training mode by backpropagation: new arrays under the keys of `params`.
+
+        Raises as `loss` does, before anything has changed.
+        """
+        return self.loss_and_gradient(x, t)[1]
+
+    def loss_and_gradient(self, x, t):
+        """The loss in training mode and its `gradient`, from one forward and one backward pass."""
+        loss = self.loss(x, t, train_flg=True)
+        first, *rest = self.layers.values()
+        dout = self.last_layer.backward()
+        for layer in reversed(rest):
+            dout = layer.backward(dout)
+        first.parameter_gradients(dout)
+        grads = {key: getattr(layer, f"d{attribute}") for key, (layer, attribute) in self._owners.items()}
+        self._add_decay_gradient(grads)
+        return loss, grads
+
+    def numerical_gradient(self, x, t):
+        """What `gradient` should give, by central differences in float64, for networks of any dtype.
+
+        Dropout keeps the masks of the last pass in training mode if that had as many rows, so that
+        ``net.gradient(x, t)`` and a following ``net.numerical_gradient(x, t)`` differentiate the same
+        function. Works on a copy: neither parameters nor running means change. Raises as `gradient` does.
+        """
+        twin = copy.deepcopy(self)
+        twin.dtype = np.dtype(np.float64)
+        twin.params = {key: p.astype(np.float64) for key, p in self.params.items()}
+        for layer in twin.layers.values():
+            if isinstance(layer, Dropout):
+                layer.frozen = True
+        return {key: numerical_gradient(lambda _: twin.loss(x, t, train_flg=True), p)
+                for key, p in twin.params.items()}
+
+    def _input(self, x):
+        x = np.asarray(x)
+        if x.dtype.kind not in "biuf":
+            raise TypeError(f"x must hold real numbers, not {x.dtype}")
+        if x.ndim < 2 or math.prod(x.shape[1:]) != self.input_size:
+            raise ValueError(f"x must have shape (rows, {self.input_size}), not {x.shape}")
+        return x.astype(self.dtype, copy=False).reshape(len(x), self.input_size)
+
+    def _labels(self, t, rows):
+        t = np.asarray(t)
+        if rows == 0:
+            raise ValueError("the loss and accuracy of no rows at all are not defined")
+        if t.shape == (rows, self.output_size) and t.dtype.kind in "biuf":
+            return t.astype(self.dtype, copy=False)
+        if t.shape != (rows,):
+            raise ValueError(f"t must have shape ({rows},) or ({rows}, {self.output_size}), not {t.shape}")
+        if t.dtype.kind not in "iu":
+            raise TypeError(f"labels must be integers, not {t.dtype}")
+        if t.min() < 0 or t.max() >= self.output_size:
+            raise ValueError(f"labels must lie in 0..{self.output_size - 1}, found {t.min()}..{t.max()}")
+        return t
+
+    def _forward(self, x, train_flg):
+        for key, (layer, attribute) in self._owners.items():
+            setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
+        for layer in self.layers.values():
+            x = layer.forward(x, train_flg)
+        return x
+
+    def _checked(self, key, known):
+        p = self.params.get(key)
+        if p is known:
+            return p
+        if not isinstance(p, np.ndarray) or p.dtype != self.dtype:
+            found = getattr(p, "dtype", type(p).__name__)
+            raise TypeError(f"params[{key!r}] must be a {self.dtype} array, not {found}")
+        if p.shape != known.shape:
+            raise ValueError(f"params[{key!r}] must have shape {known.shape}, not {p.shape}")
+        return p
+
+    def _weights(self):
+        keys = (f"W{i}" for i in range(1, len(self.hidden_size_list) + 2))
+        return ((key, self.params[key]) for key in keys)
+
+    def _decay_loss(self):
+        loss = 0.0
+        for _, W in self._weights():
+            if self.weight_decay_lambda:
+                loss += 0.5 * self.weight_decay_lambda * float(np.vdot(W, W))
+            if self.weight_decay_l1:
+                loss += self.weight_decay_l1 * float(np.abs(W).sum(dtype=np.float64))
+        return loss
+
+    def _add_decay_gradient(self, grads):
+        for key, W in self._weights():
+            if self.weight_decay_lambda:
+                grads[key] += self.weight_decay_lambda * W
+            if self.weight_decay_l1:
+                grads[key] += self.weight_decay_l1 * np.sign(W)
+
+
+def _size(size):
+    size = index(size)
+    if size < 1:
+        raise ValueError(f"layer sizes must be positive, not {size}")
+    return size
+
+
+def _decay(name, value):
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
+    return float(value)

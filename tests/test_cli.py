@@ -1,0 +1,482 @@
+"""The command line as a user meets it: another process, real files, real signals."""
+import gzip
+import json
+import os
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import fastnn
+import fastnn.datasets
+from fastnn.cli import main
+from fastnn.cli.experiment import Settings, train
+
+SMALL = ("--iterations", "6", "--hidden", "8,8", "--batch-size", "16")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def command(*args):
+    return [sys.executable, "-m", "fastnn", *map(str, args)]
+
+
+def run(*args, cwd):
+    """The finished process. pytest's warnings are errors there too."""
+    return subprocess.run(command(*args), cwd=cwd, env={**os.environ, "PYTHONWARNINGS": "error"},
+                          capture_output=True, text=True, timeout=100)
+
+
+def succeed(*args, cwd):
+    process = run(*args, cwd=cwd)
+    assert process.stderr == ""
+    assert process.returncode == 0
+    return process.stdout
+
+
+def read_json(path):
+    """The document in strict JSON: a NaN or Infinity is an error."""
+    def refuse(token):
+        raise AssertionError(f"{token} is not JSON")
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def by_name(folder):
+    return {one["name"]: one for one in read_json(folder / "compare.json")["optimizers"]}
+
+
+def write_idx(folder, images=40, rows=3, columns=2):
+    """A folder with four small IDX files, the test set gzipped."""
+    rng = np.random.default_rng(0)
+    folder.mkdir()
+    for part, opener, suffix in (("train", open, ""), ("t10k", gzip.open, ".gz")):
+        pixels = rng.integers(256, size=(images, rows, columns), dtype=np.uint8)
+        with opener(folder / f"{part}-images-idx3-ubyte{suffix}", "wb") as file:
+            file.write(struct.pack(">4I", 0x803, *pixels.shape) + pixels.tobytes())
+        with opener(folder / f"{part}-labels-idx1-ubyte{suffix}", "wb") as file:
+            file.write(struct.pack(">2I", 0x801, images) + (np.arange(images, dtype=np.uint8) % 10).tobytes())
+    return folder
+
+
+# compare
+
+def test_compare_writes_table_picture_and_curves(tmp_path):
+    out = succeed("compare", "--optimizers", "adam,S-G-D", "Momentum", "--out", "new/folder", *SMALL,
+                  cwd=tmp_path)
+    folder = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == ["compare.json", "compare.png"]
+    assert (folder / "compare.png").read_bytes().startswith(PNG)
+
+    document = read_json(folder / "compare.json")
+    assert document["complete"] is True
+    assert document["versions"]["fastnn"] == fastnn.__version__
+    assert document["versions"]["numpy"] == np.__version__
+    assert document["settings"]["layer_sizes"] == [64, 8, 8, 10]
+    assert document["settings"]["seed"] == 0
+    runs = document["optimizers"]
+    assert {one["name"] for one in runs} == {"Adam", "SGD", "Momentum"}
+    assert [one["final_loss"] for one in runs] == sorted(one["final_loss"] for one in runs)
+    for one in runs:
+        assert one["status"] == "finished"
+        assert len(one["loss"]) == one["iterations"] == 6
+        assert one["final_loss"] == one["loss"][-1]        # 5 % of six iterations is the last one
+        assert 0 <= one["test_accuracy"] <= 1
+        assert 0 < one["update_us"] < one["step_us"]
+    assert len({one["loss"][0] for one in runs}) == 1, "the same weights and the same first batch"
+    assert len({one["loss"][2] for one in runs}) == 3
+
+    lines = out.splitlines()
+    head = next(i for i, line in enumerate(lines) if line.startswith("optimizer"))
+    assert [line.split()[0] for line in lines[head + 1:head + 4]] == [one["name"] for one in runs]
+    assert "\x1b" not in out and "\r" not in out
+
+
+def test_compare_runs_the_whole_catalogue(tmp_path):
+    succeed("compare", *SMALL, cwd=tmp_path)
+    assert set(by_name(tmp_path)) == set(fastnn.optimizers())
+
+
+def test_curves_do_not_depend_on_the_number_of_processes(tmp_path):
+    for jobs in (1, 2):
+        succeed("compare", "--jobs", jobs, "--optimizers", "SGD,Adam,Eve,SantaE", "--iterations", 12,
+                "--dropout", ".2", "--batchnorm", "--weight-decay", "1e-4", "--dtype", "float64",
+                "--activation", "mish", "--seed", 5, "--out", f"jobs{jobs}", cwd=tmp_path)
+    settings = read_json(tmp_path / "jobs1" / "compare.json")["settings"]
+    assert settings.items() >= {
+        "iterations": 12, "batch_size": 128, "hidden": [100] * 4, "activation": "Mish", "seed": 5,
+        "dtype": "float64", "weight_decay": 1e-4, "dropout": 0.2, "batchnorm": True, "jobs": 1}.items()
+    one, two = by_name(tmp_path / "jobs1"), by_name(tmp_path / "jobs2")
+    assert set(one) == {"SGD", "Adam", "Eve", "SantaE"}
+    for name, run_ in one.items():
+        for key in ("status", "iterations", "loss", "final_loss", "test_accuracy", "hyperparameters"):
+            assert run_[key] == two[name][key]
+
+
+@pytest.mark.parametrize("setting", [
+    {"seed": 1}, {"dtype": "float64"}, {"activation": "tanh"}, {"batchnorm": True}, {"weight_decay": 0.1},
+    {"dropout": 0.5}, {"batch_size": 17}, {"hidden": (8, 9)}])
+def test_each_setting_changes_the_curve(setting):
+    def curve(**changed):
+        settings = Settings(**{"iterations": 3, "hidden": (8, 8), **changed})
+        digits = fastnn.datasets.load_digits(dtype=settings.dtype)
+        return train("SGD", None, settings, digits, lambda done: None).loss
+    assert curve(**setting) != curve() == curve()
+
+
+def test_a_batch_may_be_larger_than_the_data(tmp_path):
+    succeed("compare", "--optimizers", "SGD", "--iterations", 1, "--batch-size", 3000, "--hidden", 1,
+            cwd=tmp_path)
+    assert len(by_name(tmp_path)["SGD"]["loss"]) == 1
+
+
+def test_divergence_is_shown_and_stops_nobody_else(tmp_path):
+    out = succeed("compare", "--optimizers", "SGD,Momentum,Adam", "--lr", "SGD=1e30", "--lr", "momentum=1e30",
+                  *SMALL, cwd=tmp_path)
+    runs = by_name(tmp_path)
+    assert runs["Adam"]["status"] == "finished"
+    for name in ("SGD", "Momentum"):
+        one = runs[name]
+        assert one["status"] == "diverged"
+        assert one["final_loss"] is one["test_accuracy"] is None
+        assert len(one["loss"]) == one["iterations"] < 6, "stopped at once"
+        assert one["loss"][0] is not None
+        assert re.search(rf"^{name} +1e\+30 +diverged at iteration {one['iterations']}$", out, re.MULTILINE)
+
+
+def test_all_may_diverge(tmp_path):
+    succeed("compare", "--optimizers", "SGD", "--lr", "SGD=1e30", *SMALL, cwd=tmp_path)
+    assert (tmp_path / "compare.png").read_bytes().startswith(PNG)
+
+
+def test_a_learning_rate_given_twice_is_the_last(tmp_path):
+    succeed("compare", "--optimizers", "SGD", "--lr", "SGD=1e30", "--lr", "SGD=0.25", *SMALL, cwd=tmp_path)
+    assert by_name(tmp_path)["SGD"]["lr"] == 0.25
+
+
+def test_compare_reads_idx_files(tmp_path):
+    write_idx(tmp_path / "data")
+    succeed("compare", "--data", "data", "--optimizers", "SGD", *SMALL, cwd=tmp_path)
+    settings = read_json(tmp_path / "compare.json")["settings"]
+    assert settings["layer_sizes"] == [6, 8, 8, 10]
+    assert (settings["train_images"], settings["data"]) == (40, "data")
+
+
+# Ctrl-C
+
+def start(*args, cwd):
+    """A process in a group of its own, so that a signal reaches it and its workers as Ctrl-C would."""
+    return subprocess.Popen(command(*args), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            text=True, start_new_session=True)
+
+
+def interrupt(process):
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    for _ in range(100):        # no worker is left behind for long
+        try:
+            os.killpg(process.pid, 0)
+        except ProcessLookupError:
+            return out, err
+        time.sleep(0.1)
+    raise AssertionError("a worker is still there")
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="process groups and terminals of POSIX")
+
+
+@posix
+def test_ctrl_c_keeps_what_is_finished(tmp_path):
+    # Two rates so high that they diverge at once, then a run that would take hours.
+    process = start("compare", "--jobs", 1, "--optimizers", "SGD,MSGD,Adam,Eve", "--lr", "SGD=1e30",
+                    "--lr", "MSGD=1e30", "--iterations", 10**8, "--hidden", 8, cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith("2/4"):
+            break
+    time.sleep(0.5)
+    out, err = interrupt(process)
+    assert (process.returncode, err) == (130, "")
+    assert re.search(r"^Adam .* interrupted at iteration \d+$", out, re.MULTILINE)
+    assert "Eve" not in out
+    assert read_json(tmp_path / "compare.json")["complete"] is False
+    runs = by_name(tmp_path)
+    assert {name: one["status"] for name, one in runs.items()} == {
+        "SGD": "diverged", "MSGD": "diverged", "Adam": "interrupted"}
+    assert runs["Adam"]["iterations"] > 0
+    assert (tmp_path / "compare.png").read_bytes().startswith(PNG)
+
+
+@posix
+def test_ctrl_c_before_anything_is_finished(tmp_path):
+    process = start("compare", "--optimizers", "SGD,Adam", "--iterations", 10**8, cwd=tmp_path)
+    process.stdout.readline()
+    out, err = interrupt(process)
+    assert process.returncode == 130
+    assert err == "fastnn compare: interrupted\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="no Linux /proc")
+def test_a_killed_worker_is_one_line(tmp_path):
+    process = start("compare", "--jobs", 1, "--optimizers", "SGD", "--iterations", 10**8, cwd=tmp_path)
+    process.stdout.readline()
+    children = []
+    while not children:
+        time.sleep(0.05)
+        with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
+            children = file.read().split()
+    os.kill(int(children[0]), signal.SIGKILL)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 2
+    said = "fastnn compare: (SGD|a worker): the process that trained was killed by SIGKILL\n"
+    assert re.fullmatch(said, err)
+
+
+@posix
+def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
+    import pty
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        command("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL), cwd=tmp_path,
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
+    os.close(theirs)
+    shown = b""
+    while process.poll() is None or select.select([ours], [], [], 0)[0]:
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                shown += os.read(ours, 65536)
+            except OSError:     # how Linux says that the other side is closed
+                break
+    os.close(ours)
+    assert process.wait(timeout=30) == 0
+    text = shown.decode()
+    assert "2/2" in text and "\x1b[" in text
+    assert re.search(r"\x1b\[31mSGD +1e\+30 +diverged at iteration \d", text)
+
+
+# bad input
+
+def is_one_line(status, err, *fragments):
+    """Exit status 2 and exactly one line on stderr, with all the fragments."""
+    assert status == 2, err
+    assert err.endswith("\n") and err.count("\n") == 1, err
+    assert err.startswith("fastnn")
+    for fragment in fragments:
+        assert fragment in err
+
+
+@pytest.fixture
+def fails(tmp_path, capsys, monkeypatch):
+    """Call the command line in this process, which is quicker: it says one line and leaves no file behind."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(args, *fragments):
+        before = sorted(tmp_path.rglob("*"))
+        try:
+            status = main(args)
+        except SystemExit as error:
+            status = error.code
+        said = capsys.readouterr()
+        is_one_line(status, said.err, *fragments)
+        assert said.out == ""
+        assert sorted(tmp_path.rglob("*")) == before
+    return call
+
+
+@pytest.mark.parametrize("args, fragment", [
+    ("compare --optimizers Adem", "Adam"),
+    ("compare --data nowhere", "nowhere"),
+    ("compare --seed x", "--seed"),
+])
+def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
+    process = run(*args.split(), cwd=tmp_path)
+    is_one_line(process.returncode, process.stderr, fragment)
+    assert process.stdout == ""
+
+
+@pytest.mark.parametrize("args, fragment", [
+    ("compare --optimizers Adem", "Adam"),
+    ("compare --optimizers Adam,nonsense", "nonsense"),
+    ("compare --optimizers ,", "at least one name"),
+    ("compare --activation relo", "ReLU"),
+    ("compare --activation maxout", ""),
+    ("compare --iterations 0", "--iterations: must be at least 1, not '0'"),
+    ("compare --iterations ten", "--iterations: 'ten' is not a whole number"),
+    ("compare --iterations 1.5", "--iterations: '1.5' is not a whole number"),
+    ("compare --batch-size 0", "--batch-size"),
+    ("compare --batch-size 100000000000000", "GiB"),
+    ("compare --hidden 100,0", "--hidden"),
+    ("compare --hidden ,", "--hidden"),
+    ("compare --hidden 10000000,10000000", "GiB"),
+    ("compare --hidden 1" + "0" * 400, "GiB"),
+    ("compare --seed -1", "--seed"),
+    ("compare --jobs 0", "--jobs"),
+    ("compare --dtype float16", "--dtype"),
+    ("compare --dropout 1", "--dropout: must lie in [0, 1), not '1'"),
+    ("compare --dropout nan", "--dropout"),
+    ("compare --weight-decay -0.1", "--weight-decay"),
+    ("compare --weight-decay inf", "--weight-decay"),
+    ("compare --lr 0.1", "--lr: '0.1' is not of the form NAME=VALUE"),
+    ("compare --lr SGD=fast", "--lr: 'fast' is not a number"),
+    ("compare --lr SGD=-1", "--lr"),
+    ("compare --lr SGDD=1", "SGD"),
+    ("compare --optimizers Adam --lr SGD=1", "SGD is not among the optimizers to run"),
+    ("compare --data nowhere", "nowhere"),
+    ("compare --out file/below", "file"),
+    ("compare --out file", "file"),
+    ("compare --out taken", "compare.png"),
+    ("compare --iteration 5", "--iteration"),
+    ("compare stray", "stray"),
+    ("plot relo", "ReLU"),
+    ("plot --trajectories Adem", "Adam"),
+    ("plot --out file", "file"),
+    ("list optimisers", "optimisers"),
+    ("train", "train"),
+    ("", "arguments are required"),
+])
+def test_bad_input_is_one_line_and_status_2(tmp_path, fails, args, fragment):
+    (tmp_path / "file").touch()
+    (tmp_path / "taken" / "compare.png").mkdir(parents=True)
+    fails(args.split(), fragment)
+
+
+def missing(path):
+    path.unlink()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-5])
+
+
+def header_only(path):
+    path.write_bytes(path.read_bytes()[:3])
+
+
+def garbage(path):
+    path.write_bytes(b"this is no IDX file, nor gzip")
+
+
+def too_long(path):
+    path.write_bytes(path.read_bytes() + b"x")      # gzip allows zeros
+
+
+@pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "train-labels-idx1-ubyte",
+                                  "t10k-images-idx3-ubyte.gz"])
+@pytest.mark.parametrize("damage", [missing, truncated, header_only, garbage, too_long])
+def test_damaged_data_is_one_line_that_names_the_file(tmp_path, fails, name, damage):
+    damage(write_idx(tmp_path / "data") / name)
+    fails(["compare", "--data", "data", "--out", "out", *SMALL], name.removesuffix(".gz"))
+
+
+def test_as_many_labels_as_images(tmp_path, fails):
+    folder = write_idx(tmp_path / "data")
+    other = write_idx(tmp_path / "other", images=41)
+    (other / "train-labels-idx1-ubyte").replace(folder / "train-labels-idx1-ubyte")
+    fails(["compare", "--data", "data"], "41", "40")
+
+
+def run_without_extra(args, cwd):
+    code = ("import sys; sys.modules.update(matplotlib=None, rich=None); "
+            f"from fastnn.cli import main; sys.exit(main({args}))")
+    return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("args", [["compare"], ["plot"]])
+def test_without_the_extra_a_line_says_how_to_get_it(tmp_path, args):
+    process = run_without_extra(args, tmp_path)
+    is_one_line(process.returncode, process.stderr, 'pip install "fastnn[cli]"')
+
+
+@pytest.mark.parametrize("args", [["list"], ["info"]])
+def test_list_and_info_need_nothing_but_numpy(tmp_path, args):
+    process = run_without_extra(args, tmp_path)
+    assert (process.returncode, process.stderr) == (0, "")
+
+
+# plot
+
+def test_plot_draws_every_activation(tmp_path):
+    assert "activations.png" in succeed("plot", "--out", "pictures", cwd=tmp_path)
+    assert (tmp_path / "pictures" / "activations.png").read_bytes().startswith(PNG)
+
+
+def test_plot_draws_some_activations(tmp_path):
+    succeed("plot", "mish,Leaky_ReLU", "softmax", "maxout", "threshold", cwd=tmp_path)
+    few = (tmp_path / "activations.png").read_bytes()
+    succeed("plot", "mish", cwd=tmp_path)
+    assert len((tmp_path / "activations.png").read_bytes()) < len(few)
+
+
+def test_plot_draws_trajectories(tmp_path):
+    succeed("plot", "--trajectories", cwd=tmp_path)
+    assert (tmp_path / "trajectories.png").read_bytes().startswith(PNG)
+
+
+def test_no_jump_is_drawn_as_a_slope():
+    pytest.importorskip("matplotlib")
+    from fastnn.cli.figures.shapes import POINTS, SPAN, broken
+    from fastnn.cli.plot import sample
+    x = (np.arange(POINTS) + 0.5) / POINTS * 2 * SPAN - SPAN
+    gaps = {name: [int(np.isnan(broken(y)).sum()) for y in sample(name)[2](x)]
+            for name in fastnn.activations()}
+    assert gaps["step"] == [1, 0, 0]
+    assert gaps["ReLU"] == [0, 1, 0]
+    assert gaps["hard-shrink"] == [2, 2, 0]
+    assert gaps["hard-sigmoid"] == gaps["hard-tanh"] == [0, 2, 0]
+    assert gaps["ELU"] == [0, 0, 1]
+    assert gaps["maxout"] == [0, 2, 0]
+    assert gaps["softsign"] == [0, 0, 1]
+    smooth = ["tanh", "sigmoid", "Mish", "GELU", "Swish", "tanhExp", "softplus", "softmax", "bent-identity"]
+    assert all(gaps[name] == [0, 0, 0] for name in smooth)
+
+
+# list, info
+
+def test_list_names_everything(tmp_path):
+    out = succeed("list", cwd=tmp_path)
+    listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
+    assert listed == {*fastnn.activations(), *fastnn.optimizers(), *fastnn.losses()}
+
+
+def test_list_shows_hyperparameters(tmp_path):
+    out = succeed("list", "Optimizers", cwd=tmp_path)
+    adam = next(line for line in out.splitlines() if line.split()[0] == "Adam")
+    assert "alpha=0.001" in adam and "beta2=0.999" in adam
+    assert "sigmoid" not in out
+
+
+def test_info(tmp_path):
+    out = succeed("info", cwd=tmp_path)
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in out.splitlines())
+    assert facts["fastnn"] == fastnn.__version__
+    assert facts["instruction set"] == fastnn.core.isa()
+    assert facts["threads"] == str(fastnn.get_num_threads())
+    assert facts["numpy"] == np.__version__
+
+
+def test_version_and_help(tmp_path):
+    assert succeed("--version", cwd=tmp_path) == f"fastnn {fastnn.__version__}\n"
+    for words in ([], ["compare"], ["plot"], ["list"], ["info"]):
+        assert succeed(*words, "--help", cwd=tmp_path).startswith("usage: fastnn")
+
+
+@posix
+def test_a_reader_may_leave_early(tmp_path):
+    process = subprocess.Popen(command("list"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(timeout=30) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+def test_a_full_disk_is_one_line(tmp_path):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(command("list"), stdout=full, stderr=subprocess.PIPE, text=True,
+                                 cwd=tmp_path)
+    is_one_line(process.returncode, process.stderr, "No space left")

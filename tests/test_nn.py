@@ -1,0 +1,529 @@
+import copy
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.datasets import load_digits
+from fastnn.nn import (Activation, Affine, BatchNormalization, Dropout, MultiLayerNet, SoftmaxWithLoss,
+                       Trainer, numerical_gradient)
+
+# maxout is a layer with weights of its own.
+ACTIVATIONS = [name for name in fastnn.activations() if name != "maxout"]
+ARGUMENTS = {"threshold": (0.1, -0.2)}      # where there are no defaults
+ROWS, FEATURES, CLASSES = 6, 5, 3
+
+
+@pytest.fixture
+def batch():
+    rng = np.random.default_rng(0)
+    return rng.standard_normal((ROWS, FEATURES)), rng.integers(0, CLASSES, ROWS)
+
+
+def small_net(activation="tanh", **options):
+    """A net whose biases are not zero: a row that dropout empties would otherwise sit on ReLU's kink."""
+    net = MultiLayerNet(FEATURES, [4, 4], CLASSES, activation, **{"rng": 1, **options})
+    rng = np.random.default_rng(2)
+    for key, p in net.params.items():
+        if not key.startswith("W"):
+            p += 0.3 * rng.standard_normal(p.shape)
+    return net
+
+
+def snapshot(net):
+    """Everything of a net that a failed call must leave alone."""
+    arrays = {key: p.copy() for key, p in net.params.items()}
+    for name, layer in net.layers.items():
+        if isinstance(layer, BatchNormalization):
+            arrays[f"{name} mean"] = layer.running_mean.copy()
+            arrays[f"{name} var"] = layer.running_var.copy()
+        if isinstance(layer, Dropout):
+            arrays[f"{name} mask"] = np.array(layer.mask)
+    return arrays
+
+
+def assert_same(a, b):
+    assert a.keys() == b.keys()
+    for key in a:
+        np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+
+
+# Construction
+
+def test_parameters_and_layers():
+    net = MultiLayerNet(5, [4, 2], 3, use_batchnorm=True, use_dropout=True)
+    assert {key: p.shape for key, p in net.params.items()} == {
+        "W1": (5, 4), "b1": (4,), "gamma1": (4,), "beta1": (4,),
+        "W2": (4, 2), "b2": (2,), "gamma2": (2,), "beta2": (2,), "W3": (2, 3), "b3": (3,)}
+    assert list(net.layers) == ["Affine1", "BatchNorm1", "Activation_function1", "Dropout1",
+                                "Affine2", "BatchNorm2", "Activation_function2", "Dropout2", "Affine3"]
+    for key, p in net.params.items():
+        assert p.dtype == np.float64
+        if not key.startswith("W"):
+            assert np.all(p == (1 if key.startswith("gamma") else 0))
+
+
+@pytest.mark.parametrize("make", [int, np.random.default_rng, np.random.RandomState])
+def test_equal_seeds_give_equal_nets(make, batch):
+    a, b, other = (small_net(use_dropout=True, rng=make(seed)) for seed in (7, 7, 8))
+    assert_same(a.params, b.params)
+    assert_same(a.gradient(*batch), b.gradient(*batch))
+    assert not np.array_equal(a.params["W1"], other.params["W1"])
+
+
+def test_random_state_draws_the_books_weights():
+    net = MultiLayerNet(5, [4], 3, weight_init_std=0.01, rng=np.random.RandomState(3))
+    book = np.random.RandomState(3)
+    np.testing.assert_array_equal(net.params["W1"], 0.01 * book.randn(5, 4))
+    np.testing.assert_array_equal(net.params["W2"], 0.01 * book.randn(4, 3))
+
+
+def test_float32_starts_from_the_same_weights():
+    single, double = (MultiLayerNet(5, [4], 3, dtype=dtype, rng=0) for dtype in ("float32", "float64"))
+    for key, p in single.params.items():
+        assert p.dtype == np.float32
+        np.testing.assert_array_equal(p, double.params[key].astype(np.float32))
+
+
+@pytest.mark.parametrize("init, std", [
+    ("he", (2 / 400) ** 0.5), ("ReLU", (2 / 400) ** 0.5), ("xavier", 0.05), ("Sigmoid", 0.05),
+    (0.3, 0.3), (0, 0), (np.float32(0.5), 0.5),
+])
+def test_first_weights(init, std):
+    W = MultiLayerNet(400, [300], 2, weight_init_std=init, rng=0).params["W1"]
+    # 120,000 draws: the standard error of the standard deviation is 0.2 %.
+    assert W.std() == pytest.approx(std, rel=0.01)
+    assert abs(W.mean()) <= 0.01 * std
+
+
+@pytest.mark.parametrize("error, message, options", [
+    (ValueError, "Unknown activator", {"activation": "rleu"}),
+    (ValueError, "sizes must be positive, not 0", {"input_size": 0}),
+    (ValueError, "sizes must be positive, not -1", {"hidden_size_list": [4, -1]}),
+    (ValueError, "sizes must be positive, not 0", {"output_size": 0}),
+    (TypeError, "integer", {"hidden_size_list": [4.5]}),
+    (TypeError, "iterable", {"hidden_size_list": 4}),
+    (ValueError, "Unknown weight_init_std 'hee'.* he, relu", {"weight_init_std": "hee"}),
+    (ValueError, "weight_init_std must be finite and not negative", {"weight_init_std": -1}),
+    (ValueError, "weight_init_std must be finite and not negative", {"weight_init_std": float("nan")}),
+    (TypeError, "weight_init_std must be a number or a name", {"weight_init_std": None}),
+    (ValueError, "weight_decay_lambda must be finite and not negative", {"weight_decay_lambda": -0.1}),
+    (ValueError, "weight_decay_l1 must be finite and not negative", {"weight_decay_l1": float("inf")}),
+    (ValueError, "dropout ratio must be at least 0 and below 1", {"use_dropout": True, "dropout_ration": 1}),
+    (ValueError, "dropout ratio", {"use_dropout": True, "dropout_ration": float("nan")}),
+    (TypeError, "dtype must be float32 or float64", {"dtype": "float16"}),
+    (TypeError, "dtype must be float32 or float64", {"dtype": int}),
+])
+def test_impossible_nets(error, message, options):
+    with pytest.raises(error, match=message):
+        MultiLayerNet(**{"input_size": 5, "hidden_size_list": [4], "output_size": 3, **options})
+
+
+# Gradients
+
+def assert_gradients_close(grads, numerical, tolerance):
+    assert grads.keys() == numerical.keys()
+    for key, g in grads.items():
+        # Relative to the parameter's largest gradient; the floor is for biases before batch normalization,
+        # whose gradient is zero.
+        scale = max(np.abs(numerical[key]).max(), 1e-4)
+        assert np.abs(g - numerical[key]).max() <= tolerance * scale, key
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("decay", [0, 0.1])
+@pytest.mark.parametrize("batchnorm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_gradient_check(activation, batchnorm, decay, dropout, batch):
+    activation = fastnn.get_act(activation, *ARGUMENTS.get(activation, ()))
+    net = small_net(activation, use_batchnorm=batchnorm, use_dropout=dropout, dropout_ration=0.3,
+                    weight_decay_lambda=decay, weight_decay_l1=decay / 10)
+    assert_gradients_close(net.gradient(*batch), net.numerical_gradient(*batch), 1e-6)
+
+
+def test_gradient_check_sees_a_wrong_gradient(batch):
+    net = small_net(use_batchnorm=True)
+    grads = net.gradient(*batch)
+    grads["gamma1"][0] *= 1.001
+    with pytest.raises(AssertionError, match="gamma1"):
+        assert_gradients_close(grads, net.numerical_gradient(*batch), 1e-6)
+
+
+def test_gradient_check_of_a_float32_net(batch):
+    net = small_net(dtype=np.float32, use_batchnorm=True, use_dropout=True, weight_decay_lambda=0.1)
+    grads = net.gradient(*batch)
+    assert all(g.dtype == np.float32 for g in grads.values())
+    numerical = net.numerical_gradient(*batch)
+    assert all(g.dtype == np.float64 for g in numerical.values())
+    for bias in ("b1", "b2"):       # zero but for rounding: batch normalization follows
+        assert np.abs(grads.pop(bias) - numerical.pop(bias)).max() < 1e-6
+    assert_gradients_close(grads, numerical, 1e-4)
+
+
+def test_numerical_gradient_leaves_the_net_alone(batch):
+    net = small_net(use_batchnorm=True, use_dropout=True)
+    net.gradient(*batch)
+    before, twin = snapshot(net), copy.deepcopy(net)
+    net.numerical_gradient(*batch)
+    assert_same(snapshot(net), before)
+    assert_same(net.gradient(*batch), twin.gradient(*batch))        # the same masks come next
+
+
+def test_gradient_check_without_hidden_layers(batch):
+    net = MultiLayerNet(FEATURES, [], CLASSES, rng=0)
+    assert_gradients_close(net.gradient(*batch), net.numerical_gradient(*batch), 1e-6)
+
+
+def test_activation_with_hyperparameters(batch):
+    net = small_net(fastnn.get_act("ELU", alpha=0.3))
+    assert_gradients_close(net.gradient(*batch), net.numerical_gradient(*batch), 1e-6)
+    assert not np.array_equal(net.predict(batch[0]), small_net("ELU").predict(batch[0]))
+
+
+def test_gradients_are_the_callers_own(batch):
+    net = small_net(use_batchnorm=True)
+    first = net.gradient(*batch)
+    kept = copy.deepcopy(first)
+    net.gradient(batch[0] + 1, batch[1])
+    assert_same(first, kept)
+    for g in first.values():
+        assert not any(np.shares_memory(g, p) for p in net.params.values())
+
+
+def test_loss_and_gradient_agree_with_loss_and_gradient(batch):
+    net = small_net(use_batchnorm=True, weight_decay_lambda=0.1)
+    loss, grads = net.loss_and_gradient(*batch)
+    assert isinstance(loss, float) and loss == net.loss(*batch, train_flg=True)
+    assert_same(grads, net.gradient(*batch))
+
+
+def test_weight_decay_is_in_loss(batch):
+    plain, decayed = small_net(), small_net(weight_decay_lambda=0.2, weight_decay_l1=0.03)
+    weights = [p for key, p in plain.params.items() if key.startswith("W")]
+    penalty = sum(0.1 * np.sum(W**2) + 0.03 * np.sum(np.abs(W)) for W in weights)
+    assert decayed.loss(*batch) - plain.loss(*batch) == pytest.approx(penalty, rel=1e-12)
+
+
+def test_numerical_gradient_of_a_quadratic():
+    x = np.array([[3.0, -4.0, 0.0]])
+    original = x.copy()
+    gradient = numerical_gradient(lambda v: v[0, 0] ** 2 / 20 + v[0, 1] ** 2 + 1e3 * v[0, 2], x)
+    np.testing.assert_allclose(gradient, [[0.3, -8.0, 1e3]], rtol=1e-9)
+    np.testing.assert_array_equal(x, original)
+
+
+def test_numerical_gradient_puts_back_what_it_changed():
+    x = np.array([0.1, 0.2])
+
+    def fails_at_the_second(v):
+        if v[1] != 0.2:
+            raise ZeroDivisionError
+        return 0.0
+
+    with pytest.raises(ZeroDivisionError):
+        numerical_gradient(fails_at_the_second, x)
+    np.testing.assert_array_equal(x, [0.1, 0.2])
+
+
+@pytest.mark.parametrize("x", [np.zeros(2, np.float32), np.zeros(2, int), [0.0, 1.0]])
+def test_numerical_gradient_needs_float64(x):
+    with pytest.raises(TypeError, match="needs a float64 array"):
+        numerical_gradient(np.sum, x)
+
+
+# Parameters and inputs
+
+@pytest.mark.parametrize("key", ["W1", "b2", "gamma1", "beta2"])
+def test_changed_and_replaced_parameters_are_used(key, batch):
+    changed, replaced, reference = (small_net(use_batchnorm=True) for _ in range(3))
+    before = reference.loss(*batch, train_flg=True)
+    changed.params[key] += 0.5 * np.arange(changed.params[key].size).reshape(changed.params[key].shape)
+    replaced.params[key] = changed.params[key].copy()
+    a, b = changed.loss_and_gradient(*batch), replaced.loss_and_gradient(*batch)
+    # Batch normalization takes out any bias before it; all else must matter.
+    assert (a[0] == pytest.approx(before)) == (key == "b2")
+    assert a[0] == b[0]
+    assert_same(a[1], b[1])
+
+
+@pytest.mark.parametrize("value, error, message", [
+    (np.zeros((5, 3)), ValueError, r"params\['W1'\] must have shape \(5, 4\), not \(5, 3\)"),
+    (np.zeros((5, 4), np.float32), TypeError, r"params\['W1'\] must be a float64 array, not float32"),
+    ([[0.0] * 4] * 5, TypeError, r"params\['W1'\] must be a float64 array, not list"),
+    (None, TypeError, r"params\['W1'\] must be a float64 array, not NoneType"),
+])
+def test_replaced_parameters_must_fit(value, error, message, batch):
+    net = small_net()
+    net.params["W1"] = value
+    with pytest.raises(error, match=message):
+        net.predict(batch[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_dtype_is_the_nets(dtype, batch):
+    x, t = batch
+    net = small_net(dtype=dtype, use_batchnorm=True, use_dropout=True)
+    for given in (x.astype(np.float32), x.astype(np.float64), x.astype(np.float16), x.astype(">f8"),
+                  np.rint(x).astype(int), x > 0, x.tolist(), np.asfortranarray(x), x[::-1]):
+        expected = net.predict(np.array(given, dtype))
+        assert expected.dtype == dtype and expected.shape == (ROWS, CLASSES)
+        np.testing.assert_allclose(net.predict(given), expected, rtol=1e-5)
+        assert all(g.dtype == dtype for g in net.gradient(given, t).values())
+    for name in ("BatchNorm1", "BatchNorm2"):
+        assert net.layers[name].running_mean.dtype == net.layers[name].running_var.dtype == dtype
+
+
+def test_inputs_are_not_changed(batch):
+    x, t = batch
+    x.flags.writeable = t.flags.writeable = False       # writing would raise
+    net = small_net("ReLU", use_batchnorm=True, use_dropout=True)
+    net.gradient(x, t), net.accuracy(x, t), net.numerical_gradient(x, t)
+
+
+def test_images_are_flattened():
+    (images, t), _ = load_digits(flatten=False)
+    (rows, _), _ = load_digits()
+    net = MultiLayerNet(64, [4], 10, rng=0)
+    np.testing.assert_array_equal(net.predict(images[:5]), net.predict(rows[:5]))
+
+
+def test_one_hot_labels_are_the_same_labels(batch):
+    x, t = batch
+    net = small_net()
+    one_hot = np.eye(CLASSES)[t]
+    expected = net.gradient(x, t)
+    for given in (one_hot, one_hot.astype(np.float32), one_hot.astype(int), one_hot > 0, one_hot.tolist(),
+                  one_hot.astype(np.longdouble)):
+        assert net.loss(x, given) == pytest.approx(net.loss(x, t), rel=1e-14)
+        assert net.accuracy(x, given) == net.accuracy(x, t)
+        for key, g in net.gradient(x, given).items():
+            np.testing.assert_allclose(g, expected[key], rtol=1e-12, atol=1e-15)
+
+
+def test_accuracy(batch):
+    x, _ = batch
+    net = small_net()
+    t = net.predict(x).argmax(axis=1)
+    assert net.accuracy(x, t) == 1
+    t[0] = (t[0] + 1) % CLASSES
+    assert net.accuracy(x, t) == pytest.approx(1 - 1 / ROWS)
+
+
+def test_predict_of_no_rows():
+    net = small_net(use_batchnorm=True, use_dropout=True)
+    assert net.predict(np.empty((0, FEATURES))).shape == (0, CLASSES)
+
+
+X, T = np.ones((4, FEATURES)), np.array([0, 1, 2, 0])
+
+
+@pytest.mark.parametrize("x, t, error, message", [
+    (X[:, :4], T, ValueError, r"x must have shape \(rows, 5\), not \(4, 4\)"),
+    (X[0], T, ValueError, r"x must have shape \(rows, 5\), not \(5,\)"),
+    (1.0, T, ValueError, r"x must have shape \(rows, 5\), not \(\)"),
+    (X + 1j, T, TypeError, "x must hold real numbers, not complex128"),
+    (X.astype(str), T, TypeError, "x must hold real numbers"),
+    (X, T[:3], ValueError, r"t must have shape \(4,\) or \(4, 3\), not \(3,\)"),
+    (X, T[:, None], ValueError, r"t must have shape \(4,\) or \(4, 3\), not \(4, 1\)"),
+    (X, T + 1, ValueError, r"labels must lie in 0\.\.2, found 1\.\.3"),
+    (X, T - 1, ValueError, r"labels must lie in 0\.\.2, found -1\.\.1"),
+    (X, T.astype(float), TypeError, "labels must be integers, not float64"),
+    (X, T > 0, TypeError, "labels must be integers, not bool"),
+    (X[:0], T[:0], ValueError, "no rows"),
+])
+def test_bad_input_changes_nothing(x, t, error, message):
+    net = small_net(use_batchnorm=True, use_dropout=True)
+    net.gradient(X, T)
+    before, twin = snapshot(net), copy.deepcopy(net)
+    for method in (net.gradient, net.loss_and_gradient, net.loss, net.accuracy, net.numerical_gradient):
+        with pytest.raises(error, match=message):
+            method(x, t)
+    assert_same(snapshot(net), before)
+    assert_same(net.gradient(X, T), twin.gradient(X, T))
+
+
+# Layers
+
+def test_affine_in_numbers():
+    layer = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 20.0]))
+    np.testing.assert_array_equal(layer.forward(np.array([[1.0, 1.0], [0.0, 2.0]])), [[14, 26], [16, 28]])
+    np.testing.assert_array_equal(layer.backward(np.array([[1.0, 0.0], [0.0, 1.0]])), [[1, 3], [2, 4]])
+    np.testing.assert_array_equal(layer.dW, [[1, 0], [1, 2]])
+    np.testing.assert_array_equal(layer.db, [1, 1])
+
+
+def test_dropout_masks_while_training_and_scales_otherwise():
+    layer, x = Dropout(0.3, rng=0), np.full((200, 50), 2.0, np.float32)
+    y = layer.forward(x)
+    assert y.dtype == np.float32
+    assert set(np.unique(y)) == {0, 2}
+    assert np.mean(y == 0) == pytest.approx(0.3, abs=0.02)     # four standard errors of 10,000 draws
+    np.testing.assert_array_equal(layer.backward(x), y)
+    np.testing.assert_allclose(layer.forward(x, train_flg=False), 2 * 0.7, rtol=1e-6)
+    np.testing.assert_array_equal(layer.backward(x), y)        # still that of the training pass
+    assert not np.array_equal(layer.forward(x), y)
+    layer.frozen = True
+    np.testing.assert_array_equal(layer.forward(x), layer.forward(x))
+
+
+def test_batch_normalization():
+    x = np.random.default_rng(0).normal(3, 2, (500, 2))
+    layer = BatchNormalization(np.array([1.0, 5.0]), np.array([0.0, -2.0]))
+    y = layer.forward(x)
+    np.testing.assert_allclose(y.mean(axis=0), [0, -2], atol=1e-12)
+    np.testing.assert_allclose(y.std(axis=0), [1, 5], rtol=1e-6)
+    np.testing.assert_allclose(layer.running_mean, 0.1 * x.mean(axis=0))
+    np.testing.assert_allclose(layer.running_var, 0.1 * x.var(axis=0))
+    for _ in range(300):
+        layer.forward(x)
+    np.testing.assert_allclose(layer.forward(x, train_flg=False), y, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(layer.running_mean, x.mean(axis=0))
+
+
+def test_batch_normalization_takes_running_values():
+    mean, var = np.array([1.0]), np.array([4.0])
+    layer = BatchNormalization(np.array([2.0]), np.array([0.5]), running_mean=mean, running_var=var)
+    np.testing.assert_allclose(layer.forward(np.array([[5.0]]), train_flg=False), [[4.5]], rtol=1e-6)
+    layer.forward(np.array([[5.0], [7.0]]))
+    assert mean == 1 and var == 4       # the caller's arrays
+
+
+@pytest.mark.parametrize("value", [0, 1e-20, 1000.1, 1e4])
+def test_batch_normalization_of_a_constant_feature(value):
+    one = np.ones(3, np.float32)
+    layer = BatchNormalization(one, np.zeros_like(one))
+    y = layer.forward(np.full((128, 3), value, np.float32))
+    # What is left of the feature is the rounding of its mean, 128 additions, over sqrt(1e-6).
+    assert np.abs(y).max() <= min(1, 1e3 * 128 * value * np.finfo(np.float32).eps)
+    assert np.isfinite(layer.backward(np.ones((128, 3), np.float32))).all()
+
+
+@pytest.mark.parametrize("momentum", [-0.1, 1.1, float("nan")])
+def test_momentum_of_batch_normalization(momentum):
+    with pytest.raises(ValueError, match="momentum must lie between 0 and 1"):
+        BatchNormalization(np.ones(1), np.zeros(1), momentum=momentum)
+
+
+@pytest.mark.parametrize("labels", [np.array([2, 0]), np.array([[0.0, 0, 1], [1, 0, 0]])],
+                         ids=["integers", "one-hot"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_with_loss_in_numbers(labels, dtype):
+    layer = SoftmaxWithLoss()
+    loss = layer.forward(np.log(np.array([[1, 2, 5], [3, 3, 2]], dtype)), labels)
+    assert loss == pytest.approx(-(np.log(5 / 8) + np.log(3 / 8)) / 2, rel=1e-6)
+    expected = np.array([[1, 2, 5 - 8], [3 - 8, 3, 2]]) / 16
+    for _ in range(2):
+        dx = layer.backward()
+        assert dx.dtype == dtype
+        np.testing.assert_allclose(dx, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make, arguments", [
+    (Affine, (np.ones((2, 2)), np.ones(2))), (Activation, ("tanh",)), (Dropout, ()),
+    (BatchNormalization, (np.ones(2), np.zeros(2))),
+])
+def test_backward_needs_a_forward_pass(make, arguments):
+    layer, x = make(*arguments), np.ones((3, 2))
+    layer.forward(x, train_flg=False)
+    with pytest.raises(RuntimeError, match=f"{make.__name__}.backward needs a forward pass"):
+        layer.backward(x)
+    layer.forward(x)
+    assert layer.backward(x).shape == x.shape
+
+
+def test_activations_that_make_no_layer():
+    with pytest.raises(ValueError, match="Unknown activator"):
+        Activation("rleu")
+    with pytest.raises(TypeError, match="maxout.* has weights of its own"):
+        Activation(fastnn.get_act("maxout", 5, 4, 2))
+
+
+# Training
+
+@pytest.mark.parametrize("activation, options", [
+    ("ReLU", {}), ("tanh", {"weight_decay_lambda": 1e-4}), ("Mish", {"use_batchnorm": True}),
+    ("ELU", {"use_dropout": True, "dropout_ration": 0.1}),
+])
+def test_digits_are_learned(activation, options):
+    (x_train, t_train), (x_test, t_test) = load_digits()
+    net = MultiLayerNet(64, [50, 50], 10, activation, dtype=np.float32, rng=0, **options)
+    assert net.accuracy(x_test, t_test) < 0.3
+    trainer = Trainer(net, fastnn.get_opt("Adam"), x_train, t_train, rng=0)
+    trainer.train(400)
+    assert net.accuracy(x_test, t_test) > 0.9
+    assert np.mean(trainer.losses[-50:]) < 0.3 < trainer.losses[0]
+
+
+class Recorder:
+    """An optimizer that changes nothing and keeps what it was given."""
+
+    def __init__(self):
+        self.grads = []
+
+    def update(self, params, grads):
+        self.grads.append(grads)
+
+
+def test_trainer_draws_the_same_batches_for_every_optimizer(batch):
+    recorders = [Recorder(), Recorder()]
+    trainers = [Trainer(small_net(), recorder, *batch, batch_size=4, rng=5) for recorder in recorders]
+    for trainer in trainers:
+        trainer.train(3)
+    assert trainers[0].losses == trainers[1].losses and len(set(trainers[0].losses)) == 3
+    rows = np.random.default_rng(5).choice(ROWS, 4)
+    expected = small_net().gradient(batch[0][rows], batch[1][rows])
+    for recorder in recorders:
+        assert_same(recorder.grads[0], expected)
+
+
+def test_trainer_gives_eve_the_loss(batch):
+    net, reference, eve = small_net(), small_net(), fastnn.get_opt("Eve")
+    trainer = Trainer(net, fastnn.get_opt("Eve"), *batch, batch_size=4, rng=0)
+    trainer.train(3)
+    draw = np.random.default_rng(0)
+    for _ in range(3):
+        rows = draw.choice(ROWS, 4)
+        loss, grads = reference.loss_and_gradient(batch[0][rows], batch[1][rows])
+        eve.update(reference.params, grads, f=loss)
+    assert_same(net.params, reference.params)
+    assert eve._D != 1      # the losses made a difference
+
+
+@pytest.mark.parametrize("name", fastnn.optimizers())
+def test_trainer_drives_every_optimizer(name, batch):
+    net = small_net(dtype=np.float32, use_batchnorm=True)
+    before = copy.deepcopy(net.params)
+    Trainer(net, fastnn.get_opt(name), *batch, rng=0).train(2)
+    for key, p in net.params.items():
+        assert p.dtype == np.float32 and np.isfinite(p).all()
+        if key not in ("b1", "b2"):     # batch normalization takes these out
+            assert not np.array_equal(p, before[key]), key
+
+
+def test_trainer_keeps_times_and_reports_progress(batch):
+    seen = []
+    trainer = Trainer(small_net(), fastnn.get_opt("SGD"), *batch, batch_size=2, rng=0)
+    trainer.train(4, seen.append)
+    assert seen == trainer.losses and len(seen) == 4
+    assert len(trainer.step_seconds) == len(trainer.update_seconds) == 4
+    assert all(0 < u < s for u, s in zip(trainer.update_seconds, trainer.step_seconds))
+    assert not trainer.diverged
+
+
+def test_trainer_stops_when_the_loss_diverges(batch):
+    net = small_net("identity")
+    trainer = Trainer(net, fastnn.get_opt("SGD", lr=1e200), *batch, rng=0)
+    trainer.train(50)
+    assert trainer.diverged and len(trainer.losses) < 50
+    assert np.isfinite(trainer.losses[:-1]).all() and not np.isfinite(trainer.losses[-1])
+    assert len(trainer.update_seconds) == len(trainer.losses) - 1       # no update by a loss of infinity
+
+
+@pytest.mark.parametrize("arguments, message", [
+    ({"batch_size": 0}, "batch_size must be positive"),
+    ({"x": X[:3]}, "3 rows and 4 labels"),
+    ({"x": X[:0], "t": T[:0]}, "0 rows and 0 labels"),
+])
+def test_impossible_training(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        Trainer(small_net(), fastnn.get_opt("SGD"), **{"x": X, "t": T, **arguments})
