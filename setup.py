@@ -1,4 +1,4 @@
-"""Build the compiled core: the kernels once per instruction-set level, everything else once, with OpenMP where there is any."""
+"""Build the compiled core: the kernels once per instruction-set level, everything else once, with OpenMP if any."""
 import os
 import platform
 import sys
@@ -10,19 +10,21 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
 
 CORE = Path("fastnn", "core")
 ENGINE = ["arrays", "elementwise", "rows", "stepping", "threads", "processor"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
-    "_kernels_x86_64_v2": ["-msse4.2", "-mpopcnt"],
-    "_kernels_x86_64_v3": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"],
+    "x86_64_v2": ["-msse4.2", "-mpopcnt"],
+    "x86_64_v3": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"],
 }
 
-# Vectorisation needs -fno-trapping-math (both sides of a choice are computed) and -fno-math-errno (sqrt). -ffast-math is
-# never used: linking with it would switch subnormals off in the whole process. Threading jumps would
-# split a loop in two at a clamp, which then is not vectorised; the parameter lets rules with many state arrays be. A bare 1.0 among floats would widen a whole loop: that is an error.
+# Vectorisation needs -fno-trapping-math (both sides of a choice are computed), -fno-math-errno (sqrt) and
+# -fno-thread-jumps (which would split a loop in two at a clamp); the parameter, rules with many state arrays.
+# -ffast-math is never used: linking with it would switch subnormals off in the whole process. A bare 1.0 among floats
+# would widen a whole loop: that is an error.
 UNIX_FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-thread-jumps",
               "--param=vect-max-version-for-alias-checks=64", "-Wdouble-promotion", "-Werror=double-promotion"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
@@ -30,10 +32,10 @@ ALWAYS_INLINE = {"unix": "inline __attribute__((always_inline))", "msvc": "__for
 
 
 def levels():
-    """The modules of kernels to build: by level where the compiler speaks GCC's language for x86-64, plain elsewhere."""
+    """The instruction-set levels to build, with their flags: several on x86-64 where the compiler knows them, else one."""
     one_target = "universal2" not in sysconfig.get_platform() and "-arch" not in os.environ.get("ARCHFLAGS", "")
     x86_64 = platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32
-    return X86_64_LEVELS if x86_64 and sys.platform != "win32" and one_target else {"_kernels_plain": []}
+    return X86_64_LEVELS if x86_64 and sys.platform != "win32" and one_target else {"plain": []}
 
 
 class BuildWithWhatIsThere(build_ext):
@@ -49,7 +51,9 @@ class BuildWithWhatIsThere(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args = flags + openmp[0] + extension.extra_compile_args
             extension.extra_link_args = openmp[1] + extension.extra_link_args
-            if "_kernels" in extension.name:
+            if "_rules_" in extension.name and unix:
+                extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rule_loops.pxd
+            if "._" in extension.name:
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
         super().build_extensions()
@@ -70,26 +74,26 @@ class BuildWithWhatIsThere(build_ext):
             path = Path(folder, "probe.c")
             path.write_text(source)
             try:
-                objects = self.compiler.compile([str(path)], output_dir=folder, extra_postargs=["-Werror", *compile_args]
-                                                if self.compiler.compiler_type != "msvc" else list(compile_args))
+                strict = [] if self.compiler.compiler_type == "msvc" else ["-Werror"]
+                objects = self.compiler.compile([str(path)], output_dir=folder, extra_postargs=[*strict, *compile_args])
                 self.compiler.link_executable(objects, str(Path(folder, "probe")), extra_postargs=list(link_args))
-            except Exception as error:          # each compiler class raises its own
-                if isinstance(error, (KeyboardInterrupt, MemoryError)):
-                    raise
+            except (CompileError, LinkError):
                 return False
         return True
 
 
 def extension(name, flags=()):
-    return Extension(f"fastnn.core.{name}", [str(CORE / f"{name}.pyx")], include_dirs=[numpy.get_include()],
-                     define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], extra_compile_args=list(flags),
-                     depends=[str(path) for pattern in ("*.pxd", "*.pxi") for path in sorted(CORE.glob(pattern))])
+    return Extension(
+        f"fastnn.core.{name}", [str(CORE / f"{name}.pyx")], include_dirs=[numpy.get_include(), str(CORE)],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], extra_compile_args=list(flags),
+        depends=[str(path) for pattern in ("*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
 
 
 jobs = min(4, os.cpu_count() or 1)
 setup(
     ext_modules=cythonize(
-        [extension(name) for name in ENGINE] + [extension(name, flags) for name, flags in levels().items()],
+        [extension(name) for name in ENGINE]
+        + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
         build_dir="build", nthreads=0,
         compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
                              "freethreading_compatible": True}),

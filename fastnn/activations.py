@@ -157,7 +157,7 @@ class Softsign(Activation, name="softsign", kernel="softsign"):
 class Swish(Activation, name="Swish", kernel="swish"):
     """x sigmoid(beta x).  Ramachandran et al. 2017, arXiv 1710.05941."""
 
-    beta = Hyperparameter(1.0, above=0)
+    beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
 
 
 class Mish(Activation, name="Mish", kernel="mish"):

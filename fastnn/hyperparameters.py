@@ -9,7 +9,10 @@ REQUIRED = Parameter.empty
 
 
 class Hyperparameter:
-    """A number with a range. Setting it raises TypeError if it is no number, ValueError if it is out of range."""
+    """A number with a range. Setting it raises TypeError if it is no number, ValueError if it is out of range.
+
+    There is no __get__: values are read from the instance at the speed of any attribute.
+    """
 
     def __init__(self, default=REQUIRED, *, above=-math.inf, at_least=-math.inf, below=math.inf, integer=False):
         self.default = default
@@ -17,9 +20,6 @@ class Hyperparameter:
 
     def __set_name__(self, owner, name):
         self.name = name
-
-    def __get__(self, instance, owner=None):
-        return self if instance is None else instance.__dict__[self.name]
 
     def __set__(self, instance, value):
         instance.__dict__[self.name] = self.checked(value)
@@ -29,9 +29,13 @@ class Hyperparameter:
         wanted = Integral if self.integer else Real
         if isinstance(value, bool) or not isinstance(value, wanted):
             raise TypeError(f"{self.name} must be {'an integer' if self.integer else 'a number'}, not {value!r}")
+        try:
+            value = int(value) if self.integer else float(value)
+        except OverflowError:
+            value = math.inf
         if not (self.above < value < self.below and value >= self.at_least):      # false for NaN
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
-        return int(value) if self.integer else float(value)
+        return value
 
     def range(self):
         if self.at_least > -math.inf:
@@ -76,7 +80,8 @@ class Configurable:
             kwds[self.learning_rate] = kwds.pop("lr")
         for keyword in kwds:
             if keyword not in self.hyperparameters:
-                raise TypeError(f"{self._title()} has no hyperparameter {keyword!r}{hint(keyword, self.hyperparameters)}")
+                raise TypeError(f"{self._title()} has no hyperparameter {keyword!r}"
+                                f"{hint(keyword, self.hyperparameters)}")
         try:
             bound = cls.__signature__.bind(*args, **kwds)
         except TypeError as error:

@@ -1,4 +1,6 @@
 """The catalogue of error functions. Formulas: fastnn/core/losses.pxd and softmax.pxd."""
+import math
+
 import numpy as np
 
 from .core import kernels
@@ -40,8 +42,11 @@ class _Loss(Configurable):
             _registry.add(name, cls, aliases)
 
     def total_error(self):
-        """The mean of `error`, a float, summed in double precision."""
-        return float(np.mean(self.error, dtype=np.float64))
+        """The mean of `error`, a float, summed in double precision; NaN where there are no elements."""
+        return float(np.mean(self.error, dtype=np.float64)) if np.size(self.error) else math.nan
+
+    def __reduce__(self):
+        return type(self), ()
 
     def _predictions_and_targets(self, y, t):
         if (y is None) != (t is None):
@@ -85,7 +90,7 @@ class Cross(_Elementwise, name="Cross", kernel="cross_entropy"):
 
 
 class SigmoidBinaryCrossEntropy(_Elementwise, name="sigmoid-binary-cross-entropy", kernel="sigmoid_cross_entropy"):
-    """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t. Its derivative is sigmoid(x) - t."""
+    """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; its derivative is sigmoid(x) - t."""
 
 
 class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="softmax_cross_entropy"):
@@ -105,6 +110,7 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
         self.error, self._gradient = self._value_and_gradient(x, t)
+        self._last = x, t
         return self.error
 
     def backward(self, x=None, t=None):
@@ -112,6 +118,7 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
 
         It is not divided by the number of rows.
         """
-        if x is None and t is None and self._gradient is not None:
-            return self._gradient
+        ready, self._gradient = self._gradient, None           # handed out once: the caller may change it
+        if x is None and t is None and ready is not None:
+            return ready
         return self._value_and_gradient(*self._predictions_and_targets(x, t))[1]

@@ -7,8 +7,21 @@ from .activations import CataloguedActivation
 from .hyperparameters import Choice, Hyperparameter
 
 
-def _source(value):
-    return value if value is None or hasattr(value, "random") else np.random.default_rng(value)
+def _checked_rng(value):
+    """value as it was given, if random numbers can be drawn with it."""
+    _generator(value)
+    return value
+
+
+def _generator(value):
+    return value if hasattr(value, "random") else np.random.default_rng(value)
+
+
+def _real(value):
+    array = np.asarray(value)
+    if array.dtype.kind not in "fbiu":
+        raise TypeError(f"maxout works on real numbers, not on {array.dtype}")
+    return array
 
 
 class Maxout(CataloguedActivation, name="maxout"):
@@ -35,11 +48,11 @@ class Maxout(CataloguedActivation, name="maxout"):
     n = Hyperparameter(at_least=1, integer=True)
     k = Hyperparameter(at_least=1, integer=True)
     wb_width = Hyperparameter(5e-2, at_least=0)
-    rng = Choice(None, _source)
+    rng = Choice(None, _checked_rng)
 
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
-        rng = np.random.default_rng() if self.rng is None else self.rng
+        rng = _generator(self.rng)
         self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
         self.b = self.wb_width * rng.random(self.n * self.k)
         self.dw = self.db = None
@@ -50,7 +63,7 @@ class Maxout(CataloguedActivation, name="maxout"):
 
         Raises ValueError for other shapes.
         """
-        x = np.asarray(x)
+        x = _real(x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.n_prev:
             raise ValueError(f"maxout takes ({self.n_prev},) or (batch, {self.n_prev}), not {x.shape}")
         z = (x @ self.w + self.b).reshape(*x.shape[:-1], self.n, self.k)
@@ -66,7 +79,7 @@ class Maxout(CataloguedActivation, name="maxout"):
         """
         if self._x is None:
             raise ValueError("maxout: backward needs a forward before it")
-        grad = np.asarray(grad)
+        grad = _real(grad)
         if grad.shape != self._winner.shape:
             raise ValueError(f"grad must have shape {self._winner.shape}, not {grad.shape}")
         dz = np.zeros((*grad.shape, self.k), grad.dtype)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from math import copysign, isfinite, sqrt
 from operator import index
 
-from .core import kernels
+from .core import rules
 from .core.stepping import Stepper
 from .hyperparameters import Configurable, Hyperparameter
 from .registry import Registry, hint
@@ -29,6 +29,10 @@ def get_opt(name, *args, **kwds):
 def optimizers():
     """The names of all optimizers."""
     return _registry.names()
+
+
+def are_mappings(first, second):
+    return type(first) is type(second) is dict or isinstance(first, Mapping) and isinstance(second, Mapping)
 
 
 class Optimizer(Configurable, Stepper):
@@ -82,12 +86,12 @@ class Optimizer(Configurable, Stepper):
         An explicit t wins over the optimizer's own count. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
         and left unused, so that one loop can drive every optimizer.
         """
-        extra = self._extra(args, kwds)
-        if isinstance(first, Mapping) or isinstance(second, Mapping):
-            if not (isinstance(first, Mapping) and isinstance(second, Mapping)):
-                raise TypeError("update takes two mappings, or gradients as arrays or numbers")
+        extra = self._extra(args, kwds) if args or kwds else {}
+        if are_mappings(first, second):
             self._advance(self._plan_mapping(first, second), extra)
             return None
+        if isinstance(first, Mapping) or isinstance(second, Mapping):
+            raise TypeError("update takes two mappings, or gradients as arrays or numbers")
         plan, deltas = self._plan_deltas(self._gradients([first] if second is MISSING else [first, second], extra))
         self._advance(plan, extra)
         deltas = [delta if delta.ndim else delta[()] for delta in deltas]
@@ -95,8 +99,8 @@ class Optimizer(Configurable, Stepper):
 
     def step(self, params, grads, **kwds):
         """Change parameters in place: two mappings, two sequences of arrays, or one array each. Returns None."""
-        extra = self._extra((), kwds)
-        if isinstance(params, Mapping) and isinstance(grads, Mapping):
+        extra = self._extra((), kwds) if kwds else {}
+        if are_mappings(params, grads):
             plan = self._plan_mapping(params, grads)
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
             plan = self._plan_sequence(params, grads)
@@ -141,7 +145,7 @@ class Optimizer(Configurable, Stepper):
 
     def _advance(self, plan, extra):
         t = self._time(extra.get("t"))
-        plan.run(kernels.RULES[self.kernel], self.constants(t))
+        plan.run(rules.RULES[self.kernel], self.constants(t))
         self.t = t
 
 

@@ -3,7 +3,7 @@ from math import isfinite, sqrt
 
 import numpy as np
 
-from .core import kernels
+from .core import rules
 from .hyperparameters import Choice, Hyperparameter
 from .optimizers import EtaOptimizer, decay, epsilon, rate
 
@@ -66,7 +66,7 @@ class _Santa(EtaOptimizer):
         if explore:
             for record in plan.records:
                 record.slot(4)[...] = self._noise.standard_normal(record.shape)
-        plan.run(kernels.RULES[self.kernel + ("_explore" if explore else "_refine")], constants)
+        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants)
         self.t = t
 
 
@@ -86,6 +86,6 @@ class SantaSSS(_Santa, name="SantaSSS", kernel="santa_sss"):
     """Santa with the symmetric splitting scheme, as in article A; parameters as in SantaE.
 
     Exploration: alpha += (u^2 - eta/beta)/2; u = exp(-alpha/2) u - eta q g + sqrt(2 eta/beta q_prev) z
-    + eta/beta (1 - q_prev/q)/u; u = exp(-alpha/2) u; alpha += (u^2 - eta/beta)/2. Refinement: the same without noise and
-    without changing alpha. The delta is q u/2: article A leaves out the paper's half step q u_prev/2.
+    + eta/beta (1 - q_prev/q)/u; u = exp(-alpha/2) u; alpha += (u^2 - eta/beta)/2. Refinement: the same without noise
+    and without changing alpha. The delta is q u/2: article A leaves out the paper's half step q u_prev/2.
     """

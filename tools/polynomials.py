@@ -1,7 +1,7 @@
 """Print the polynomials that stand in fastnn/core/vecmath.pxd, each with the relative error it leaves in the result.
 
-Run `python tools/polynomials.py` (needs mpmath, half a minute). Every row of `FITS` is a minimax polynomial (Remez exchange):
-the coefficients are then rounded to the type they are used in.
+Run `python tools/polynomials.py` (needs mpmath, a few seconds). Every row of `FITS` is a minimax polynomial (Remez
+exchange); the coefficients are then rounded to the type they are used in.
 """
 import mpmath as mp
 import numpy as np
@@ -40,7 +40,7 @@ def mills(c):
 
 tiny = mp.mpf(10) ** -12
 
-# name, function, degree, bits of the type, interval, weight that turns an error of the polynomial into one of the result
+# name, function, degree, bits of the type, interval, weight that turns its error into one of the result
 FITS = [
     ("exp, float", exp_tail, 4, 24, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("exp, double", exp_tail, 9, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
@@ -79,7 +79,7 @@ def remez(f, weight, interval, degree, rounds=8):
 
 
 def fit(f, degree, bits, interval, weight):
-    """Coefficients from the constant up, rounded to `bits`, and the largest weighted error of the rounded polynomial."""
+    """Coefficients from the constant up, rounded to `bits`, and the largest weighted error they leave."""
     cast = np.float32 if bits == 24 else np.float64
     rounded = [mp.mpf(float(cast(float(c)))) for c in remez(f, weight, interval, degree)]
     lo, hi = interval

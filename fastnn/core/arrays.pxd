@@ -3,19 +3,30 @@ cimport numpy as cnp
 
 cdef object result_dtype(cnp.ndarray x)
 cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
+cdef void checked_pair(object first, object second, cnp.ndarray x, object dtype) except *
 cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
+
+
+cdef inline void must_be_bound(size_t kernel) except *:
+    """An object whose constructor was skipped has no kernel."""
+    if kernel == 0:
+        raise TypeError("this object has not been initialised: its class must call super().__init__()")
 
 
 cdef inline bint flat(cnp.ndarray a, int kind) noexcept:
     """a is of the type `kind`, aligned, in native byte order and without gaps."""
-    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_ALIGNED) and cnp.PyArray_ISNOTSWAPPED(a)
-            and (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS) or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)))
+    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_ALIGNED)
+            and cnp.PyArray_ISNOTSWAPPED(a) and (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+                 or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)))
+
+
+cdef inline bint both(cnp.ndarray a, cnp.ndarray b, int flag) noexcept:
+    return cnp.PyArray_CHKFLAGS(a, flag) and cnp.PyArray_CHKFLAGS(b, flag)
 
 
 cdef inline bint same_order(cnp.ndarray a, cnp.ndarray b) noexcept:
     """Two gapless arrays of one shape list their elements in the same order in memory."""
-    return (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(b, cnp.NPY_ARRAY_C_CONTIGUOUS)
-            or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(b, cnp.NPY_ARRAY_F_CONTIGUOUS))
+    return both(a, b, cnp.NPY_ARRAY_C_CONTIGUOUS) or both(a, b, cnp.NPY_ARRAY_F_CONTIGUOUS)
 
 
 cdef inline bint partly_overlaps(cnp.ndarray out, cnp.ndarray other) noexcept:

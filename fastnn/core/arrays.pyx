@@ -38,6 +38,14 @@ cdef cnp.ndarray checked_out(out, cnp.ndarray x, dtype, str name):
     return out
 
 
+cdef void checked_pair(object first, object second, cnp.ndarray x, object dtype) except *:
+    """The two results of `value_and_grad`."""
+    checked_out(first, x, dtype, "out[0]")
+    checked_out(second, x, dtype, "out[1]")
+    if np.shares_memory(first, second):
+        raise ValueError("the two arrays of out must not share memory")
+
+
 cdef cnp.ndarray operand(value, cnp.ndarray x, str name):
     """A second operand, broadcast to x's shape, of a dtype that can be cast to x's."""
     cdef cnp.ndarray a = np.asarray(value)

@@ -2,20 +2,20 @@
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
-orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's iterator.
+orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's
+iterator.
 """
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport checked_out, flat, operand, partly_overlaps, result_dtype, same_order
+from fastnn.core.arrays cimport checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps, result_dtype, same_order
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
-from fastnn.core.threads cimport threads_for
+from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -62,7 +62,7 @@ cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept
 
 
 cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Elements start to start + n, n <= BLOCK. Everything is read before anything is written, so out may be an input."""
+    """Elements start to start + n, n <= BLOCK. All is read before anything is written, so out may be an input."""
     cdef real[BLOCK] first_room
     cdef real[BLOCK] second_room
     cdef real[BLOCK] value
@@ -107,20 +107,23 @@ cdef void run_part(const Work *work, bint single, Py_ssize_t start, Py_ssize_t s
     fastnn_fp_leave(state)
 
 
+cdef void run_single(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    run_part(<const Work *>work, True, start, stop)
+
+
+cdef void run_double(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    run_part(<const Work *>work, False, start, stop)
+
+
 cdef void run(const Work *work, bint single, Py_ssize_t n) noexcept:
     """All n elements, over as many threads as pay, split between blocks."""
-    cdef int threads = threads_for(n)
-    cdef int part
-    cdef Py_ssize_t share
+    cdef int threads
     if n < WITH_GIL:
         run_part(work, single, 0, n)
-    elif threads == 1:
-        with nogil:
-            run_part(work, single, 0, n)
-    else:
-        share = ((n + threads - 1) // threads + BLOCK - 1) // BLOCK * BLOCK
-        for part in prange(threads, num_threads=threads, schedule="static", chunksize=1, nogil=True):
-            run_part(work, single, min(part * share, n), min((part + 1) * share, n))
+        return
+    threads = threads_for(n)
+    with nogil:
+        share_out(run_single if single else run_double, work, n, BLOCK, threads)
 
 
 cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
@@ -128,8 +131,8 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
     if not cnp.PyArray_CheckExact(other):
         return False
     cdef cnp.ndarray b = <cnp.ndarray>other
-    return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags) and cnp.PyArray_ISNOTSWAPPED(b)
-            and cnp.PyArray_SAMESHAPE(a, b))
+    return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags)
+            and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
 cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
@@ -203,16 +206,18 @@ cdef class Elementwise:
         work.out = work.second = NULL
 
     cdef object apply(self, int order, Mode mode, object x, object grad, object out):
-        """One input, perhaps a gradient to be multiplied with, one output: the plain cases at once, all others in apply_any."""
+        """One input, perhaps a gradient to multiply with, one output: the plain cases here, all others in apply_any."""
         cdef Work work
         cdef cnp.ndarray a, result
         cdef int kind, layout
+        must_be_bound(self.kernels[0])
         if not cnp.PyArray_CheckExact(x):
             return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
-        layout = cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
-                                          else cnp.NPY_ARRAY_F_CONTIGUOUS)
+        layout = cnp.NPY_ARRAY_ALIGNED | (
+            cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+            else cnp.NPY_ARRAY_F_CONTIGUOUS)
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
                 and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
                 and (out is None or alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))
@@ -220,7 +225,8 @@ cdef class Elementwise:
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
             return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
         if out is None:
-            result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+            result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind,
+                                       not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
@@ -235,6 +241,7 @@ cdef class Elementwise:
 
     cdef object apply_any(self, int order, Mode mode, object x, object other, object out, str other_name):
         """Any operands: `other` is grad in the mode TIMES_GRAD, else y. Results are `out`, or new."""
+        must_be_bound(self.kernels[0])
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4
@@ -249,11 +256,11 @@ cdef class Elementwise:
             inputs.append(operand(other, a, other_name))
         if mode == BOTH and out is None:
             outs = [None, None]
+        if mode == BOTH and out is not None:
+            checked_pair(outs[0], outs[1], a, dtype)
         for given in outs:
             outputs.append(np.empty_like(a, dtype=dtype, subok=False) if given is None
                            else checked_out(given, a, dtype, "out"))
-        if mode == BOTH and np.shares_memory(outputs[0], outputs[1]):
-            raise ValueError("the two arrays of out must not share memory")
         for b in inputs[1:] + outputs:
             straight = straight and flat(b, kind) and same_order(a, b)
         for given in outputs:

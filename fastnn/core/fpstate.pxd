@@ -11,7 +11,7 @@ cdef extern from *:
       typedef unsigned int fastnn_fp_state;
       static inline fastnn_fp_state fastnn_fp_enter(int flush) {
           fastnn_fp_state saved = _mm_getcsr();
-          _mm_setcsr(flush ? 0x9fc0u : 0x1f80u);      /* all exceptions masked, round to nearest; FTZ and DAZ to flush */
+          _mm_setcsr(flush ? 0x9fc0u : 0x1f80u);      /* exceptions masked, round to nearest; FTZ, DAZ */
           return saved;
       }
       static inline void fastnn_fp_leave(fastnn_fp_state saved) { _mm_setcsr(saved); }

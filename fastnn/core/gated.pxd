@@ -4,8 +4,8 @@
 All are written in e = exp(-|x|). In the left tail the product x e is subnormal long before e is 0, so e enters scaled
 by 2^BIAS and one multiplication by `unscale` ends the formula. h holds the hyperparameters in the catalogue's order.
 """
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_scaled, exp_scaled_sum, expm1, normal_tail,
-                                  normal_bound, normal_weight_scaled, product_low, real, unscale)
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_scaled, exp_scaled_sum, expm1,
+                                  normal_bound, normal_tail, normal_weight_scaled, product_low, real, unscale)
 
 
 # Swish: x s(z), z = beta x, s the sigmoid; h = (beta,)
@@ -21,7 +21,9 @@ cdef inline real swish_exp_scaled(real x, real beta) noexcept nogil:
 cdef inline real swish(real x, const real *h) noexcept nogil:
     cdef real es = swish_exp_scaled(x, h[0])
     cdef real d = <real>1 + es * unscale(x)
-    cdef real left = at_least(x, <real>2 * exp_floor(x) / h[0]) * es / d * unscale(x)      # not -inf * 0
+    cdef real a = at_least(x, <real>2 * exp_floor(x) / h[0])        # not -inf * 0
+    cdef bint near = es > <real>1                                   # here a * es might overflow, and e needs no scale
+    cdef real left = a * (es * unscale(x) if near else es) / d * (<real>1 if near else unscale(x))
     return left if x < <real>0 else x / d
 
 
@@ -106,7 +108,7 @@ cdef inline real mish_d2(real x, const real *h) noexcept nogil:
 # With q = exp(-2u): t = (1 - q)/(1 + q), 1 - t^2 = 4q/(1 + q)^2. Beyond `tanhexp_bound` t is 1 and q is 0.
 
 cdef inline real tanhexp_bound(real like) noexcept nogil:
-    return <real>4 if real is float else <real>6
+    return <real>4.25 if real is float else <real>6
 
 
 cdef inline real tanhexp_tail(real like) noexcept nogil:
@@ -139,4 +141,5 @@ cdef inline real tanhexp_d2(real x, const real *h) noexcept nogil:
     cdef real m = expm1(<real>-2 * u)
     cdef real d = <real>2 + m
     cdef real bend = (<real>2 + b) + <real>2 * b * u * (m / d)
-    return us * (<real>4 * exp(<real>-2 * u) / (d * d)) * bend * unscale(x)
+    cdef real qs = exp_scaled(<real>-2 * u)
+    return (us * (qs * unscale(x)) if b < <real>0 else u * qs) * (<real>4 / (d * d)) * bend * unscale(x)

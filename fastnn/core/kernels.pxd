@@ -15,9 +15,13 @@ ctypedef void (*row_float)(int order, const float *x, const float *g, float *out
 ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n) noexcept nogil
 
 # the loss of one row of logits and its gradient; the target is the row t, or the label where t is NULL
-ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t label, float *grad, Py_ssize_t n) noexcept nogil
-ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad, Py_ssize_t n) noexcept nogil
+ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t label, float *grad,
+                                  Py_ssize_t n) noexcept nogil
+ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad,
+                                   Py_ssize_t n) noexcept nogil
 
-# the delta of each element of a block; state holds a pointer for each slot
-ctypedef void (*rule_float)(const float *g, float *const *state, float *delta, Py_ssize_t n, const float *c) noexcept nogil
-ctypedef void (*rule_double)(const double *g, double *const *state, double *delta, Py_ssize_t n, const double *c) noexcept nogil
+# the delta of each element, added to the target or written there; state holds a pointer for each slot
+ctypedef void (*rule_float)(const float *g, float *const *state, float *target, Py_ssize_t n, const float *c,
+                            bint add) noexcept nogil
+ctypedef void (*rule_double)(const double *g, double *const *state, double *target, Py_ssize_t n, const double *c,
+                             bint add) noexcept nogil

@@ -1,12 +1,12 @@
 # cython: cdivision=True
-"""Every compiled kernel, one line each, as a C function over contiguous blocks, and the tables of their addresses.
+"""Every elementwise and row kernel, one line each, as a C function over contiguous blocks, and their addresses.
 
 `_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uintptr_t
 
-from fastnn.core cimport gated, losses, piecewise, rules, sigmoidal, softmax as softmax_family
-from fastnn.core.loops cimport (map_orders, map_pair, map_pair_orders, step0, step1, step2, step3, step5)
+from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax as softmax_family
+from fastnn.core.loops cimport map_orders, map_pair, map_pair_orders
 from fastnn.core.vecmath cimport real
 
 
@@ -18,34 +18,46 @@ cdef void step(int order, const real *x, const real *y, real *out, Py_ssize_t n,
 cdef void identity(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], order, x, out, n, h)
 
-cdef void bent_identity(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.bent_identity[real], sigmoidal.bent_identity_d1[real], sigmoidal.bent_identity_d2[real], order, x, out, n, h)
+cdef void bent_identity(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                        const real *h) noexcept nogil:
+    map_orders(sigmoidal.bent_identity[real], sigmoidal.bent_identity_d1[real], sigmoidal.bent_identity_d2[real],
+               order, x, out, n, h)
 
-cdef void hard_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void hard_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                      const real *h) noexcept nogil:
     map_orders(piecewise.hard_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, out, n, h)
 
-cdef void soft_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void soft_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                      const real *h) noexcept nogil:
     map_orders(piecewise.soft_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, out, n, h)
 
-cdef void threshold(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void threshold(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
+                    ) noexcept nogil:
     map_orders(piecewise.threshold[real], piecewise.threshold_d1[real], piecewise.zero[real], order, x, out, n, h)
 
 cdef void sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], sigmoidal.sigmoid_d2[real], order, x, out, n, h)
 
-cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.hard_sigmoid[real], piecewise.hard_sigmoid_d1[real], piecewise.zero[real], order, x, out, n, h)
+cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                       const real *h) noexcept nogil:
+    map_orders(piecewise.hard_sigmoid[real], piecewise.hard_sigmoid_d1[real], piecewise.zero[real],
+               order, x, out, n, h)
 
-cdef void log_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real], sigmoidal.log_sigmoid_d2[real], order, x, out, n, h)
+cdef void log_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real], sigmoidal.log_sigmoid_d2[real],
+               order, x, out, n, h)
 
 cdef void tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(sigmoidal.tanh[real], sigmoidal.tanh_d1[real], sigmoidal.tanh_d2[real], order, x, out, n, h)
 
-cdef void tanh_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.tanh_shrink[real], sigmoidal.tanh_shrink_d1[real], sigmoidal.tanh_shrink_d2[real], order, x, out, n, h)
+cdef void tanh_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders(sigmoidal.tanh_shrink[real], sigmoidal.tanh_shrink_d1[real], sigmoidal.tanh_shrink_d2[real],
+               order, x, out, n, h)
 
-cdef void hard_tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void hard_tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
+                    ) noexcept nogil:
     map_orders(piecewise.hard_tanh[real], piecewise.hard_tanh_d1[real], piecewise.zero[real], order, x, out, n, h)
 
 cdef void relu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
@@ -54,7 +66,8 @@ cdef void relu(int order, const real *x, const real *y, real *out, Py_ssize_t n,
 cdef void relu6(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], order, x, out, n, h)
 
-cdef void leaky_relu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void leaky_relu(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                     const real *h) noexcept nogil:
     map_orders(piecewise.leaky_relu[real], piecewise.leaky_relu_d1[real], piecewise.zero[real], order, x, out, n, h)
 
 cdef void elu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
@@ -70,7 +83,8 @@ cdef void softplus(int order, const real *x, const real *y, real *out, Py_ssize_
     map_orders(sigmoidal.softplus[real], sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], order, x, out, n, h)
 
 cdef void softsign(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.softsign[real], sigmoidal.softsign_d1[real], sigmoidal.softsign_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.softsign[real], sigmoidal.softsign_d1[real], sigmoidal.softsign_d2[real],
+               order, x, out, n, h)
 
 cdef void swish(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(gated.swish[real], gated.swish_d1[real], gated.swish_d2[real], order, x, out, n, h)
@@ -87,16 +101,20 @@ cdef void gelu(int order, const real *x, const real *y, real *out, Py_ssize_t n,
 
 # Error functions of a prediction x and a target y: the value (order 0) and its derivative.
 
-cdef void square_error(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void square_error(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                       const real *h) noexcept nogil:
     map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, n)
 
-cdef void cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                        const real *h) noexcept nogil:
     map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, n)
 
-cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                               const real *h) noexcept nogil:
     map_pair_orders(losses.binary_cross_entropy[real], losses.binary_cross_entropy_d1[real], order, x, y, out, n)
 
-cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+                                const real *h) noexcept nogil:
     map_pair_orders(losses.sigmoid_cross_entropy[real], losses.sigmoid_cross_entropy_d1[real], order, x, y, out, n)
 
 
@@ -111,65 +129,9 @@ cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t
 cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n) noexcept nogil:
     softmax_family.log_softmax(order, x, g, out, n)
 
-cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad, Py_ssize_t n) noexcept nogil:
+cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad,
+                                  Py_ssize_t n) noexcept nogil:
     return softmax_family.softmax_cross_entropy(x, t, label, grad, n)
-
-
-# Optimizer rules: the delta of each element, its state updated in place; c holds the constants of the step.
-
-cdef void sgd(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step0(rules.sgd[real], g, s, delta, n, c)
-
-cdef void momentum(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step1(rules.momentum[real], g, s, delta, n, c)
-
-cdef void nesterov(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step1(rules.nesterov[real], g, s, delta, n, c)
-
-cdef void adagrad(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step1(rules.adagrad[real], g, s, delta, n, c)
-
-cdef void rmsprop(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step1(rules.rmsprop[real], g, s, delta, n, c)
-
-cdef void adadelta(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.adadelta[real], g, s, delta, n, c)
-
-cdef void adam(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.adam[real], g, s, delta, n, c)
-
-cdef void rmsprop_graves(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.rmsprop_graves[real], g, s, delta, n, c)
-
-cdef void smorms3(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step3(rules.smorms3[real], g, s, delta, n, c)
-
-cdef void adamax(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.adamax[real], g, s, delta, n, c)
-
-cdef void nadam(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.nadam[real], g, s, delta, n, c)
-
-cdef void amsgrad(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step3(rules.amsgrad[real], g, s, delta, n, c)
-
-cdef void adabound(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step2(rules.adabound[real], g, s, delta, n, c)
-
-cdef void amsbound(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step3(rules.amsbound[real], g, s, delta, n, c)
-
-cdef void santa_e_explore(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step5(rules.santa_e_explore[real], g, s, delta, n, c)
-
-cdef void santa_e_refine(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step5(rules.santa_e_refine[real], g, s, delta, n, c)
-
-cdef void santa_sss_explore(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step5(rules.santa_sss_explore[real], g, s, delta, n, c)
-
-cdef void santa_sss_refine(const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    step5(rules.santa_sss_refine[real], g, s, delta, n, c)
 
 
 # What the engine itself needs.
@@ -224,25 +186,4 @@ ROWS = {
 
 ROW_LOSSES = {
     "softmax_cross_entropy": (<uintptr_t>softmax_cross_entropy[float], <uintptr_t>softmax_cross_entropy[double]),
-}
-
-RULES = {
-    "sgd": (<uintptr_t>sgd[float], <uintptr_t>sgd[double]),
-    "momentum": (<uintptr_t>momentum[float], <uintptr_t>momentum[double]),
-    "nesterov": (<uintptr_t>nesterov[float], <uintptr_t>nesterov[double]),
-    "adagrad": (<uintptr_t>adagrad[float], <uintptr_t>adagrad[double]),
-    "rmsprop": (<uintptr_t>rmsprop[float], <uintptr_t>rmsprop[double]),
-    "adadelta": (<uintptr_t>adadelta[float], <uintptr_t>adadelta[double]),
-    "adam": (<uintptr_t>adam[float], <uintptr_t>adam[double]),
-    "rmsprop_graves": (<uintptr_t>rmsprop_graves[float], <uintptr_t>rmsprop_graves[double]),
-    "smorms3": (<uintptr_t>smorms3[float], <uintptr_t>smorms3[double]),
-    "adamax": (<uintptr_t>adamax[float], <uintptr_t>adamax[double]),
-    "nadam": (<uintptr_t>nadam[float], <uintptr_t>nadam[double]),
-    "amsgrad": (<uintptr_t>amsgrad[float], <uintptr_t>amsgrad[double]),
-    "adabound": (<uintptr_t>adabound[float], <uintptr_t>adabound[double]),
-    "amsbound": (<uintptr_t>amsbound[float], <uintptr_t>amsbound[double]),
-    "santa_e_explore": (<uintptr_t>santa_e_explore[float], <uintptr_t>santa_e_explore[double]),
-    "santa_e_refine": (<uintptr_t>santa_e_refine[float], <uintptr_t>santa_e_refine[double]),
-    "santa_sss_explore": (<uintptr_t>santa_sss_explore[float], <uintptr_t>santa_sss_explore[double]),
-    "santa_sss_refine": (<uintptr_t>santa_sss_refine[float], <uintptr_t>santa_sss_refine[double]),
 }

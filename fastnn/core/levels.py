@@ -6,11 +6,12 @@ from importlib.util import find_spec
 from fastnn.core.processor import supports
 
 # best first; "plain" is built where the others are not
-LEVELS = {"x86-64-v3": "_kernels_x86_64_v3", "x86-64-v2": "_kernels_x86_64_v2", "plain": "_kernels_plain"}
+LEVELS = {"x86-64-v3": "x86_64_v3", "x86-64-v2": "x86_64_v2", "plain": "plain"}
 
 
 def _usable():
-    return [level for level, module in LEVELS.items() if find_spec(f"{__package__}.{module}") and supports(level)]
+    return [level for level, suffix in LEVELS.items()
+            if find_spec(f"{__package__}._kernels_{suffix}") and supports(level)]
 
 
 def _choose():
@@ -24,7 +25,8 @@ def _choose():
 
 
 _level = _choose()
-kernels = import_module(f"{__package__}.{LEVELS[_level]}")
+kernels = import_module(f"{__package__}._kernels_{LEVELS[_level]}")
+rules = import_module(f"{__package__}._rules_{LEVELS[_level]}")
 
 
 def isa():

@@ -1,5 +1,6 @@
 # cython: cdivision=True
-"""The generic loops. Each takes a scalar formula as an argument and is inlined around it, so every kernel is one line.
+"""The generic loops over formulas. Each takes a scalar formula as an argument and is inlined around it, so every kernel
+is one line.
 
 The number of elements is a multiple of BLOCK_STEP: the engine pads the last ones. There is then no scalar remainder,
 and an element gets the same bits wherever it stands.
@@ -8,11 +9,6 @@ from fastnn.core.vecmath cimport real
 
 ctypedef real (*formula)(real x, const real *h) noexcept nogil
 ctypedef real (*pair_formula)(real x, real y) noexcept nogil
-ctypedef real (*rule0)(real g, const real *c) noexcept nogil
-ctypedef real (*rule1)(real g, real *a, const real *c) noexcept nogil
-ctypedef real (*rule2)(real g, real *a, real *b, const real *c) noexcept nogil
-ctypedef real (*rule3)(real g, real *a, real *b, real *d, const real *c) noexcept nogil
-ctypedef real (*rule5)(real g, real *a, real *b, real *d, real *e, real *f, const real *c) noexcept nogil
 
 cdef enum:
     BLOCK_STEP = 16
@@ -50,44 +46,3 @@ cdef inline void map_pair_orders(pair_formula f, pair_formula d1, int order,
         map_pair(f, x, y, out, n)
     else:
         map_pair(d1, x, y, out, n)
-
-
-cdef inline void step0(rule0 f, const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n & -BLOCK_STEP):
-        delta[i] = f(g[i], c)
-
-
-cdef inline void step1(rule1 f, const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real *s0 = s[0]
-    for i in range(n & -BLOCK_STEP):
-        delta[i] = f(g[i], s0 + i, c)
-
-
-cdef inline void step2(rule2 f, const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real *s0 = s[0]
-    cdef real *s1 = s[1]
-    for i in range(n & -BLOCK_STEP):
-        delta[i] = f(g[i], s0 + i, s1 + i, c)
-
-
-cdef inline void step3(rule3 f, const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real *s0 = s[0]
-    cdef real *s1 = s[1]
-    cdef real *s2 = s[2]
-    for i in range(n & -BLOCK_STEP):
-        delta[i] = f(g[i], s0 + i, s1 + i, s2 + i, c)
-
-
-cdef inline void step5(rule5 f, const real *g, real *const *s, real *delta, Py_ssize_t n, const real *c) noexcept nogil:
-    cdef Py_ssize_t i
-    cdef real *s0 = s[0]
-    cdef real *s1 = s[1]
-    cdef real *s2 = s[2]
-    cdef real *s3 = s[3]
-    cdef real *s4 = s[4]
-    for i in range(n & -BLOCK_STEP):
-        delta[i] = f(g[i], s0 + i, s1 + i, s2 + i, s3 + i, s4 + i, c)

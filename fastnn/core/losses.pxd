@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""Error functions of a prediction y (or a logit x) and a target t, elementwise: the value and its derivative side by side."""
+"""Error functions of a prediction y (or a logit x) and a target t, elementwise: value and derivative side by side."""
 from fastnn.core.vecmath cimport absolute, at_least, exp, log, log1p, real
 
 
@@ -47,4 +47,5 @@ cdef inline real sigmoid_cross_entropy(real x, real t) noexcept nogil:
 
 cdef inline real sigmoid_cross_entropy_d1(real x, real t) noexcept nogil:
     cdef real e = exp(-absolute(x))
-    return (e if x < <real>0 else <real>1) / (<real>1 + e) - t
+    cdef real s = e / (<real>1 + e)
+    return s - t if x < <real>0 else (<real>1 - t) - s

@@ -7,13 +7,12 @@ belongs to one thread, so results do not depend on the number of threads.
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport checked_out, operand, result_dtype
+from fastnn.core.arrays cimport checked_out, checked_pair, must_be_bound, operand, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_double, row_float, row_loss_double, row_loss_float
-from fastnn.core.threads cimport threads_for
+from fastnn.core.threads cimport share_out, threads_for
 
 cnp.import_array()
 
@@ -40,7 +39,8 @@ cdef struct Work:
     double *losses
 
 
-cdef void run_rows(const Work *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     cdef Py_ssize_t row, at
     for row in range(start, stop):
@@ -66,16 +66,13 @@ cdef void run_rows(const Work *work, Py_ssize_t start, Py_ssize_t stop) noexcept
 
 
 cdef void run(const Work *work, Py_ssize_t rows) noexcept:
-    cdef Py_ssize_t threads = min(threads_for(rows * work.length), rows)
-    cdef Py_ssize_t part
+    cdef int threads
     if rows * work.length < WITH_GIL:
         run_rows(work, 0, rows)
-    elif threads <= 1:
-        with nogil:
-            run_rows(work, 0, rows)
-    else:
-        for part in prange(threads, num_threads=<int>threads, schedule="static", chunksize=1, nogil=True):
-            run_rows(work, part * rows // threads, (part + 1) * rows // threads)
+        return
+    threads = threads_for(rows * work.length)
+    with nogil:
+        share_out(run_rows, work, rows, 1, threads)
 
 
 cdef object as_rows(cnp.ndarray a, object axis, object dtype):
@@ -84,7 +81,8 @@ cdef object as_rows(cnp.ndarray a, object axis, object dtype):
         moved = (<object>a).reshape(-1) if a.ndim <= 1 else (<object>a).ravel()
     else:
         moved = np.moveaxis(a, axis, -1)
-    return np.require(moved, dtype=dtype, requirements=["C", "A"])
+    with np.errstate(all="ignore"):             # a gradient may overflow the dtype of x
+        return np.require(moved, dtype=dtype, requirements=["C", "A"])
 
 
 cdef inline bint flat_rows(cnp.ndarray a, int kind) noexcept:
@@ -113,13 +111,15 @@ cdef class RowActivation:
         cdef Work work
         cdef cnp.ndarray a, result
         cdef int kind
+        must_be_bound(self.kernels[0])
         if not (self.last and out is None and cnp.PyArray_CheckExact(x)):
             return self.apply_any(order, x, grad, out)
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
-                and flat_rows(a, kind) and (grad is None or cnp.PyArray_CheckExact(grad) and flat_rows(<cnp.ndarray>grad, kind)
-                                            and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
+                and flat_rows(a, kind)
+                and (grad is None or cnp.PyArray_CheckExact(grad) and flat_rows(<cnp.ndarray>grad, kind)
+                     and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
             return self.apply_any(order, x, grad, out)
         result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, 0)
         work.kernel = self.kernels[0 if kind == cnp.NPY_FLOAT else 1]
@@ -162,11 +162,10 @@ cdef class RowActivation:
         else:
             shaped = np.moveaxis(work_rows, -1, self.along)
         if result is None:
-            if dtype == compute and (shaped.flags.c_contiguous or a.ndim == 0):
-                return shaped[()] if a.ndim == 0 else shaped
             result = np.empty_like(a, dtype=dtype, subok=False)
-        np.copyto(result, shaped, casting="unsafe")
-        return result
+        with np.errstate(all="ignore"):         # half precision may overflow
+            np.copyto(result, shaped, casting="unsafe")
+        return result[()] if out is None and a.ndim == 0 else result
 
     def forward(self, x, out=None):
         """f(x)."""
@@ -188,14 +187,13 @@ cdef class RowActivation:
         """(f(x), the diagonal derivative); out is a pair of arrays."""
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError("out must be a pair of arrays")
-        value_out, first_out = out or (None, None)
-        first = self.apply(FIRST, x, None, None)
-        return self.apply(VALUE, x, None, value_out), first if first_out is None else copied(first, first_out)
-
-
-cdef object copied(object result, object out):
-    np.copyto(checked_out(out, result, result.dtype, "out"), result)
-    return out
+        value, first = self.apply(VALUE, x, None, None), self.apply(FIRST, x, None, None)
+        if out is None:
+            return value, first
+        checked_pair(out[0], out[1], np.asarray(x), value.dtype)
+        np.copyto(out[0], value)
+        np.copyto(out[1], first)
+        return out
 
 
 cdef class RowLoss:
@@ -219,9 +217,12 @@ cdef class RowLoss:
         cdef object compute = np.dtype(np.float32 if single else np.float64)
         cdef cnp.ndarray rows, gradient, losses
         cdef Work work
+        must_be_bound(self.kernels[0])
         if a.ndim == 0:
             raise ValueError("logits must have at least one axis")
         shape = (<object>a).shape
+        if shape[-1] == 0:
+            raise ValueError("logits must have at least one class")
         by_label = (<object>target).shape != shape
         if by_label:
             target = checked_labels(target, shape)
@@ -242,12 +243,14 @@ cdef class RowLoss:
             work.out = cnp.PyArray_BYTES(gradient)
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
-        return losses.astype(dtype, copy=False)[()], gradient.astype(dtype, copy=False)
+        with np.errstate(all="ignore"):         # half precision may overflow
+            return losses.astype(dtype, copy=False)[()], gradient.astype(dtype, copy=False)
 
 
 cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):
     if (<object>labels).shape != shape[:-1]:
-        raise ValueError(f"targets must have shape {shape[:-1]} (labels) or {shape} (one-hot), not {(<object>labels).shape}")
+        raise ValueError(f"targets must have shape {shape[:-1]} (labels) or {shape} (one-hot), "
+                         f"not {(<object>labels).shape}")
     if labels.dtype.kind not in "iu":
         raise TypeError(f"labels must be integers, not {labels.dtype}")
     if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < shape[-1]:

@@ -138,7 +138,8 @@ cdef inline real santa_kick(real p, real previous, real u, real noise, const rea
     return c[4] * (<real>1 - previous / p) / u + c[5] * square_root(previous) * noise
 
 
-cdef inline real santa_e_explore(real g, real *v, real *p, real *u, real *alpha, real *noise, const real *c) noexcept nogil:
+cdef inline real santa_e_explore(real g, real *v, real *p, real *u, real *alpha, real *noise,
+                                 const real *c) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, c)
     alpha[0] = alpha[0] + (u[0] * u[0] - c[4])
     u[0] = santa_kick(q, p[0], u[0], noise[0], c) + (<real>1 - alpha[0]) * u[0] - c[3] * q * g
@@ -146,14 +147,16 @@ cdef inline real santa_e_explore(real g, real *v, real *p, real *u, real *alpha,
     return q * u[0]
 
 
-cdef inline real santa_e_refine(real g, real *v, real *p, real *u, real *alpha, real *noise, const real *c) noexcept nogil:
+cdef inline real santa_e_refine(real g, real *v, real *p, real *u, real *alpha, real *noise,
+                                const real *c) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, c)
     u[0] = (<real>1 - alpha[0]) * u[0] - c[3] * q * g
     p[0] = q
     return q * u[0]
 
 
-cdef inline real santa_sss_explore(real g, real *v, real *p, real *u, real *alpha, real *noise, const real *c) noexcept nogil:
+cdef inline real santa_sss_explore(real g, real *v, real *p, real *u, real *alpha, real *noise,
+                                   const real *c) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, c)
     alpha[0] = alpha[0] + <real>0.5 * (u[0] * u[0] - c[4])
     cdef real brake = exp_any(<real>-0.5 * alpha[0])
@@ -163,7 +166,8 @@ cdef inline real santa_sss_explore(real g, real *v, real *p, real *u, real *alph
     return <real>0.5 * q * u[0]
 
 
-cdef inline real santa_sss_refine(real g, real *v, real *p, real *u, real *alpha, real *noise, const real *c) noexcept nogil:
+cdef inline real santa_sss_refine(real g, real *v, real *p, real *u, real *alpha, real *noise,
+                                  const real *c) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, c)
     cdef real brake = exp_any(<real>-0.5 * alpha[0])
     u[0] = (brake * u[0] - c[3] * q * g) * brake

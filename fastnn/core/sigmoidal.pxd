@@ -4,8 +4,8 @@
 Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: nothing overflows, and the tail that
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
 """
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_scaled_sum, expm1, log1p, product_low, real, square_root,
-                                  tanh as tanh_of, unscale, with_sign)
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_scaled, exp_scaled_sum, expm1, log1p, product_low, real,
+                                  square_root, tanh as tanh_of, unscale, with_sign)
 
 
 cdef inline real square(real x) noexcept nogil:
@@ -155,14 +155,19 @@ cdef inline real elu(real x, const real *h) noexcept nogil:
     return h[0] * expm1(at_most(x, <real>0)) if x < <real>0 else x
 
 
+cdef inline real elu_exp(real x, real alpha) noexcept nogil:
+    """alpha exp(x) for x <= 0; alpha comes in before a subnormal exp is rounded."""
+    return alpha * exp_scaled(at_most(x, <real>0)) * unscale(x)
+
+
 cdef inline real elu_d1(real x, const real *h) noexcept nogil:
-    cdef real e = exp(at_most(x, <real>0))
-    return x if x != x else (h[0] * e if x < <real>0 else <real>1)
+    cdef real e = elu_exp(x, h[0])
+    return x if x != x else (e if x < <real>0 else <real>1)
 
 
 cdef inline real elu_d2(real x, const real *h) noexcept nogil:
-    cdef real e = exp(at_most(x, <real>0))
-    return x if x != x else (h[0] * e if x < <real>0 else <real>0)
+    cdef real e = elu_exp(x, h[0])
+    return x if x != x else (e if x < <real>0 else <real>0)
 
 
 # SELU: lambda x, below 0 lambda alpha (exp(x) - 1); h = (lambda, lambda alpha)
@@ -172,24 +177,24 @@ cdef inline real selu(real x, const real *h) noexcept nogil:
 
 
 cdef inline real selu_d1(real x, const real *h) noexcept nogil:
-    cdef real e = exp(at_most(x, <real>0))
-    return x if x != x else (h[1] * e if x < <real>0 else h[0])
+    cdef real e = elu_exp(x, h[1])
+    return x if x != x else (e if x < <real>0 else h[0])
 
 
 cdef inline real selu_d2(real x, const real *h) noexcept nogil:
-    cdef real e = exp(at_most(x, <real>0))
-    return x if x != x else (h[1] * e if x < <real>0 else <real>0)
+    cdef real e = elu_exp(x, h[1])
+    return x if x != x else (e if x < <real>0 else <real>0)
 
 
 # CELU: x, below 0 alpha (exp(x/alpha) - 1); h = (alpha,). exp multiplies the rounding of x/alpha by up to 100, so
 # the quotient is kept in two parts; expm1 damps it.
 
-cdef inline real celu_exp(real x, real alpha) noexcept nogil:
-    """exp(x / alpha) for x <= 0."""
-    cdef real b = at_least(at_most(x, <real>0), alpha * (<real>-120 if real is float else <real>-800))
+cdef inline real celu_exp_scaled(real x, real alpha) noexcept nogil:
+    """2^BIAS exp(x / alpha) for x <= 0."""
+    cdef real b = at_least(at_most(x, <real>0), alpha * (<real>-140 if real is float else <real>-800))
     cdef real q = b / alpha
     cdef real p = q * alpha
-    return exp_scaled_sum(q, ((b - p) - product_low(q, alpha, p)) / alpha) * unscale(x)
+    return exp_scaled_sum(q, ((b - p) - product_low(q, alpha, p)) / alpha)
 
 
 cdef inline real celu(real x, const real *h) noexcept nogil:
@@ -197,10 +202,10 @@ cdef inline real celu(real x, const real *h) noexcept nogil:
 
 
 cdef inline real celu_d1(real x, const real *h) noexcept nogil:
-    cdef real e = celu_exp(x, h[0])
+    cdef real e = celu_exp_scaled(x, h[0]) * unscale(x)
     return x if x != x else (e if x < <real>0 else <real>1)
 
 
 cdef inline real celu_d2(real x, const real *h) noexcept nogil:
-    cdef real e = celu_exp(x, h[0])
-    return x if x != x else (e / h[0] if x < <real>0 else <real>0)
+    cdef real e = celu_exp_scaled(x, h[0]) / h[0] * unscale(x)
+    return x if x != x else (e if x < <real>0 else <real>0)

@@ -88,7 +88,8 @@ cdef inline double exponentials(const real *x, real sign, real top, real *e, Py_
     return dot(e, <const real *>NULL, n)
 
 
-cdef inline void softmax_signed(int order, const real *x, const real *g, real *out, Py_ssize_t n, real sign) noexcept nogil:
+cdef inline void softmax_signed(int order, const real *x, const real *g, real *out, Py_ssize_t n,
+                                real sign) noexcept nogil:
     cdef real sum_ = <real>exponentials(x, sign, maximum(x, sign, n), out, n)
     cdef real mean
     cdef Py_ssize_t i
@@ -137,7 +138,8 @@ cdef inline void log_softmax(int order, const real *x, const real *g, real *out,
             out[i] = g[i] - out[i] * inverse * sum_g
 
 
-cdef inline double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad, Py_ssize_t n) noexcept nogil:
+cdef inline double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad,
+                                         Py_ssize_t n) noexcept nogil:
     """-sum(t log softmax(x)) and its gradient, softmax(x) sum(t) - t, for a row of logits.
 
     The target is the row t, or 1 at `label` where t is NULL.

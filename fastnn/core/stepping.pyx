@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""How parameters are stepped: validation of a whole set of parameters, then one pass of an optimizer rule over all of it.
+"""How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
 any more.
@@ -7,7 +7,6 @@ any more.
 import numpy as np
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
@@ -18,13 +17,13 @@ from fastnn.core.arrays cimport flat, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport rule_double, rule_float
 from fastnn.core.loops cimport BLOCK_STEP
-from fastnn.core.threads cimport threads_for
+from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 512             # elements whose deltas stay in the first-level cache until they are added
+    BLOCK = 512             # threads share tensors out in pieces of this many elements
     MOST_CONSTANTS = 8
     MOST_SLOTS = 8
     MOST_AXES = 64          # NumPy's own limit
@@ -53,51 +52,61 @@ cdef struct Pass:
     double double_constants[MOST_CONSTANTS]
     int slots
     bint add                # add the deltas to the targets, or write them there
+    const Task *tasks
 
 
-cdef void step_block(const Pass *call, const Task *task, real *target, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    cdef real[BLOCK] delta
-    cdef real[BLOCK] room
+cdef inline void call_rule(const Pass *call, const real *grad, real *const *state, real *target, Py_ssize_t n,
+                           bint add) noexcept nogil:
+    if real is float:
+        (<rule_float>call.kernels[0])(grad, state, target, n, call.single_constants, add)
+    else:
+        (<rule_double>call.kernels[1])(grad, state, target, n, call.double_constants, add)
+
+
+cdef void step_range(const Pass *call, const Task *task, real *target, Py_ssize_t start,
+                     Py_ssize_t stop) noexcept nogil:
+    """Elements start to stop of a tensor; the last few, which no kernel may run over, through a buffer."""
+    cdef real[BLOCK_STEP] delta
+    cdef real[BLOCK_STEP] room
     cdef real *state[MOST_SLOTS]
-    cdef const real *grad = <const real *>task.grad + start
-    cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
+    cdef const real *grad = <const real *>task.grad
+    cdef Py_ssize_t whole = (stop - start) & -BLOCK_STEP
+    cdef Py_ssize_t rest = stop - start - whole
     cdef Py_ssize_t i
     for i in range(call.slots):
         state[i] = <real *>task.state + i * task.padded + start
-    if whole != n:
-        memcpy(room, grad, n * sizeof(real))
-        memset(room + n, 0, (whole - n) * sizeof(real))
-        grad = room
-    if real is float:
-        (<rule_float>call.kernels[0])(grad, state, delta, whole, call.single_constants)
-    else:
-        (<rule_double>call.kernels[1])(grad, state, delta, whole, call.double_constants)
-    if call.add:
-        for i in range(n):
-            target[start + i] += delta[i]
-    else:
-        memcpy(target + start, delta, n * sizeof(real))
+    if whole:
+        call_rule(call, grad + start, state, target + start, whole, call.add)
+    if rest:
+        start += whole
+        for i in range(call.slots):
+            state[i] += whole
+        memcpy(room, grad + start, rest * sizeof(real))
+        memset(room + rest, 0, (BLOCK_STEP - rest) * sizeof(real))
+        call_rule(call, room, state, delta, BLOCK_STEP, False)
+        for i in range(rest):
+            target[start + i] = target[start + i] + delta[i] if call.add else delta[i]
 
 
-cdef void step_blocks(const Pass *call, const Task *tasks, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void step_blocks(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Blocks start to stop of all tasks."""
+    cdef const Pass *call = <const Pass *>work
+    cdef const Task *task = call.tasks
     cdef fastnn_fp_state state
-    cdef const Task *task = tasks
-    cdef Py_ssize_t at
+    cdef Py_ssize_t last, low, high
     if start >= stop:
         return
     state = fastnn_fp_enter(1)
-    while start >= (task + 1).first_block:
-        task += 1
     while start < stop:
         while start >= (task + 1).first_block:      # also over tensors without elements
             task += 1
-        at = (start - task.first_block) * BLOCK
+        last = min(stop, (task + 1).first_block)
+        low, high = (start - task.first_block) * BLOCK, min((last - task.first_block) * BLOCK, task.n)
         if task.single:
-            step_block(call, task, <float *>task.target, at, min(<Py_ssize_t>BLOCK, task.n - at))
+            step_range(call, task, <float *>task.target, low, high)
         else:
-            step_block(call, task, <double *>task.target, at, min(<Py_ssize_t>BLOCK, task.n - at))
-        start += 1
+            step_range(call, task, <double *>task.target, low, high)
+        start = last
     fastnn_fp_leave(state)
 
 
@@ -175,7 +184,8 @@ cdef Record new_record(cnp.ndarray like, int kind, tuple initial):
     record.ndim = cnp.PyArray_NDIM(like)
     memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
     record.kind = kind
-    record.fortran = not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
+    record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                      and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
     record.slots = np.zeros((len(initial), (record.n + BLOCK_STEP - 1) // BLOCK_STEP * BLOCK_STEP),
@@ -294,7 +304,7 @@ cdef class Plan:
         cdef Py_ssize_t blocks = 0
         cdef Py_ssize_t elements = 0
         cdef Py_ssize_t i
-        cdef int threads, part
+        cdef int threads
         cdef Record record
         cdef cnp.ndarray target, grad
         cdef Task *tasks
@@ -324,13 +334,10 @@ cdef class Plan:
             blocks += (record.n + BLOCK - 1) // BLOCK
             elements += record.n
         tasks[count].first_block = blocks
-        threads = <int>min(<Py_ssize_t>threads_for(elements), max(blocks, 1))
+        call.tasks = tasks
+        threads = threads_for(elements)
         with nogil:
-            if threads == 1:
-                step_blocks(&call, tasks, 0, blocks)
-            else:
-                for part in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                    step_blocks(&call, tasks, part * blocks // threads, (part + 1) * blocks // threads)
+            share_out(step_blocks, &call, blocks, 1, threads)
         free(tasks)
         for parameter, copy in self.copied_back:
             np.copyto(parameter, copy)
@@ -420,7 +427,8 @@ cdef class Stepper:
             if i and spans[i - 1].reach > spans[i].low:
                 tangled = True              # interleaved views, at best: look again next time
                 for k in range(i):
-                    if spans[k].high > spans[i].low and np.shares_memory(params[spans[k].index], params[spans[i].index]):
+                    if spans[k].high > spans[i].low and np.shares_memory(params[spans[k].index],
+                                                                         params[spans[i].index]):
                         raise ValueError(f"parameters {plan.keys[spans[k].index]!r} and "
                                          f"{plan.keys[spans[i].index]!r} share memory")
                 spans[i].reach = max(spans[i].high, spans[i - 1].reach)

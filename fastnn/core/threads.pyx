@@ -1,4 +1,8 @@
-"""How many threads a call may use."""
+"""How many threads a call may use, and how its parts are shared out between them.
+
+OpenMP's runtime only keeps the number: OMP_NUM_THREADS, omp_set_num_threads and threadpoolctl count. The work is done
+by the pool of pool.h, which says why.
+"""
 import os
 
 cdef extern from *:
@@ -11,25 +15,34 @@ cdef extern from *:
       static inline int omp_get_max_threads(void) { return 1; }
       static inline int omp_in_parallel(void) { return 0; }
     #endif
+    #include "pool.h"
     """
     int FASTNN_OPENMP
     int omp_get_max_threads() noexcept nogil
     int omp_in_parallel() noexcept nogil
+    ctypedef void (*fastnn_body)(void *context, Py_ssize_t part) noexcept nogil
+    void fastnn_parallel(fastnn_body body, void *context, Py_ssize_t parts, int threads) noexcept nogil
+    void fastnn_pool_prepare()
 
 cdef enum:
-    # Waking a second thread costs about 1 us, as much as this many elements of a light kernel take (docs/performance.md).
-    ELEMENTS_A_THREAD = 8192
+    ELEMENTS_A_THREAD = 8192    # fewer are done before a helper has taken its share
+    PARTS_A_THREAD = 4          # so that a helper that comes late still finds work
 
 openmp = bool(FASTNN_OPENMP)
 
 cdef int limit = 0              # 0: as many as OpenMP gives
 cdef int openmp_at_start = omp_get_max_threads()
-cdef bint forked = False        # libgomp hangs in a forked child whose parent has run a parallel region
+
+cdef struct Shares:
+    range_body body
+    const void *work
+    Py_ssize_t n
+    Py_ssize_t size
 
 
 cdef int effective() noexcept:
     cdef int available = omp_get_max_threads()
-    if forked or not FASTNN_OPENMP:
+    if not FASTNN_OPENMP:
         return 1
     if limit == 0:
         return available
@@ -44,6 +57,22 @@ cdef int threads_for(Py_ssize_t elements) noexcept:
     return <int>min(useful, <Py_ssize_t>effective())
 
 
+cdef void run_share(void *context, Py_ssize_t part) noexcept nogil:
+    cdef const Shares *shares = <const Shares *>context
+    shares.body(shares.work, part * shares.size, min((part + 1) * shares.size, shares.n))
+
+
+cdef void share_out(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads) noexcept nogil:
+    cdef Shares shares
+    cdef Py_ssize_t grains = (n + grain - 1) // grain
+    cdef Py_ssize_t parts = threads * PARTS_A_THREAD if threads > 1 else 1
+    shares.body = body
+    shares.work = work
+    shares.n = n
+    shares.size = max((grains + parts - 1) // parts, <Py_ssize_t>1) * grain
+    fastnn_parallel(run_share, &shares, (n + shares.size - 1) // shares.size, threads)
+
+
 def get_num_threads():
     """The number of threads that a call on large arrays uses."""
     return effective()
@@ -52,8 +81,8 @@ def get_num_threads():
 def set_num_threads(n):
     """Use at most `n` threads (at least 1) from now on, in the whole process; None goes back to OpenMP's own number.
 
-    The default is FASTNN_NUM_THREADS, then OMP_NUM_THREADS, then the cores this process may use. Without OpenMP, and in
-    a forked child, there is one thread whatever is set here.
+    The default is FASTNN_NUM_THREADS, then OMP_NUM_THREADS, then the cores this process may use. Without OpenMP there
+    is one thread whatever is set here.
 
     Raises TypeError for anything but an integer or None, ValueError below 1.
     """
@@ -69,11 +98,6 @@ def set_num_threads(n):
     limit = n
 
 
-def _after_fork_in_child():
-    global forked
-    forked = True
-
-
 def _from_environment():
     text = os.environ.get("FASTNN_NUM_THREADS")
     if not text:
@@ -84,6 +108,5 @@ def _from_environment():
         raise ImportError(f"FASTNN_NUM_THREADS must be a whole number from 1 to 4096, not {text!r}") from None
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork_in_child)
+fastnn_pool_prepare()
 _from_environment()

@@ -27,7 +27,7 @@ cdef extern from *:
         return t;
     }
 
-    /* x = 2^k m with m from sqrt(1/2) to sqrt(2): subtracting the bits of sqrt(1/2) moves the borders of the exponent there */
+    /* x = 2^k m with m from sqrt(1/2) to sqrt(2): subtracting its bits moves the border of the exponent to sqrt(1/2) */
     static inline float fastnn_log_split_float(float x, float *m) {
         uint32_t bits, k; float f;
         memcpy(&bits, &x, sizeof bits); bits += 0x3f800000u - 0x3f3504f3u;
@@ -163,18 +163,18 @@ cdef inline real power_of_two(real shifted) noexcept nogil:
 
 
 cdef inline real exp_floor(real like) noexcept nogil:
-    """Below this argument exp is 0 in the type of `like`, and stays 0 in a product with any x that the formulas multiply it with."""
-    return <real>-114 if real is float else <real>-760
+    """Below this, exp is 0 in the type of `like`, and so is its product with any x that a formula multiplies it with."""
+    return <real>-131 if real is float else <real>-797
 
 
 cdef inline real unscale(real like) noexcept nogil:
     """2^-BIAS: BIAS keeps 2^k normal down to `exp_floor`, so that the last multiplication alone rounds a subnormal."""
-    return <real>9.094947017729282e-13 if real is float else <real>1.3234889800848443e-23    # 2^-40, 2^-76
+    return <real>5.421010862427522e-20 if real is float else <real>2.938735877055719e-39    # 2^-64, 2^-128
 
 
 cdef inline real exp_scaled_sum(real x, real low) noexcept nogil:
-    """2^BIAS exp(x + low) for x from -inf to about 60 and a small correction `low`."""
-    cdef real bias = <real>(127 + 40) if real is float else <real>(1023 + 76)
+    """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
+    cdef real bias = <real>(127 + 64) if real is float else <real>(1023 + 128)
     cdef real clamped = at_least(x, exp_floor(x))
     cdef real shifted = exp_shift(clamped, bias)
     cdef real p = exp_tail(exp_rest(clamped, shifted, bias) + low)
@@ -183,12 +183,12 @@ cdef inline real exp_scaled_sum(real x, real low) noexcept nogil:
 
 
 cdef inline real exp_scaled(real x) noexcept nogil:
-    """2^BIAS exp(x) for x from -inf to about 60."""
+    """2^BIAS exp(x) for x from -inf to about 40."""
     return exp_scaled_sum(x, <real>0)
 
 
 cdef inline real exp(real x) noexcept nogil:
-    """exp(x) for x from -inf to about 60, within 1 ULP, subnormal results included."""
+    """exp(x) for x from -inf to about 40, within 1 ULP, subnormal results included."""
     return exp_scaled(x) * unscale(x)
 
 
@@ -199,7 +199,7 @@ cdef inline real exp_any(real x) noexcept nogil:
 
 
 cdef inline real expm1(real x) noexcept nogil:
-    """exp(x) - 1 for x <= 0 (up to about 60), within 1 ULP: 2^k p + (2^k - 1) rounds once."""
+    """exp(x) - 1 for x <= 0 (up to about 40), within 1 ULP: 2^k p + (2^k - 1) rounds once."""
     cdef real bias = <real>127 if real is float else <real>1023
     cdef real clamped = at_least(x, <real>-60)
     cdef real shifted = exp_shift(clamped, bias)
@@ -230,7 +230,7 @@ cdef inline real atanh_tail(real w) noexcept nogil:
 
 
 cdef inline real log1p(real e) noexcept nogil:
-    """log(1 + e) for e in [0, 1] (and down to -0.29) as 2 atanh(s), s = e / (2 + e); e - s (...) damps the rounding of s."""
+    """log(1 + e) for e in [-0.29, 1] as 2 atanh(s), s = e / (2 + e); e - s (...) damps the rounding of s."""
     cdef real s = e / (<real>2 + e)
     cdef real w = s * s
     return e - s * (e - w * atanh_tail(w))
@@ -265,7 +265,7 @@ cdef inline real tanh(real x) noexcept nogil:
 
 
 cdef inline real normal_tail(real a) noexcept nogil:
-    """exp(a^2/2) Phi(-a) for a >= 0, Phi the normal distribution function: smooth, from 1/2 down to about 1/(a sqrt(2 pi))."""
+    """exp(a^2/2) Phi(-a) for a >= 0, Phi the normal distribution function: from 1/2 down to about 1/(a sqrt(2 pi))."""
     cdef real c = <real>4 if real is float else <real>3
     cdef real inverse = <real>1 / (a + c)
     cdef real t = (a - c) * inverse

@@ -1,0 +1,2 @@
+# Compiled for plain: see setup.py.
+include "rules.pxi"

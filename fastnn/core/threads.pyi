@@ -1,0 +1,6 @@
+from typing import Final, SupportsIndex
+
+openmp: Final[bool]
+
+def get_num_threads() -> int: ...
+def set_num_threads(n: SupportsIndex | None) -> None: ...

@@ -1,0 +1,111 @@
+"""What test files share: units in the last place, samples and their exact values, a fresh interpreter."""
+import os
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import fastnn
+from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
+
+TESTS = Path(__file__).parent
+FLOATS = [np.float32, np.float64]
+ROWS = [name for name in fastnn.activations() if name in SOFTMAX_ROWS]
+# Everything else is elementwise: a new entry of the catalogue without a row in ORACLES fails.
+ELEMENTWISE = [name for name in fastnn.activations() if name not in ROWS and name != "maxout"]
+
+OTHER_HYPERPARAMETERS = {
+    "hard-shrink": {"lambda_": 0.75}, "soft-shrink": {"lambda_": 0.1}, "leaky-ReLU": {"alpha": 0.3},
+    "threshold": {"threshold": -1.25, "value": 3.0}, "ELU": {"alpha": 1.7}, "CELU": {"alpha": 0.6},
+    "SELU": {"lambda_": 1.2, "alpha": 0.9}, "Swish": {"beta": 1.9}}
+CASES = [(name, tuple(parameters.items())) for name in ELEMENTWISE
+         for parameters in ({}, OTHER_HYPERPARAMETERS.get(name)) if parameters is not None]
+
+# Kinks, the ends of ranges named in fastnn/core/*.pxd, and where exp, its square or its square root leaves
+# a format.
+SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 4.0, 6.0, 8.0, 9.0, 12.0, 15.0,
+            20.0, 38.0, 39.0, 60.0, 88.0, 104.0, 114.0, 125.4, 228.0, 709.78, 745.0, 750.0, 760.0, 836.0,
+            1520.0, 2.0**30, 2.0**60]
+
+
+def activation(name, parameters=()):
+    """With the hyperparameters given, and those of the oracle where the catalogue has no defaults."""
+    required = ORACLES[name].parameters if name == "threshold" else {}
+    return fastnn.get_act(name, **required | dict(parameters))
+
+
+@cache
+def samples(dtype):
+    """About 700 numbers of both signs: zeros, subnormals, every exponent,
+    switch points and their neighbours."""
+    rng = np.random.default_rng(2015)
+    limits = np.finfo(dtype)
+    first, last = int(np.log2(limits.smallest_subnormal)), limits.maxexp
+    exponents = np.r_[first:last] if dtype == np.float32 else np.r_[first:-60:29, -60:12, 12:last:29]
+    switches = np.array(SWITCHES, dtype)
+    positive = np.concatenate([
+        np.ldexp(rng.uniform(1, 2, exponents.size), exponents).clip(max=float(limits.max)),
+        [limits.smallest_subnormal, limits.smallest_normal, limits.eps, limits.max],
+        rng.uniform(0, 10, 80), rng.uniform(0, 4, 60), rng.uniform(10, 110, 20), rng.uniform(110, 800, 20)])
+    signed = positive*np.where(np.arange(positive.size) % 2, 1, -1)
+    near = np.concatenate([switches, np.nextafter(switches, dtype(0)), np.nextafter(switches, dtype(np.inf))])
+    return np.concatenate([signed, near, -near, [0.0, -0.0, np.inf, -np.inf, np.nan]]).astype(dtype)
+
+
+@cache
+def exact_values(name, parameters, order, dtype):
+    """The oracle's float64 values at `samples(dtype)`."""
+    return reference(name, order, samples(dtype), **dict(parameters))
+
+
+def all_orders(act, x):
+    """f, f' and f''."""
+    return act.forward(x), act.backward(x), act.d2y(x)
+
+
+def ulps(got, exact, dtype, floor=0.0):
+    """|got - exact| in units in the last place of max(|exact|, floor); NaN and infinities must be equal.
+
+    `exact` is float64. Below the normal range the unit is the smallest subnormal.
+    """
+    got, exact = np.asarray(got, np.float64), np.asarray(exact, np.float64)
+    with np.errstate(all="ignore"):
+        rounded = exact.astype(dtype).astype(np.float64)      # infinite where `dtype` is too small
+        size = np.clip(np.abs(exact), floor, float(np.finfo(dtype).max)).astype(dtype)
+        error = np.abs(got - exact)/np.spacing(size).astype(np.float64)
+    same = (got == rounded) | (np.isnan(got) & np.isnan(exact))
+    return np.where(same & ~np.isfinite(rounded), 0.0, np.where(np.isfinite(error), error, np.inf))
+
+
+def assert_close(got, exact, x, bound, dtype, floor=0.0):
+    """All errors within `bound` ULP; the message shows the worst."""
+    errors = ulps(got, exact, dtype, floor)
+    i = np.argmax(errors)
+    assert errors.flat[i] <= bound, (f"{errors.flat[i]:.2f} ULP at {np.ravel(x)[i]!r}: "
+                                     f"{np.ravel(got)[i]!r} for {np.ravel(exact)[i]!r}")
+
+
+def assert_same_bits(got, wanted, context=None):
+    """Type, dtype, shape and every bit, but for the bits of a NaN."""
+    assert (type(got), got.dtype, got.shape) == (type(wanted), wanted.dtype, wanted.shape), context
+    got, wanted = np.asarray(got), np.asarray(wanted)
+    if got.tobytes() != wanted.tobytes():
+        same = (got == wanted) & (np.signbit(got) == np.signbit(wanted)) | (np.isnan(got) & np.isnan(wanted))
+        assert same.all(), (context, np.argwhere(~same)[:5], got[~same][:5], wanted[~same][:5])
+
+
+def python(code, *arguments, timeout=60, **environment):
+    """Run code in a fresh interpreter that can import fastnn and this folder; its CompletedProcess, as text.
+
+    A variable given as None is taken out of the environment.
+    """
+    variables = {**os.environ, **{key: value for key, value in environment.items() if value is not None}}
+    for key in environment:
+        if environment[key] is None:
+            variables.pop(key, None)
+    paths = [str(TESTS), str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]      # -c looks in cwd first
+    return subprocess.run(command, env=variables, cwd=TESTS, capture_output=True, text=True, timeout=timeout)

@@ -1,0 +1,355 @@
+"""Activations against exact arithmetic at exponents, kinks, limits and switch points; softmax; maxout."""
+import ctypes
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastnn
+from fastnn import get_act
+from helpers import (
+    CASES, ELEMENTWISE, FLOATS, ROWS, activation, all_orders, assert_close, assert_same_bits, exact_values,
+    samples)
+from oracles.activations import ORACLES, PLAIN, plain, reference, softmax_reference, vjp
+
+# The largest errors allowed in f, f' and f'', in units in the last place of the exact value: about 1.5
+# times what 5,000 arguments each have shown, for the less exact of float32 and float64.
+DEFAULT_BOUNDS = 3.8, 4.5, 7
+BOUNDS = {
+    "tanh-shrink": (4.7, 7.5, 7),
+    "Swish": (3.8, 6, 9),
+    "Mish": (3.8, 8.8, 11),
+    "tanhExp": (4.5, 10.5, 18),
+    "GELU": (9, 13, 7),
+}
+# Their derivatives cross zero away from the origin: around there the unit is that of 1/16, in the tails
+# nothing is spared (but in tanhExp'', where exp(-2 exp(x)) multiplies the rounding of exp(x)).
+CROSSING = {"Swish": 3.5, "Mish": 3.5, "tanhExp": 6, "GELU": 3.5}         # up to this |x| (Swish: |beta x|)
+FLOOR = 1/16
+
+each_case = pytest.mark.parametrize(("name", "parameters"), CASES)
+each_float = pytest.mark.parametrize("dtype", FLOATS)
+each_name = pytest.mark.parametrize("name", ELEMENTWISE + ROWS)
+
+
+def check(name, parameters, order, x, got, exact, dtype):
+    bound = BOUNDS.get(name, DEFAULT_BOUNDS)[order]
+    near = np.zeros(x.shape, bool)
+    if order and name in CROSSING:
+        near = np.abs(x) < CROSSING[name]/dict(parameters).get("beta", 1)
+        assert_close(got[near], exact[near], x[near], bound, dtype, FLOOR)
+    assert_close(got[~near], exact[~near], x[~near], bound, dtype)
+
+
+def test_every_activation_has_an_oracle():
+    assert set(ELEMENTWISE) == set(ORACLES) == set(PLAIN)
+    assert {*ELEMENTWISE, *ROWS, "maxout"} == set(fastnn.activations())
+
+
+@each_case
+@each_float
+def test_values_and_derivatives(name, parameters, dtype):
+    x, act = samples(dtype), activation(name, parameters)
+    for order, got in enumerate(all_orders(act, x)):
+        assert got.dtype == dtype
+        check(name, parameters, order, x, got, exact_values(name, parameters, order, dtype), dtype)
+
+
+@each_case
+@each_float
+def test_every_way_to_ask_gives_the_same_bits(name, parameters, dtype):
+    x, act = samples(dtype), activation(name, parameters)
+    y, d, _ = all_orders(act, x)
+    grad = np.random.default_rng(3).normal(size=x.shape).astype(dtype)
+    assert_same_bits(act(x), y)
+    assert_same_bits(act.backward(x, y), d)
+    for got, wanted in zip(act.value_and_grad(x), (y, d)):
+        assert_same_bits(got, wanted)
+    with np.errstate(all="ignore"):
+        assert_same_bits(act.backward(x, y, grad=grad), d*grad)
+
+
+@each_case
+@each_float
+def test_hyperparameters_that_are_set_later_count(name, parameters, dtype):
+    act = activation(name)
+    for key, value in parameters:
+        setattr(act, key, value)
+    assert_same_bits(act.forward(samples(dtype)), activation(name, parameters).forward(samples(dtype)))
+
+
+@pytest.mark.parametrize(("name", "parameters"), [
+    ("ELU", {"alpha": 1e3}), ("SELU", {"lambda_": 2.0, "alpha": 1e3}), ("CELU", {"alpha": 1e-3}),
+    ("CELU", {"alpha": 1e3}), ("Swish", {"beta": 1e-3}), ("Swish", {"beta": 1e3}), ("Swish", {"beta": 1e-9}),
+    ("leaky-ReLU", {"alpha": 1e3}), ("hard-shrink", {"lambda_": 0.0}), ("soft-shrink", {"lambda_": 0.0})])
+@each_float
+def test_far_hyperparameters(name, parameters, dtype):
+    scale = parameters.get("alpha", 1/parameters.get("beta", 1)) if name in ("CELU", "Swish") else 1
+    x = np.concatenate([[-2e3, -800, -745, -104, -100, -88, 88, 104, 800, 2e3], np.linspace(-20, 20, 41)])
+    x = (scale*x).astype(dtype)
+    for order, got in enumerate(all_orders(get_act(name, **parameters), x)):
+        check(name, parameters.items(), order, x, got, reference(name, order, x, **parameters), dtype)
+
+
+@each_case
+@each_float
+def test_against_the_blackboard(name, parameters, dtype):
+    x = np.linspace(-15, 15, 241).astype(dtype)
+    tolerance = 4e-6 if dtype == np.float32 else 2e-13
+    for order, got in enumerate(all_orders(activation(name, parameters), x)):
+        assert_allclose(got, plain(name, order, x, **dict(parameters)), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(("name", "x", "derivative"), [
+    ("step", 0, 0), ("ReLU", 0, 0), ("ELU", 0, 1), ("CELU", 0, 1), ("leaky-ReLU", 0, 1),
+    ("hard-tanh", 1, 1), ("hard-tanh", -1, 1), ("hard-sigmoid", 2.5, 0.2), ("hard-sigmoid", -2.5, 0.2),
+    ("hard-shrink", 0.5, 0), ("hard-shrink", -0.5, 0), ("soft-shrink", 0.5, 0), ("soft-shrink", -0.5, 0),
+    ("ReLU6", 0, 0), ("ReLU6", 6, 0), ("threshold", 0.5, 0), ("SELU", 0, 1.0507), ("softsign", 0, 1)])
+@each_float
+def test_kinks(name, x, derivative, dtype):
+    act = activation(name)
+    for zero in {0.0, -0.0} if x == 0 else {x}:
+        x = dtype(zero)
+        assert act.backward(x) == act.value_and_grad(x)[1] == dtype(derivative)
+        assert act.d2y(x) == 0
+
+
+@each_case
+@each_float
+def test_zeros_keep_their_sign_where_there_is_a_slope(name, parameters, dtype):
+    zeros = np.array([0.0, -0.0], dtype)
+    values = reference(name, 0, zeros, **dict(parameters))
+    got = activation(name, parameters)(zeros)
+    if not values.any() and reference(name, 1, zeros, **dict(parameters)).all():
+        assert_array_equal(np.signbit(got), [False, True])
+    else:
+        assert_allclose(got, values, rtol=2e-7)
+
+
+@each_name
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_warns(name, dtype):
+    """Nor does the caller's error state matter."""
+    limits = np.finfo(dtype)
+    x = np.array([0.0, -0.0, 1e-3, -1e-3, limits.tiny, -limits.tiny, limits.smallest_subnormal, 12, -12, 30,
+                  -30, 150, -150, 800, -800, limits.max, limits.min, np.inf, -np.inf, np.nan], dtype)
+    act = activation(name) if name in ELEMENTWISE else get_act(name)
+    for row in (x, x[:-1], x[:-2], x[:-3]):
+        for wide in (row, row[::2]):
+            with np.errstate(all="raise"):
+                results = *all_orders(act, wide), act.backward(wide, grad=wide), *act.value_and_grad(wide)
+            with np.errstate(all="ignore"):
+                again = *all_orders(act, wide), act.backward(wide, grad=wide), *act.value_and_grad(wide)
+            for one, other in zip(results, again):
+                assert_same_bits(one, other)
+
+
+@each_name
+@each_float
+def test_no_floating_point_flag_is_raised(name, dtype):
+    try:
+        libm = ctypes.CDLL("libm.so.6")
+    except OSError:
+        pytest.skip("no glibc")
+    act = activation(name) if name in ELEMENTWISE else get_act(name)
+    x = samples(dtype)
+    everything = 0x1f                                   # x86's, without FE_INEXACT
+    for call in (act.forward, act.backward, act.d2y):
+        libm.feclearexcept(everything)
+        call(x)
+        assert libm.fetestexcept(everything) == 0
+
+
+@each_name
+@each_float
+def test_nan_stays_in_its_place(name, dtype):
+    """In its own element, or in its own row."""
+    act = activation(name) if name in ELEMENTWISE else get_act(name)
+    x = np.full((5, 40), 0.75, dtype)
+    x[1, 17] = x[3, 39] = np.nan
+    wanted = np.isnan(x)
+    if name in ROWS:
+        wanted |= wanted.any(axis=1, keepdims=True)
+    for got in (*all_orders(act, x), act.backward(x, grad=np.ones_like(x)), *act.value_and_grad(x)):
+        assert_array_equal(np.isnan(got), wanted)
+
+
+# The softmax family. The unit is that of the exact value, but at least that of FLOOR for the values,
+# because an element far below the maximum carries the rounding of x - max, and that of 1 for logarithms and
+# for 1 - y.
+
+def rows(dtype):
+    rng = np.random.default_rng(7)
+    x = np.concatenate([rng.normal(size=(6, 11)), 8*rng.normal(size=(6, 11)), rng.uniform(-99, 99, (4, 11))])
+    x[0] = 0.3
+    x[1, 4] = 40
+    x[2] += 5000
+    x[3] -= 5000
+    return x.astype(dtype)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@each_float
+@pytest.mark.parametrize("axis", [-1, 0, 1, None])
+def test_softmax_family(name, dtype, axis):
+    x = {0: np.delete(rows(dtype), [2, 3], axis=0), None: rows(dtype)[::3]}.get(axis, rows(dtype))
+    act = get_act(name, axis=axis)
+    grad = np.random.default_rng(8).normal(size=x.shape).astype(dtype)
+    y, d, d2 = softmax_reference(name, x, axis)
+    for got, exact, bound, floor in ((act.forward(x), y, 2, 1 if name == "log-softmax" else FLOOR),
+                                     (act.backward(x), d, 1, 1), (act.d2y(x), d2, 1, 1),
+                                     (act.backward(x, grad=grad), vjp(name, x, grad, axis), 2, 1)):
+        assert got.dtype == dtype
+        assert_close(got, exact, x, bound, dtype, floor)
+    for got, wanted in zip(act.value_and_grad(x), (act(x), act.backward(x, y))):
+        assert_same_bits(got, wanted)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@each_float
+def test_softmax_family_at_the_limits(name, dtype):
+    inf, big = np.inf, np.finfo(dtype).max/2
+    sign = -1 if name == "softmin" else 1
+    x = sign*np.array([[inf, 0, -3, 2], [-inf, 0, 1, 2], [1e4, -1e4, 0, 9999], [big, -big, 1, big],
+                       [-inf, -inf, 3, -inf]])
+    x = x.astype(dtype)
+    for got, exact in zip(all_orders(get_act(name), x), softmax_reference(name, x)):
+        assert_close(got, exact, x, 4, dtype, FLOOR)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@each_float
+def test_softmax_of_several_infinities_is_shared_or_nan(name, dtype):
+    """Never a number that depends on the order of the elements, never a warning."""
+    act = get_act(name)
+    x = np.array([[np.inf, np.inf, 0, 1], [-np.inf]*4], dtype)
+    for got, turned in zip(all_orders(act, x), all_orders(act, x[:, ::-1].copy())):
+        assert_array_equal(got, turned[:, ::-1])
+
+
+@pytest.mark.parametrize("name", ROWS)
+@each_float
+def test_equal_elements_of_a_row_get_equal_bits(name, dtype):
+    rng = np.random.default_rng(9)
+    act = get_act(name)
+    for n in [*range(1, 40), 63, 64, 65, 1001]:
+        x = np.full(n, rng.normal(), dtype)
+        x[n//2:] = rng.normal()
+        for got in (*all_orders(act, x), act.backward(x, grad=np.full(n, 0.3, dtype)*x)):
+            for half in (got[:n//2], got[n//2:]):
+                assert (half == half[:1]).all(), n
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_axis_none_is_the_whole_array(name):
+    x = rows(np.float64)[:6].reshape(3, 2, 11)
+    whole = get_act(name, axis=None)
+    for got, wanted in zip(all_orders(whole, x), all_orders(get_act(name), x.ravel())):
+        assert_same_bits(got, wanted.reshape(x.shape))
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("axis", "shape"), [(2, (3, 4)), (-3, (3, 4)), (1, (5,))])
+def test_axis_out_of_range(name, axis, shape):
+    x = np.ones(shape)
+    act = get_act(name, axis=axis)
+    for call in (act.forward, act.backward, act.d2y, act.value_and_grad):
+        with pytest.raises(ValueError, match="axis"):       # NumPy's AxisError is one
+            call(x)
+
+
+@pytest.mark.parametrize("axis", ["last", 1.5, (0, 1)])
+def test_axis_must_be_an_integer(axis):
+    with pytest.raises(TypeError, match="axis"):
+        get_act("softmax", axis=axis)
+
+
+# maxout
+
+def maxout(**kwds):
+    return get_act("maxout", 4, 3, 5, rng=11, **kwds)
+
+
+@pytest.mark.parametrize("shape", [(4,), (7, 4), (0, 4)])
+def test_maxout_in_plain_numpy(shape):
+    act = maxout()
+    x = np.random.default_rng(1).normal(size=shape)
+    pieces = (x @ act.w + act.b).reshape(*shape[:-1], 3, 5)
+    assert_allclose(act.forward(x), pieces.max(axis=-1), rtol=1e-14)
+    assert act(x).shape == act.d2y(x).shape == (*shape[:-1], 3)
+    assert not act.d2y(x).any()
+
+
+@pytest.mark.parametrize("shape", [(4,), (7, 4)])
+def test_gradients_of_maxout_are_numerical_ones(shape):
+    act = maxout(wb_width=1.0)
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=shape)
+    grad = rng.normal(size=(*shape[:-1], 3))
+    act.forward(x)
+    dx = act.backward(grad)
+    dw, db = act.dw.copy(), act.db.copy()
+    for array, analytic in ((x, dx), (act.w, dw), (act.b, db)):
+        numeric = np.empty_like(array)
+        for i in np.ndindex(array.shape):
+            kept = array[i]
+            sides = []
+            for step in (1e-6, -1e-6):
+                array[i] = kept + step
+                sides.append((act.forward(x)*grad).sum())
+            array[i] = kept
+            numeric[i] = (sides[0] - sides[1])/2e-6
+        assert_allclose(analytic, numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_maxout_learns():
+    act, opt = maxout(wb_width=0.5), fastnn.get_opt("SGD", eta=0.1)
+    rng = np.random.default_rng(3)
+    x, t = rng.normal(size=(50, 4)), rng.normal(size=(50, 3))
+    losses = []
+    for _ in range(50):
+        error = act.forward(x) - t
+        losses.append((error**2).mean())
+        act.backward(error/len(x))
+        act.update(opt)
+    assert losses[-1] < 0.8*losses[0]
+
+
+def test_maxout_keeps_float32_and_its_inputs():
+    act = maxout()
+    act.w, act.b = act.w.astype(np.float32), act.b.astype(np.float32)
+    x = np.ones((2, 4), np.float32)
+    grad = np.ones((2, 3), np.float32)
+    assert act.forward(x).dtype == act.backward(grad).dtype == act.dw.dtype == act.db.dtype == np.float32
+    assert (x == 1).all() and (grad == 1).all()
+
+
+@pytest.mark.parametrize("rng", [5, np.random.default_rng(5), np.random.RandomState(5)])
+def test_maxout_draws_from_rng(rng):
+    act = get_act("maxout", 4, 3, 5, wb_width=0.25, rng=rng)
+    assert act.w.shape == (4, 15) and act.b.shape == (15,)
+    assert ((0 <= act.w) & (act.w < 0.25)).all()
+    if isinstance(rng, int):
+        assert_array_equal(act.w, get_act("maxout", 4, 3, 5, wb_width=0.25, rng=rng).w)
+
+
+@pytest.mark.parametrize(("error", "call"), [
+    (ValueError, lambda act: act.forward(np.ones(3))),
+    (ValueError, lambda act: act.forward(np.ones((2, 2, 4)))),
+    (ValueError, lambda act: act.forward(1.0)),
+    (TypeError, lambda act: act.forward(np.ones(4, complex))),
+    (TypeError, lambda act: act.forward(np.array(list("abcd")))),
+    (ValueError, lambda act: maxout().backward(np.ones(3))),
+    (ValueError, lambda act: maxout().update(fastnn.get_opt("SGD"))),
+    (ValueError, lambda act: act.backward(np.ones((2, 3)))),
+    (TypeError, lambda act: act.backward(np.ones(3, complex)))])
+def test_bad_input_to_maxout_changes_nothing(error, call):
+    act = maxout()
+    act.forward(np.ones(4))
+    first = act.backward(np.ones(3))
+    before = act.w.copy(), act.b.copy(), act.dw.copy(), act.db.copy()
+    with pytest.raises(error):
+        call(act)
+    for got, wanted in zip((act.w, act.b, act.dw, act.db), before):
+        assert_array_equal(got, wanted)
+    assert_array_equal(act.backward(np.ones(3)), first)

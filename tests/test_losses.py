@@ -1,0 +1,326 @@
+"""Error functions and their gradients against exact arithmetic; labels, shapes, dtypes, what is kept."""
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastnn
+from fastnn import get_act, get_err
+from helpers import FLOATS, assert_close, assert_same_bits
+from oracles.losses import ORACLES
+
+ROW = "softmax-cross-entropy"
+ELEMENTWISE = [name for name in fastnn.losses() if name != ROW]
+PROBABILITIES = ["Binary", "Cross"]
+
+each_name = pytest.mark.parametrize("name", fastnn.losses())
+each_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
+each_float = pytest.mark.parametrize("dtype", FLOATS)
+
+
+def samples(name, dtype):
+    """Predictions and targets of shape (n, 4); targets sum to one along the last axis."""
+    rng = np.random.default_rng(5)
+    if name in PROBABILITIES:
+        y = np.concatenate([rng.uniform(size=(40, 4)), 10.0**rng.uniform(-30, 0, (20, 4)),
+                            1 - 10.0**rng.uniform(-7, 0, (20, 4)),
+                            [[0, 1, 0, 1], [1e-13, 1e-12, 1e-11, 1], [1e-40, 3e-44, 4e-44, 1e-45]]])
+    else:
+        y = np.concatenate([rng.normal(size=(40, 4)), rng.normal(size=(20, 4))*30,
+                            10.0**rng.uniform(-20, 4, (20, 4)),
+                            [[1e4, -1e4, 0, 1], [-1e4, 1e4, -1e4, 9e3], [0, -0.0, 1e-30, -1e-30]]])
+    t = rng.dirichlet(np.ones(4), len(y))
+    t[::2] = np.eye(4)[rng.integers(4, size=len(t[::2]))]
+    t[-1] = [0.25]*4
+    return y.astype(dtype), (t*2**20).round().astype(dtype)/2**20
+
+
+# (bound, floor) of value and gradient: about 1.5 times the largest error seen, in units in the last place
+# of the exact value, but at least of the floor: what is computed from 1 - y, or as sigmoid - t, is exact in
+# that absolute sense only.
+BOUNDS = {
+    "Square": ((3, 0), (1, 0)), "Binary": ((2, 1), (2.5, 0)), "Cross": ((2, 0), (1, 0)),
+    "softmax-cross-entropy": ((3, 1), (1, 1)), "sigmoid-binary-cross-entropy": ((2, 0), (1, 1))}
+
+
+def test_every_loss_has_an_oracle():
+    assert set(fastnn.losses()) == set(ORACLES) == set(BOUNDS)
+
+
+@each_name
+@each_float
+def test_values_and_gradients(name, dtype):
+    y, t = samples(name, dtype)
+    if name == ROW:
+        t[:, 3] = 1 - t[:, :3].sum(axis=1)
+    err = get_err(name)
+    results = err.forward(y, t), err.backward()
+    for got, exact, (bound, floor) in zip(results, ORACLES[name](y, t), BOUNDS[name]):
+        assert got.dtype == dtype
+        assert_close(got, exact, y if got.shape == y.shape else y[:, 0], bound, dtype, floor)
+    assert_same_bits(err.backward(y, t), results[1])
+
+
+@pytest.mark.parametrize(("name", "y", "t", "loss", "gradient"), [
+    ("Binary", 0, 1, 100, -1e12), ("Binary", 0, 0, 0, 0), ("Binary", 1, 1, 0, 0), ("Binary", 1, 0, 100, 1e12),
+    ("Binary", 0, 0.5, 50, -5e11), ("Cross", 0, 1, 100, -1e12), ("Cross", 0, 0, 0, 0), ("Cross", 1, 1, 0, -1),
+    ("Cross", 1, 0, 0, 0), ("Cross", 0, 0.5, 50, -5e11)])
+@each_float
+def test_held_values(name, y, t, loss, gradient, dtype):
+    err = get_err(name)
+    assert_allclose(err.forward(dtype(y), dtype(t)), loss, rtol=1e-7)
+    assert_allclose(err.backward(), gradient, rtol=1e-7)
+
+
+@pytest.mark.parametrize(("x", "t", "loss", "gradient"), [
+    (np.inf, 1, 0, 0), (np.inf, 0, np.inf, 1), (-np.inf, 0, 0, 0), (-np.inf, 1, np.inf, -1),
+    (np.inf, 0.5, np.inf, 0.5),
+    (1e4, 1, 0, 0), (1e4, 0, 1e4, 1), (-1e4, 1, 1e4, -1), (-1e4, 0, 0, 0), (0, 0.5, np.log(2), 0),
+    (np.nan, 1, np.nan, np.nan)])
+@each_float
+def test_sigmoid_pair_at_the_limits(x, t, loss, gradient, dtype):
+    err = get_err("sigmoid-binary-cross-entropy")
+    assert_allclose(err.forward(dtype(x), dtype(t)), loss, rtol=1e-6)
+    assert_allclose(err.backward(), gradient, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("x", "label", "loss", "gradient"), [
+    ([np.inf, 0, 1], 0, 0, [0, 0, 0]), ([np.inf, 0, 1], 1, np.inf, [1, -1, 0]),
+    ([-np.inf, 0, 0], 1, np.log(2), [0, -.5, .5]),
+    ([-np.inf, 0, 0], 0, np.inf, [-1, .5, .5]), ([1e4, -1e4, 0], 0, 0, [0, 0, 0]),
+    ([1e4, -1e4, 0], 1, 2e4, [1, -1, 0]),
+    ([np.nan, 0, 1], 1, np.nan, [np.nan]*3), ([5000, 5000, 5000], 2, np.log(3), [1/3, 1/3, -2/3])])
+@each_float
+def test_softmax_pair_at_the_limits(x, label, loss, gradient, dtype):
+    x = np.array(x, dtype)
+    for t in (label, np.eye(3, dtype=dtype)[label]):
+        err = get_err(ROW)
+        assert_allclose(err.forward(x, t), loss, rtol=1e-6)
+        assert_allclose(err.backward(), gradient, rtol=1e-6, atol=1e-30)
+
+
+@pytest.mark.parametrize(("pair", "loss", "activator"), [
+    ("softmax-cross-entropy", "Cross", "softmax"), ("sigmoid-binary-cross-entropy", "Binary", "sigmoid")])
+def test_fused_pairs_are_their_parts(pair, loss, activator):
+    rng = np.random.default_rng(6)
+    x, t = rng.normal(size=(30, 5)), np.eye(5)[rng.integers(5, size=30)]
+    act, fused, err = get_act(activator), get_err(pair), get_err(loss)
+    y = act.forward(x)
+    elementwise = err.forward(y, t)
+    assert_allclose(fused.forward(x, t), elementwise.sum(axis=1) if pair == ROW else elementwise, rtol=1e-12)
+    assert_allclose(fused.backward(), act.backward(x, y, grad=err.backward()), rtol=1e-10, atol=1e-14)
+
+
+@each_name
+@each_float
+def test_gradients_are_numerical_ones(name, dtype):
+    rng = np.random.default_rng(7)
+    y, t = rng.uniform(0.2, 0.8, (3, 4)), rng.dirichlet(np.ones(4), 3)
+    err = get_err(name)
+    numeric = np.empty_like(y)
+    for i in np.ndindex(y.shape):
+        step = np.zeros_like(y)
+        step[i] = 1e-6
+        numeric[i] = (err.forward(y + step, t).sum() - err.forward(y - step, t).sum())/2e-6
+    assert_allclose(err.backward(y.astype(dtype), t.astype(dtype)), numeric, rtol=2e-5, atol=2e-6)
+
+
+# What goes in
+
+@pytest.mark.parametrize("labels", [np.int8, np.int64, np.uint8, np.uint64, ">i4", list])
+@each_float
+def test_labels_are_one_hot_rows(labels, dtype):
+    rng = np.random.default_rng(8)
+    x, t = (4*rng.normal(size=(2, 9, 5))).astype(dtype), rng.integers(5, size=(2, 9))
+    given = t.tolist() if labels is list else t.astype(labels)
+    one, other = get_err(ROW), get_err(ROW)
+    for one_hot in (np.eye(5, dtype=dtype)[t], np.eye(5, dtype=bool)[t], np.eye(5, dtype=np.int32)[t]):
+        assert_allclose(one.forward(x, given), other.forward(x, one_hot), rtol=1e-6)
+        assert_allclose(one.backward(), other.backward(), rtol=1e-6, atol=1e-7)
+    assert one.error.shape == (2, 9) and one.backward().shape == x.shape
+    assert_same_bits(one.forward(np.asfortranarray(x), t[::-1][::-1]), one.forward(x, t))
+
+
+@pytest.mark.parametrize(("t", "error", "message"), [
+    ([0, 1, 5], ValueError, "0 to 4"), ([0, -1, 2], ValueError, "0 to 4"),
+    ([0.0, 1.0, 2.0], TypeError, "integers"),
+    ([True, False, True], TypeError, "integers"), ([0, 1], ValueError, "shape"),
+    ([[0], [1], [2]], ValueError, "shape"),
+    (3, ValueError, "shape"), (np.zeros((3, 4)), ValueError, "shape"),
+    (np.zeros((3, 5), complex), TypeError, "complex"),
+    (["a", "b", "c"], TypeError, "integers"), (np.full((3, 5), None), TypeError, "object"),
+    (None, ValueError, "shape"),
+    (np.array([0, 1, 2**63], np.uint64), ValueError, "0 to 4")])
+def test_bad_labels_change_nothing(t, error, message):
+    err = get_err(ROW)
+    kept = err.forward(np.eye(3), [0, 1, 1]).copy()
+    gradient = err.backward().copy()
+    with pytest.raises(error, match=message):
+        err.forward(np.ones((3, 5)), t)
+    assert_array_equal(err.error, kept)
+    assert_array_equal(err.backward(), gradient)
+
+
+@each_elementwise
+@pytest.mark.parametrize(("y", "t", "error"), [
+    (np.ones((3, 4)), np.ones((4, 3)), ValueError), (np.ones(3), np.ones((3, 1)), ValueError),
+    (np.ones(3), np.ones(3, complex), TypeError), (np.ones(3, object), np.ones(3), TypeError),
+    ("y", "t", TypeError),
+    (np.ones(3), ["a"]*3, TypeError), (np.ones((2, 2)), None, TypeError), (None, np.ones(2), TypeError)])
+def test_bad_pairs_change_nothing(name, y, t, error):
+    err = get_err(name)
+    kept = err.forward(np.full(2, 0.5), np.ones(2)).copy()
+    gradient = err.backward().copy()
+    for call in (err.forward, err.backward):
+        with pytest.raises(error):
+            call(y, t)
+    assert_array_equal(err.error, kept)
+    assert_array_equal(err.backward(), gradient)
+
+
+@pytest.mark.parametrize("x", [1.0, np.array(2.0), np.ones((2, 3), complex), "x", np.ones(3, object), None])
+def test_bad_logits(x):
+    with pytest.raises((TypeError, ValueError)):
+        get_err(ROW).forward(x, 0)
+
+
+@each_elementwise
+@pytest.mark.parametrize(("dtype", "wanted"), [
+    (np.float32, np.float32), (np.float64, np.float64), (np.float16, np.float16), (">f4", np.float32),
+    (np.int64, np.float64),
+    (bool, np.float64)])
+@pytest.mark.parametrize("target", [np.float32, np.float64, np.int8, bool])
+def test_dtype_is_that_of_the_predictions(name, dtype, wanted, target):
+    err = get_err(name)
+    y, t = np.array([0, 1, 1, 0]).astype(dtype), np.array([0, 1, 0, 1]).astype(target)
+    assert err.forward(y, t).dtype == err.backward().dtype == wanted
+    assert type(err.forward(y[0], t[0])) is type(err.backward()) is wanted
+
+
+@pytest.mark.parametrize(("dtype", "wanted"), [
+    (np.float32, np.float32), (np.float64, np.float64), (np.float16, np.float16), (">f4", np.float32),
+    (np.int64, np.float64)])
+def test_dtype_is_that_of_the_logits(dtype, wanted):
+    err = get_err(ROW)
+    assert err.forward(np.eye(3).astype(dtype), [0, 1, 2]).dtype == err.backward().dtype == wanted
+    assert type(err.forward(np.ones(3, dtype), 1)) is wanted
+
+
+@each_elementwise
+def test_numbers(name):
+    err = get_err(name)
+    assert type(err.forward(0.25, 1)) is type(err.backward()) is np.float64
+    assert err.total_error() == err.error
+
+
+@each_elementwise
+def test_targets_are_broadcast_and_inputs_left_alone(name):
+    y, t = np.random.default_rng(9).uniform(0.1, 0.9, (6, 4)), np.array([1.0, 0, 1, 0])
+    y.flags.writeable = t.flags.writeable = False
+    err = get_err(name)
+    assert_same_bits(err.forward(y, t), err.forward(y, np.tile(t, (6, 1))))
+    assert_same_bits(err.forward(y.T, t[:, None]), err.forward(y, t).T)
+    assert_same_bits(err.backward(y, 1), err.backward(y, np.ones((6, 4))))
+
+
+@each_elementwise
+def test_out(name):
+    y, t = np.random.default_rng(10).uniform(0.1, 0.9, (2, 60))
+    err = get_err(name)
+    loss, gradient, work = err.forward(y, t), err.backward(), np.empty(60)
+    assert err.forward(y, t, out=work) is work
+    assert_same_bits(work, loss)
+    for mine in (0, 1):
+        pair = [y.copy(), t.copy()]
+        assert_same_bits(err.backward(*pair, out=pair[mine]), gradient)
+        room = np.concatenate([y, t, [0]])
+        assert_same_bits(err.backward(room[:60], room[60:120], out=room[30:90]).copy(), gradient)
+        assert_same_bits(err.backward(y, t, out=work[::-1])[::-1], gradient[::-1])
+    for bad in (np.empty(59), np.empty(60, np.float32), [0]*60):
+        with pytest.raises((TypeError, ValueError)):
+            err.forward(y, t, out=bad)
+
+
+@each_name
+def test_empty(name):
+    err = get_err(name)
+    assert err.forward(np.empty((0, 3)), np.empty((0, 3))).size == 0
+    assert err.backward().shape == (0, 3)
+    assert np.isnan(err.total_error())
+
+
+def test_no_classes():
+    """A sum over nothing, or an error, but not what the memory held."""
+    np.full(1000, 7.0)
+    try:
+        loss = get_err(ROW).forward(np.empty((1000, 0)), np.empty((1000, 0)))
+    except ValueError:
+        return
+    assert_array_equal(loss, np.zeros(1000))
+
+
+@each_name
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_nothing_warns(name, dtype):
+    big = float(np.finfo(dtype).max)
+    y = np.array([[0, 1, 0.5, np.nan], [big, -big, 0, 1], [np.inf, -np.inf, 1, 2], [-30, 12, 800, -800],
+                  [1e-7, 0, 0, 1]], dtype)
+    t = np.eye(4)[[0, 1, 2, 3, 0]]
+    err = get_err(name)
+    with np.errstate(all="raise"):
+        err.forward(y, t)
+        err.backward()
+        err.backward(y, t)
+
+
+# What is kept
+
+@each_name
+def test_total_error_is_sum_over_size(name):
+    y, t = np.random.default_rng(11).uniform(0.1, 0.9, (2, 7, 3)).astype(np.float32)
+    err = get_err(name)
+    assert err.error == 0
+    error = err.forward(y, t)
+    assert err.error is error
+    total = err.total_error()
+    assert isinstance(total, float)
+    assert_allclose(total, error.astype(np.float64).sum()/error.size, rtol=1e-14)
+
+
+@each_name
+def test_backward_without_forward(name):
+    with pytest.raises(ValueError, match="forward"):
+        get_err(name).backward()
+    with pytest.raises(TypeError, match="neither"):
+        get_err(name).backward(np.ones((2, 2)))
+
+
+@each_name
+def test_backward_is_of_the_last_forward(name):
+    rng = np.random.default_rng(12)
+    pairs = rng.uniform(0.1, 0.9, (2, 2, 5, 4))
+    err = get_err(name)
+    for y, t in pairs:
+        err.forward(y, t)
+        assert_same_bits(err.backward(), get_err(name).backward(y, t))
+    other = err.backward(*pairs[0])
+    assert_same_bits(err.backward(), get_err(name).backward(*pairs[1]))
+    assert not np.shares_memory(other, err.backward())
+
+
+@each_name
+def test_a_gradient_is_the_callers_own(name):
+    y, t = np.random.default_rng(13).uniform(0.1, 0.9, (2, 5, 4))
+    err = get_err(name)
+    err.forward(y, t)
+    first = err.backward()
+    kept = first.copy()
+    first /= 5                                      # as a loop does to average over the batch
+    assert_same_bits(err.backward(), kept)
+
+
+@each_name
+def test_losses_take_no_hyperparameters(name):
+    with pytest.raises(TypeError):
+        get_err(name, reduction="mean")
+    with pytest.raises(TypeError):
+        get_err(name, 1)
