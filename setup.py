@@ -94,7 +94,7 @@ setup(
     ext_modules=cythonize(
         [extension(name) for name in ENGINE]
         + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
-        build_dir="build", nthreads=0,
+        build_dir="build", force=True,          # Cython does not see changes behind an include
         compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
                              "freethreading_compatible": True}),
     cmdclass={"build_ext": BuildWithWhatIsThere},

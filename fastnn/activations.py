@@ -3,6 +3,7 @@
 The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
+from typing import Any
 
 from .core import kernels
 from .core.elementwise import ElementwiseActivation
@@ -13,7 +14,7 @@ from .registry import Registry
 _registry = Registry("activator")
 
 
-def get_act(name, *args, **kwds):
+def get_act(name: str, *args: Any, **kwds: Any) -> "Activation | _AlongAxis | Any":
     """The activation of that name, with the hyperparameters given.
 
     Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
@@ -22,7 +23,7 @@ def get_act(name, *args, **kwds):
     return _registry[name](*args, **kwds)
 
 
-def activations():
+def activations() -> list[str]:
     """The names of all activations."""
     return _registry.names()
 
@@ -38,7 +39,7 @@ class CataloguedActivation(Configurable):
             cls.name, cls.kernel = name, kernel
             _registry.add(name, cls)
 
-    def update(self, *args, **kwds):
+    def update(self, *args: Any, **kwds: Any) -> None:
         """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""
 
 

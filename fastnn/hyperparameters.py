@@ -2,6 +2,7 @@
 import math
 from inspect import Parameter, Signature
 from numbers import Integral, Real
+from typing import TYPE_CHECKING, Any
 
 from .registry import hint
 
@@ -21,7 +22,10 @@ class Hyperparameter:
     def __set_name__(self, owner, name):
         self.name = name
 
-    def __set__(self, instance, value):
+    if TYPE_CHECKING:           # what reading the instance gives
+        def __get__(self, instance: Any, owner: Any = None) -> Any: ...
+
+    def __set__(self, instance: Any, value: Any) -> None:
         instance.__dict__[self.name] = self.checked(value)
         instance._hyperparameter_set()
 
@@ -72,7 +76,7 @@ class Configurable:
         cls.__signature__ = Signature([Parameter(k, Parameter.POSITIONAL_OR_KEYWORD, default=v.default)
                                        for k, v in found.items()])
 
-    def __init__(self, *args, **kwds):
+    def __init__(self, *args: Any, **kwds: Any) -> None:
         cls = type(self)
         if "lr" in kwds and self.learning_rate not in (None, "lr"):
             if self.learning_rate in kwds:

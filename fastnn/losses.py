@@ -1,5 +1,6 @@
 """The catalogue of error functions. Formulas: fastnn/core/losses.pxd and softmax.pxd."""
 import math
+from typing import Any
 
 import numpy as np
 
@@ -12,12 +13,12 @@ from .registry import Registry
 _registry = Registry("error function")
 
 
-def get_err(name, *args, **kwds):
+def get_err(name: str, *args: Any, **kwds: Any) -> "_Elementwise | SoftmaxCrossEntropy":
     """The error function of that name. Raises ValueError for an unknown name, TypeError for unknown arguments."""
     return _registry[name](*args, **kwds)
 
 
-def losses():
+def losses() -> list[str]:
     """The names of all error functions."""
     return _registry.names()
 
@@ -32,7 +33,7 @@ class _Loss(Configurable):
     """
 
     maker = "get_err"
-    error = 0
+    error: Any = 0
     _last = None                # predictions and targets of the last forward
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
@@ -41,7 +42,7 @@ class _Loss(Configurable):
             cls.name, cls.kernel = name, kernel
             _registry.add(name, cls, aliases)
 
-    def total_error(self):
+    def total_error(self) -> float:
         """The mean of `error`, a float, summed in double precision; NaN where there are no elements."""
         return float(np.mean(self.error, dtype=np.float64)) if np.size(self.error) else math.nan
 
@@ -63,13 +64,13 @@ class _Elementwise(_Loss, ElementwiseLoss):
     def _hyperparameter_set(self):
         self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], ())
 
-    def forward(self, y, t, out=None):
+    def forward(self, y: Any, t: Any, out: np.ndarray | None = None) -> Any:
         """The error of each element, of y's shape and dtype; also kept as `error`."""
         self.error = self._value(y, t, out)
         self._last = y, t
         return self.error
 
-    def backward(self, y=None, t=None, out=None):
+    def backward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None) -> Any:
         """Its derivative in y, element by element; without arguments at the last `forward`."""
         return self._derivative(*self._predictions_and_targets(y, t), out)
 
@@ -104,7 +105,7 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
     def _hyperparameter_set(self):
         self._bind(kernels.ROW_LOSSES[self.kernel])
 
-    def forward(self, x, t):
+    def forward(self, x: Any, t: Any) -> Any:
         """The loss of each row, of shape x.shape[:-1]; also kept as `error`.
 
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
@@ -113,7 +114,7 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
         self._last = x, t
         return self.error
 
-    def backward(self, x=None, t=None):
+    def backward(self, x: Any = None, t: Any = None) -> Any:
         """softmax(x) - t, of x's shape; without arguments at the last `forward`, which has computed it already.
 
         It is not divided by the number of rows.

@@ -1,5 +1,6 @@
 """Maxout: an activation that is a layer with weights."""
 from operator import index
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class Maxout(CataloguedActivation, name="maxout"):
     wb_width = Hyperparameter(5e-2, at_least=0)
     rng = Choice(None, _checked_rng)
 
-    def __init__(self, *args, **kwds):
+    def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
         rng = _generator(self.rng)
         self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
@@ -58,21 +59,26 @@ class Maxout(CataloguedActivation, name="maxout"):
         self.dw = self.db = None
         self._x = self._winner = None
 
-    def forward(self, x, out=None):
+    def forward(self, x: Any, out: np.ndarray | None = None) -> np.ndarray:
         """The largest piece: (n_prev,) -> (n,), or (batch, n_prev) -> (batch, n).
 
         Raises ValueError for other shapes.
         """
+        x = self._input(x)
+        z = (x @ self.w + self.b).reshape(*x.shape[:-1], self.n, self.k)
+        y = z.max(axis=-1, out=out)
+        self._x, self._winner = x, z.argmax(axis=-1)
+        return y
+
+    def _input(self, x):
         x = _real(x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.n_prev:
             raise ValueError(f"maxout takes ({self.n_prev},) or (batch, {self.n_prev}), not {x.shape}")
-        z = (x @ self.w + self.b).reshape(*x.shape[:-1], self.n, self.k)
-        self._x, self._winner = x, z.argmax(axis=-1)
-        return z.max(axis=-1, out=out)
+        return x
 
     __call__ = forward
 
-    def backward(self, grad):
+    def backward(self, grad: Any) -> np.ndarray:
         """The gradient of the input of the last `forward`, from that of its output; keeps `dw` and `db`.
 
         Raises ValueError before the first forward, or if grad has not the shape that it returned.
@@ -90,12 +96,12 @@ class Maxout(CataloguedActivation, name="maxout"):
         self.db = rows.sum(axis=0)
         return dz @ self.w.T
 
-    def d2y(self, x):
+    def d2y(self, x: Any) -> np.ndarray:
         """Zeros of the output's shape: every piece is straight."""
-        x = np.asarray(x)
+        x = self._input(x)
         return np.zeros((*x.shape[:-1], self.n), np.result_type(x, self.w))
 
-    def update(self, optimizer):
+    def update(self, optimizer: Any) -> None:
         """Let `optimizer` step w and b with the gradients of the last `backward`."""
         if self.dw is None:
             raise ValueError("maxout: update needs a backward before it")

@@ -7,6 +7,9 @@ precision, and handed to the rule.
 from collections.abc import Mapping
 from math import copysign, isfinite, sqrt
 from operator import index
+from typing import Any
+
+import numpy as np
 
 from .core import rules
 from .core.stepping import Stepper
@@ -17,7 +20,7 @@ _registry = Registry("optimizer")
 MISSING = object()
 
 
-def get_opt(name, *args, **kwds):
+def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
     Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
@@ -26,7 +29,7 @@ def get_opt(name, *args, **kwds):
     return _registry[name](*args, **kwds)
 
 
-def optimizers():
+def optimizers() -> list[str]:
     """The names of all optimizers."""
     return _registry.names()
 
@@ -56,7 +59,8 @@ class Optimizer(Configurable, Stepper):
     maker = "get_opt"
     learning_rate = "lr"
     slots = {}                  # name -> first value
-    t = 0
+    t: int = 0
+    lr: Any
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
     _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
@@ -68,7 +72,7 @@ class Optimizer(Configurable, Stepper):
             cls.name = name
             _registry.add(name, cls, aliases)
 
-    def __init__(self, *args, **kwds):
+    def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
         self._slots(self.slots.values())
 
@@ -76,7 +80,7 @@ class Optimizer(Configurable, Stepper):
         """The constants of step t that the compiled rule reads, in its order."""
         raise TypeError(f"{type(self).__name__} is no rule")
 
-    def update(self, first, second=MISSING, *args, **kwds):
+    def update(self, first: Any = MISSING, second: Any = MISSING, *args: Any, **kwds: Any) -> Any:
         """Take a step, in the dialect of article A or in that of articles B and C.
 
         ``dw, db = update(grad_w, grad_b, t=1)`` and ``dw = update(grad)`` return deltas, to be added to the
@@ -86,6 +90,8 @@ class Optimizer(Configurable, Stepper):
         An explicit t wins over the optimizer's own count. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
         and left unused, so that one loop can drive every optimizer.
         """
+        if first is MISSING or kwds:
+            first, second = self._by_name(first, second, kwds)
         extra = self._extra(args, kwds) if args or kwds else {}
         if are_mappings(first, second):
             self._advance(self._plan_mapping(first, second), extra)
@@ -97,7 +103,7 @@ class Optimizer(Configurable, Stepper):
         deltas = [delta if delta.ndim else delta[()] for delta in deltas]
         return deltas[0] if second is MISSING else tuple(deltas)
 
-    def step(self, params, grads, **kwds):
+    def step(self, params: Any, grads: Any, **kwds: Any) -> None:
         """Change parameters in place: two mappings, two sequences of arrays, or one array each. Returns None."""
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):
@@ -111,10 +117,26 @@ class Optimizer(Configurable, Stepper):
         self._advance(plan, extra)
 
     @property
-    def state(self):
+    def state(self) -> dict[Any, dict[str, Any]]:
         """The state so far: for each key or position a dict of arrays by slot, views that may be written to."""
         return {key: {name: record.slot(i) for i, name in enumerate(self.slots)}
                 for key, record in self._records.items()}
+
+    def _by_name(self, first, second, kwds):
+        """The first two arguments where they are given by the articles' names for them; taken out of kwds."""
+        for names in (("params", "grads"), ("grad_w", "grad_b")):
+            given = [kwds.pop(name, MISSING) for name in names]
+            if first is MISSING:
+                first = given[0]
+            elif given[0] is not MISSING:
+                raise TypeError(f"update got {names[0]} twice")
+            if second is MISSING:
+                second = given[1]
+            elif given[1] is not MISSING:
+                raise TypeError(f"update got {names[1]} twice")
+        if first is MISSING:
+            raise TypeError("update needs gradients, or parameters and gradients")
+        return first, second
 
     def _extra(self, args, kwds):
         if len(args) > len(self._positional):
@@ -207,9 +229,11 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
-    def lookahead(self, value, key=0):
-        """value + mu delta_prev of that key or position (0 and 1: article A's w and b)."""
-        record = self._record(key)
+    def lookahead(self, value: Any, key: Any) -> Any:
+        """value + mu delta_prev of that key: where an in-place step wants its gradient."""
+        return self._ahead(value, self._record(key))
+
+    def _ahead(self, value, record):
         return value if record is None else value + self.mu * record.slot(0)
 
     def _gradients(self, grads, extra):
@@ -218,10 +242,10 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
             return grads
         if len(grads) != 2 or (nargs == 2 and dfb is None):
             raise TypeError("NAG with dfw takes grad_w and grad_b, and for nargs=2 dfb, too")
-        w = self.lookahead(extra.get("w", 0), 0)
+        w = self._ahead(extra.get("w", 0), self._record_at(0))
         if nargs == 1:
-            return [dfw(w), 0.0 * grads[1]]
-        b = self.lookahead(extra.get("b", 0), 1)
+            return [dfw(w), np.zeros_like(grads[1])]
+        b = self._ahead(extra.get("b", 0), self._record_at(1))
         return [dfw(w, b), dfb(w, b)]
 
 

@@ -42,11 +42,11 @@ class _Santa(EtaOptimizer):
     N = Hyperparameter(16, at_least=1, integer=True)
     rng = Choice(None, _seed)
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
+    _drawn_from = _noise = None
 
-    def __init__(self, *args, **kwds):
-        super().__init__(*args, **kwds)
-        self._noise = _source_of_noise(self.rng)
-        self._slots([0, 0, 0, sqrt(self.eta) * self.C, 0])
+    def _hyperparameter_set(self):
+        if self._drawn_from is not self.rng or self._noise is None:
+            self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
     def constants(self, t):
         beta = float(self.anne_func(t, self.anne_rate))
@@ -61,6 +61,8 @@ class _Santa(EtaOptimizer):
         explore = t < self.burnin
         # article A's order: all first velocities, then all noise
         for record in plan.records:
+            if not record.used:
+                record.slot(3)[...] = sqrt(self.eta) * self.C
             if t == 1 or not record.used:
                 record.slot(2)[...] = sqrt(self.eta) * self._noise.standard_normal(record.shape)
         if explore:

@@ -29,7 +29,7 @@ kernels = import_module(f"{__package__}._kernels_{LEVELS[_level]}")
 rules = import_module(f"{__package__}._rules_{LEVELS[_level]}")
 
 
-def isa():
+def isa() -> str:
     """The instruction-set level in use: "x86-64-v3" (AVX2 and FMA), "x86-64-v2" (SSE4.2) or "plain".
 
     The best one that the processor supports; the environment variable FASTNN_ISA, read at import, forces another.

@@ -8,8 +8,8 @@ from fastnn.core.vecmath cimport absolute, at_least, at_most, exp_any, real, squ
 
 
 cdef inline real ratio(real numerator, real denominator) noexcept nogil:
-    """The quotient, with 0/0 = 0: a zero gradient gives a zero delta."""
-    return <real>0 if numerator == <real>0 else numerator / denominator
+    """The quotient; 0 over a vanished root, so that a gradient of zero (or whose square is) gives a zero delta."""
+    return <real>0 if denominator == <real>0 else numerator / denominator
 
 
 cdef inline real sgd(real g, const real *c) noexcept nogil:
@@ -67,7 +67,8 @@ cdef inline real adam(real g, real *m, real *v, const real *c) noexcept nogil:
 cdef inline real rmsprop_graves(real g, real *m, real *v, const real *c) noexcept nogil:
     m[0] = m[0] + c[0] * (g - m[0])
     v[0] = v[0] + c[0] * (g * g - v[0])
-    return ratio(c[1] * g, square_root((v[0] - m[0] * m[0]) + c[2]))
+    cdef real variance = at_least(v[0] - m[0] * m[0], <real>0)       # rounding may take it below 0
+    return ratio(c[1] * g, square_root(variance + c[2]))
 
 
 # c = (eta, eps)
@@ -109,7 +110,8 @@ cdef inline real amsgrad(real g, real *m, real *v, real *vhat, const real *c) no
 # c = (1 - beta1, 1 - beta2, alpha, lowest rate, highest rate, -1/sqrt(t)); alpha/0 is clipped to the highest rate
 
 cdef inline real bounded_rate(real v, const real *c) noexcept nogil:
-    return at_most(at_least(c[2] / square_root(v), c[3]), c[4])
+    cdef real rate = c[2] / square_root(v) if c[2] > <real>0 else <real>0
+    return at_most(at_least(rate, c[3]), c[4])
 
 
 cdef inline real adabound(real g, real *m, real *v, const real *c) noexcept nogil:

@@ -1,9 +1,8 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any, final
+from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-@final
 class Record:
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -13,7 +12,6 @@ class Record:
     def used(self) -> bool: ...
     def slot(self, index: int) -> NDArray[Any]: ...
 
-@final
 class Plan:
     @property
     def records(self) -> list[Record]: ...

@@ -139,6 +139,8 @@ cdef Span span_of(cnp.ndarray a, Py_ssize_t index) noexcept:
 
 cdef bint overlaps_itself(cnp.ndarray a):
     """Whether two elements of a strided array share memory."""
+    if cnp.PyArray_SIZE(a) < 2:
+        return False
     extent = [(abs(stride), n) for n, stride in zip((<object>a).shape, (<object>a).strides) if n > 1]
     reach = a.itemsize
     for stride, n in sorted(extent):
@@ -208,7 +210,8 @@ cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record):
-    return np.array(a, dtype=record.slots.dtype, order="F" if record.fortran else "C", copy=True, subok=False, ndmin=0)
+    with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
+        return np.array(a, dtype=record.slots.dtype, order="F" if record.fortran else "C")
 
 
 cdef cnp.ndarray checked_parameter(object value, object key):
@@ -370,8 +373,12 @@ cdef class Stepper:
         self.initial = tuple(initial)
 
     def _record(self, key):
-        """The record of a key, or else of a position, or None."""
-        return self.by_key.get(key, self.by_position.get(key))
+        """The record of a key, or None."""
+        return self.by_key.get(key)
+
+    def _record_at(self, position):
+        """The record of a position, or None."""
+        return self.by_position.get(position)
 
     @property
     def _records(self):

@@ -1,0 +1,1 @@
+# Nothing for Python: its functions are called from the other compiled modules.

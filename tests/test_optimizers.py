@@ -1,0 +1,429 @@
+"""Every optimizer of the catalogue, step by step, against its oracle."""
+from dataclasses import asdict
+from inspect import signature
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import fastnn
+from fastnn import get_opt
+from helpers import FLOATS, assert_same_bits
+from oracles.optimizers import ORACLES, santa_draws
+
+NAMES = fastnn.optimizers()
+PARAMETERS = {name: signature(type(get_opt(name))).parameters for name in NAMES}
+NOISY = [name for name in NAMES if "rng" in PARAMETERS[name]]
+CALM = [name for name in NAMES if name not in NOISY]
+# The hyperparameter that lr stands for: the first of these that is declared.
+RATE = {name: next(key for key in PARAMETERS[name] if key in ("lr", "eta", "alpha")) for name in NAMES}
+SHAPES = [[(), (1,)], [(2, 3), (15,)], [(16,), (17,)], [(511,), (512,)], [(513,), (0,)], [(100, 200), (20000,)]]
+# Rounding errors allowed. SMORMS3's s = 1 + s (1 - zeta) loses digits where zeta is near 1, and keeps the loss. Santa
+# divides by velocities that may lie next to zero: a few elements go astray, and some explode by the rule itself.
+ROUNDINGS = dict.fromkeys(NAMES, 16) | {"SMORMS3": 256} | dict.fromkeys(NOISY, 1000)
+VANISHED = 1e-33            # what comes of float32 numbers that were flushed to zero
+
+each_float = pytest.mark.parametrize("dtype", FLOATS)
+each_name = pytest.mark.parametrize("name", NAMES)
+each_calm_name = pytest.mark.parametrize("name", CALM)
+each_noisy_name = pytest.mark.parametrize("name", NOISY)
+
+
+def others(name):
+    """Hyperparameters far from their defaults, for any entry of the catalogue."""
+    def other(value):
+        if isinstance(value, int):
+            return value//2 + 1
+        return 0.75*value if 0.5 <= value < 1 else 3*value or -0.5
+
+    found = {key: other(value) for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
+    return found | ({"eta": 1e-6} if name in NOISY else {})         # with a small rate Santa explodes less often
+
+
+class Judge:
+    """The oracle of several tensors; `rng` gives the noise, where there is any."""
+
+    def __init__(self, name, tensors=1, dtype=np.float64, rng=None, **hyperparameters):
+        self.oracles = [ORACLES[name](**hyperparameters) for _ in range(tensors)]
+        self.bound = ROUNDINGS[name]*float(np.finfo(dtype).eps)
+        self.largest, self.rng, self.t = [0.0]*tensors, rng, 0
+
+    def set(self, key, value):
+        for oracle in self.oracles:
+            setattr(oracle, key, value)
+
+    def check(self, deltas, grads, t=None, factor=1, **extra):
+        """The deltas of the next step, or of step t: right for the largest delta that an element has had so far."""
+        self.t = self.t + 1 if t is None else t
+        drawn = [{}]*len(grads)
+        if self.rng:
+            drawn = santa_draws(self.rng, [np.shape(grad) for grad in grads], self.t, self.oracles[0].burnin)
+        for i, (delta, grad) in enumerate(zip(deltas, grads, strict=True)):
+            want = factor*self.oracles[i].delta(grad, self.t, **drawn[i], **extra)
+            sane = abs(want) < (1e30 if self.rng else np.inf)
+            assert sane.all() or self.rng
+            self.largest[i] = np.maximum(self.largest[i], abs(want))
+            with np.errstate(invalid="ignore"):
+                wrong = sane & ~(abs(delta - want) <= self.bound*self.largest[i] + VANISHED)
+            astray = 0.01*wrong.size + (wrong.size > 5) if self.rng else 0
+            assert wrong.sum() <= astray, (
+                self.t, np.argwhere(wrong)[:3], np.asarray(delta)[wrong][:3], want[wrong][:3])
+
+
+def new(name, **hyperparameters):
+    noise = {"rng": np.random.RandomState(5)} if name in NOISY else {}
+    return get_opt(name, **noise, **hyperparameters)
+
+
+def pair(name, tensors=1, dtype=np.float64, **hyperparameters):
+    """(optimizer, judge), with the same noise."""
+    rng = np.random.RandomState(5) if name in NOISY else None
+    return new(name, **hyperparameters), Judge(name, tensors, dtype, rng, **hyperparameters)
+
+
+def gradients(*shapes, dtype=np.float64, steps=10, scale=1.0, seed=0):
+    """A list of gradients for each step."""
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        yield [np.asarray(scale*rng.standard_normal(shape)).astype(dtype) for shape in shapes]
+
+
+def run(opt, steps):
+    return [opt.update(*grads) for grads in steps]
+
+
+def test_every_optimizer_has_an_oracle():
+    assert set(NAMES) == set(ORACLES)
+
+
+@each_name
+def test_defaults(name):
+    given = {key: parameter.default for key, parameter in PARAMETERS[name].items()}
+    wanted = {key: value for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
+    assert wanted.items() <= given.items()
+    assert given.keys() - wanted.keys() <= {"lr", "rng", "anne_func"}
+
+
+@each_float
+@each_name
+@pytest.mark.parametrize("shapes", SHAPES, ids=str)
+def test_ten_steps(name, shapes, dtype):
+    for hyperparameters in ({}, others(name)):
+        opt, judge = pair(name, 2, dtype, **hyperparameters)
+        for grads in gradients(*shapes, dtype=dtype):
+            deltas = opt.update(*grads)
+            assert [(np.shape(delta), delta.dtype) for delta in deltas] == [(shape, dtype) for shape in shapes]
+            judge.check(deltas, grads)
+
+
+@each_name
+@pytest.mark.parametrize("number", [float, np.float32, np.float64])
+def test_numbers(name, number):
+    dtype = np.float32 if number is np.float32 else np.float64
+    opt, judge = pair(name, 2, dtype)
+    for values in ([0.5, -2], [0.25, 3], [-1, 0.125]):
+        grads = [number(value) for value in values]
+        deltas = opt.update(*grads)
+        assert all(type(delta) is dtype for delta in deltas)
+        judge.check(deltas, grads)
+
+
+@each_name
+def test_integers_count_as_float64(name):
+    whole, real = new(name), new(name)
+    for grad in ([3, -1, 0, 7], [1, 2, 0, -4]):
+        assert_same_bits(whole.update(np.array(grad)), real.update(np.array(grad, float)))
+    assert type(new(name).update(3)) is np.float64
+
+
+@each_name
+def test_learning_rate(name):
+    (opt, judge), same = pair(name), new(name, lr=0.02)
+    for step, grads in enumerate(gradients((40,))):
+        rate = 0.02 if step < 4 else 0.005
+        opt.lr = same.lr = rate
+        judge.set(RATE[name], rate)
+        delta = opt.update(*grads)
+        assert opt.lr == getattr(opt, RATE[name]) == rate
+        assert_same_bits(delta, same.update(*grads))
+        judge.check([delta], grads, factor=rate if name == "AdaDelta" else 1)      # its oracle has no rate
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf, "0.1", None, 1j])
+@each_name
+def test_bad_learning_rate(name, value):
+    opt = get_opt(name)
+    for attempt in (lambda: get_opt(name, lr=value), lambda: setattr(opt, "lr", value)):
+        with pytest.raises((TypeError, ValueError), match=RATE[name]):
+            attempt()
+    assert opt.lr == get_opt(name).lr
+
+
+@each_name
+def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
+    opt, judge = pair(name)
+    given = [1, 2, None, 7, None, np.int64(20), None]
+    for t, grads, counted in zip(given, gradients((30,)), [1, 2, 3, 7, 8, 20, 21]):
+        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+        assert opt.t == counted
+
+
+@each_float
+@each_calm_name
+def test_zero_gradients_leave_parameters_alone(name, dtype):
+    for lr in (get_opt(name).lr, 0):
+        opt = get_opt(name, lr=lr)
+        for grads in gradients((33,), dtype=dtype):
+            grads[0][::3] = 0
+            delta = opt.update(*grads)
+            assert_array_equal(delta[::3], 0)
+            assert np.isfinite(delta).all()
+
+
+@each_float
+@each_name
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_element_reaches_only_itself(name, dtype, bad):
+    good, opt = (new(name) for _ in range(2))
+    rest = np.arange(700) != 517
+    for step, (grad,) in enumerate(gradients((700,), dtype=dtype)):
+        spoilt = grad.copy()
+        if step == 2:
+            spoilt[517] = bad
+        delta = opt.update(spoilt)
+        assert_array_equal(delta[rest], good.update(grad)[rest])
+        if step == 2 and np.isnan(bad):
+            assert np.isnan(delta[517])
+
+
+@each_calm_name
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e-15), (np.float32, 1e15),
+                                              (np.float64, 1e-140), (np.float64, 1e140)])
+def test_huge_and_tiny_gradients(name, dtype, scale):
+    opt, judge = pair(name, 1, dtype)
+    for grads in gradients((100,), dtype=dtype, scale=scale):
+        judge.check([opt.update(*grads)], grads)
+
+
+@each_calm_name
+@pytest.mark.parametrize(("dtype", "scale"), [(np.float32, 1e-25), (np.float64, 1e-170)])
+def test_gradients_whose_square_vanishes(name, dtype, scale):
+    """A delta may vanish, but must not explode."""
+    opt, oracle = get_opt(name), ORACLES[name]()
+    for t, grads in enumerate(gradients((100,), dtype=dtype, scale=scale), 1):
+        want = oracle.delta(np.longdouble(grads[0]), t)
+        assert (abs(opt.update(*grads)) <= 1.001*abs(want).max()).all()
+
+
+@each_calm_name
+@pytest.mark.parametrize(("dtype", "size", "noise"), [
+    (np.float32, 1e4, 1e-5), (np.float64, 1e9, 1e-13), (np.float32, 1e-3, 0)])
+def test_nearly_constant_gradients(name, dtype, size, noise):
+    """The mean of squares less the square of the mean is all rounding error here; no root of a negative number."""
+    opt = get_opt(name)
+    for (wave,) in gradients((100,), steps=800):
+        assert np.isfinite(opt.update((size*(1 + noise*wave)).astype(dtype))).all()
+
+
+@each_calm_name
+@each_float
+def test_state_decays_to_zero_without_subnormals(name, dtype):
+    """Results are right up to the smallest normal number; what is smaller may count as zero."""
+    hyperparameters = {key: 0.01 for key in asdict(ORACLES[name]()) if key in ("mu", "rho", "beta1", "momentum")}
+    opt, oracle = get_opt(name, **hyperparameters), ORACLES[name](**hyperparameters)
+    smallest = float(np.finfo(dtype).smallest_normal)
+    for t in range(1, 200):
+        grad = np.full(20, t == 1, dtype)
+        delta, want = opt.update(grad), oracle.delta(grad, t)
+        assert_allclose(delta, want, rtol=1e-4 if dtype == np.float32 else 1e-12, atol=100*smallest)
+    for slot in opt.state[0].values():
+        assert ((slot == 0) | (abs(slot) >= smallest)).all()
+
+
+def test_the_callers_floating_point_environment_survives():
+    tiny, huge = np.full(100, 1e-40, np.float32), np.full(100, 1e30, np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        for name in NAMES:
+            new(name).update(tiny, huge)
+            assert (tiny*np.float32(1) == tiny).all() and tiny[0] != 0
+
+
+class TestEve:
+    LOSSES = [2.0, 1.5, 3.0, 3.0, 0.4, 50.0, 0.4, 0.0, -1.0, 1e-9]
+
+    @pytest.mark.parametrize("hyperparameters", [
+        {}, {"fstar": -5.0, "c": 2.0, "beta3": 0.5}, {"fstar": 0.4}, {"c": 1.0}])
+    def test_changing_losses(self, hyperparameters):
+        opt, judge = pair("Eve", 2, **hyperparameters)
+        for grads, f in zip(gradients((30,), (4,)), self.LOSSES):
+            judge.check(opt.update(*grads, f=f), grads, f=f)
+
+    def test_losses_below_fstar_give_finite_deltas(self):
+        opt = get_opt("Eve", fstar=1.0)
+        assert np.isfinite([opt.update(2.0, f=f) for f in self.LOSSES]).all()
+
+    def test_mappings_and_positions_take_f(self):
+        deltas, params, positional = get_opt("Eve"), get_opt("Eve"), get_opt("Eve")
+        p = {"w": np.zeros(5)}
+        for t, ((grad,), f) in enumerate(zip(gradients((5,)), self.LOSSES), 1):
+            before = p["w"].copy()
+            delta = deltas.update(grad, f=f)
+            params.update(p, {"w": grad}, t, f)
+            assert_array_equal(p["w"], before + delta)
+            assert_array_equal(positional.update(grad, grad, t, f), [delta, delta])
+
+    @pytest.mark.parametrize("bad", [{"f": np.nan}, {"f": np.inf}, {"f": "low"}, {"f": None}, {"f": [1, 2]},
+                                     {"f": 7, "t": 10**400}])
+    def test_an_error_changes_nothing(self, bad):
+        opt, untouched = get_opt("Eve"), get_opt("Eve")
+        for one in (opt, untouched):
+            one.update(1.0, f=2.0)
+            one.update(1.0, f=5.0)
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            opt.update(3.0, **bad)
+        assert opt.t == 2
+        for f in (9, 1):
+            assert opt.update(0.5, f=f) == untouched.update(0.5, f=f)
+
+
+@each_noisy_name
+class TestSanta:
+    @each_float
+    @pytest.mark.parametrize("hyperparameters", [{}, {"eta": 1e-5, "anne_rate": 0.25, "C": 3, "N": 4, "sigma": 0.8}])
+    def test_across_the_burnin(self, name, dtype, hyperparameters):
+        opt, judge = pair(name, 2, dtype, burnin=6, **hyperparameters)
+        for grads in gradients((8, 40), (11,), dtype=dtype, steps=30):
+            judge.check(opt.update(*grads), grads)
+
+    @pytest.mark.parametrize("burnin", [0, 1, 2])
+    def test_short_burnins(self, name, burnin):
+        opt, judge = pair(name, 2, burnin=burnin)
+        for grads in gradients((30,), (11,), steps=5):
+            judge.check(opt.update(*grads), grads)
+
+    def test_annealing(self, name):
+        def anneal(t, rate):
+            return 1 + rate*t
+
+        opt, judge = pair(name, anne_func=anneal, anne_rate=2.0)
+        for grads in gradients((50,), steps=5):
+            judge.check([opt.update(*grads)], grads)
+
+    @pytest.mark.parametrize("source", [7, np.random.SeedSequence(3), None])
+    def test_seeds(self, name, source):
+        first, second = (run(get_opt(name, rng=source), gradients((20,), (3,))) for _ in range(2))
+        same = np.array_equal(np.concatenate(sum(first, ())), np.concatenate(sum(second, ())), equal_nan=True)
+        assert same == (source is not None)
+
+    def test_a_generator_is_used_as_it_is(self, name):
+        rng = np.random.default_rng(7)
+        of_generator = run(get_opt(name, rng=rng), gradients((20,)))
+        assert_array_equal(of_generator, run(get_opt(name, rng=7), gradients((20,))))
+        judge = Judge(name, rng=np.random.default_rng(7))
+        for delta, grads in zip(of_generator, gradients((20,))):
+            judge.check([delta], grads)
+
+    def test_repr_rebuilds_a_seeded_one(self, name):
+        opt = get_opt(name, rng=7, burnin=3)
+        again = eval(repr(opt), {"get_opt": get_opt})
+        assert_array_equal(run(opt, gradients((20,))), run(again, gradients((20,))))
+
+    @pytest.mark.parametrize("rng", ["seed", 1.5, -1, object()])
+    def test_bad_rng(self, name, rng):
+        with pytest.raises((TypeError, ValueError)):
+            get_opt(name, rng=rng)
+
+    def test_bad_annealing(self, name):
+        with pytest.raises(TypeError, match="anne_func"):
+            get_opt(name, anne_func=3)
+
+
+class TestNAG:
+    w, b = np.linspace(-1, 1, 6), np.array([0.5, 2.0])
+
+    def walk(self, steps=10, **kwds):
+        """Article A's loop; the oracle takes its gradients itself."""
+        opt, judge = pair("NAG", 2, mu=0.8)
+        w, b = self.w.copy(), self.b.copy()
+        for grads in gradients(w.shape, b.shape, steps=steps):
+            ahead = [oracle.lookahead(value) for oracle, value in zip(judge.oracles, (w, b))]
+            deltas = opt.update(*grads, w=w, b=b, **kwds)
+            yield deltas, grads, ahead, judge
+            w, b = w + deltas[0], b + deltas[1]
+
+    def test_two_arguments(self):
+        def dfw(w, b):
+            return 3*w + b.sum()
+
+        def dfb(w, b):
+            return b**2 - w.mean()
+
+        for kwds in ({}, {"nargs": 2}):
+            for deltas, _, ahead, judge in self.walk(dfw=dfw, dfb=dfb, **kwds):
+                judge.check(deltas, [dfw(*ahead), dfb(*ahead)])
+
+    def test_one_argument(self):
+        for deltas, grads, ahead, judge in self.walk(dfw=np.cos, nargs=1):
+            judge.check(deltas, [np.cos(ahead[0]), np.zeros(2)])
+
+    @pytest.mark.parametrize("grad_b", [np.nan, np.inf, [1.0, 2.0], 3])
+    def test_one_argument_ignores_the_gradient_of_b(self, grad_b):
+        delta = get_opt("NAG").update(self.w, grad_b, w=self.w, dfw=np.cos, nargs=1)[1]
+        assert_array_equal(delta, np.zeros(np.shape(grad_b)))
+
+    @pytest.mark.parametrize("kwds", [{}, {"nargs": 3, "dfw": np.cos}, {"nargs": 0}])
+    def test_otherwise_the_gradients_passed(self, kwds):
+        for deltas, grads, _, judge in self.walk(**kwds):
+            judge.check(deltas, grads)
+
+    def test_lookahead(self):
+        opt, oracle = get_opt("NAG", mu=0.7), ORACLES["NAG"](mu=0.7)
+        params = {"w": self.w.copy()}
+        for (grad,) in gradients(self.w.shape):
+            assert_allclose(opt.lookahead(params["w"], "w"), oracle.lookahead(params["w"]), rtol=1e-14)
+            opt.update(params, {"w": grad})
+            oracle.delta(grad)
+
+    def test_a_key_is_no_position(self):
+        opt, untouched = get_opt("NAG"), get_opt("NAG")
+        opt.update({0: np.zeros(6)}, {0: np.ones(6)})
+        kwds = {"w": self.w, "b": self.b, "dfw": lambda w, b: w, "dfb": lambda w, b: b}
+        assert_array_equal(opt.update(self.w, self.b, **kwds)[0], untouched.update(self.w, self.b, **kwds)[0])
+
+    @pytest.mark.parametrize("kwds", [{"nargs": 2, "dfw": np.cos}, {"nargs": 1, "dfw": np.sum},
+                                      {"nargs": 1, "dfw": lambda w: 1/0}])
+    def test_errors_change_nothing(self, kwds):
+        opt, untouched = get_opt("NAG"), get_opt("NAG")
+        for one in (opt, untouched):
+            one.update(self.w, self.b)
+        with pytest.raises((TypeError, ValueError, ZeroDivisionError)):
+            opt.update(self.w, self.b, w=self.w, b=self.b, **kwds)
+        assert opt.t == 1
+        assert_array_equal(opt.update(self.w, self.b)[0], untouched.update(self.w, self.b)[0])
+
+
+@pytest.mark.parametrize(("one", "other"), [
+    (("SGD", {"eta": 0.3}), ("Momentum", {"lr": 0.3, "momentum": 0})),
+    (("SGD", {"eta": 0.3}), ("Nesterov", {"lr": 0.3, "momentum": 0})),
+    (("SGD", {"eta": 0.3}), ("MSGD", {"eta": 0.3, "mu": 0})),
+    (("SDG", {"eta": 0.3}), ("SGD", {"eta": 0.3})),
+    (("NAG", {"mu": 0.6}), ("MSGD", {"mu": 0.6})),
+    (("MSGD", {"eta": 0.08, "mu": 0.75}), ("Momentum", {"lr": 0.02, "momentum": 0.75})),
+    (("Adam", {"beta1": 0, "beta2": 0, "eps": 1e-3}), ("RMSprop", {"rho": 0, "eta": 1e-3, "eps": 1e-3})),
+    (("Eve", {"eps": 0}), ("Adam", {"eps": 0})),
+    (("Eve", {"eps": 0, "c": 1.0}), ("Adam", {"eps": 0})),
+    (("AdaBound", {"alpha": 1e9, "beta2": 0.5}), ("AdaBound", {"alpha": 1e8, "beta2": 0.5})),
+], ids=lambda side: side[0])
+def test_identities(one, other):
+    for first, second in zip(*(run(get_opt(name, **values), gradients((40,))) for name, values in (one, other))):
+        assert_allclose(first, second, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("ams", "plain"), [("AMSGrad", "Adam"), ("AMSBound", "AdaBound")])
+def test_while_gradients_grow_the_largest_average_is_the_last(ams, plain):
+    opts = get_opt(ams), get_opt(plain)
+    for t in range(1, 11):
+        grad = np.linspace(1, 2, 40)*3.0**t
+        first, second = (opt.update(grad) for opt in opts)
+        factor = np.sqrt(t*(1 - 0.999**t))/(1 - 0.9**t) if plain == "Adam" else 1
+        assert_allclose(factor*first, second, rtol=1e-12)
