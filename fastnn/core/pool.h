@@ -29,7 +29,7 @@ enum {
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
     FASTNN_LOOKS = 150,             /* that it then takes, yielding; one costs about 0.2 us */
     FASTNN_LONG_WAIT = 100000,      /* ns, several times what a part takes */
-    FASTNN_MOST_ALONE = 4096        /* calls */
+    FASTNN_MOST_ALONE = 128         /* calls */
 };
 
 static struct {
@@ -48,7 +48,7 @@ static struct {
     int sleeping;               /* under the mutex */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-} fastnn_pool = { .alone_next = 16, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+} fastnn_pool = { .alone_next = 8, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
 static long long fastnn_pool_now(void)
 {
@@ -148,8 +148,8 @@ static void fastnn_pool_wait(void)
         fastnn_pool.alone = fastnn_pool.alone_next;
         if (fastnn_pool.alone_next < FASTNN_MOST_ALONE)
             fastnn_pool.alone_next *= 2;
-    } else if (fastnn_pool.alone_next > 16)
-        fastnn_pool.alone_next--;
+    } else if (fastnn_pool.alone_next > 8)
+        fastnn_pool.alone_next /= 2;
 }
 
 /* body(context, part) for each part from 0 to parts, by the caller and up to threads - 1 helpers. */
