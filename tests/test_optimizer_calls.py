@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastnn
 from fastnn import get_opt
-from fastnn.core.levels import _usable
+from fastnn.core.levels import usable
 from helpers import FLOATS, assert_same_bits, python
 
 NAMES = fastnn.optimizers()
@@ -373,7 +373,7 @@ for name in calls.NAMES:
         for seed in range(5):
             opt.step(params, calls.several((1000,), (7, 9), dtype=dtype, seed=seed))
         print(name, dtype.__name__, hashlib.md5(np.concatenate([p.ravel() for p in params])).hexdigest())"""
-    done = [python(code, FASTNN_ISA=level) for level in _usable()]
+    done = [python(code, FASTNN_ISA=level) for level in usable()]
     assert [(one.returncode, one.stderr) for one in done] == [(0, "")]*len(done)
     assert len({one.stdout for one in done}) == 1
 

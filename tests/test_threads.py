@@ -276,7 +276,7 @@ def test_rounding_mode_neither_matters_nor_changes(n):
 
 # Instruction-set levels
 
-LEVELS = levels._usable()
+LEVELS = levels.usable()
 
 
 @pytest.mark.parametrize("level", LEVELS)

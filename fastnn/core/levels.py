@@ -9,19 +9,20 @@ from fastnn.core.processor import supports
 LEVELS = {"x86-64-v3": "x86_64_v3", "x86-64-v2": "x86_64_v2", "plain": "plain"}
 
 
-def _usable():
+def usable():
+    """The levels that this build has and this processor runs, best first."""
     return [level for level, suffix in LEVELS.items()
             if find_spec(f"{__package__}._kernels_{suffix}") and supports(level)]
 
 
 def _choose():
-    usable = _usable()
+    levels = usable()
     forced = os.environ.get("FASTNN_ISA")
-    if forced and forced not in usable:
-        raise ImportError(f"FASTNN_ISA={forced}: this build on this processor offers {', '.join(usable) or 'nothing'}")
-    if not usable:
+    if forced and forced not in levels:
+        raise ImportError(f"FASTNN_ISA={forced}: this build on this processor offers {', '.join(levels) or 'nothing'}")
+    if not levels:
         raise ImportError("fastnn's kernels need a processor of the level x86-64-v2 (SSE4.2) or newer")
-    return forced or usable[0]
+    return forced or levels[0]
 
 
 _level = _choose()

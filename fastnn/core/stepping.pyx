@@ -7,7 +7,7 @@ any more.
 import numpy as np
 
 cimport numpy as cnp
-from cpython.dict cimport PyDict_GetItemWithError
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc, qsort, realloc
@@ -44,6 +44,12 @@ cdef struct Span:
     const char *high
     const char *reach       # the furthest that this one or any before it goes
     Py_ssize_t index
+
+cdef struct Seen:
+    # what tells whether an array has been changed from outside since the last step
+    const char *data
+    void *dtype
+    int flags
 
 cdef struct Pass:
     # one call: a rule over all tasks
@@ -236,6 +242,100 @@ cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     return g
 
 
+cdef class Layout:
+    """The memory that a plan runs over. Kept by the stepper: most steps find all parameters where they were."""
+
+    cdef list keys
+    cdef list records
+    cdef Py_ssize_t count
+    cdef Py_ssize_t elements
+    cdef int slots
+    cdef Task *tasks                        # count of them, and one that says where the last one ends
+    cdef Seen *seen
+
+    def __cinit__(self, list keys, list records, list targets, list grads):
+        cdef Py_ssize_t i
+        cdef Py_ssize_t blocks = 0
+        cdef Record record
+        cdef cnp.ndarray target
+        cdef Task *task
+        self.keys, self.records, self.count = keys, records, len(records)
+        self.tasks = <Task *>malloc((self.count + 1) * sizeof(Task))
+        self.seen = <Seen *>malloc((self.count + 1) * sizeof(Seen))
+        if self.tasks == NULL or self.seen == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            record = <Record>records[i]
+            target = <cnp.ndarray>targets[i]
+            self.slots = <int>cnp.PyArray_DIM(record.slots, 0)
+            task = &self.tasks[i]
+            task.target = cnp.PyArray_BYTES(target)
+            task.grad = cnp.PyArray_BYTES(<cnp.ndarray>grads[i])
+            task.state = cnp.PyArray_BYTES(record.slots)
+            task.n = record.n
+            task.padded = cnp.PyArray_DIM(record.slots, 1)
+            task.first_block = blocks
+            task.single = record.kind == cnp.NPY_FLOAT
+            blocks += (record.n + BLOCK - 1) // BLOCK
+            self.elements += record.n
+            self.seen[i].data = task.target
+            self.seen[i].dtype = <void *>cnp.PyArray_DESCR(target)
+            self.seen[i].flags = cnp.PyArray_FLAGS(target)
+        self.tasks[self.count].first_block = blocks
+
+    def __dealloc__(self):
+        free(self.tasks)
+        free(self.seen)
+
+    cdef bint holds(self, dict params, dict grads, const Span *spans):
+        """Whether the parameters are unchanged and the gradients can be used as they are; these are then put in."""
+        cdef PyObject *key
+        cdef PyObject *value
+        cdef PyObject *found
+        cdef Py_ssize_t position = 0
+        cdef Py_ssize_t i = 0
+        cdef Record record
+        cdef cnp.ndarray p, g
+        if PyDict_Size(params) != self.count:
+            return False
+        while PyDict_Next(params, &position, &key, &value):
+            if key != <PyObject *>self.keys[i] or not cnp.PyArray_Check(<object>value):
+                return False
+            record, p = <Record>self.records[i], <cnp.ndarray>value
+            if not (cnp.PyArray_BYTES(p) == self.seen[i].data and cnp.PyArray_FLAGS(p) == self.seen[i].flags
+                    and <void *>cnp.PyArray_DESCR(p) == self.seen[i].dtype and has_shape(p, record)):
+                return False
+            found = PyDict_GetItemWithError(grads, <object>key)
+            if found == NULL or not cnp.PyArray_CheckExact(<object>found):
+                return False
+            g = <cnp.ndarray>found
+            if not (conforms(g, record) and has_shape(g, record)
+                    and clear_of(spans, self.count, g, i, self.seen[i].data)):
+                return False
+            self.tasks[i].grad = cnp.PyArray_BYTES(g)
+            i += 1
+        return True
+
+
+cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad, Py_ssize_t index, const char *own) noexcept:
+    """Whether a gradient lies in no parameter's memory, or is exactly the parameter at `index`, which lies at `own`."""
+    cdef Span span = span_of(grad, index)
+    cdef Py_ssize_t first = 0
+    cdef Py_ssize_t last = count
+    cdef Py_ssize_t middle
+    while first < last:                         # find the first parameter that begins behind the gradient
+        middle = (first + last) // 2
+        if spans[middle].low < span.high:
+            first = middle + 1
+        else:
+            last = middle
+    while first > 0 and spans[first - 1].reach > span.low:
+        first -= 1
+        if spans[first].high > span.low and not (spans[first].index == index and span.low == own):
+            return False
+    return True
+
+
 cdef class Plan:
     """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
 
@@ -246,6 +346,7 @@ cdef class Plan:
     cdef list copied_back                   # (parameter, its copy) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint add
+    cdef Layout layout                      # of the last step, where it still holds
 
     def __cinit__(self, dict home, list keys, bint add):
         self.home = home
@@ -280,71 +381,40 @@ cdef class Plan:
 
     cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
         """Copy gradients that lie in the memory of another parameter, or of their own but shifted."""
-        cdef Py_ssize_t i, first, last, middle
-        cdef Span span
+        cdef Py_ssize_t i
         cdef cnp.ndarray grad, target
         for i in range(count):
             grad, target = <cnp.ndarray>self.grads[i], <cnp.ndarray>self.targets[i]
-            span = span_of(grad, i)
-            first, last = 0, count              # find the first parameter that begins behind the gradient
-            while first < last:
-                middle = (first + last) // 2
-                if spans[middle].low < span.high:
-                    first = middle + 1
-                else:
-                    last = middle
-            while first > 0 and spans[first - 1].reach > span.low:
-                first -= 1
-                if spans[first].high > span.low and not (
-                        spans[first].index == i and cnp.PyArray_BYTES(grad) == cnp.PyArray_BYTES(target)):
-                    self.grads[i] = conforming(grad, <Record>self.records[i])
-                    break
+            if not clear_of(spans, count, grad, i, cnp.PyArray_BYTES(target)):
+                self.grads[i] = conforming(grad, <Record>self.records[i])
 
     def run(self, tuple kernels, tuple constants):
         """Step everything, then keep the new records."""
         cdef Pass call
-        cdef Py_ssize_t count = len(self.records)
-        cdef Py_ssize_t blocks = 0
-        cdef Py_ssize_t elements = 0
         cdef Py_ssize_t i
         cdef int threads
         cdef Record record
-        cdef cnp.ndarray target, grad
-        cdef Task *tasks
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
         call.kernels = kernels
-        call.slots = 0
         call.add = self.add
         for i in range(len(constants)):
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
-        tasks = <Task *>malloc((count + 1) * sizeof(Task))
-        if tasks == NULL:
-            raise MemoryError
-        for i in range(count):
-            record = <Record>self.records[i]
-            target = <cnp.ndarray>self.targets[i]
-            grad = <cnp.ndarray>self.grads[i]
-            call.slots = <int>cnp.PyArray_DIM(record.slots, 0)
-            tasks[i].target = cnp.PyArray_BYTES(target)
-            tasks[i].grad = cnp.PyArray_BYTES(grad)
-            tasks[i].state = cnp.PyArray_BYTES(record.slots)
-            tasks[i].n = record.n
-            tasks[i].padded = cnp.PyArray_DIM(record.slots, 1)
-            tasks[i].first_block = blocks
-            tasks[i].single = record.kind == cnp.NPY_FLOAT
-            blocks += (record.n + BLOCK - 1) // BLOCK
-            elements += record.n
-        tasks[count].first_block = blocks
-        call.tasks = tasks
-        threads = threads_for(elements)
+        known = self.layout is not None
+        if not known:
+            self.layout = Layout(self.keys, self.records, self.targets, self.grads)
+        call.slots = self.layout.slots
+        call.tasks = self.layout.tasks
+        threads = threads_for(self.layout.elements)
         with nogil:
-            share_out(step_blocks, &call, blocks, 1, threads)
-        free(tasks)
+            share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
+        self.targets = self.grads = None        # the layout is kept, the arrays are not
+        if known:
+            return
         for parameter, copy in self.copied_back:
             np.copyto(parameter, copy)
-        for i in range(count):
+        for i in range(len(self.records)):
             record = <Record>self.records[i]
             if not record.used:
                 record.used = True
@@ -359,6 +429,7 @@ cdef class Stepper:
     cdef tuple initial                      # the first value of each slot
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
+    cdef Plan last                          # the last plan of a mapping
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
@@ -445,6 +516,16 @@ cdef class Stepper:
     def _plan_mapping(self, params, grads):
         """Parameters by key, to be changed in place."""
         cdef list keys, values, gradients
+        cdef Plan plan
+        cdef Layout layout = None if self.last is None or self.last.copied_back else self.last.layout
+        if (layout is not None and self.span_count == layout.count and type(params) is dict and type(grads) is dict
+                and layout.holds(params, grads, self.spans)):
+            plan = Plan.__new__(Plan, self.by_key, layout.keys, True)
+            plan.layout, plan.records = layout, layout.records
+            plan.targets, plan.grads = list((<dict>params).values()), list((<dict>grads).values())
+            self.last = plan
+            return plan
+        self.last = None                        # the spans are about to change
         try:
             if type(params) is dict and type(grads) is dict:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
@@ -454,12 +535,14 @@ cdef class Stepper:
                 values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
         except KeyError as error:
             raise KeyError(f"no gradient for parameter {error.args[0]!r}") from None
-        return self.plan(self.by_key, keys, values, gradients)
+        self.last = plan = self.plan(self.by_key, keys, values, gradients)
+        return plan
 
     def _plan_sequence(self, params, grads):
         """Parameters by position, to be changed in place."""
         if len(params) != len(grads):
             raise ValueError(f"{len(params)} parameters, but {len(grads)} gradients")
+        self.last = None
         return self.plan(self.by_position, list(range(len(params))), list(params), list(grads))
 
     def _plan_deltas(self, grads):
