@@ -1,7 +1,7 @@
 """fastnn against PyTorch in one process, alternating: print the times and their ratio, above 1 where fastnn is faster.
 
     pip install torch
-    python asv_bench/versus_torch.py [--size N ...] [--rounds R]
+    python asv_bench/versus_torch.py [--size N ...] [--rounds R] [--pause SECONDS]
 
 float32 throughout; results are allocated; each figure is the least of R rounds. Activations without a counterpart in
 PyTorch are compared with the chain of PyTorch calls that a user would write.
@@ -9,7 +9,7 @@ PyTorch are compared with the chain of PyTorch calls that a user would write.
 import argparse
 import subprocess
 import sys
-from time import perf_counter
+from time import perf_counter, sleep
 
 import numpy as np
 import torch
@@ -44,8 +44,11 @@ MODELS = {
 }
 
 
-def duel(ours, theirs, rounds, seconds=0.002):
-    """The least time of a call to each, in seconds, alternating."""
+def duel(ours, theirs, rounds, pause, seconds=0.01):
+    """The least time of a call to each, in seconds, alternating.
+
+    PyTorch's idle threads go on spinning for up to 30 ms on the processors they had; the pause lets them fall asleep.
+    """
     least = [float("inf"), float("inf")]
     calls = [1, 1]
     for one, call in enumerate((ours, theirs)):
@@ -54,6 +57,8 @@ def duel(ours, theirs, rounds, seconds=0.002):
         calls[one] = max(1, int(seconds / (perf_counter() - start)))
     for _ in range(rounds):
         for one, call in enumerate((ours, theirs)):
+            sleep(pause)
+            call()
             start = perf_counter()
             for _ in range(calls[one]):
                 call()
@@ -65,7 +70,7 @@ def show(what, ours, theirs):
     print(f"{what:40s} {ours * 1e6:10.2f} us {theirs * 1e6:10.2f} us {theirs / ours:8.2f}", flush=True)
 
 
-def activations(sizes, rounds):
+def activations(sizes, *how):
     missing = set(fastnn.activations()) - set(COUNTERPARTS) - {"maxout"}       # maxout is a layer
     if missing:
         raise SystemExit(f"no counterpart for {', '.join(sorted(missing))}")
@@ -77,10 +82,10 @@ def activations(sizes, rounds):
             if name in NOT_ELEMENTWISE and size % ROW == 0:
                 x = x.reshape(-1, ROW)
             t = torch.from_numpy(x)
-            show(f"{name}, {size:,} elements", *duel(lambda: act.forward(x), lambda: theirs(t), rounds))
+            show(f"{name}, {size:,} elements", *duel(lambda: act.forward(x), lambda: theirs(t), *how))
 
 
-def optimizers(rounds):
+def optimizers(*how):
     rng = np.random.default_rng(0)
     for model, shapes in MODELS.items():
         for name, build in OPTIMIZERS.items():
@@ -90,7 +95,7 @@ def optimizers(rounds):
             for p, grad in zip(theirs, grads.values()):
                 p.grad = torch.from_numpy(grad.copy())
             opt, step = fastnn.get_opt(name), build(theirs).step
-            show(f"{name}, {model}", *duel(lambda: opt.update(params, grads), step, rounds))
+            show(f"{name}, {model}", *duel(lambda: opt.update(params, grads), step, *how))
 
 
 def imports(rounds):
@@ -106,13 +111,14 @@ def imports(rounds):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, nargs="+", default=[1000, 100000])
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--pause", type=float, default=0.04, help="seconds between the two sides of a round")
     options = parser.parse_args()
     torch.set_num_threads(fastnn.get_num_threads())
     print(f"fastnn {fastnn.__version__} ({fastnn.core.isa()}), PyTorch {torch.__version__}, "
           f"{fastnn.get_num_threads()} threads")
     print(f"{'':40s} {'fastnn':>13s} {'PyTorch':>13s} {'ratio':>8s}")
     with torch.no_grad():
-        activations(options.size, options.rounds)
-    optimizers(options.rounds)
+        activations(options.size, options.rounds, options.pause)
+    optimizers(options.rounds, options.pause)
     imports(options.rounds)

@@ -56,12 +56,13 @@ cdef inline real gelu(real x, const real *h) noexcept nogil:
 cdef inline real gelu_d1(real x, const real *h) noexcept nogil:
     cdef real a = normal_bound(absolute(x))
     cdef real left = normal_weight_scaled(a) * (normal_tail(a) - a * <real>0.3989422804014327) * unscale(x)
-    return left if x < <real>0 else <real>1 - left
+    return left if x < <real>0 else (<real>1 - left if x >= <real>0 else x)
 
 
 cdef inline real gelu_d2(real x, const real *h) noexcept nogil:
     cdef real a = normal_bound(absolute(x))
-    return normal_weight_scaled(a) * (<real>0.3989422804014327 * (<real>2 - a * a)) * unscale(x)
+    cdef real y = normal_weight_scaled(a) * (<real>0.3989422804014327 * (<real>2 - a * a)) * unscale(x)
+    return y if x == x else x
 
 
 # Mish: x t, t = tanh(softplus(x)) = (w^2 + 2w)/D, D = w^2 + 2w + 2, w = exp(x)  (Misra 2019, arXiv 1908.08681)

@@ -27,9 +27,9 @@ typedef void (*fastnn_body)(void *context, ptrdiff_t part);
 enum {
     FASTNN_MOST_HELPERS = 255,
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
-    FASTNN_LOOKS = 150,             /* that it then takes, yielding; one costs about 0.2 us */
+    FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each look */
     FASTNN_LONG_WAIT = 100000,      /* ns, several times what a part takes */
-    FASTNN_MOST_ALONE = 128         /* calls */
+    FASTNN_MOST_ALONE = 16          /* calls */
 };
 
 static struct {
@@ -48,7 +48,7 @@ static struct {
     int sleeping;               /* under the mutex */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-} fastnn_pool = { .alone_next = 8, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+} fastnn_pool = { .alone_next = 2, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
 static long long fastnn_pool_now(void)
 {
@@ -81,7 +81,7 @@ static void *fastnn_pool_help(void *unused)
         long long start = fastnn_pool_now();
         while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_pool_now() - start < FASTNN_SPIN)
             fastnn_pool_relax();
-        for (int look = 0; (now = atomic_load(&fastnn_pool.generation)) == seen && look < FASTNN_LOOKS; look++)
+        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_pool_now() - start < FASTNN_IDLE)
             sched_yield();
         if (now == seen) {
             pthread_mutex_lock(&fastnn_pool.mutex);
@@ -148,7 +148,7 @@ static void fastnn_pool_wait(void)
         fastnn_pool.alone = fastnn_pool.alone_next;
         if (fastnn_pool.alone_next < FASTNN_MOST_ALONE)
             fastnn_pool.alone_next *= 2;
-    } else if (fastnn_pool.alone_next > 8)
+    } else if (fastnn_pool.alone_next > 2)
         fastnn_pool.alone_next /= 2;
 }
 

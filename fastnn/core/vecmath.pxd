@@ -43,6 +43,19 @@ cdef extern from *:
         return f - (4503599627370496.0 + 1023.0);
     }
 
+    /* min(a, bound) of numbers >= 0 by their bits: one instruction, where a comparison of floats, for the sake of NaN,
+       is a blend of everything that is computed from the result. NaN becomes the bound. */
+    static inline float fastnn_least_float(float a, float bound) {
+        int32_t i, k; memcpy(&i, &a, sizeof i); memcpy(&k, &bound, sizeof k);
+        i = i < k ? i : k; memcpy(&a, &i, sizeof a);
+        return a;
+    }
+    static inline double fastnn_least_double(double a, double bound) {
+        int64_t i, k; memcpy(&i, &a, sizeof i); memcpy(&k, &bound, sizeof k);
+        i = i < k ? i : k; memcpy(&a, &i, sizeof a);
+        return a;
+    }
+
     /* The part of a * b that its rounded product p lost: exact where an FMA exists, Dekker's splitting elsewhere. */
     #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
     static inline float fastnn_product_low_float(float a, float b, float p) { return __builtin_fmaf(a, b, -p); }
@@ -70,6 +83,8 @@ cdef extern from *:
     double fastnn_power_of_two_double(double k) noexcept nogil
     float fastnn_log_split_float(float x, float *m) noexcept nogil
     double fastnn_log_split_double(double x, double *m) noexcept nogil
+    float fastnn_least_float(float a, float bound) noexcept nogil
+    double fastnn_least_double(double a, double bound) noexcept nogil
     float fastnn_product_low_float(float a, float b, float p) noexcept nogil
     double fastnn_product_low_double(double a, double b, double p) noexcept nogil
     float fabsf(float x) noexcept nogil
@@ -106,6 +121,11 @@ cdef inline real at_least(real x, real low) noexcept nogil:
 cdef inline real at_most(real x, real high) noexcept nogil:
     """min(x, high), NaN kept."""
     return high if x > high else x
+
+
+cdef inline real least(real a, real bound) noexcept nogil:
+    """min(a, bound) for a >= 0; NaN becomes the bound."""
+    return fastnn_least_float(a, bound) if real is float else fastnn_least_double(a, bound)
 
 
 cdef inline real product_low(real a, real b, real product) noexcept nogil:
@@ -172,14 +192,18 @@ cdef inline real unscale(real like) noexcept nogil:
     return <real>5.421010862427522e-20 if real is float else <real>2.938735877055719e-39    # 2^-64, 2^-128
 
 
-cdef inline real exp_scaled_sum(real x, real low) noexcept nogil:
-    """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
+cdef inline real exp_scaled_within(real x, real low) noexcept nogil:
+    """2^BIAS exp(x + low) for x from `exp_floor` to about 40 and a small correction `low`."""
     cdef real bias = <real>(127 + 64) if real is float else <real>(1023 + 128)
-    cdef real clamped = at_least(x, exp_floor(x))
-    cdef real shifted = exp_shift(clamped, bias)
-    cdef real p = exp_tail(exp_rest(clamped, shifted, bias) + low)
+    cdef real shifted = exp_shift(x, bias)
+    cdef real p = exp_tail(exp_rest(x, shifted, bias) + low)
     cdef real t = power_of_two(shifted)
     return t * p + t
+
+
+cdef inline real exp_scaled_sum(real x, real low) noexcept nogil:
+    """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
+    return exp_scaled_within(at_least(x, exp_floor(x)), low)
 
 
 cdef inline real exp_scaled(real x) noexcept nogil:
@@ -309,11 +333,11 @@ cdef inline real normal_tail(real a) noexcept nogil:
 
 
 cdef inline real normal_bound(real a) noexcept nogil:
-    """a, at most where Phi(-a) has vanished in the type of `a`."""
-    return at_most(a, <real>15 if real is float else <real>39)
+    """a >= 0, at most where Phi(-a) has vanished in the type of `a`; NaN becomes that, too."""
+    return least(a, <real>15 if real is float else <real>39)
 
 
 cdef inline real normal_weight_scaled(real a) noexcept nogil:
     """2^BIAS exp(-a^2/2) for a from 0 to `normal_bound`, a^2 kept in two parts because exp multiplies its error."""
     cdef real square = a * a
-    return exp_scaled_sum(<real>-0.5 * square, <real>-0.5 * product_low(a, a, square))
+    return exp_scaled_within(<real>-0.5 * square, <real>-0.5 * product_low(a, a, square))
