@@ -32,7 +32,7 @@ ALWAYS_INLINE = {"unix": "inline __attribute__((always_inline))", "msvc": "__for
 
 
 def levels():
-    """The instruction-set levels to build, with their flags: several on x86-64 where the compiler knows them, else one."""
+    """The instruction-set levels to build, with their flags: several on x86-64 but for MSVC and fat binaries, else one."""
     one_target = "universal2" not in sysconfig.get_platform() and "-arch" not in os.environ.get("ARCHFLAGS", "")
     x86_64 = platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32
     return X86_64_LEVELS if x86_64 and sys.platform != "win32" and one_target else {"plain": []}

@@ -91,7 +91,7 @@ class Cross(_Elementwise, name="Cross", kernel="cross_entropy"):
 
 
 class SigmoidBinaryCrossEntropy(_Elementwise, name="sigmoid-binary-cross-entropy", kernel="sigmoid_cross_entropy"):
-    """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; its derivative is sigmoid(x) - t."""
+    """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; derivative sigmoid(x) - t."""
 
 
 class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="softmax_cross_entropy"):

@@ -11,7 +11,8 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps, result_dtype, same_order
+from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps,
+                                 result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP

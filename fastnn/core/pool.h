@@ -1,11 +1,13 @@
 /* A small pool of helper threads.
 
-   The caller works through the parts of a job itself; helpers that are awake, or wake in time, take parts from it. At the
-   end the caller waits for parts that have been begun, never for a thread that has not been scheduled. Where it has to wait
-   long all the same, because a helper lost its processor in the middle of a part, it works alone for the next few calls,
-   and for twice as many each time that happens again. Idle helpers spin for as long as
-   a loop over small calls takes from one to the next, go on looking while they yield the processor, and then sleep. OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for
-   milliseconds on the cores that the BLAS between two calls wants, which made a training step ten times slower.
+   The caller works through the parts of a job itself; helpers that are awake, or wake in time, take parts from it. At
+   the end the caller waits for parts that have been begun, never for a thread that has not been scheduled. Where it has
+   to wait long all the same, because a helper lost its processor in the middle of a part, it works alone for the next
+   few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
+   calls takes from one to the next, go on looking while they yield the processor, and then sleep.
+
+   OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
+   the cores that the BLAS between two calls wants, which made a training step ten times slower.
 
    After a fork the child starts with no helpers and makes its own. */
 
@@ -93,7 +95,8 @@ static void *fastnn_pool_help(void *unused)
         }
         seen = now;
         /* First count, then look whether the job is still open: the caller closes it first and then reads the count. */
-        if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted) && atomic_load(&fastnn_pool.open))
+        if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted)
+            && atomic_load(&fastnn_pool.open))
             fastnn_pool_work();
         atomic_fetch_sub(&fastnn_pool.active, 1);
     }

@@ -4,8 +4,8 @@
 Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: nothing overflows, and the tail that
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
 """
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_scaled, exp_scaled_sum, expm1, log1p, product_low, real,
-                                  square_root, tanh as tanh_of, unscale, with_sign)
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_scaled, exp_scaled_sum, expm1, log1p,
+                                  product_low, real, square_root, tanh as tanh_of, unscale, with_sign)
 
 
 cdef inline real square(real x) noexcept nogil:

@@ -183,7 +183,7 @@ cdef inline real power_of_two(real shifted) noexcept nogil:
 
 
 cdef inline real exp_floor(real like) noexcept nogil:
-    """Below this, exp is 0 in the type of `like`, and so is its product with any x that a formula multiplies it with."""
+    """Below this, exp is 0 in the type of `like`, and so is its product with the x of a formula."""
     return <real>-131 if real is float else <real>-797
 
 
