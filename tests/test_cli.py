@@ -168,10 +168,15 @@ def test_compare_reads_idx_files(tmp_path):
 
 # Ctrl-C
 
+def hear_ctrl_c():
+    """A shell starts background jobs, this test run perhaps, with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(*args, cwd):
     """A process in a group of its own, so that a signal reaches it and its workers as Ctrl-C would."""
     return subprocess.Popen(command(*args), cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            text=True, start_new_session=True)
+                            text=True, start_new_session=True, preexec_fn=hear_ctrl_c)
 
 
 def interrupt(process):
