@@ -283,7 +283,8 @@ cdef class Elementwise:
                 work.second = cnp.PyArray_BYTES(b)
             run(&work, single, cnp.PyArray_SIZE(a))
         else:
-            iterate(&work, single, inputs + outputs, len(inputs))
+            # one axis at least: NumPy before 2.3 hands out wrong pointers for two buffered operands without axes
+            iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
         if out is None and cnp.PyArray_NDIM(a) == 0:
             outputs = [array[()] for array in outputs]
         return tuple(outputs) if mode == BOTH else outputs[0]
