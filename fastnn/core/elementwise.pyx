@@ -283,7 +283,7 @@ cdef class Elementwise:
                 work.second = cnp.PyArray_BYTES(b)
             run(&work, single, cnp.PyArray_SIZE(a))
         else:
-            # one axis at least: NumPy before 2.3 hands out wrong pointers for two buffered operands without axes
+            # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
             iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
         if out is None and cnp.PyArray_NDIM(a) == 0:
             outputs = [array[()] for array in outputs]
