@@ -136,6 +136,18 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
             and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
+cdef inline void point(Work *work, char **operands, int inputs) noexcept:
+    """Set the memory of the inputs (x, then y or grad) and of the outputs behind them."""
+    work.x = operands[0]
+    if work.mode == TIMES_GRAD:
+        work.grad = operands[1]
+    elif inputs == 2:
+        work.y = operands[1]
+    work.out = operands[inputs]
+    if work.mode == BOTH:
+        work.second = operands[inputs + 1]
+
+
 cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
     cdef int count = len(operands)
@@ -165,14 +177,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
         pointers = cnp.NpyIter_GetDataPtrArray(it)
         size = cnp.NpyIter_GetInnerLoopSizePtr(it)
         while True:
-            work.x = pointers[0]
-            if work.mode == TIMES_GRAD:
-                work.grad = pointers[1]
-            elif inputs == 2:
-                work.y = pointers[1]
-            work.out = pointers[inputs]
-            if work.mode == BOTH:
-                work.second = pointers[inputs + 1]
+            point(work, pointers, inputs)
             run_part(work, single, 0, size[0])
             if not advance(it):
                 break
@@ -247,21 +252,20 @@ cdef class Elementwise:
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4
         cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
-        cdef list inputs = [a]
-        cdef list outputs = []
-        cdef list outs = list(out) if mode == BOTH and out is not None else [out]
+        cdef list inputs = [a] if other_name is None else [a, operand(other, a, other_name)]
+        cdef list outputs
         cdef bint straight = flat(a, kind)
         cdef cnp.ndarray b
+        cdef char *memory[4]
+        cdef Py_ssize_t i
         cdef Work work
-        if other_name is not None:
-            inputs.append(operand(other, a, other_name))
-        if mode == BOTH and out is None:
-            outs = [None, None]
-        if mode == BOTH and out is not None:
-            checked_pair(outs[0], outs[1], a, dtype)
-        for given in outs:
-            outputs.append(np.empty_like(a, dtype=dtype, subok=False) if given is None
-                           else checked_out(given, a, dtype, "out"))
+        if out is None:
+            outputs = [np.empty_like(a, dtype=dtype, subok=False) for _ in range(2 if mode == BOTH else 1)]
+        elif mode == BOTH:
+            checked_pair(out[0], out[1], a, dtype)
+            outputs = list(out)
+        else:
+            outputs = [checked_out(out, a, dtype, "out")]
         for b in inputs[1:] + outputs:
             straight = straight and flat(b, kind) and same_order(a, b)
         for given in outputs:
@@ -269,18 +273,9 @@ cdef class Elementwise:
                 straight = straight and not partly_overlaps(given, b)
         self.prepare(&work, single, order, mode)
         if straight:
-            work.x = cnp.PyArray_BYTES(a)
-            if other_name is not None:
-                b = inputs[1]
-                if mode == TIMES_GRAD:
-                    work.grad = cnp.PyArray_BYTES(b)
-                else:
-                    work.y = cnp.PyArray_BYTES(b)
-            b = outputs[0]
-            work.out = cnp.PyArray_BYTES(b)
-            if mode == BOTH:
-                b = outputs[1]
-                work.second = cnp.PyArray_BYTES(b)
+            for i, b in enumerate(inputs + outputs):
+                memory[i] = cnp.PyArray_BYTES(b)
+            point(&work, memory, len(inputs))
             run(&work, single, cnp.PyArray_SIZE(a))
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer

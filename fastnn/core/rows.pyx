@@ -65,6 +65,20 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
+cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x, cnp.ndarray g,
+                  cnp.ndarray out) noexcept:
+    """A call over the rows of x; g is the second operand or None."""
+    work.kernel = kernels[0 if single else 1]
+    work.single = single
+    work.order = order
+    work.length = length
+    work.x = cnp.PyArray_BYTES(x)
+    work.grad = NULL if g is None else cnp.PyArray_BYTES(g)
+    work.out = cnp.PyArray_BYTES(out)
+    work.labels = NULL
+    work.losses = NULL
+
+
 cdef void run(const Work *work, Py_ssize_t rows) noexcept:
     cdef int threads
     if rows * work.length < WITH_GIL:
@@ -122,15 +136,8 @@ cdef class RowActivation:
                      and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
             return self.apply_any(order, x, grad, out)
         result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, 0)
-        work.kernel = self.kernels[0 if kind == cnp.NPY_FLOAT else 1]
-        work.single = kind == cnp.NPY_FLOAT
-        work.order = order
-        work.length = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1)
-        work.x = cnp.PyArray_BYTES(a)
-        work.grad = NULL if grad is None else cnp.PyArray_BYTES(<cnp.ndarray>grad)
-        work.out = cnp.PyArray_BYTES(result)
-        work.labels = NULL
-        work.losses = NULL
+        prepare(&work, self.kernels, kind == cnp.NPY_FLOAT, order, cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1), a,
+                None if grad is None else <cnp.ndarray>grad, result)
         run(&work, cnp.PyArray_SIZE(a) // work.length)
         return result
 
@@ -147,15 +154,7 @@ cdef class RowActivation:
         cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
         cdef Work work
         if cnp.PyArray_SIZE(rows):
-            work.kernel = self.kernels[0 if single else 1]
-            work.single = single
-            work.order = order
-            work.length = length
-            work.x = cnp.PyArray_BYTES(rows)
-            work.grad = cnp.PyArray_BYTES(grad_rows) if g is not None else NULL
-            work.out = cnp.PyArray_BYTES(work_rows)
-            work.labels = NULL
-            work.losses = NULL
+            prepare(&work, self.kernels, single, order, length, rows, grad_rows, work_rows)
             run(&work, cnp.PyArray_SIZE(rows) // length)
         if a.ndim == 0 or self.along is None:
             shaped = (<object>work_rows).reshape((<object>a).shape)
@@ -233,14 +232,8 @@ cdef class RowLoss:
         gradient = np.empty(shape, compute)
         losses = np.empty(shape[:-1], np.float64)
         if cnp.PyArray_SIZE(rows):
-            work.kernel = self.kernels[0 if single else 1]
-            work.single = single
-            work.order = 0
-            work.length = shape[-1]
-            work.x = cnp.PyArray_BYTES(rows)
-            work.grad = NULL if by_label else cnp.PyArray_BYTES(target)
+            prepare(&work, self.kernels, single, 0, shape[-1], rows, None if by_label else target, gradient)
             work.labels = <cnp.npy_intp *>cnp.PyArray_DATA(target) if by_label else NULL
-            work.out = cnp.PyArray_BYTES(gradient)
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
         with np.errstate(all="ignore"):         # half precision may overflow

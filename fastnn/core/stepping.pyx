@@ -13,7 +13,7 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc, qsort, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from fastnn.core.arrays cimport flat, result_dtype
+from fastnn.core.arrays cimport result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport rule_double, rule_float
 from fastnn.core.loops cimport BLOCK_STEP
