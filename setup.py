@@ -96,7 +96,8 @@ setup(
         + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
         build_dir="build", force=True,          # Cython does not see changes behind an include
         compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                             "freethreading_compatible": True}),
+                             "freethreading_compatible": True,
+                             "warn.unreachable": False}),
     cmdclass={"build_ext": BuildWithWhatIsThere},
     options={"build_ext": {"parallel": jobs}},
 )
