@@ -6,7 +6,7 @@ by 2^BIAS and one multiplication by `unscale` ends the formula. h holds the hype
 """
 from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum, expm1,
                                   least, over_one_plus, over_one_plus_squared,
-                                  normal_bound, normal_weight_scaled, product_low, HAS_FMA, lane, unscale, wide)
+                                  normal_bound, normal_weight_scaled, product_low, HAS_FMA, lane, sum_low, tanh_parts, unscale, wide)
 
 
 # Swish: x s(z), z = beta x, s the sigmoid; h = (beta,)
@@ -238,7 +238,7 @@ cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
     return y if x == x else x
 
 
-# Mish: x t, t = tanh(softplus(x)) = (w^2 + 2w)/D, D = w^2 + 2w + 2, w = exp(x)  (Misra 2019, arXiv 1908.08681)
+# Mish: x t, t = tanh(softplus(x)) = (w^2 + 2w)/D = w (1 - (w + w^2)/D), D = w^2 + 2w + 2, w = exp(x)  (Misra 2019, arXiv 1908.08681)
 # f' = t + 4x w (1 + w)/D^2 = w (4 (1 + x) + w (6 + 4x + w (4 + w)))/D^2, which cancels least
 # f'' = (8w (1 + w) D + 4x w (2 + 2w - 3w^2 - 2w^3))/D^3
 # The right half is the same with numerator and denominator multiplied by powers of e = 1/w, d = 1 + 2e + 2e^2.
@@ -250,9 +250,16 @@ cdef inline lane mish(lane x, const lane *h) noexcept nogil:
     cdef lane p = exp_parts(at_least(-absolute(x), exp_floor(x)), <lane>-0.0, &t)
     cdef lane u = t * unscale(x)
     cdef lane e = u * p + u
-    cdef lane k = (e + <lane>2) / (e * (e + <lane>2) + <lane>2)
+    cdef lane f = e + e * e
+    cdef lane D = <lane>2 + (e + f)
+    cdef lane y = f / D
+    cdef lane k = <lane>1 - y
+    cdef lane k_low = 0
+    if lane is double:                                  # 1/D within 15%
+        k_low = sum_low(<lane>1, -y, k) + (
+            y * sum_low(<lane>2, e + f, D) - sum_low(e, e * e, f)) * (<lane>0.63 - <lane>0.09 * D)
     cdef lane m = <lane>1 + <lane>2 * e
-    cdef lane left = at_least(x, exp_floor(x)) * (k * p + k) * t * unscale(x)
+    cdef lane left = at_least(x, exp_floor(x)) * (k + (k * p + k_low)) * t * unscale(x)
     return left if x < <lane>0 else x * (m / (m + <lane>2 * e * e))
 
 
@@ -288,11 +295,8 @@ cdef inline lane mish_d2(lane x, const lane *h) noexcept nogil:
 
 # tanhExp: x t, t = tanh(u), u = exp(x)  (Liu and Di 2020, arXiv 2003.09855)
 # f' = t + x u (1 - t^2);  f'' = u (1 - t^2) (2 + x - 2 x u t)
-# With q = exp(-2u): t = (1 - q)/(1 + q), 1 - t^2 = 4q/(1 + q)^2. Beyond `tanhexp_bound` t is 1 and q is 0.
-
-cdef inline lane tanhexp_bound(lane like) noexcept nogil:
-    return <lane>4.25 if lane is float else <lane>6
-
+# With q = exp(-2u): t = (1 - q)/(1 + q), 1 - t^2 = 4q/(1 + q)^2. Beyond 4.25 t is 1 and q vanishes beside it; f'' is 0
+# beyond 6 (in float beyond 4.25).
 
 cdef inline lane tanhexp_tail(lane like) noexcept nogil:
     """Below this x, tanh(u) = u in `lane`."""
@@ -302,27 +306,50 @@ cdef inline lane tanhexp_tail(lane like) noexcept nogil:
 cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
     if lane is float:
         return <float>tanhexp[wide](x, NULL)
-    cdef lane b = at_most(x, tanhexp_bound(x))
-    cdef lane us = exp_scaled(b)
-    cdef lane m = expm1(<lane>-2 * (us * unscale(x)))
-    cdef lane tail = at_least(b, <lane>2 * exp_floor(x)) * us * unscale(x)
-    return tail if b < tanhexp_tail(x) else x * (-m / (<lane>2 + m))
+    cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
+    cdef lane t, u, y, product, rest
+    cdef lane p = exp_parts(b, <lane>-0.0, &t)
+    cdef lane tail = b * (t * p + t) * unscale(x)
+    t = t * unscale(x)
+    u = t * p + t
+    y = tanh_parts(u, sum_low(t, t * p, u), &rest)
+    product = x * y
+    if lane is double:
+        product = product + (product_low(b, y, b * y) + b * rest if x < <lane>4.25 else <lane>0)
+    return tail if b < tanhexp_tail(x) else product
 
 
 cdef inline lane tanhexp_d1(lane x, const lane *h) noexcept nogil:
     if lane is float:
         return <float>tanhexp_d1[wide](x, NULL)
-    cdef lane b = at_least(at_most(x, tanhexp_bound(x)), <lane>1.1 * exp_floor(x))
-    cdef lane us = exp_scaled(b)
-    cdef lane u = us * unscale(x)
-    cdef lane m = expm1(<lane>-2 * u)
-    cdef lane d = <lane>2 + m
-    cdef lane near = (-m * d + <lane>4 * b * u * exp(<lane>-2 * u)) / (d * d)
-    return us * (<lane>1 + b) * unscale(x) if b < tanhexp_tail(x) else near
+    cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
+    cdef lane t, s, u, u_low, q, q_low, c, c_low, square, product, slope, slope_low
+    cdef lane p = exp_parts(b, <lane>-0.0, &t)
+    cdef lane tail = (t * p + t) * (<lane>1 + b) * unscale(x)
+    t = t * unscale(x)
+    u = t * p + t
+    u_low = sum_low(t, t * p, u)
+    p = exp_parts(<lane>-2 * u, <lane>-2 * u_low, &s)
+    s = s * unscale(x)
+    q = s * p + s
+    q_low = sum_low(s, s * p, q)
+    # the numerator 1 - q^2 + 4 x u q crosses zero: in two parts
+    slope = <lane>4 * b * u
+    slope_low = product_low(<lane>4 * b, u, slope) + <lane>4 * b * u_low
+    product = slope * q
+    square = q * q
+    c = <lane>1 - square
+    c_low = (<lane>1 - c) - square
+    c_low += (product_low(slope, q, product) + (slope_low * q + slope * q_low)) - (
+        product_low(q, q, square) + (q + q) * q_low)
+    u = <lane>1 + q
+    return tail if b < tanhexp_tail(x) else ((c + product) + c_low) / (u * u)
 
 
 cdef inline lane tanhexp_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane b = at_least(at_most(x, tanhexp_bound(x)), <lane>1.1 * exp_floor(x))
+    if lane is float:
+        return <float>tanhexp_d2[wide](x, NULL)
+    cdef lane b = at_least(at_most(x, <lane>6 if lane is double else <lane>4.25), <lane>1.1 * exp_floor(x))
     cdef lane us = exp_scaled(b)
     cdef lane u = us * unscale(x)
     cdef lane m = expm1(<lane>-2 * u)

@@ -149,6 +149,11 @@ cdef inline lane product_low(lane a, lane b, lane product) noexcept nogil:
         return fastnn_product_low_float(a, b, product) if lane is float else fastnn_product_low_double(a, b, product)
 
 
+cdef inline lane sum_low(lane a, lane b, lane total) noexcept nogil:
+    """a + b - total, for the rounded sum and |a| >= |b|; 0 in `wide`."""
+    return 0 if lane is wide else (a - total) + b
+
+
 # exp: x = k ln 2 + r with |r| <= ln(2)/2, exp(x) = 2^k (1 + p), p = r + r^2 q(r).
 # k is rounded by adding 1.5 * 2^23 (2^52), which leaves it in the low bits of the sum.
 
@@ -254,11 +259,9 @@ cdef inline lane exp_any(lane x) noexcept nogil:
 
 cdef inline lane expm1(lane x) noexcept nogil:
     """exp(x) - 1 for x <= 0 (up to about 40), within 1 ULP: 2^k p + (2^k - 1) rounds once."""
-    cdef lane bias = <lane>127 if lane is float else <lane>1023
-    cdef lane clamped = at_least(x, <lane>-60)
-    cdef lane shifted = exp_shift(clamped, bias)
-    cdef lane p = exp_tail(exp_rest(clamped, <lane>-0.0, shifted, bias))
-    cdef lane t = power_of_two(shifted)
+    cdef lane t
+    cdef lane p = exp_parts(at_least(x, <lane>-60), <lane>-0.0, &t)
+    t = t * unscale(x)
     return t * p + (t - <lane>1)
 
 
@@ -312,10 +315,29 @@ cdef inline real log(real x) noexcept nogil:
     return low if x > <real>0 else (<real>-INFINITY if x == <real>0 else <real>NAN)
 
 
+cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
+    """tanh(x + low) for x >= 0 and a small correction `low`: -m / (2 + m), m = expm1(-2x).
+
+    In double `rest` is what its rounding lost, for which 1/d is needed within 4% only, on [1, 2].
+    """
+    cdef lane t, m, d, y, m_low
+    cdef lane p = exp_parts(at_least(<lane>-2 * x, <lane>-60), <lane>-0.0, &t)
+    t = t * unscale(x)
+    m = t * p + (t - <lane>1)
+    d = <lane>2 + m
+    y = -m / d
+    rest[0] = <lane>-0.0
+    if lane is double:
+        m_low = sum_low(t - <lane>1, t * p, m)
+        rest[0] = low * (<lane>1 - y * y) - (m_low + y * (m_low + sum_low(<lane>2, m, d))) * (
+            <lane>1.457 - <lane>0.5 * d)
+    return y
+
+
 cdef inline lane tanh(lane x) noexcept nogil:
-    """tanh(x) = -m / (2 + m), m = expm1(-2 |x|)."""
-    cdef lane m = expm1(<lane>-2 * absolute(x))
-    return with_sign(-m / (<lane>2 + m), x)
+    cdef lane rest
+    cdef lane y = tanh_parts(absolute(x), <lane>0, &rest)
+    return with_sign(y + rest, x)
 
 
 # For e = exp(-z), z >= 0, as t (1 + p): 1 + e in two parts, and what is made of it. A sum d + low with low < 2^-24 d
