@@ -23,7 +23,7 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    MOST_PARAMETERS = 8     # kernels may read this many, whatever they use
+    MOST_PARAMETERS = 2     # and what their rounding to float has lost: kernels may read all four
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef enum Mode:
@@ -190,8 +190,8 @@ cdef class Elementwise:
 
     cdef uintptr_t kernels[2]           # for float, for double
     cdef uintptr_t multiply[2]
-    cdef float single_parameters[MOST_PARAMETERS]
-    cdef double double_parameters[MOST_PARAMETERS]
+    cdef float single_parameters[2 * MOST_PARAMETERS]
+    cdef double double_parameters[2 * MOST_PARAMETERS]
 
     def _bind(self, tuple kernels, tuple multiply, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
@@ -200,7 +200,10 @@ cdef class Elementwise:
         self.multiply = multiply
         for i in range(MOST_PARAMETERS):
             self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
+            self.double_parameters[MOST_PARAMETERS + i] = 0
             self.single_parameters[i] = <float>self.double_parameters[i]
+            self.single_parameters[MOST_PARAMETERS + i] = <float>(
+                self.double_parameters[i] - <double>self.single_parameters[i])
 
     cdef void prepare(self, Work *work, bint single, int order, Mode mode) noexcept:
         work.kernel = self.kernels[0 if single else 1]

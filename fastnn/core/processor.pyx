@@ -13,17 +13,26 @@ cdef extern from *:
         return fastnn_supports_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
             && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
     }
+    static int fastnn_supports_v4(void) {
+        return fastnn_supports_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vl");
+    }
     #else
     static int fastnn_supports_v2(void) { return 0; }
     static int fastnn_supports_v3(void) { return 0; }
+    static int fastnn_supports_v4(void) { return 0; }
     #endif
     """
     bint fastnn_supports_v2()
     bint fastnn_supports_v3()
+    bint fastnn_supports_v4()
 
 
 def supports(level):
-    """Whether this processor runs code of the level "x86-64-v3", "x86-64-v2" or "plain"."""
+    """Whether this processor runs code of the level "x86-64-v4", "x86-64-v3", "x86-64-v2" or "plain"."""
+    if level == "x86-64-v4":
+        return bool(fastnn_supports_v4())
     if level == "x86-64-v3":
         return bool(fastnn_supports_v3())
     if level == "x86-64-v2":
