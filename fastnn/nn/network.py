@@ -5,9 +5,12 @@ from operator import index
 
 import numpy as np
 
+from fastnn.core.mean_loss import labels_fit
+
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
-from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss
+from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
+from .passes import PassMemory, backward, forward
 
 
 class MultiLayerNet:
@@ -80,6 +83,7 @@ class MultiLayerNet:
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng)
         self.last_layer = SoftmaxWithLoss()
+        self._memory = PassMemory(0, self.dtype)
 
     def _add(self, name, layer, **keys):
         self.layers[name] = layer
@@ -120,13 +124,14 @@ class MultiLayerNet:
         return self.loss_and_gradient(x, t)[1]
 
     def loss_and_gradient(self, x, t):
-        """The loss in training mode and its `gradient`, from one forward and one backward pass."""
+        """The loss in training mode and its `gradient`, from one forward and one backward pass.
+
+        What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
+        pass over as many rows writes again. None of that is ever handed out.
+        """
         loss = self.loss(x, t, train_flg=True)
-        first, *rest = self.layers.values()
-        dout = self.last_layer.backward()
-        for layer in reversed(rest):
-            dout = layer.backward(dout)
-        first.parameter_gradients(dout)
+        dout = self.last_layer.backward(out=self._memory.matrix("gradient", self.output_size))
+        backward(self.layers, dout, self._memory)
         grads = {key: getattr(layer, f"d{attribute}") for key, (layer, attribute) in self._owners.items()}
         self._add_decay_gradient(grads)
         return loss, grads
@@ -149,6 +154,8 @@ class MultiLayerNet:
 
     def _input(self, x):
         x = np.asarray(x)
+        if x.ndim == 2 and x.dtype == self.dtype and x.shape[1] == self.input_size:
+            return x
         if x.dtype.kind not in "biuf":
             raise TypeError(f"x must hold real numbers, not {x.dtype}")
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.input_size:
@@ -165,16 +172,19 @@ class MultiLayerNet:
             raise ValueError(f"t must have shape ({rows},) or ({rows}, {self.output_size}), not {t.shape}")
         if t.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, not {t.dtype}")
-        if t.min() < 0 or t.max() >= self.output_size:
+        labels = plain(t, np.intp)
+        if not labels_fit(labels, self.output_size):
             raise ValueError(f"labels must lie in 0..{self.output_size - 1}, found {t.min()}..{t.max()}")
-        return t
+        return labels
 
     def _forward(self, x, train_flg):
         for key, (layer, attribute) in self._owners.items():
             setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
-        for layer in self.layers.values():
-            x = layer.forward(x, train_flg)
-        return x
+        if not train_flg:
+            return forward(self.layers, x)
+        if self._memory.rows != len(x) or self._memory.dtype != self.dtype:
+            self._memory = PassMemory(len(x), self.dtype)
+        return forward(self.layers, x, self._memory)
 
     def _checked(self, key, known):
         p = self.params.get(key)
@@ -193,6 +203,8 @@ class MultiLayerNet:
 
     def _decay_loss(self):
         loss = 0.0
+        if not (self.weight_decay_lambda or self.weight_decay_l1):
+            return loss
         for _, W in self._weights():
             if self.weight_decay_lambda:
                 loss += 0.5 * self.weight_decay_lambda * float(np.vdot(W, W))
@@ -201,6 +213,8 @@ class MultiLayerNet:
         return loss
 
     def _add_decay_gradient(self, grads):
+        if not (self.weight_decay_lambda or self.weight_decay_l1):
+            return
         for key, W in self._weights():
             if self.weight_decay_lambda:
                 grads[key] += self.weight_decay_lambda * W
