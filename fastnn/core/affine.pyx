@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""What a layer f(x W + b) does beside its matrix products: the bias with the activation in one pass, and sums over rows.
+"""What a layer f(x W + b) does beside its matrix products: the bias with the activation in one pass, and the way back.
 
 Matrices of float32 or float64 that lie contiguous, rows one after another, are run through here; all others go the
 long way, through NumPy's addition and the activation's own call, to the same bits.
@@ -28,14 +28,15 @@ cdef enum:
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
+cdef object BACKWARD = ElementwiseActivation.backward
 
 cdef struct Work:
     uintptr_t kernel        # 0: the bias alone
     const void *h
     bint single
-    char *z
-    const char *vector      # the bias
-    char *out               # of the activation or the sums
+    char *z                 # the matrix
+    const char *other       # the bias, or the gradient
+    char *out
     Py_ssize_t rows
     Py_ssize_t columns
 
@@ -73,35 +74,36 @@ cdef inline void add_vector(real *z, const real *vector, Py_ssize_t columns, Py_
         column = 0
 
 
-cdef inline void call(const Work *work, const real *x, real *out, Py_ssize_t n) noexcept nogil:
+cdef inline void call(const Work *work, int order, const real *x, real *out, Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>work.kernel)(0, x, NULL, out, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(order, x, NULL, out, n, <const float *>work.h)
     else:
-        (<elementwise_double>work.kernel)(0, x, NULL, out, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(order, x, NULL, out, n, <const double *>work.h)
+
+
+cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
+    """x, or its n elements followed by zeros up to the next multiple of BLOCK_STEP."""
+    if n % BLOCK_STEP == 0:
+        return x
+    memcpy(room, x, n * sizeof(real))
+    memset(room + n, 0, (BLOCK_STEP - n % BLOCK_STEP) * sizeof(real))
+    return room
 
 
 cdef void run_blocks(const Work *work, real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """z += bias, then out = f(z), block by block. Kernels see whole steps and never run in place, hence the rooms."""
-    cdef real[BLOCK] padded
+    cdef real[BLOCK] room
     cdef real[BLOCK] result
     cdef real *out = <real *>work.out
-    cdef const real *x
-    cdef Py_ssize_t n, whole
+    cdef Py_ssize_t n
     while start < stop:
         n = min(<Py_ssize_t>BLOCK, stop - start)
-        add_vector(z, <const real *>work.vector, work.columns, start, start + n)
-        if work.kernel:
-            x = z + start
-            whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
-            if whole != n:
-                memcpy(padded, x, n * sizeof(real))
-                memset(padded + n, 0, (whole - n) * sizeof(real))
-                x = padded
-            if whole != n or out == z:
-                call(work, x, <real *>result, whole)
-                memcpy(out + start, result, n * sizeof(real))
-            else:
-                call(work, x, out + start, n)
+        add_vector(z, <const real *>work.other, work.columns, start, start + n)
+        if work.kernel and n % BLOCK_STEP == 0 and out != z:
+            call(work, 0, z + start, out + start, n)
+        elif work.kernel:
+            call(work, 0, padded(z + start, room, n), <real *>result, (n + BLOCK_STEP - 1) & -BLOCK_STEP)
+            memcpy(out + start, result, n * sizeof(real))
         start += n
 
 
@@ -120,7 +122,7 @@ cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndar
     cdef int threads
     work.single = cnp.PyArray_TYPE(z) == cnp.NPY_FLOAT
     work.z = cnp.PyArray_BYTES(z)
-    work.vector = cnp.PyArray_BYTES(bias)
+    work.other = cnp.PyArray_BYTES(bias)
     work.out = cnp.PyArray_BYTES(out)
     work.columns = cnp.PyArray_DIM(z, 1)
     if n < WITH_GIL:
@@ -138,6 +140,13 @@ cdef bint can_add(object z, object bias) noexcept:
     return (plain(bias, 1, cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
             and cnp.PyArray_DIM(<cnp.ndarray>bias, 0) == cnp.PyArray_DIM(<cnp.ndarray>z, 1)
             and apart(<cnp.ndarray>z, <cnp.ndarray>bias))
+
+
+cdef void find_kernel(Work *work, object activation, bint single) except *:
+    single_kernel, double_kernel, single_parameters, double_parameters = activation._addresses()
+    work.single = single
+    work.kernel = <uintptr_t>single_kernel if single else <uintptr_t>double_kernel
+    work.h = <const void *><uintptr_t>(single_parameters if single else double_parameters)
 
 
 cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray bias) noexcept:
@@ -174,11 +183,7 @@ def activate_with_bias(activation, z, bias, out=None):
         result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>z), cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
     else:
         result = <cnp.ndarray>out
-    single, double, single_parameters, double_parameters = activation._addresses()
-    if cnp.PyArray_TYPE(<cnp.ndarray>z) == cnp.NPY_FLOAT:
-        work.kernel, work.h = <uintptr_t>single, <const void *><uintptr_t>single_parameters
-    else:
-        work.kernel, work.h = <uintptr_t>double, <const void *><uintptr_t>double_parameters
+    find_kernel(&work, activation, cnp.PyArray_TYPE(<cnp.ndarray>z) == cnp.NPY_FLOAT)
     add_and_activate(&work, <cnp.ndarray>z, <cnp.ndarray>bias, result)
     return result
 
@@ -221,6 +226,24 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
+cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
+    """The sums of a's columns, in `out` or a new array."""
+    cdef int threads
+    cdef cnp.ndarray sums = (cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a) + 1, cnp.PyArray_TYPE(a), 0) if out is None
+                             else <cnp.ndarray>out)
+    work.single = cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT
+    work.z = cnp.PyArray_BYTES(a)
+    work.out = cnp.PyArray_BYTES(sums)
+    work.rows, work.columns = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
+    if cnp.PyArray_SIZE(a) < WITH_GIL:
+        run_sums(work, 0, work.columns)
+        return sums
+    threads = threads_for(cnp.PyArray_SIZE(a))
+    with nogil:
+        share_out(run_sums, work, work.columns, COLUMNS, threads)
+    return sums
+
+
 def column_sums(a, out=None):
     """a.sum(axis=0) of a matrix of float32 or float64, of its dtype, with sums kept in double precision.
 
@@ -229,8 +252,6 @@ def column_sums(a, out=None):
     does not fit.
     """
     cdef Work work
-    cdef cnp.ndarray matrix, sums
-    cdef int kind, threads
     if not floating(a):
         a = np.require(a, requirements=["C", "A"])
         if a.ndim != 2:
@@ -238,23 +259,71 @@ def column_sums(a, out=None):
         if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
             raise TypeError(f"column_sums takes float32 or float64, not {a.dtype}")
         a = np.asarray(a, dtype=a.dtype.newbyteorder("="))
-    matrix = <cnp.ndarray>a
-    kind = cnp.PyArray_TYPE(matrix)
-    if out is None:
-        sums = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(matrix) + 1, kind, 0)
-    elif (plain(out, 1, kind, cnp.NPY_ARRAY_WRITEABLE)
-          and cnp.PyArray_DIM(<cnp.ndarray>out, 0) == cnp.PyArray_DIM(matrix, 1) and apart(<cnp.ndarray>out, matrix)):
-        sums = <cnp.ndarray>out
+    if not (out is None or plain(out, 1, cnp.PyArray_TYPE(<cnp.ndarray>a), cnp.NPY_ARRAY_WRITEABLE)
+            and cnp.PyArray_DIM(<cnp.ndarray>out, 0) == cnp.PyArray_DIM(<cnp.ndarray>a, 1)
+            and apart(<cnp.ndarray>out, <cnp.ndarray>a)):
+        raise ValueError(f"out must be a contiguous, writable {a.dtype} array of shape ({a.shape[1]},)")
+    return summed(&work, <cnp.ndarray>a, out)
+
+
+# The way back: f'(z) times the gradient, and its sums
+
+cdef void run_products(const Work *work, const real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """out = grad * f'(z), block by block; out may be grad."""
+    cdef real[BLOCK] room
+    cdef real[BLOCK] slope
+    cdef const real *grad
+    cdef real *out
+    cdef Py_ssize_t n, i
+    while start < stop:
+        n = min(<Py_ssize_t>BLOCK, stop - start)
+        call(work, 1, padded(z + start, room, n), <real *>slope, (n + BLOCK_STEP - 1) & -BLOCK_STEP)
+        grad, out = <const real *>work.other + start, <real *>work.out + start
+        if out == grad:         # said to the compiler, which would not vectorise the other loop for it
+            for i in range(n):
+                out[i] *= slope[i]
+        else:
+            for i in range(n):
+                out[i] = grad[i] * slope[i]
+        start += n
+
+
+cdef void run_back(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const Work *work = <const Work *>context
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    if work.single:
+        run_products[float](work, <const float *>work.z, start, stop)
     else:
-        raise ValueError(f"out must be a contiguous, writable {matrix.dtype} array of shape ({matrix.shape[1]},)")
-    work.single = kind == cnp.NPY_FLOAT
-    work.z = cnp.PyArray_BYTES(matrix)
-    work.out = cnp.PyArray_BYTES(sums)
-    work.rows, work.columns = cnp.PyArray_DIM(matrix, 0), cnp.PyArray_DIM(matrix, 1)
-    if cnp.PyArray_SIZE(matrix) < WITH_GIL:
-        run_sums(&work, 0, work.columns)
-        return sums
-    threads = threads_for(cnp.PyArray_SIZE(matrix))
-    with nogil:
-        share_out(run_sums, &work, work.columns, COLUMNS, threads)
-    return sums
+        run_products[double](work, <const double *>work.z, start, stop)
+    fastnn_fp_leave(state)
+
+
+def gradient_with_sums(activation, z, y, grad, out=None):
+    """(g, s): what `activation.backward(z, y, grad, out)` and `column_sums` of it give.
+
+    out has z's shape and dtype and may be grad. Raises what those two raise.
+    """
+    cdef Work work
+    cdef cnp.ndarray result
+    cdef Py_ssize_t n
+    cdef int kind, threads
+    if not (getattr(type(activation), "backward", None) is BACKWARD and floating(z)
+            and plain(grad, 2, cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>grad, <cnp.ndarray>z)
+            and (out is None or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>(z if out is grad else grad)))):
+        result = activation.backward(z, y, grad=grad, out=out)
+        return result, column_sums(result)
+    kind = cnp.PyArray_TYPE(<cnp.ndarray>z)
+    n = cnp.PyArray_SIZE(<cnp.ndarray>z)
+    result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>z), kind, 0) if out is None else <cnp.ndarray>out
+    find_kernel(&work, activation, kind == cnp.NPY_FLOAT)
+    work.z = cnp.PyArray_BYTES(<cnp.ndarray>z)
+    work.other = cnp.PyArray_BYTES(<cnp.ndarray>grad)
+    work.out = cnp.PyArray_BYTES(result)
+    if n < WITH_GIL:
+        run_back(&work, 0, n)
+    else:
+        threads = threads_for(n)
+        with nogil:
+            share_out(run_back, &work, n, BLOCK, threads)
+    return result, summed(&work, result, None)

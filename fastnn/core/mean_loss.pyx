@@ -1,5 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""The mean of a row loss over a batch of logits, with the gradient of every row: one pass, and no array between."""
+"""The mean of a row loss over a batch of logits, with its gradient, in one pass."""
 import math
 
 import numpy as np
@@ -11,7 +11,7 @@ from fastnn.core.arrays cimport partly_overlaps
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.threads cimport share_out, threads_for
-from fastnn.core.vecmath cimport absolute
+from fastnn.core.vecmath cimport absolute, real
 
 cnp.import_array()
 
@@ -27,6 +27,13 @@ cdef struct Work:
     const cnp.npy_intp *labels
     char *gradient
     double *losses
+    double share            # of a row in the mean
+
+
+cdef inline void scale(real *a, real factor, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] *= factor
 
 
 cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -40,10 +47,12 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
             work.losses[row] = (<row_loss_float>work.kernel)(
                 <const float *>work.x + at, <const float *>work.target + at if work.target != NULL else NULL, label,
                 <float *>work.gradient + at, work.columns)
+            scale(<float *>work.gradient + at, <float>work.share, work.columns)
         else:
             work.losses[row] = (<row_loss_double>work.kernel)(
                 <const double *>work.x + at, <const double *>work.target + at if work.target != NULL else NULL, label,
                 <double *>work.gradient + at, work.columns)
+            scale(<double *>work.gradient + at, work.share, work.columns)
     fastnn_fp_leave(state)
 
 
@@ -80,7 +89,7 @@ def labels_fit(cnp.ndarray labels, Py_ssize_t classes):
 
 
 def mean_row_loss(tuple kernels, x, t, out):
-    """The mean loss, a float summed in double precision; the gradient of each row's own loss goes to `out`.
+    """The mean of the rows' losses, a float summed in double precision; its gradient goes to `out`.
 
     kernels are the addresses of the row loss for float and for double. x, the logits, is a contiguous matrix of
     float32 or float64, `out` the same without shared memory. t holds labels of dtype intp, one a row, or
@@ -117,6 +126,7 @@ def mean_row_loss(tuple kernels, x, t, out):
     losses = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(logits), cnp.NPY_DOUBLE, 0)
     work.single = kind == cnp.NPY_FLOAT
     work.kernel = kernels[0 if work.single else 1]
+    work.share = 1.0 / rows
     work.x = cnp.PyArray_BYTES(logits)
     work.gradient = cnp.PyArray_BYTES(gradient)
     work.losses = <double *>cnp.PyArray_DATA(losses)

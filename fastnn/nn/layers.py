@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn.activations import get_act
 from fastnn.core import kernels
-from fastnn.core.affine import activate_with_bias, add_bias, column_sums
+from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import mean_row_loss
 
 from .initializers import as_rng
@@ -47,14 +47,17 @@ class Affine(Layer):
             self._kept = x
         return x.dot(self.W, out)
 
-    def backward(self, dout, out=None):
-        self.parameter_gradients(dout)
+    def backward(self, dout, out=None, db=None):
+        self.parameter_gradients(dout, db)
         return np.asarray(dout).dot(self.W.T, out)
 
-    def parameter_gradients(self, dout):
-        """`backward` without the gradient of `x`, which nobody needs for a network's first layer."""
+    def parameter_gradients(self, dout, db=None):
+        """`backward` without the gradient of `x`, which nobody needs for a network's first layer.
+
+        `db` is the gradient of b, where it is known already.
+        """
         x = self._recall()
-        self.dW, self.db = x.T.dot(dout), column_sums(dout)
+        self.dW, self.db = x.T.dot(dout), column_sums(dout) if db is None else db
 
 
 class Activation(Layer):
@@ -82,6 +85,11 @@ class Activation(Layer):
     def backward(self, dout, out=None):
         x, y = self._recall()
         return self.activation.backward(x, y, grad=dout, out=out)
+
+    def backward_with_bias(self, dout, out=None):
+        """`backward`, and the gradient of the bias that `forward` added: its sums over the rows."""
+        x, y = self._recall()
+        return gradient_with_sums(self.activation, x, y, dout, out)
 
 
 class Dropout(Layer):
@@ -192,9 +200,8 @@ class SoftmaxWithLoss(Layer):
         self._kept = gradient
         return loss
 
-    def backward(self, dout=1, out=None):
-        gradient = self._recall()
-        return np.multiply(gradient, dout / len(gradient), out=out)
+    def backward(self, dout=1):
+        return self._recall() * dout
 
 
 def plain(a, *dtypes):

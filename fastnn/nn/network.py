@@ -10,7 +10,7 @@ from fastnn.core.mean_loss import labels_fit
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
-from .passes import PassMemory, backward, forward
+from .passes import TrainingPass
 
 
 class MultiLayerNet:
@@ -70,7 +70,7 @@ class MultiLayerNet:
         rng = as_rng(rng)
 
         self.params, self.layers = {}, {}
-        self._owners = {}       # a parameter's key -> its layer and the attribute there
+        self._owners = []       # a parameter's key, its layer, the attributes of the parameter and the gradient there
         for i, shape in enumerate(zip(sizes, sizes[1:]), start=1):
             W, b = initial_weights(shape, weight_init_std, self.dtype, rng), np.zeros(shape[1], self.dtype)
             self._add(f"Affine{i}", Affine(W, b), W=f"W{i}", b=f"b{i}")
@@ -83,13 +83,13 @@ class MultiLayerNet:
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng)
         self.last_layer = SoftmaxWithLoss()
-        self._memory = PassMemory(0, self.dtype)
+        self._training_pass = TrainingPass()
 
     def _add(self, name, layer, **keys):
         self.layers[name] = layer
         for attribute, key in keys.items():
             self.params[key] = getattr(layer, attribute)
-            self._owners[key] = layer, attribute
+            self._owners.append((key, layer, attribute, f"d{attribute}"))
 
     def predict(self, x, train_flg=False):
         """The scores before the softmax, (rows, output_size), for x of shape (rows, input_size), or
@@ -130,9 +130,8 @@ class MultiLayerNet:
         pass over as many rows writes again. None of that is ever handed out.
         """
         loss = self.loss(x, t, train_flg=True)
-        dout = self.last_layer.backward(out=self._memory.matrix("gradient", self.output_size))
-        backward(self.layers, dout, self._memory)
-        grads = {key: getattr(layer, f"d{attribute}") for key, (layer, attribute) in self._owners.items()}
+        self._training_pass.backward(self.last_layer.backward())
+        grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
         self._add_decay_gradient(grads)
         return loss, grads
 
@@ -178,18 +177,20 @@ class MultiLayerNet:
         return labels
 
     def _forward(self, x, train_flg):
-        for key, (layer, attribute) in self._owners.items():
-            setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
-        if not train_flg:
-            return forward(self.layers, x)
-        if self._memory.rows != len(x) or self._memory.dtype != self.dtype:
-            self._memory = PassMemory(len(x), self.dtype)
-        return forward(self.layers, x, self._memory)
+        for key, layer, attribute, _ in self._owners:
+            if self.params.get(key) is not getattr(layer, attribute):
+                setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
+        layers = list(self.layers.values())
+        if train_flg:
+            if not self._training_pass.fits(layers, len(x), self.dtype):
+                self._training_pass = TrainingPass(layers, len(x), self.dtype)
+            return self._training_pass.forward(x)
+        for layer in layers:
+            x = layer.forward(x, False)
+        return x
 
     def _checked(self, key, known):
         p = self.params.get(key)
-        if p is known:
-            return p
         if not isinstance(p, np.ndarray) or p.dtype != self.dtype:
             found = getattr(p, "dtype", type(p).__name__)
             raise TypeError(f"params[{key!r}] must be a {self.dtype} array, not {found}")

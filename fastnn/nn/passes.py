@@ -1,77 +1,173 @@
-"""Forward and backward through a network's layers, in memory that the passes share.
+"""Training passes through a network's layers, in memory that the next pass uses again.
 
-A bias is added by the activation that follows it, and a gradient is multiplied in place. Arrays are used again only
-where they go from one of the layers below to another: a layer of any other class, subclasses included, is given arrays
-that stay as they are, and returns what it likes.
+The bias of an Affine layer is added by the activation behind it, which sums the bias's gradient on the way back. Memory
+is shared only where an array goes from one of fastnn's layers to another: a layer of any other class, subclasses
+included, is given arrays that stay as they are, and returns what it likes. The last layer's output is a new array.
 """
 import numpy as np
 
 from .layers import Activation, Affine, BatchNormalization, Dropout
 
 SHARING = (Affine, Activation, BatchNormalization, Dropout)
-IN_PLACE = (Activation, Dropout)
+IN_PLACE = (Activation, Dropout)        # on the way back
 
 
-class PassMemory:
-    """What training passes over so many rows write: a matrix a key, made when first asked for, then always the same."""
+class TrainingPass:
+    """Forward and backward through these layers for so many rows: what is called, lined up once, and its memory.
 
-    def __init__(self, rows, dtype):
-        self.rows, self.dtype = rows, dtype
-        self._arrays = {}
+    The layers' weights may change from pass to pass, but neither their shapes nor the layers.
+    """
 
-    def matrix(self, key, columns):
-        """(rows, columns), with whatever it holds. A key goes with one width."""
-        a = self._arrays.get(key)
-        if a is None:
-            a = self._arrays[key] = np.empty((self.rows, columns), self.dtype)
-        return a
+    def __init__(self, layers=(), rows=0, dtype=None):
+        self.layers, self.rows, self.dtype = list(layers), rows, dtype
+        self._units = [_unit(pair) for pair in _pairs(self.layers)]
+        self._gradients = {}        # width -> the one or two matrices that take turns on the way back
+        self._share_outputs()
+        self._share_gradients()
+
+    def fits(self, layers, rows, dtype):
+        return self.rows == rows and self.dtype == dtype and self.layers == layers
 
     def __reduce__(self):
-        return type(self), (self.rows, self.dtype)      # a copy makes its own
+        return TrainingPass, ()     # the copy of a network lines up its own
+
+    def forward(self, x):
+        for unit in self._units:
+            x = unit.forward(x)
+        return x
+
+    def backward(self, dout):
+        """From the gradient of the last layer's output, which is not changed, to those that the layers keep."""
+        first, *rest = self._units
+        for unit in reversed(rest):
+            dout = unit.backward(dout)
+        first.finish(dout)
+
+    def _share_outputs(self):
+        width = None                # unknown at first, and behind a foreign layer
+        for unit, following in zip(self._units, [*self._units[1:], None]):
+            unit.widths = unit.widths_for(width)
+            width = unit.widths[1]
+            if width is not None:
+                unit.take_outputs(self._matrix, shared=following is not None and not following.foreign)
+
+    def _share_gradients(self):
+        held = None                 # the matrix that the gradient of a unit's output comes in, if it may be overwritten
+        for before, unit in reversed(list(zip([None, *self._units], self._units))):
+            shared = before is not None and not before.foreign
+            held = unit.take_gradients(held, self._gradient_matrix, shared)
+
+    def _matrix(self, width):
+        return np.empty((self.rows, width), self.dtype)
+
+    def _gradient_matrix(self, width, other_than):
+        if width is None:
+            return None
+        matrices = self._gradients.setdefault(width, [])
+        for matrix in matrices:
+            if matrix is not other_than:
+                return matrix
+        matrices.append(self._matrix(width))
+        return matrices[-1]
 
 
-def forward(layers, x, memory=None):
-    """The output of the last layer, a new array; a training pass if there is memory for it."""
-    train_flg = memory is not None
-    layers = list(layers.items())
-    bias = None             # of the Affine layer before, if it is still to be added
-    mine = False            # whether x may be overwritten
-    for i, (name, layer) in enumerate(layers):
-        kind = type(layer)
-        following = type(layers[i + 1][1]) if i + 1 < len(layers) else None
-        if kind not in SHARING:
-            x, mine = layer.forward(x, train_flg), False
-            continue
-        if train_flg:
-            out = memory.matrix(name, layer.W.shape[1] if kind is Affine else x.shape[1]) if following in SHARING else None
+def _pairs(layers):
+    """Affine layers with the Activation behind them, all other layers alone."""
+    pairs = []
+    for layer in layers:
+        if type(layer) is Activation and pairs and [type(l) for l in pairs[-1]] == [Affine]:
+            pairs[-1].append(layer)
         else:
-            out = x if mine and kind in IN_PLACE else None
-        if kind is Affine and following is Activation:
-            x, bias = layer.product(x, train_flg, out), layer.b
-        elif bias is not None:
-            x, bias = layer.forward(x, train_flg, out, bias), None
-        else:
-            x = layer.forward(x, train_flg, out)
-        mine = True
-    return x
+            pairs.append([layer])
+    return pairs
 
 
-def backward(layers, dout, memory):
-    """From the gradient of the last layer's output, memory of the passes, to the gradients that the layers keep."""
-    (_, first), *rest = layers.items()
-    mine = True
-    for i in range(len(rest) - 1, -1, -1):
-        name, layer = rest[i]
-        kind = type(layer)
-        if kind not in SHARING:
-            dout, mine = layer.backward(dout), False
-            continue
-        if i and type(rest[i - 1][1]) not in SHARING:
-            out = None
-        elif mine and kind in IN_PLACE:
-            out = dout
+def _unit(pair):
+    if len(pair) == 2:
+        return _Dense(*pair)
+    return (_Single if type(pair[0]) in SHARING else _Foreign)(*pair)
+
+
+class _Foreign:
+    foreign = True
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def widths_for(self, width):
+        return width, None
+
+    def take_gradients(self, held, matrix, shared):
+        return None
+
+    def forward(self, x):
+        return self.layer.forward(x, True)
+
+    def backward(self, dout):
+        return self.layer.backward(dout)
+
+    finish = backward
+
+
+class _Single:
+    """One of fastnn's layers; y and dx are memory for its results, or None."""
+
+    foreign = False
+    y = dx = None
+
+    def __init__(self, layer):
+        self.layer = layer
+
+    def widths_for(self, width):
+        """Of input and output; None where they are not known."""
+        return self.layer.W.shape if type(self.layer) is Affine else (width, width)
+
+    def take_outputs(self, matrix, shared):
+        if shared:
+            self.y = matrix(self.widths[1])
+
+    def take_gradients(self, held, matrix, shared):
+        if shared:
+            in_place = held is not None and type(self.layer) in IN_PLACE
+            self.dx = held if in_place else matrix(self.widths[0], held)
+        return self.dx
+
+    def forward(self, x):
+        return self.layer.forward(x, True, self.y)
+
+    def backward(self, dout):
+        return self.layer.backward(dout, self.dx)
+
+    def finish(self, dout):
+        """`backward` of the first layer, whose input's gradient nobody needs."""
+        if type(self.layer) is Affine:
+            self.layer.parameter_gradients(dout)
         else:
-            out = memory.matrix((name, "gradient"), layer.W.shape[0] if kind is Affine else dout.shape[1])
-        dout = layer.backward(dout, out)
-        mine = True
-    first.parameter_gradients(dout)
+            self.layer.backward(dout)
+
+
+class _Dense(_Single):
+    """An Affine layer and its Activation, with memory for z = x W + b and for the gradient of z besides."""
+
+    def __init__(self, affine, activation):
+        self.layer, self.activation = affine, activation
+
+    def take_outputs(self, matrix, shared):
+        self.z = matrix(self.widths[1])
+        super().take_outputs(matrix, shared)
+
+    def take_gradients(self, held, matrix, shared):
+        self.dz = matrix(self.widths[1], None) if held is None else held
+        return super().take_gradients(self.dz, matrix, shared)
+
+    def forward(self, x):
+        affine = self.layer
+        return self.activation.forward(affine.product(x, True, self.z), True, self.y, affine.b)
+
+    def backward(self, dout):
+        dz, db = self.activation.backward_with_bias(dout, self.dz)
+        return self.layer.backward(dz, self.dx, db)
+
+    def finish(self, dout):
+        dz, db = self.activation.backward_with_bias(dout, self.dz)
+        self.layer.parameter_gradients(dz, db)
