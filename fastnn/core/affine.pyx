@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.core.elementwise import ElementwiseActivation
 
-from fastnn.core.arrays cimport checked_out
+from fastnn.core.arrays cimport checked_out, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
@@ -155,11 +155,17 @@ cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray bias) noexcept:
             and apart(<cnp.ndarray>out, z) and apart(<cnp.ndarray>out, bias))
 
 
+cdef void add_any(object z, object bias) except *:
+    if not cnp.PyArray_Check(z):
+        raise TypeError(f"the bias is added in place: to a NumPy array, not to {type(z).__name__}")
+    np.add(z, bias, out=z, casting="same_kind")
+
+
 def add_bias(z, bias):
     """z += bias, in place, for a matrix and one number a column; returns z. Raises what NumPy's addition raises."""
     cdef Work work
     if not can_add(z, bias):
-        z += bias
+        add_any(z, bias)
         return z
     work.kernel = 0
     add_and_activate(&work, <cnp.ndarray>z, <cnp.ndarray>bias, <cnp.ndarray>z)
@@ -175,9 +181,9 @@ def activate_with_bias(activation, z, bias, out=None):
     cdef cnp.ndarray result
     if not (getattr(type(activation), "forward", None) is FORWARD and can_add(z, bias)
             and (out is None or out is z or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>bias))):
-        if out is not None:
-            checked_out(out, z, z.dtype, "out")         # before z changes
-        z += bias
+        if out is not None and cnp.PyArray_Check(z):
+            checked_out(out, z, result_dtype(z), "out")         # before z changes
+        add_any(z, bias)
         return activation.forward(z, out=out)
     if out is None:
         result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>z), cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
