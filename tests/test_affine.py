@@ -21,6 +21,10 @@ def normal(shape, dtype, seed=0):
     return np.random.default_rng(seed).normal(0, 2, shape).astype(dtype)
 
 
+def labels(values):
+    return np.array(values, np.intp)
+
+
 def apart(shape, dtype):
     return np.full(shape, np.nan, dtype)
 
@@ -178,7 +182,7 @@ def test_column_sums_of_any_layout():
 
 @pytest.mark.parametrize("a, out, error, message", [
     (np.zeros(3), None, ValueError, r"takes a matrix, not an array of shape \(3,\)"),
-    (np.zeros((2, 3), int), None, TypeError, "takes float32 or float64, not int64"),
+    (np.zeros((2, 3), np.int8), None, TypeError, "takes float32 or float64, not int8"),
     (np.zeros((2, 3)), np.zeros(2), ValueError, r"out must be .* float64 array of shape \(3,\)"),
     (np.zeros((2, 3)), np.zeros(3, np.float32), ValueError, "out must be .* float64"),
     (np.zeros((2, 3)), np.zeros(6)[::2], ValueError, "out must be a contiguous"),
@@ -212,29 +216,29 @@ def test_mean_loss_and_gradient_of_the_error_function(rows, classes, one_hot, dt
 
 def test_mean_loss_of_infinite_rows():
     x = np.array([[0.0, np.inf], [0.0, 0.0]])
-    assert mean_row_loss(CROSS_ENTROPY, x, np.array([0, 0]), np.empty_like(x)) == math.inf
-    assert mean_row_loss(CROSS_ENTROPY, x, np.array([1, 0]), np.empty_like(x)) == pytest.approx(math.log(2) / 2)
-    assert math.isnan(mean_row_loss(CROSS_ENTROPY, x + np.nan, np.array([0, 0]), np.empty_like(x)))
-    assert math.isnan(mean_row_loss(CROSS_ENTROPY, x[:0], np.array([], np.intp), np.empty_like(x[:0])))
+    assert mean_row_loss(CROSS_ENTROPY, x, labels([0, 0]), np.empty_like(x)) == math.inf
+    assert mean_row_loss(CROSS_ENTROPY, x, labels([1, 0]), np.empty_like(x)) == pytest.approx(math.log(2) / 2)
+    assert math.isnan(mean_row_loss(CROSS_ENTROPY, x + np.nan, labels([0, 0]), np.empty_like(x)))
+    assert math.isnan(mean_row_loss(CROSS_ENTROPY, x[:0], labels([]), np.empty_like(x[:0])))
 
 
 X = np.zeros((2, 3), np.float32)
 
 
 @pytest.mark.parametrize("x, t, out, error, message", [
-    (X, np.array([0, 3]), X.copy(), ValueError, "labels must be from 0 to 2, not 0 to 3"),
-    (X, np.array([-1, 0]), X.copy(), ValueError, "labels must be from 0 to 2, not -1 to 0"),
-    (X, np.array([0]), X.copy(), ValueError, "targets must be"),
-    (X, np.array([[0], [1]]), X.copy(), ValueError, "targets must be"),
-    (X, np.array([0, 1], np.int8), X.copy(), ValueError, "targets must be .* dtype int64"),
+    (X, labels([0, 3]), X.copy(), ValueError, "labels must be from 0 to 2, not 0 to 3"),
+    (X, labels([-1, 0]), X.copy(), ValueError, "labels must be from 0 to 2, not -1 to 0"),
+    (X, labels([0]), X.copy(), ValueError, "targets must be"),
+    (X, labels([[0], [1]]), X.copy(), ValueError, "targets must be"),
+    (X, np.array([0, 1], np.int8), X.copy(), ValueError, f"targets must be .* dtype {labels([]).dtype}"),
     (X, X.astype(float), X.copy(), ValueError, "targets must be .* dtype float32"),
     (X, [0, 1], X.copy(), ValueError, "targets must be"),
-    (X, np.array([0, 1]), X.astype(float), TypeError, "contiguous arrays"),
-    (X, np.array([0, 1]), X[:1].copy(), ValueError, "matrices of one shape"),
-    (X.T, np.array([0, 1]), X.copy(), TypeError, "contiguous arrays"),
-    (X[0], np.array([0, 1]), X[0].copy(), ValueError, "matrices of one shape"),
-    (X[:, :0].copy(), np.array([0, 1]), X[:, :0].copy(), ValueError, "at least one class"),
-    (X, np.array([0, 1]), X, ValueError, "must not share memory"),
+    (X, labels([0, 1]), X.astype(float), TypeError, "contiguous arrays"),
+    (X, labels([0, 1]), X[:1].copy(), ValueError, "matrices of one shape"),
+    (X.T, labels([0, 1]), X.copy(), TypeError, "contiguous arrays"),
+    (X[0], labels([0, 1]), X[0].copy(), ValueError, "matrices of one shape"),
+    (X[:, :0].copy(), labels([0, 1]), X[:, :0].copy(), ValueError, "at least one class"),
+    (X, labels([0, 1]), X, ValueError, "must not share memory"),
 ])
 def test_losses_that_cannot_be_taken(x, t, out, error, message):
     before = copy.deepcopy(out)
@@ -244,7 +248,7 @@ def test_losses_that_cannot_be_taken(x, t, out, error, message):
 
 
 def test_labels_fit():
-    assert labels_fit(np.array([0, 2]), 3) and labels_fit(np.array([], np.intp), 3)
-    assert not labels_fit(np.array([0, 3]), 3) and not labels_fit(np.array([1, -1]), 3)
-    with pytest.raises(TypeError, match="dtype int64, not int8"):
+    assert labels_fit(labels([0, 2]), 3) and labels_fit(labels([]), 3)
+    assert not labels_fit(labels([0, 3]), 3) and not labels_fit(labels([1, -1]), 3)
+    with pytest.raises(TypeError, match=f"dtype {labels([]).dtype}, not int8"):
         labels_fit(np.zeros(2, np.int8), 3)

@@ -159,8 +159,7 @@ class BatchNormalization(Layer):
         else:
             y = np.subtract(x, self.running_mean, out=out)
             y *= self.gamma / np.sqrt(self.running_var + self.eps)
-        y += self.beta
-        return y
+        return add_bias(y, self.beta)
 
     def backward(self, dout, out=None):
         normed, std = self._recall()
@@ -171,7 +170,7 @@ class BatchNormalization(Layer):
         rows = len(dout)
         dx = np.multiply(normed, -self.dgamma / rows, out=out)
         dx += dout
-        dx -= self.dbeta / rows
+        add_bias(dx, self.dbeta / -rows)
         dx *= self.gamma / std
         return dx
 
