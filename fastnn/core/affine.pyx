@@ -149,10 +149,11 @@ cdef void find_kernel(Work *work, object activation, bint single) except *:
     work.h = <const void *><uintptr_t>(single_parameters if single else double_parameters)
 
 
-cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray bias) noexcept:
-    """Whether the activation of z can be written to `out` while the bias is still read."""
-    return (plain(out, 2, cnp.PyArray_TYPE(z), cnp.NPY_ARRAY_WRITEABLE) and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, z)
-            and apart(<cnp.ndarray>out, z) and apart(<cnp.ndarray>out, bias))
+cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray other) noexcept:
+    """Whether a result of z's shape can be written to `out` while z and the other operand are still read."""
+    return (plain(out, 2, cnp.PyArray_TYPE(z), cnp.NPY_ARRAY_WRITEABLE)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, z)
+            and apart(<cnp.ndarray>out, z) and apart(<cnp.ndarray>out, other))
 
 
 cdef void add_any(object z, object bias) except *:
@@ -196,8 +197,9 @@ def activate_with_bias(activation, z, bias, out=None):
 
 # Sums over the rows
 
-cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums, Py_ssize_t n) noexcept nogil:
-    """Of n neighbouring columns, the first of which begins at a. Eight rows are added as a tree, the trees in double."""
+cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
+                             Py_ssize_t n) noexcept nogil:
+    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
     cdef double[COLUMNS] total
     cdef const real *r
     cdef Py_ssize_t row, i

@@ -116,7 +116,8 @@ def mean_row_loss(tuple kernels, x, t, out):
     work.target, work.labels = NULL, NULL
     if flat(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
         work.target = cnp.PyArray_BYTES(<cnp.ndarray>t)
-    elif flat(t, cnp.NPY_INTP, 0) and cnp.PyArray_NDIM(<cnp.ndarray>t) == 1 and cnp.PyArray_SIZE(<cnp.ndarray>t) == rows:
+    elif (flat(t, cnp.NPY_INTP, 0) and cnp.PyArray_NDIM(<cnp.ndarray>t) == 1
+          and cnp.PyArray_DIM(<cnp.ndarray>t, 0) == rows):
         if not labels_fit(<cnp.ndarray>t, work.columns):
             raise ValueError(f"labels must be from 0 to {work.columns - 1}, not {t.min()} to {t.max()}")
         work.labels = <const cnp.npy_intp *>cnp.PyArray_DATA(<cnp.ndarray>t)
