@@ -10,6 +10,7 @@ class Elementwise:
     def _bind(
         self, kernels: tuple[int, int], multiply: tuple[int, int], parameters: tuple[float, ...],
     ) -> None: ...
+    def _addresses(self) -> tuple[int, int, int, int]: ...
 
 # Any stands for what depends on the values: a scalar for a number, otherwise an array.
 class ElementwiseActivation(Elementwise):

@@ -205,6 +205,11 @@ cdef class Elementwise:
             self.single_parameters[MOST_PARAMETERS + i] = <float>(
                 self.double_parameters[i] - <double>self.single_parameters[i])
 
+    def _addresses(self):
+        """Where the kernels for float and for double are, and the hyperparameters they read: for affine.pyx."""
+        must_be_bound(self.kernels[0])
+        return (self.kernels[0], self.kernels[1], <uintptr_t>self.single_parameters, <uintptr_t>self.double_parameters)
+
     cdef void prepare(self, Work *work, bint single, int order, Mode mode) noexcept:
         work.kernel = self.kernels[0 if single else 1]
         work.multiply = self.multiply[0 if single else 1]
