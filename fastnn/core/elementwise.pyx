@@ -16,6 +16,7 @@ from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound,
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
 
@@ -231,8 +232,7 @@ cdef class Elementwise:
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
             return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
         if out is None:
-            result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind,
-                                       not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+            result = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
@@ -260,7 +260,7 @@ cdef class Elementwise:
         cdef Py_ssize_t i
         cdef Work work
         if out is None:
-            outputs = [np.empty_like(a, dtype=dtype, subok=False) for _ in range(2 if mode == BOTH else 1)]
+            outputs = [new_like(a, dtype) for _ in range(2 if mode == BOTH else 1)]
         elif mode == BOTH:
             checked_pair(out[0], out[1], a, dtype)
             outputs = list(out)
