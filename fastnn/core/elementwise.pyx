@@ -3,7 +3,7 @@
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
 orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's
-iterator.
+iterator. Results that outgrow the last cache go past it.
 """
 import numpy as np
 
@@ -17,15 +17,26 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.memory cimport new_like, new_result
+from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
+                                     fastnn_stream_end)
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
+from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
+
+cdef extern from "clock.h":
+    long long fastnn_now() noexcept nogil
 
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
     MOST_PARAMETERS = 8     # kernels may read this many, whatever they use
+    STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
+    AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
+    LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores behind their arithmetic
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+
+cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
 
 cdef enum Mode:
     VALUES                  # out = kernel(order)
@@ -39,6 +50,7 @@ cdef struct Work:
     const void *h
     int order
     Mode mode
+    bint streaming
     const char *x
     const char *y           # the second operand, or NULL
     const char *grad
@@ -63,12 +75,27 @@ cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept
     return room
 
 
+cdef inline real *at_line(real *room) noexcept nogil:
+    """The first element of `room` that begins a cache line."""
+    return room + (-<uintptr_t>room % FASTNN_LINE) // sizeof(real)
+
+
+cdef inline void put(const Work *work, const real *block, real *out, Py_ssize_t n) noexcept nogil:
+    cdef size_t size = n * sizeof(real)
+    if work.streaming and (<uintptr_t>out | size) % FASTNN_LINE == 0:
+        fastnn_stream(out, block, size)
+    else:
+        memcpy(out, block, size)
+
+
 cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Elements start to start + n, n <= BLOCK. All is read before anything is written, so out may be an input."""
     cdef real[BLOCK] first_room
     cdef real[BLOCK] second_room
-    cdef real[BLOCK] value
-    cdef real[BLOCK] result
+    cdef real[BLOCK + 16] value_room
+    cdef real[BLOCK + 16] result_room
+    cdef real *value = at_line(value_room)
+    cdef real *result = at_line(result_room)
     cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
     cdef const real *a = padded(x + start, first_room, n)
     cdef const real *y = <const real *>work.y
@@ -78,17 +105,42 @@ cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) n
     call(work, work.kernel, work.order, a, y, value, whole)
     if work.mode == TIMES_GRAD:
         call(work, work.multiply, 0, value, padded(grad + start, second_room, n), result, whole)
-        memcpy(<real *>work.out + start, result, n * sizeof(real))
+        put(work, result, <real *>work.out + start, n)
         return
     if work.mode == BOTH:
         call(work, work.kernel, 1, a, y, result, whole)
-        memcpy(<real *>work.second + start, result, n * sizeof(real))
-    memcpy(<real *>work.out + start, value, n * sizeof(real))
+        put(work, result, <real *>work.second + start, n)
+    put(work, value, <real *>work.out + start, n)
+
+
+cdef void run_streaming(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Blocks that begin with a cache line of `out`, the inputs of the next but one on their way meanwhile."""
+    cdef Py_ssize_t block = STREAMED // sizeof(real)
+    cdef Py_ssize_t n = (-<uintptr_t>(<real *>work.out + start) % FASTNN_LINE) // sizeof(real)
+    cdef Py_ssize_t fetch
+    if n == 0:
+        n = block
+    while start < stop:
+        n = min(n, stop - start)
+        fetch = start + AHEAD * block
+        if fetch + block <= stop:
+            fastnn_prefetch(x + fetch, STREAMED)
+            if work.y != NULL:
+                fastnn_prefetch(<real *>work.y + fetch, STREAMED)
+            if work.grad != NULL:
+                fastnn_prefetch(<real *>work.grad + fetch, STREAMED)
+        run_block(work, x, start, n)
+        start += n
+        n = block
+    fastnn_stream_end()
 
 
 cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t whole
     cdef real *out = <real *>work.out
+    if work.streaming:
+        run_streaming(work, x, start, stop)
+        return
     if work.mode == VALUES and out != x and out != <const real *>work.y:
         whole = (stop - start) & -BLOCK_STEP
         if whole:
@@ -117,13 +169,43 @@ cdef void run_double(const void *work, Py_ssize_t start, Py_ssize_t stop) noexce
     run_part(<const Work *>work, False, start, stop)
 
 
-cdef void run(const Work *work, bint single, Py_ssize_t n) noexcept:
+cdef bint outgrows_the_cache(const Work *work, bint single, Py_ssize_t n) noexcept:
+    """What a call reads and writes is more than the last cache holds, and it does not write where it has just read."""
+    cdef Py_ssize_t arrays = 2 + (work.y != NULL) + (work.grad != NULL) + (work.second != NULL)
+    return (n * (4 if single else 8) * arrays > stream_above and work.out != work.x and work.out != work.y
+            and work.out != work.grad and work.second != work.x)
+
+
+cdef bint is_light(const Work *work, real *x) noexcept:
+    """Whether the kernel by itself writes faster than memory does, by its time for the first block of x."""
+    cdef real[BLOCK] room
+    cdef Py_ssize_t n = STREAMED // sizeof(real)
+    cdef long long least = LIGHT + 1, start
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    for _ in range(4):                  # the first one brings everything into the cache
+        start = fastnn_now()
+        call(work, work.kernel, work.order, x, <const real *>work.y, room, n)
+        least = min(least, fastnn_now() - start)
+    fastnn_fp_leave(state)
+    return least <= LIGHT
+
+
+cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
+    if not FASTNN_STREAMS or not outgrows_the_cache(work, single, n):
+        return False
+    if work.mode != VALUES:
+        return True                     # results of two kernels go through a block of scratch in any case
+    return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
+
+
+cdef void run(Work *work, bint single, Py_ssize_t n) noexcept:
     """All n elements, over as many threads as pay, split between blocks."""
     cdef int threads
     if n < WITH_GIL:
         run_part(work, single, 0, n)
         return
-    threads = threads_for(n)
+    work.streaming = streaming_pays(work, single, n)
+    threads = threads_for(n if single else 2 * n)
     with nogil:
         share_out(run_single if single else run_double, work, n, BLOCK, threads)
 
@@ -209,6 +291,7 @@ cdef class Elementwise:
         work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
         work.order = order
         work.mode = mode
+        work.streaming = False
         work.x = work.y = work.grad = NULL
         work.out = work.second = NULL
 
@@ -332,3 +415,11 @@ cdef class ElementwiseLoss(Elementwise):
 
     def _derivative(self, y, t, out=None):
         return self.apply_any(1, VALUES, y, t, out, "t")
+
+
+def _stream_above(nbytes):
+    """Write past the cache when a call's inputs and outputs exceed so many bytes; the number before. For measurements."""
+    global stream_above
+    before = stream_above
+    stream_above = nbytes
+    return before

@@ -85,7 +85,7 @@ cdef void run(const Work *work, Py_ssize_t rows) noexcept:
     if rows * work.length < WITH_GIL:
         run_rows(work, 0, rows)
         return
-    threads = threads_for(rows * work.length)
+    threads = threads_for(rows * work.length * (1 if work.single else 2))
     with nogil:
         share_out(run_rows, work, rows, 1, threads)
 
