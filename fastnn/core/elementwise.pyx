@@ -33,7 +33,10 @@ cdef enum:
     MOST_PARAMETERS = 8     # kernels may read this many, whatever they use
     STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
     AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
-    LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores behind their arithmetic
+    LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic
+    MOST_WALKS = 16         # parts of a call over NumPy's iterators
+    WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
+    HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
@@ -219,7 +222,7 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
             and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
-cdef inline void point(Work *work, char **operands, int inputs) noexcept:
+cdef inline void point(Work *work, char **operands, int inputs) noexcept nogil:
     """Set the memory of the inputs (x, then y or grad) and of the outputs behind them."""
     work.x = operands[0]
     if work.mode == TIMES_GRAD:
@@ -231,41 +234,116 @@ cdef inline void point(Work *work, char **operands, int inputs) noexcept:
         work.second = operands[inputs + 1]
 
 
-cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
-    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+cdef struct Walk:
+    # one of NumPy's iterators
+    cnp.NpyIter *it
+    cnp.NpyIter_IterNextFunc advance
+    char **pointers
+    cnp.npy_intp *size
+
+cdef struct Walks:
+    const Work *work
+    bint single
+    int inputs
+    Walk walks[MOST_WALKS]
+
+
+cdef cnp.NpyIter *new_iterator(list operands, int inputs, object dtype) except NULL:
+    """NumPy's iterator over operands of any layout, with buffers of `dtype` for those that need them."""
     cdef int count = len(operands)
     cdef int i
     cdef cnp.PyArrayObject *arrays[4]
     cdef cnp.PyArray_Descr *dtypes[4]
     cdef cnp.npy_uint32 flags[4]
-    cdef object dtype = np.dtype(np.float32 if single else np.float64)
-    cdef cnp.NpyIter *it
-    cdef cnp.NpyIter_IterNextFunc advance
-    cdef char **pointers
-    cdef cnp.npy_intp *size
     for i in range(count):
         arrays[i] = <cnp.PyArrayObject *>operands[i]
         dtypes[i] = <cnp.PyArray_Descr *>dtype
         flags[i] = (cnp.NPY_ITER_NBO | cnp.NPY_ITER_ALIGNED | cnp.NPY_ITER_CONTIG
                     | cnp.NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
                     | (cnp.NPY_ITER_READONLY if i < inputs else cnp.NPY_ITER_WRITEONLY | cnp.NPY_ITER_NO_BROADCAST))
-    it = cnp.NpyIter_AdvancedNew(
+    return cnp.NpyIter_AdvancedNew(
         count, arrays, cnp.NPY_ITER_EXTERNAL_LOOP | cnp.NPY_ITER_BUFFERED | cnp.NPY_ITER_GROWINNER
         | cnp.NPY_ITER_ZEROSIZE_OK | cnp.NPY_ITER_COPY_IF_OVERLAP,
         cnp.NPY_KEEPORDER, cnp.NPY_UNSAFE_CASTING, flags, dtypes, -1, NULL, NULL, 8 * BLOCK)
-    try:
-        if cnp.NpyIter_GetIterSize(it) == 0:
-            return
-        advance = cnp.NpyIter_GetIterNext(it, NULL)
-        pointers = cnp.NpyIter_GetDataPtrArray(it)
-        size = cnp.NpyIter_GetInnerLoopSizePtr(it)
+
+
+cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Run over the iterators start to stop."""
+    cdef Walks *walks = <Walks *>context
+    cdef Walk *one
+    cdef Work work = walks.work[0]
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        one = &walks.walks[i]
         while True:
-            point(work, pointers, inputs)
-            run_part(work, single, 0, size[0])
-            if not advance(it):
+            point(&work, one.pointers, walks.inputs)
+            run_part(&work, walks.single, 0, one.size[0])
+            if not one.advance(one.it):
                 break
+
+
+cdef bint separable(list operands, int inputs):
+    """No element that one part writes is read or written by another: outputs share no memory, or are an input."""
+    for i, out in enumerate(operands[inputs:], inputs):
+        extent = out.itemsize
+        for step, size in sorted([(abs(step), size) for size, step in zip(out.shape, out.strides)]):
+            if size > 1:
+                if step < extent:
+                    return False            # it lies over itself
+                extent += step * (size - 1)
+        for other in operands[:i]:
+            if np.may_share_memory(out, other) and not (
+                    out.ctypes.data == other.ctypes.data and out.strides == other.strides and out.dtype == other.dtype):
+                return False
+    return True
+
+
+cdef list cut(list operands, int inputs, int parts):
+    """The operands of each part: slices along the axis of the last output's widest step that is long enough."""
+    out = operands[inputs]
+    axes = sorted(range(out.ndim), key=[-abs(step) for step in out.strides].__getitem__)
+    axis = next((axis for axis in axes if out.shape[axis] >= 2 * parts), max(axes, key=out.shape.__getitem__))
+    parts = min(parts, out.shape[axis])
+    borders = [out.shape[axis] * part // parts for part in range(parts + 1)]
+    return [[array[(slice(None),) * axis + (slice(start, stop),)] for array in operands]
+            for start, stop in zip(borders, borders[1:])]
+
+
+cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
+    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+    cdef Py_ssize_t n = operands[0].size
+    cdef Py_ssize_t cost = n * (HALF_COSTS if operands[0].itemsize == 2 else 1)
+    cdef int threads = threads_for(cost) if cost >= WALK_APART else 1
+    cdef object dtype = np.dtype(np.float32 if single else np.float64)
+    cdef list parts = [operands]
+    cdef int count = 0
+    cdef bint in_python = False
+    cdef Walks walks
+    cdef Walk *one
+    if n == 0:
+        return
+    if threads > 1 and separable(operands, inputs):
+        parts = cut(operands, inputs, MOST_WALKS)
+    walks.work = work
+    walks.single = single
+    walks.inputs = inputs
+    try:
+        for part in parts:
+            one = &walks.walks[count]
+            one.it = new_iterator(part, inputs, dtype)
+            count += 1
+            one.advance = cnp.NpyIter_GetIterNext(one.it, NULL)
+            one.pointers = cnp.NpyIter_GetDataPtrArray(one.it)
+            one.size = cnp.NpyIter_GetInnerLoopSizePtr(one.it)
+            in_python = in_python or cnp.NpyIter_IterationNeedsAPI(one.it)
+        if n < WITH_GIL or in_python:
+            walk(&walks, 0, count)
+        else:
+            with nogil:
+                share_out(walk, &walks, count, 1, threads)
     finally:
-        cnp.NpyIter_Deallocate(it)
+        for i in range(count):
+            cnp.NpyIter_Deallocate(walks.walks[i].it)
 
 
 cdef class Elementwise:

@@ -68,8 +68,8 @@ cdef object recycled(cnp.ndarray a, cnp.dtype dtype, bint fortran):
             fastnn_trace(owner.block.memory, owner.block.size)
             Py_INCREF(dtype)                        # the call steals it
             result = PyArray_NewFromDescr(
-                &PyArray_Type, <cnp.PyArray_Descr *>dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL, owner.block.memory,
-                cnp.NPY_ARRAY_FARRAY if fortran else cnp.NPY_ARRAY_CARRAY, NULL)
+                &PyArray_Type, <cnp.PyArray_Descr *>dtype, cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), NULL,
+                owner.block.memory, cnp.NPY_ARRAY_FARRAY if fortran else cnp.NPY_ARRAY_CARRAY, NULL)
             cnp.set_array_base(result, owner)
             return result
     return np.empty((<object>a).shape, dtype, "F" if fortran else "C")      # or NumPy's MemoryError
