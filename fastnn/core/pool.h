@@ -7,8 +7,8 @@
    The caller then works through the parts of the job from the front; helpers that are awake, or wake in time, take
    parts from the back, so that a loop over the same array leaves each part in the same processor's cache. At
    the end the caller waits for parts that have been begun, never for a thread that has not been scheduled. Where it has
-   to wait long all the same, because a helper lost its processor in the middle of a part, it works alone for the next
-   few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
+   to wait longer than it was helped, because a helper lost its processor in the middle of a part, it works alone for the
+   next few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
    calls takes from one to the next, go on looking while they yield the processor, and then sleep.
 
    OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
@@ -76,7 +76,8 @@ static void fastnn_pool_relax(void)
 #endif
 }
 
-static void fastnn_pool_work(int helper)
+/* The number of parts that the caller did. */
+static ptrdiff_t fastnn_pool_work(int helper)
 {
     ptrdiff_t part, from_front = 0, start, stop;
     while (atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts) {
@@ -85,6 +86,7 @@ static void fastnn_pool_work(int helper)
         stop = start + fastnn_pool.size;
         fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
     }
+    return from_front;
 }
 
 static void *fastnn_pool_help(void *unused)
@@ -150,9 +152,10 @@ static void fastnn_pool_start(int helpers)
     pthread_attr_destroy(&attributes);
 }
 
-static void fastnn_pool_wait(void)
+/* The caller did `mine` of the parts in the time since `began`. */
+static void fastnn_pool_wait(long long began, ptrdiff_t mine)
 {
-    long long start = fastnn_now();
+    long long start = fastnn_now(), saved;
     fastnn_pool.last = start;
     if (!atomic_load(&fastnn_pool.active))
         return;
@@ -161,7 +164,8 @@ static void fastnn_pool_wait(void)
     while (atomic_load(&fastnn_pool.active))
         sched_yield();
     fastnn_pool.last = fastnn_now();
-    if (fastnn_pool.last - start > FASTNN_LONG_WAIT) {
+    saved = (long long)((double)(start - began) * (double)(fastnn_pool.parts - mine) / (double)(mine ? mine : 1));
+    if (fastnn_pool.last - start > FASTNN_LONG_WAIT && fastnn_pool.last - start > saved) {
         fastnn_pool.alone = fastnn_pool.alone_next;
         if (fastnn_pool.alone_next < FASTNN_MOST_ALONE)
             fastnn_pool.alone_next *= 2;
@@ -189,7 +193,8 @@ static int fastnn_pool_worth(long long now, long long expected)
 static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
                             int threads, long long expected)
 {
-    ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * threads;
+    ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * threads, mine;
+    long long began = fastnn_now();
     if (expected / FASTNN_PART > parts)
         parts = (ptrdiff_t)(expected / FASTNN_PART < FASTNN_MOST_PARTS ? expected / FASTNN_PART : FASTNN_MOST_PARTS);
     fastnn_pool_start(threads - 1);
@@ -208,9 +213,9 @@ static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start
     if (atomic_load(&fastnn_pool.sleeping))
         pthread_cond_broadcast(&fastnn_pool.wake);
     pthread_mutex_unlock(&fastnn_pool.mutex);
-    fastnn_pool_work(0);
+    mine = fastnn_pool_work(0);
     atomic_store(&fastnn_pool.open, 0);
-    fastnn_pool_wait();
+    fastnn_pool_wait(began, mine);
 }
 
 /* body over 0 to n, by the caller and, where that is worth it, up to threads - 1 helpers; cut at multiples of grain. */
