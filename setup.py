@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 CORE = Path("fastnn", "core")
-ENGINE = ["arrays", "elementwise", "rows", "stepping", "threads", "processor"]
+ENGINE = ["arrays", "elementwise", "rows", "stepping", "threads", "processor", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
