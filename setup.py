@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 CORE = Path("fastnn", "core")
-ENGINE = ["arrays", "memory", "elementwise", "affine", "rows", "mean_loss", "stepping", "threads", "processor"]
+ENGINE = ["affine", "arrays", "elementwise", "mean_loss", "memory", "processor", "rows", "stepping", "threads", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
