@@ -142,9 +142,6 @@ class SELU(Activation, name="SELU", kernel="selu"):
     lambda_ = Hyperparameter(1.0507, above=0)
     alpha = Hyperparameter(1.67326, above=0)
 
-    def _kernel_parameters(self):
-        return self.lambda_, self.lambda_ * self.alpha
-
 
 class CELU(Activation, name="CELU", kernel="celu"):
     """x, below 0 alpha (exp(x/alpha) - 1).  Barron 2017, arXiv 1704.07483."""

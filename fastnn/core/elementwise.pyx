@@ -30,7 +30,7 @@ cdef extern from "clock.h":
 
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    MOST_PARAMETERS = 2     # and what their rounding to float has lost: kernels may read all four
+    MOST_PARAMETERS = 2     # kernels may read this many, whatever they use
     STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
     AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
     LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic
@@ -351,8 +351,8 @@ cdef class Elementwise:
 
     cdef uintptr_t kernels[2]           # for float, for double
     cdef uintptr_t multiply[2]
-    cdef float single_parameters[2 * MOST_PARAMETERS]
-    cdef double double_parameters[2 * MOST_PARAMETERS]
+    cdef float single_parameters[MOST_PARAMETERS]
+    cdef double double_parameters[MOST_PARAMETERS]
 
     def _bind(self, tuple kernels, tuple multiply, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
@@ -361,10 +361,7 @@ cdef class Elementwise:
         self.multiply = multiply
         for i in range(MOST_PARAMETERS):
             self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
-            self.double_parameters[MOST_PARAMETERS + i] = 0
             self.single_parameters[i] = <float>self.double_parameters[i]
-            self.single_parameters[MOST_PARAMETERS + i] = <float>(
-                self.double_parameters[i] - <double>self.single_parameters[i])
 
     def _addresses(self):
         """Where the kernels for float and for double are, and the hyperparameters they read: for affine.pyx."""

@@ -4,9 +4,10 @@
 All are written in e = exp(-|x|). In the left tail the product x e is subnormal long before e is 0, so e enters scaled
 by 2^BIAS and one multiplication by `unscale` ends the formula. h holds the hyperparameters in the catalogue's order.
 """
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum, expm1,
-                                  least, over_one_plus, over_one_plus_squared,
-                                  normal_bound, normal_weight_scaled, product_low, HAS_FMA, lane, sum_low, tanh_parts, unscale, wide)
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
+                                  expm1, HAS_FMA, INFINITY, lane, least, normal_bound, normal_weight_scaled,
+                                  over_one_plus, over_one_plus_squared, product_low, sum_low, tanh_parts, unscale,
+                                  wide, with_sign)
 
 
 # Swish: x s(z), z = beta x, s the sigmoid; h = (beta,)
@@ -24,7 +25,7 @@ cdef inline lane swish(lane x, const lane *h) noexcept nogil:
     cdef lane p = swish_parts(a, h[0], &t)
     cdef lane y = over_one_plus(-a if x < <lane>0 else x, p if x < <lane>0 else <lane>0, t * unscale(x), p)
     left = y * t * unscale(x)
-    return left if x < <lane>0 else y
+    return left if x < <lane>0 else (x if x == <lane>INFINITY else y)
 
 
 cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
@@ -315,7 +316,7 @@ cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
     y = tanh_parts(u, sum_low(t, t * p, u), &rest)
     product = x * y
     if lane is double:
-        product = product + (product_low(b, y, b * y) + b * rest if x < <lane>4.25 else <lane>0)
+        product = with_sign(product + (product_low(b, y, b * y) + b * rest if x < <lane>4.25 else <lane>0), x)
     return tail if b < tanhexp_tail(x) else product
 
 

@@ -5,7 +5,8 @@ Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: not
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
 """
 from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
-                                  expm1, log1p, over_one_plus, over_one_plus_squared,                                  product_low, lane, square_root, tanh as tanh_of, unscale, HAS_FMA, wide, with_sign)
+                                  expm1, HAS_FMA, lane, log1p, over_one_plus, over_one_plus_squared, product_low,
+                                  square_root, tanh as tanh_of, unscale, wide, with_sign)
 
 
 cdef inline lane square(lane x) noexcept nogil:
@@ -200,31 +201,32 @@ cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
     return x if x != x else (e if x < <lane>0 else <lane>0)
 
 
-# SELU: lambda x, below 0 lambda alpha (exp(x) - 1); h = (lambda, lambda alpha) and what their rounding lost
+# SELU: lambda x, below 0 lambda alpha (exp(x) - 1); h = (lambda, alpha), whose product and expm1, T p + (T - 1), are
+# kept in two parts
 
 cdef inline lane selu(lane x, const lane *h) noexcept nogil:
-    cdef wide exact[4]
+    cdef wide kept[2]
     if lane is float and not HAS_FMA:
-        exact[0] = <wide>h[0] + <wide>h[2]
-        exact[1] = <wide>h[1] + <wide>h[3]
-        exact[2] = exact[3] = 0
-        return <float>selu[wide](x, exact)
-    cdef lane t
+        kept[0] = h[0]
+        kept[1] = h[1]
+        return <float>selu[wide](x, kept)
+    cdef lane t, s, m
     cdef lane p = exp_parts(at_least(at_most(x, <lane>0), <lane>-60), <lane>-0.0, &t)
-    cdef lane s, m
+    cdef lane weight = h[0] * h[1]
+    cdef lane weight_low = product_low(h[0], h[1], weight)
     t = t * unscale(x)
     s = t - <lane>1
     m = t * p + s
-    return h[1] * m + (h[1] * (t * p + (s - m)) + h[3] * m) if x < <lane>0 else h[0] * x
+    return weight * m + (weight * (t * p + (s - m)) + weight_low * m) if x < <lane>0 else h[0] * x
 
 
 cdef inline lane selu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane e = elu_exp(x, h[1])
+    cdef lane e = elu_exp(x, h[0] * h[1])
     return x if x != x else (e if x < <lane>0 else h[0])
 
 
 cdef inline lane selu_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane e = elu_exp(x, h[1])
+    cdef lane e = elu_exp(x, h[0] * h[1])
     return x if x != x else (e if x < <lane>0 else <lane>0)
 
 
