@@ -4,11 +4,24 @@
 `_rules_<level>.pyx` includes this file once per instruction-set level. The signature is that of kernels.pxd; the state
 of each element is updated in place, c holds the constants of the step.
 """
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 
 from fastnn.core cimport rules
 from fastnn.core.rule_loops cimport step0, step1, step2, step3, step5
 from fastnn.core.vecmath cimport real
+
+cdef extern from "stored.h":
+    void fastnn_load_float16(const void *codes, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_float16(const float *x, void *codes, Py_ssize_t n) noexcept nogil
+    void fastnn_load_bfloat16(const void *codes, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_bfloat16(const float *x, void *codes, Py_ssize_t n) noexcept nogil
+    void fastnn_load_state_bfloat16(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_state_bfloat16(const float *x, void *codes, float *scale, Py_ssize_t n,
+                                     uint32_t random) noexcept nogil
+    void fastnn_load_linear(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_linear(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil
+    void fastnn_load_log(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_log(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil
 
 
 cdef void sgd(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c, bint add) noexcept nogil:
@@ -102,4 +115,16 @@ RULES = {
     "santa_e_refine": (<uintptr_t>santa_e_refine[float], <uintptr_t>santa_e_refine[double]),
     "santa_sss_explore": (<uintptr_t>santa_sss_explore[float], <uintptr_t>santa_sss_explore[double]),
     "santa_sss_refine": (<uintptr_t>santa_sss_refine[float], <uintptr_t>santa_sss_refine[double]),
+}
+
+# name: (address that loads, address that stores), signatures in stored.pxd
+
+HALVES = {
+    "float16": (<uintptr_t>fastnn_load_float16, <uintptr_t>fastnn_store_float16),
+    "bfloat16": (<uintptr_t>fastnn_load_bfloat16, <uintptr_t>fastnn_store_bfloat16),
+}
+STORED = {
+    "bfloat16": (<uintptr_t>fastnn_load_state_bfloat16, <uintptr_t>fastnn_store_state_bfloat16),
+    "linear": (<uintptr_t>fastnn_load_linear, <uintptr_t>fastnn_store_linear),
+    "logarithmic": (<uintptr_t>fastnn_load_log, <uintptr_t>fastnn_store_log),
 }
