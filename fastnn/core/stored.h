@@ -223,6 +223,8 @@ static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to,
     if (largest >= FASTNN_LINEAR_LEAST) {
         step = fastnn_float((uint32_t)largest) / 127.0f;
         inverse = 127.0f / fastnn_float((uint32_t)largest);
+        if (!fastnn_is_finite(127.0f * step))           /* rounded up, next to the largest float */
+            step = fastnn_float(fastnn_bits(step) - 1);
     }
     *scale = special ? -step : step;
     if (special) {
