@@ -4,11 +4,11 @@
 Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer bits
 (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored again.
 """
-from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdint cimport int32_t, uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport rule_double, rule_float
+from fastnn.core.kernels cimport rule_double, rule_float, rule_largest
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half, store_state
 from fastnn.core.vecmath cimport real
@@ -52,7 +52,7 @@ cdef struct Task:
 
 cdef struct Pass:
     # one call: a rule over all tasks
-    uintptr_t kernels[2]
+    uintptr_t kernels[3]    # for float, double, and float with the largest of each slot
     float single_constants[MOST_CONSTANTS]
     double double_constants[MOST_CONSTANTS]
     int slots
@@ -135,6 +135,7 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
     cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef Py_ssize_t grain = call.grain
     cdef Py_ssize_t n, whole
+    cdef int32_t largest[MOST_STORED_SLOTS]
     cdef int i
     while start < stop:
         n = min(stop - start, <Py_ssize_t>STORED_BLOCK)
@@ -156,14 +157,16 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
                 codes = task.state + (i * task.padded + start) * format.itemsize
                 scale = task.scales + i * blocks + start // STORED_BLOCK
                 format.load(codes, scale, state[i], whole)
-        call_rule(call, grad, state, target, whole, call.add)
-        if call.formats != NULL:
+        if call.formats == NULL:
+            call_rule(call, grad, state, target, whole, call.add)
+        else:
+            (<rule_largest>call.kernels[2])(grad, state, target, whole, call.single_constants, call.add, largest)
             for i in range(call.slots):
                 format = &call.formats[i]
                 codes = task.state + (i * task.padded + start) * format.itemsize
                 scale = task.scales + i * blocks + start // STORED_BLOCK
                 format.store(state[i], codes, scale, whole,
-                             fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL)
+                             fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL, largest[i])
         if target == target_room:
             store_numbers(call, target_room, task.kind, start, n, task.target)
         start += n

@@ -493,9 +493,12 @@ cdef class Plan:
         cdef Py_ssize_t i
         cdef int threads
         cdef Record record
-        if len(constants) > MOST_CONSTANTS:
-            raise ValueError("too many constants")
-        call.kernels = kernels
+        if len(constants) > MOST_CONSTANTS or len(kernels) not in (2, 3):
+            raise ValueError("too many constants, or no kernels")
+        if len(kernels) < 3 and self.owner.storage.name is not None:
+            raise ValueError("this rule has no kernel for stored state")
+        for i in range(len(kernels)):
+            call.kernels[i] = kernels[i]
         call.add = self.add
         for i in range(len(constants)):
             call.double_constants[i] = constants[i]

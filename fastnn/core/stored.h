@@ -106,12 +106,13 @@ static inline void fastnn_load_state_bfloat16(const void *from, const float *sca
 static inline uint32_t fastnn_rounded(float x, uint32_t r) { return fastnn_bits(x) + (x == x ? r : 0u); }
 
 static inline void fastnn_store_state_bfloat16(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t n,
-                                        uint32_t random)
+                                        uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
     const int half = (int)(n >> 1);
     const float *FASTNN_RESTRICT second = x + half;
     (void)scale;
+    (void)largest;
     for (int i = 0; i < (half & -8); i++) {
         words[i] = fastnn_rounded(x[i], random >> 16) >> 16
                  | (fastnn_rounded(second[i], random & 0xffff) & 0xffff0000u);
@@ -119,7 +120,7 @@ static inline void fastnn_store_state_bfloat16(const float *FASTNN_RESTRICT x, v
     }
 }
 
-/* State in int8; n is a multiple of 32. */
+/* State in int8; n is a multiple of 32, `largest` what fastnn_larger makes of the block. */
 
 static inline float fastnn_from_linear(uint32_t code, float scale)
 {
@@ -138,14 +139,11 @@ static inline uint32_t fastnn_to_log(float x, int32_t base, uint32_t r)
     return ((uint32_t)(above < FASTNN_LOG_ONE ? FASTNN_LOG_ONE : above) + r) >> FASTNN_LOG_SHIFT;
 }
 
-static inline int32_t fastnn_largest_bits(const float *FASTNN_RESTRICT x, int n)
+/* The larger of `largest`, the bits of a magnitude, and those of x's; NaN is above infinity. */
+static inline int32_t fastnn_larger(int32_t largest, float x)
 {
-    int32_t largest = 0;
-    for (int i = 0; i < (n & -16); i++) {
-        int32_t b = (int32_t)(fastnn_bits(x[i]) & 0x7fffffffu);
-        largest = b > largest ? b : largest;
-    }
-    return largest;
+    int32_t b = (int32_t)(fastnn_bits(x) & 0x7fffffffu);
+    return b > largest ? b : largest;
 }
 
 static inline int32_t fastnn_largest_finite_bits(const float *x, int n)
@@ -207,7 +205,7 @@ static inline void fastnn_load_linear(const void *from, const float *scale, floa
 }
 
 static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
-                                uint32_t random)
+                                       uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
     const int n = (int)length, quarter = n >> 2;
@@ -215,7 +213,6 @@ static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to,
     const float *FASTNN_RESTRICT c = x + 2 * quarter;
     const float *FASTNN_RESTRICT d = x + 3 * quarter;
     const uint32_t skip = (uint32_t)quarter * FASTNN_WEYL;
-    int32_t largest = fastnn_largest_bits(x, n);
     int special = largest >= FASTNN_INFINITY_BITS;
     float step = 0, inverse = 0;
     if (special)
@@ -271,7 +268,8 @@ static inline void fastnn_load_log(const void *from, const float *scale, float *
     }
 }
 
-static inline void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length, uint32_t random)
+static inline void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
+                                    uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
     const int n = (int)length, quarter = n >> 2;
@@ -279,7 +277,7 @@ static inline void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, fl
     const float *FASTNN_RESTRICT c = x + 2 * quarter;
     const float *FASTNN_RESTRICT d = x + 3 * quarter;
     const uint32_t skip = (uint32_t)quarter * FASTNN_WEYL, low = FASTNN_LOG_ONE - 1;
-    int32_t largest = fastnn_largest_bits(x, n), top, base;
+    int32_t top, base;
     int special = largest > FASTNN_LOG_TOP;
     if (special)
         largest = fastnn_largest_finite_bits(x, n);
