@@ -2,7 +2,7 @@
 
     python asv_bench/state_speed.py [--size N ...] [--rounds R] [--optimizer NAME ...]
 
-Also a step whose state has just decayed through the smallest normal numbers, against a normal one.
+Also a step with float32 state that decays below the smallest normal number in this very step (timed one by one).
 """
 import argparse
 from time import perf_counter
@@ -15,21 +15,37 @@ STATE_DTYPES = ("float32", "bfloat16", "int8")
 
 
 def least(calls, rounds, repeat):
-    """The least time of each call, in seconds; the calls take turns."""
+    """The least time of each call, in seconds; they take turns. A call that needs preparing is timed alone."""
     found = dict.fromkeys(calls, float("inf"))
     for _ in range(rounds):
-        for key, call in calls.items():
+        for key, (prepare, call) in calls.items():
             call()
-            start = perf_counter()
-            for _ in range(repeat):
-                call()
-            found[key] = min(found[key], (perf_counter() - start) / repeat)
+            for _ in range(repeat if prepare else 1):
+                if prepare:
+                    prepare()
+                times = 1 if prepare else repeat
+                start = perf_counter()
+                for _ in range(times):
+                    call()
+                found[key] = min(found[key], (perf_counter() - start) / times)
     return found
 
 
 def stepper(name, state_dtype, size, gradient):
-    opt, params = fastnn.get_opt(name, state_dtype=state_dtype), {"w": np.zeros(size, np.float32)}
-    return opt, lambda: opt.update(params, {"w": gradient})
+    """(optimizer, a call that takes a step)."""
+    opt, params, grads = fastnn.get_opt(name, state_dtype=state_dtype), {"w": np.zeros(size, np.float32)}, {"w": gradient}
+    return opt, lambda: opt.update(params, grads)
+
+
+def decaying(name, size):
+    """(what takes the state to where it decays below the smallest normal number, a call that takes a step)."""
+    opt, step = stepper(name, "float32", size, np.zeros(size, np.float32))
+    step()
+
+    def prepare():
+        for slot in opt.state["w"].values():
+            slot.fill(1.1754944e-38)
+    return prepare, step
 
 
 if __name__ == "__main__":
@@ -43,21 +59,8 @@ if __name__ == "__main__":
         repeat = max(1, 2_000_000 // size)
         gradient = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
         for name in options.optimizer:
-            steps = {state_dtype: stepper(name, state_dtype, size, gradient)[1] for state_dtype in STATE_DTYPES}
-            opt, decayed = stepper(name, "float32", size, np.zeros(size, np.float32))
-            decayed()
-            slots = opt.state["w"].values()
-
-            def decay():
-                for slot in slots:
-                    slot.fill(1.3e-38)          # the next step takes it below the smallest normal number
-                decayed()
-
-            decay()
-            times = least(steps, options.rounds, repeat)
-            for state_dtype, seconds in times.items():
-                print(f"{name:10s} {size:11,} {state_dtype:9s} {1e9 * seconds / size:7.3f}"
+            steps = {state_dtype: (None, stepper(name, state_dtype, size, gradient)[1]) for state_dtype in STATE_DTYPES}
+            times = least({**steps, "decaying": decaying(name, size)}, options.rounds, repeat)
+            for what, seconds in times.items():
+                print(f"{name:10s} {size:11,} {what:9s} {1e9 * seconds / size:7.3f}"
                       f"   speed {times['float32'] / seconds:.2f}", flush=True)
-            seconds = least({"decayed": decayed}, options.rounds, repeat)["decayed"]
-            print(f"{name:10s} {size:11,} decayed   {1e9 * seconds / size:7.3f}"
-                  f"   time {seconds / times['float32']:.2f}", flush=True)

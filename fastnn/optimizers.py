@@ -74,6 +74,7 @@ class Optimizer(Configurable, Stepper):
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     t: int = 0
     lr: Any
+    _rules, _state_dtype = rules.RULES, "float32"
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
     _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
@@ -94,6 +95,7 @@ class Optimizer(Configurable, Stepper):
             formats = [rules.STORED[spacing if state_dtype == "int8" else state_dtype]
                        for spacing in self.stored.values()]
             self._slots(self.slots.values(), state_dtype, formats)
+            self._rules = rules.STORED_RULES[state_dtype]
 
     @property
     def state_dtype(self) -> str:
@@ -208,7 +210,7 @@ class Optimizer(Configurable, Stepper):
 
     def _advance(self, plan, extra):
         t = self._time(extra.get("t"))
-        plan.run(rules.RULES[self.kernel], self.constants(t))
+        plan.run(self._rules[self.kernel], self.constants(t))
         self.t = t
 
 

@@ -4,13 +4,13 @@
 Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer bits
 (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored again.
 """
-from libc.stdint cimport int32_t, uint32_t, uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport rule_double, rule_float, rule_largest
+from fastnn.core.kernels cimport rule_double, rule_float, rule_stored
 from fastnn.core.loops cimport BLOCK_STEP
-from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half, store_state
+from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -34,7 +34,6 @@ cdef enum Kind:
 cdef struct Format:
     # how a slot is stored
     load_state load
-    store_state store
     Py_ssize_t itemsize
 
 cdef struct Task:
@@ -52,7 +51,7 @@ cdef struct Task:
 
 cdef struct Pass:
     # one call: a rule over all tasks
-    uintptr_t kernels[3]    # for float, double, and float with the largest of each slot
+    uintptr_t kernels[2]    # for float and double, or one for stored state
     float single_constants[MOST_CONSTANTS]
     double double_constants[MOST_CONSTANTS]
     int slots
@@ -125,17 +124,15 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
     """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
     cdef float[STORED_BLOCK] grad_room
     cdef float[STORED_BLOCK] target_room
-    cdef float[MOST_STORED_SLOTS * STORED_BLOCK] state_room
     cdef float *state[MOST_SLOTS]
     cdef const float *grad
     cdef float *target
-    cdef float *scale
-    cdef char *codes
-    cdef const Format *format
+    cdef char *codes[MOST_STORED_SLOTS]
+    cdef float *scales[MOST_STORED_SLOTS]
+    cdef uint32_t random[MOST_STORED_SLOTS]
     cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef Py_ssize_t grain = call.grain
     cdef Py_ssize_t n, whole
-    cdef int32_t largest[MOST_STORED_SLOTS]
     cdef int i
     while start < stop:
         n = min(stop - start, <Py_ssize_t>STORED_BLOCK)
@@ -148,25 +145,16 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
             target = target_room
             if call.add:
                 load_numbers(call, task.target, task.kind, start, n, whole, target_room)
-        for i in range(call.slots):
-            if call.formats == NULL:
-                state[i] = <float *>task.state + i * task.padded + start
-            else:
-                state[i] = state_room + i * STORED_BLOCK
-                format = &call.formats[i]
-                codes = task.state + (i * task.padded + start) * format.itemsize
-                scale = task.scales + i * blocks + start // STORED_BLOCK
-                format.load(codes, scale, state[i], whole)
         if call.formats == NULL:
+            for i in range(call.slots):
+                state[i] = <float *>task.state + i * task.padded + start
             call_rule(call, grad, state, target, whole, call.add)
         else:
-            (<rule_largest>call.kernels[2])(grad, state, target, whole, call.single_constants, call.add, largest)
             for i in range(call.slots):
-                format = &call.formats[i]
-                codes = task.state + (i * task.padded + start) * format.itemsize
-                scale = task.scales + i * blocks + start // STORED_BLOCK
-                format.store(state[i], codes, scale, whole,
-                             fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL, largest[i])
+                codes[i] = task.state + (i * task.padded + start) * call.formats[i].itemsize
+                scales[i] = task.scales + i * blocks + start // STORED_BLOCK
+                random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
+            (<rule_stored>call.kernels[0])(grad, codes, scales, target, whole, call.single_constants, call.add, random)
         if target == target_room:
             store_numbers(call, target_room, task.kind, start, n, task.target)
         start += n

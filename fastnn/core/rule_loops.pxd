@@ -4,12 +4,14 @@
 With `add` the deltas are added to the target, else written there. Rules are compiled without contraction to fused
 multiply-adds, so that both ways, and all instruction-set levels, give the same bits.
 
-The loops with `largest` also find the largest magnitude of each slot, as the bits of a float, while the processor waits
-for its divisions: state that is about to be stored in int8 needs it.
+Around state that is stored in fewer bits (stored.h) the rule runs over a block of it in float32. These loops also find
+the largest magnitude of each slot, as the bits of a float, while the processor waits for its divisions; what does not
+need it drops it when all is inlined.
 """
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint32_t
 
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.stored cimport STORED_BLOCK, load_state, store_state
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -125,3 +127,32 @@ cdef inline void largest2(float (*f)(float, float *, float *, const float *) noe
             m1 = fastnn_larger(m1, s1[i])
     largest[0] = m0
     largest[1] = m1
+
+
+cdef inline void stored1(float (*f)(float, float *, const float *) noexcept nogil, load_state load, store_state store,
+                         const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
+                         const float *c, bint add, const uint32_t *random) noexcept nogil:
+    cdef float[STORED_BLOCK] a
+    cdef float *state[1]
+    cdef int32_t largest[1]
+    state[0] = a
+    load(codes[0], scales[0], a, n)
+    largest1(f, g, state, target, n, c, add, largest)
+    store(a, codes[0], scales[0], n, random[0], largest[0])
+
+
+cdef inline void stored2(float (*f)(float, float *, float *, const float *) noexcept nogil,
+                         load_state load_a, store_state store_a, load_state load_b, store_state store_b,
+                         const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
+                         const float *c, bint add, const uint32_t *random) noexcept nogil:
+    cdef float[STORED_BLOCK] a
+    cdef float[STORED_BLOCK] b
+    cdef float *state[2]
+    cdef int32_t largest[2]
+    state[0] = a
+    state[1] = b
+    load_a(codes[0], scales[0], a, n)
+    load_b(codes[1], scales[1], b, n)
+    largest2(f, g, state, target, n, c, add, largest)
+    store_a(a, codes[0], scales[0], n, random[0], largest[0])
+    store_b(b, codes[1], scales[1], n, random[1], largest[1])

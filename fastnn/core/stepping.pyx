@@ -20,7 +20,7 @@ from fastnn.core.arrays cimport result_dtype
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
-from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half, store_state
+from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.levels import rules
 
@@ -158,8 +158,7 @@ cdef class Storage:
         if name == "int8":
             self.grain = 2 * BLOCK_STEP     # a word holds four elements
         for i in range(len(stored)):
-            self.formats[i].load = <load_state><uintptr_t>stored[i][0]
-            self.formats[i].store = <store_state><uintptr_t>stored[i][1]
+            self.formats[i].load = <load_state><uintptr_t>stored[i]
             self.formats[i].itemsize = self.dtype.itemsize
 
 
@@ -493,10 +492,10 @@ cdef class Plan:
         cdef Py_ssize_t i
         cdef int threads
         cdef Record record
-        if len(constants) > MOST_CONSTANTS or len(kernels) not in (2, 3):
-            raise ValueError("too many constants, or no kernels")
-        if len(kernels) < 3 and self.owner.storage.name is not None:
-            raise ValueError("this rule has no kernel for stored state")
+        if len(constants) > MOST_CONSTANTS:
+            raise ValueError("too many constants")
+        if len(kernels) != (2 if self.owner.storage.name is None else 1):
+            raise ValueError("kernels for float and double, or one for stored state")
         for i in range(len(kernels)):
             call.kernels[i] = kernels[i]
         call.add = self.add
@@ -553,7 +552,7 @@ cdef class Stepper:
         free(self.spans)
 
     def _slots(self, initial, name=None, stored=()):
-        """Slots with their first values, or in fewer bits: the dtype's name and a pair of rules.STORED for each."""
+        """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
         self.storage = Storage(tuple(initial), name, tuple(stored))
 
     def _record(self, key):

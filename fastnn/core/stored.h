@@ -24,10 +24,15 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Loops are inlined into the rule that they stand around, so that nothing is set up twice; rare cases are not. */
 #if defined(_MSC_VER)
   #define FASTNN_RESTRICT __restrict
+  #define FASTNN_LOOP static __forceinline
+  #define FASTNN_RARE static __declspec(noinline)
 #else
   #define FASTNN_RESTRICT __restrict__
+  #define FASTNN_LOOP static inline __attribute__((always_inline))
+  #define FASTNN_RARE static __attribute__((noinline, unused))
 #endif
 
 enum {
@@ -41,8 +46,8 @@ enum {
 #define FASTNN_INFINITY_BITS 0x7f800000
 #define FASTNN_WEYL 0x9e349e37u                 /* golden ratio times 2^32, and nearly so in the low 19 and 16 bits */
 
-static inline uint32_t fastnn_bits(float x) { uint32_t b; memcpy(&b, &x, sizeof b); return b; }
-static inline float fastnn_float(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
+FASTNN_LOOP uint32_t fastnn_bits(float x) { uint32_t b; memcpy(&b, &x, sizeof b); return b; }
+FASTNN_LOOP float fastnn_float(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
 
 /* Half precision. Integers alone, but for subnormal halves, where a float's rounding does the work. */
 
@@ -65,9 +70,10 @@ static inline void fastnn_store_float16(const float *FASTNN_RESTRICT x, void *to
         uint32_t b = fastnn_bits(x[i]), m = b & 0x7fffffffu;
         uint32_t subnormal = fastnn_bits(fastnn_float(m) + 0.5f) - (126u << 23);
         uint32_t normal = (m + 0xfff + (m >> 13 & 1) - (112u << 23)) >> 13;
-        uint32_t large = m > FASTNN_INFINITY_BITS ? 0x7e00u : 0x7c00u;
-        uint32_t finite = m < (113u << 23) ? subnormal : normal;
-        out[i] = (uint16_t)((m < (143u << 23) ? finite : large) | (b >> 16 & 0x8000u));
+        uint32_t small = 0u - (m < (113u << 23)), large = 0u - (m >= (143u << 23));     /* masks: gcc makes no SIMD */
+        uint32_t beyond = 0x7c00u | (0x200u & (0u - (m > FASTNN_INFINITY_BITS)));       /* of the choices between them */
+        uint32_t finite = (subnormal & small) | (normal & ~small);
+        out[i] = (uint16_t)((finite & ~large) | (beyond & large) | (b >> 16 & 0x8000u));
     }
 }
 
@@ -90,7 +96,7 @@ static inline void fastnn_store_bfloat16(const float *FASTNN_RESTRICT x, void *t
 
 /* State in bfloat16; n is a multiple of 16. */
 
-static inline void fastnn_load_state_bfloat16(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t n)
+FASTNN_LOOP void fastnn_load_state_bfloat16(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t n)
 {
     const uint32_t *FASTNN_RESTRICT words = (const uint32_t *)from;
     const int half = (int)(n >> 1);
@@ -103,9 +109,9 @@ static inline void fastnn_load_state_bfloat16(const void *from, const float *sca
 }
 
 /* NaN keeps its bits: with a carry it might become a number. */
-static inline uint32_t fastnn_rounded(float x, uint32_t r) { return fastnn_bits(x) + (x == x ? r : 0u); }
+FASTNN_LOOP uint32_t fastnn_rounded(float x, uint32_t r) { return fastnn_bits(x) + (x == x ? r : 0u); }
 
-static inline void fastnn_store_state_bfloat16(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t n,
+FASTNN_LOOP void fastnn_store_state_bfloat16(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t n,
                                         uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
@@ -122,31 +128,31 @@ static inline void fastnn_store_state_bfloat16(const float *FASTNN_RESTRICT x, v
 
 /* State in int8; n is a multiple of 32, `largest` what fastnn_larger makes of the block. */
 
-static inline float fastnn_from_linear(uint32_t code, float scale)
+FASTNN_LOOP float fastnn_from_linear(uint32_t code, float scale)
 {
     return (fastnn_float(code | 0x4b000000u) - 8388736.0f) * scale;     /* 2^23 + code - (2^23 + 128) */
 }
 
 /* x / scale + 128 in the bits from the 15th on: from 256 to 512 a float has 15 bits behind the point. */
-static inline uint32_t fastnn_to_linear(float x, float inverse, uint32_t r)
+FASTNN_LOOP uint32_t fastnn_to_linear(float x, float inverse, uint32_t r)
 {
     return (fastnn_bits(x * inverse + 384.0f) + r) & 0x7f8000u;
 }
 
-static inline uint32_t fastnn_to_log(float x, int32_t base, uint32_t r)
+FASTNN_LOOP uint32_t fastnn_to_log(float x, int32_t base, uint32_t r)
 {
     int32_t above = (int32_t)fastnn_bits(x) - base;
     return ((uint32_t)(above < FASTNN_LOG_ONE ? FASTNN_LOG_ONE : above) + r) >> FASTNN_LOG_SHIFT;
 }
 
 /* The larger of `largest`, the bits of a magnitude, and those of x's; NaN is above infinity. */
-static inline int32_t fastnn_larger(int32_t largest, float x)
+FASTNN_LOOP int32_t fastnn_larger(int32_t largest, float x)
 {
     int32_t b = (int32_t)(fastnn_bits(x) & 0x7fffffffu);
     return b > largest ? b : largest;
 }
 
-static inline int32_t fastnn_largest_finite_bits(const float *x, int n)
+FASTNN_RARE int32_t fastnn_largest_finite_bits(const float *x, int n)
 {
     int32_t largest = 0;
     for (int i = 0; i < n; i++) {
@@ -159,7 +165,7 @@ static inline int32_t fastnn_largest_finite_bits(const float *x, int n)
 
 /* Blocks with a NaN, or with numbers at the end of the range; rare, and one element at a time. */
 
-static inline uint32_t fastnn_code_at(const uint32_t *words, int n, int i)
+FASTNN_LOOP uint32_t fastnn_code_at(const uint32_t *words, int n, int i)
 {
     return words[i % (n >> 2)] >> 8 * (i / (n >> 2)) & 0xff;
 }
@@ -171,12 +177,44 @@ static inline void fastnn_put_code(uint32_t *words, int n, int i, uint32_t code)
     *word = (*word & ~(0xffu << shift)) | code << shift;
 }
 
-static inline int fastnn_is_finite(float x)
+FASTNN_LOOP int fastnn_is_finite(float x)
 {
     return (int32_t)(fastnn_bits(x) & 0x7fffffffu) < FASTNN_INFINITY_BITS;
 }
 
-static inline void fastnn_load_linear(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t length)
+FASTNN_RARE void fastnn_load_rare_linear(const uint32_t *words, float step, float *out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t code = fastnn_code_at(words, n, i);
+        out[i] = code ? fastnn_from_linear(code, step) : fastnn_float(0x7fc00000u);
+    }
+}
+
+FASTNN_RARE void fastnn_store_rare_linear(const float *x, uint32_t *words, float inverse, int n, uint32_t random)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t r = (random + (uint32_t)i * FASTNN_WEYL) >> 17;
+        fastnn_put_code(words, n, i, fastnn_is_finite(x[i]) ? fastnn_to_linear(x[i], inverse, r) >> 15 : 0);
+    }
+}
+
+FASTNN_RARE void fastnn_load_rare_log(const uint32_t *words, uint32_t base, float *out, int n)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t code = fastnn_code_at(words, n, i);
+        out[i] = fastnn_float(code ? (code << FASTNN_LOG_SHIFT) + base : 0x7fc00000u);
+    }
+}
+
+FASTNN_RARE void fastnn_store_rare_log(const float *x, uint32_t *words, int32_t base, int n, uint32_t random)
+{
+    for (int i = 0; i < n; i++) {
+        uint32_t code = fastnn_to_log(x[i], base, (random + (uint32_t)i * FASTNN_WEYL) & (FASTNN_LOG_ONE - 1));
+        fastnn_put_code(words, n, i, fastnn_is_finite(x[i]) ? (code > 255 ? 255 : code) : 0);
+    }
+}
+
+FASTNN_LOOP void fastnn_load_linear(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t length)
 {
     const uint32_t *FASTNN_RESTRICT words = (const uint32_t *)from;
     const int n = (int)length, quarter = n >> 2;
@@ -185,10 +223,7 @@ static inline void fastnn_load_linear(const void *from, const float *scale, floa
     float *FASTNN_RESTRICT c = out + 2 * quarter;
     float *FASTNN_RESTRICT d = out + 3 * quarter;
     if (fastnn_bits(step) >> 31) {
-        for (int i = 0; i < n; i++) {
-            uint32_t code = fastnn_code_at(words, n, i);
-            out[i] = code ? fastnn_from_linear(code, -step) : fastnn_float(0x7fc00000u);
-        }
+        fastnn_load_rare_linear(words, -step, out, n);
         return;
     }
     if (fastnn_bits(step) == 0) {
@@ -204,7 +239,7 @@ static inline void fastnn_load_linear(const void *from, const float *scale, floa
     }
 }
 
-static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
+FASTNN_LOOP void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
                                        uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
@@ -225,10 +260,7 @@ static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to,
     }
     *scale = special ? -step : step;
     if (special) {
-        for (int i = 0; i < n; i++) {
-            uint32_t r = (random + (uint32_t)i * FASTNN_WEYL) >> 17;
-            fastnn_put_code(words, n, i, fastnn_is_finite(x[i]) ? fastnn_to_linear(x[i], inverse, r) >> 15 : 0);
-        }
+        fastnn_store_rare_linear(x, words, inverse, n, random);
         return;
     }
     for (int i = 0; i < (quarter & -8); i++) {
@@ -240,7 +272,7 @@ static inline void fastnn_store_linear(const float *FASTNN_RESTRICT x, void *to,
     }
 }
 
-static inline void fastnn_load_log(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t length)
+FASTNN_LOOP void fastnn_load_log(const void *from, const float *scale, float *FASTNN_RESTRICT out, ptrdiff_t length)
 {
     const uint32_t *FASTNN_RESTRICT words = (const uint32_t *)from;
     const int n = (int)length, quarter = n >> 2;
@@ -249,10 +281,7 @@ static inline void fastnn_load_log(const void *from, const float *scale, float *
     float *FASTNN_RESTRICT c = out + 2 * quarter;
     float *FASTNN_RESTRICT d = out + 3 * quarter;
     if (top >> 31) {
-        for (int i = 0; i < n; i++) {
-            uint32_t code = fastnn_code_at(words, n, i);
-            out[i] = fastnn_float(code ? (code << FASTNN_LOG_SHIFT) + base : 0x7fc00000u);
-        }
+        fastnn_load_rare_log(words, base, out, n);
         return;
     }
     if (top == 0) {
@@ -268,7 +297,7 @@ static inline void fastnn_load_log(const void *from, const float *scale, float *
     }
 }
 
-static inline void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
+FASTNN_LOOP void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, float *scale, ptrdiff_t length,
                                     uint32_t random, int32_t largest)
 {
     uint32_t *FASTNN_RESTRICT words = (uint32_t *)to;
@@ -292,11 +321,7 @@ static inline void fastnn_store_log(const float *FASTNN_RESTRICT x, void *to, fl
     base = top - FASTNN_LOG_SPAN;
     *scale = fastnn_float((uint32_t)top | (special ? 0x80000000u : 0u));
     if (special) {
-        for (int i = 0; i < n; i++) {
-            uint32_t r = (random + (uint32_t)i * FASTNN_WEYL) & low;
-            uint32_t code = fastnn_to_log(x[i], base, r);
-            fastnn_put_code(words, n, i, fastnn_is_finite(x[i]) ? (code > 255 ? 255 : code) : 0);
-        }
+        fastnn_store_rare_log(x, words, base, n, random);
         return;
     }
     for (int i = 0; i < (quarter & -8); i++) {
