@@ -34,13 +34,21 @@ ROW = 100                       # their rows are this long
 OPTIMIZERS = {
     "Adam": lambda p: torch.optim.Adam(p, fused=True), "AdaGrad": lambda p: torch.optim.Adagrad(p, fused=True),
     "Momentum": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, fused=True),
+    "Nesterov": lambda p: torch.optim.SGD(p, lr=0.01, momentum=0.9, nesterov=True, fused=True),
     "SGD": lambda p: torch.optim.SGD(p, lr=0.01, fused=True),
+    "AMSGrad": lambda p: torch.optim.Adam(p, amsgrad=True, fused=True),
+    # these have no fused form
+    "RMSprop": lambda p: torch.optim.RMSprop(p, foreach=True),
+    "AdaDelta": lambda p: torch.optim.Adadelta(p, foreach=True),
+    "AdaMax": lambda p: torch.optim.Adamax(p, foreach=True),
+    "Nadam": lambda p: torch.optim.NAdam(p, foreach=True),
 }
 WIDTHS = (784, 100, 100, 100, 100, 10)
 MODELS = {
     "784-100x4-10": [shape for n, m in zip(WIDTHS, WIDTHS[1:]) for shape in ((n, m), (m,))],
     "100 tensors of 1,000": [(1000,)] * 100,
     "100 tensors of 10": [(10,)] * 100,
+    "one tensor of 10,000,000": [(10_000_000,)],
 }
 
 

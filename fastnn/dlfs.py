@@ -39,6 +39,7 @@ class RMSprop(_Rule, kernel="rmsprop"):
 
     decay_rate = Hyperparameter(0.99, at_least=0, below=1)
     slots = {"h": 0}
+    stored = {"h": "logarithmic"}
 
     def constants(self, t):
         return 1 - self.decay_rate, -self.lr, 0, EPS
@@ -51,6 +52,7 @@ class Adam(_Rule, kernel="adam"):
     beta1 = Hyperparameter(0.9, at_least=0, below=1)
     beta2 = Hyperparameter(0.999, at_least=0, below=1)
     slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
 
     def constants(self, t):
         return 1 - self.beta1, 1 - self.beta2, -self.lr * sqrt(1 - self.beta2**t) / (1 - self.beta1**t), 0, EPS

@@ -18,13 +18,15 @@ from .registry import Registry, hint
 
 _registry = Registry("optimizer")
 MISSING = object()
+STATE_DTYPES = ("float32", "bfloat16", "int8")
 
 
 def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
-    TypeError for an unknown hyperparameter.
+    Names ignore case, spaces, - and _. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
+    memory: see Optimizer. Raises ValueError for an unknown name or a hyperparameter out of its range, TypeError for an
+    unknown hyperparameter.
     """
     return _registry[name](*args, **kwds)
 
@@ -41,8 +43,15 @@ def are_mappings(first, second):
 class Optimizer(Configurable, Stepper):
     """What all optimizers share: three ways to take a step, and the state.
 
-    Parameters are float32 or float64 NumPy arrays of any shape and strides; gradients have their shapes and are cast
-    to their dtypes. State is kept for each key of a mapping and each position of a sequence.
+    Parameters are NumPy arrays of any shape and strides, float32 or float64, or float16 or bfloat16 (ml_dtypes), which
+    are computed in float32 and rounded once a step, to nearest even. Gradients have their shapes and are cast to the
+    dtype that is computed in. State is kept for each key of a mapping and each position of a sequence.
+
+    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is averages that forget,
+    "bfloat16" or "int8", for parameters of up to 32 bits. Both are rounded up or down at random, the same way in every
+    run and for any number of threads; where an average is v or u, int8 keeps 2^-15.9 of the largest of each 256
+    elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
+    describes the formats.
 
     Attributes
     ----------
@@ -50,17 +59,22 @@ class Optimizer(Configurable, Stepper):
         Steps taken so far.
     lr : float
         The learning rate, whatever the rule calls it.
+    state_dtype : str
+        Given at construction.
 
     Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
-    step; TypeError for anything but arrays of real numbers.
+    step; TypeError for anything but arrays of real numbers. The constructor raises ValueError for a state_dtype that is
+    unknown or that the rule does not have, TypeError if it is no string.
     """
 
     maker = "get_opt"
     learning_rate = "lr"
     slots = {}                  # name -> first value
+    stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     t: int = 0
     lr: Any
+    _rules, _state_dtype = rules.RULES, "float32"
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
     _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
@@ -72,9 +86,34 @@ class Optimizer(Configurable, Stepper):
             cls.name = name
             _registry.add(name, cls, aliases)
 
-    def __init__(self, *args: Any, **kwds: Any) -> None:
+    def __init__(self, *args: Any, state_dtype: str = "float32", **kwds: Any) -> None:
         super().__init__(*args, **kwds)
-        self._slots(self.slots.values())
+        self._state_dtype = self._checked_state_dtype(state_dtype)
+        if state_dtype == "float32":
+            self._slots(self.slots.values())
+        else:
+            formats = [rules.STORED[spacing if state_dtype == "int8" else state_dtype]
+                       for spacing in self.stored.values()]
+            self._slots(self.slots.values(), state_dtype, formats)
+            self._rules = rules.STORED_RULES[state_dtype]
+
+    @property
+    def state_dtype(self) -> str:
+        return self._state_dtype
+
+    def _checked_state_dtype(self, name):
+        if not isinstance(name, str):
+            raise TypeError(f"state_dtype must be a string, one of {', '.join(STATE_DTYPES)}, not {name!r}")
+        if name not in STATE_DTYPES:
+            raise ValueError(f"state_dtype must be one of {', '.join(STATE_DTYPES)}, not {name!r}")
+        if name != "float32" and not self.stored:
+            able = [other for other in optimizers() if _registry[other].stored]
+            raise ValueError(f"{self._title()} has no state in {name}, only {', '.join(able)} have")
+        return name
+
+    def __repr__(self):
+        shown = super().__repr__()
+        return shown if self.state_dtype == "float32" else f"{shown[:-1]}, state_dtype={self.state_dtype!r})"
 
     def constants(self, t):
         """The constants of step t that the compiled rule reads, in its order."""
@@ -118,7 +157,11 @@ class Optimizer(Configurable, Stepper):
 
     @property
     def state(self) -> dict[Any, dict[str, Any]]:
-        """The state so far: for each key or position a dict of arrays by slot, views that may be written to."""
+        """The state so far: for each key or position a dict of arrays by slot.
+
+        They have the parameter's shape and are views that may be written to. State in bfloat16 or int8 is shown as the
+        numbers that it stands for, in new float32 arrays that may not.
+        """
         return {key: {name: record.slot(i) for i, name in enumerate(self.slots)}
                 for key, record in self._records.items()}
 
@@ -167,7 +210,7 @@ class Optimizer(Configurable, Stepper):
 
     def _advance(self, plan, extra):
         t = self._time(extra.get("t"))
-        plan.run(rules.RULES[self.kernel], self.constants(t))
+        plan.run(self._rules[self.kernel], self.constants(t))
         self.t = t
 
 
@@ -214,6 +257,7 @@ class MSGD(EtaOptimizer, name="MSGD", kernel="momentum"):
     eta = rate(1e-2)
     mu = decay(0.9)
     slots = {"delta": 0}
+    stored = {"delta": "linear"}
 
     def constants(self, t):
         return self.mu, -(1 - self.mu) * self.eta
@@ -266,6 +310,7 @@ class RMSprop(EtaOptimizer, name="RMSprop", kernel="rmsprop"):
     rho = decay(0.99)
     eps = epsilon(1e-8)
     slots = {"v": 0}
+    stored = {"v": "logarithmic"}
 
     def constants(self, t):
         return 1 - self.rho, -self.eta, self.eps, 0
@@ -281,6 +326,7 @@ class AdaDelta(Optimizer, name="AdaDelta", kernel="adadelta"):
     eps = epsilon(1e-6)
     lr = rate(1.0)
     slots = {"v": 0, "u": 0}
+    stored = {"v": "logarithmic", "u": "logarithmic"}
 
     def constants(self, t):
         return 1 - self.rho, self.eps, self.lr
@@ -298,6 +344,7 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     beta2 = decay(0.999)
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
 
     def constants(self, t):
         rate = self.alpha * sqrt(1 - self.beta2**t) / (1 - self.beta1**t)
@@ -339,6 +386,7 @@ class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):
     beta1 = decay(0.9)
     beta2 = decay(0.999)
     slots = {"m": 0, "u": 0}
+    stored = {"m": "linear", "u": "logarithmic"}
 
     def constants(self, t):
         return 1 - self.beta1, self.beta2, -self.alpha / (1 - self.beta1**t)
@@ -354,6 +402,7 @@ class Nadam(AlphaOptimizer, name="Nadam", kernel="nadam"):
     nu = decay(0.999)
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
 
     def constants(self, t):
         mu, nu = self.mu, self.nu
@@ -377,6 +426,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     eps = epsilon(1e-8)
     fstar = Hyperparameter(0.0)
     slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
     _positional = ("t", "f")
     _D, _f = 1.0, 0.0
 
@@ -435,6 +485,7 @@ class AdaBound(AlphaOptimizer, name="AdaBound", kernel="adabound"):
     beta2 = decay(0.999)
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
 
     def constants(self, t):
         growth = (1 - self.beta2) * t
@@ -446,6 +497,7 @@ class AMSBound(AdaBound, name="AMSBound", kernel="amsbound"):
     """AdaBound with vhat = max(vhat, v) instead of v.  Luo et al. 2019, arXiv 1902.09843."""
 
     slots = {"m": 0, "v": 0, "vhat": 0}
+    stored = {}
 
 
 class Momentum(Optimizer, name="Momentum", kernel="momentum"):
@@ -454,6 +506,7 @@ class Momentum(Optimizer, name="Momentum", kernel="momentum"):
     lr = rate(1e-2)
     momentum = decay(0.9)
     slots = {"v": 0}
+    stored = {"v": "linear"}
 
     def constants(self, t):
         return self.momentum, -self.lr

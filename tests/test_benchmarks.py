@@ -28,7 +28,7 @@ def benchmarks(subject):
 
 def smallest_cases():
     """(benchmark, body, its parameters) for each entry and dtype; sizes come last, the smallest first."""
-    for subject in CATALOGUES:
+    for subject in (*CATALOGUES, "small_state"):
         for benchmark in benchmarks(subject):
             for body in bodies(benchmark, "time_"):
                 for params in product(*benchmark.params[:-1], benchmark.params[-1][:1]):

@@ -1,4 +1,7 @@
 """Every optimizer of the catalogue, step by step, against its oracle."""
+import ctypes
+import platform
+import sys
 from dataclasses import asdict
 from inspect import signature
 
@@ -246,6 +249,31 @@ def test_the_callers_floating_point_environment_survives():
         for name in NAMES:
             new(name).update(tiny, huge)
             assert (tiny*np.float32(1) == tiny).all() and tiny[0] != 0
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="reads glibc's fenv_t")
+@pytest.mark.parametrize("state_dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_the_callers_control_register_survives(state_dtype, size):
+    libm, upward, to_nearest = ctypes.CDLL("libm.so.6"), 0x800, 0
+
+    def control():                          # MXCSR without the flags of what has happened
+        room = ctypes.create_string_buffer(64)
+        assert libm.fegetenv(room) == 0
+        return int.from_bytes(room[28:32], sys.byteorder) & 0xFFC0
+
+    params, (grad,) = [np.zeros(size, np.float32) for _ in range(2)], next(gradients((size,), dtype=np.float32))
+    for p, rounding in zip(params, (to_nearest, upward)):
+        opt = get_opt("Adam", state_dtype=state_dtype)
+        libm.fesetround(rounding)
+        try:
+            before = control()
+            opt.step(p, grad)
+            after = control()
+        finally:
+            libm.fesetround(to_nearest)
+        assert before == after == 0x1F80 | rounding << 3
+    assert_allclose(*params, rtol=1e-6)                 # the constants of the step are rounded as the caller likes
 
 
 class TestEve:

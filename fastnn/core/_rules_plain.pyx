@@ -1,2 +1,3 @@
 # Compiled for plain: see setup.py.
 include "rules.pxi"
+include "stored_rules.pxi"

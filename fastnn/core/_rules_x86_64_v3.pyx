@@ -1,2 +1,3 @@
 # Compiled for x86_64_v3: see setup.py.
 include "rules.pxi"
+include "stored_rules.pxi"

@@ -3,6 +3,7 @@
 A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates nothing. The number of elements it is
 given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users' formulas to the same signatures.
 """
+from libc.stdint cimport uint32_t
 
 # order 0, 1, 2 for a function, its derivative, its second derivative; y the second operand where there is one
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
@@ -25,3 +26,6 @@ ctypedef void (*rule_float)(const float *g, float *const *state, float *target, 
                             bint add) noexcept nogil
 ctypedef void (*rule_double)(const double *g, double *const *state, double *target, Py_ssize_t n, const double *c,
                              bint add) noexcept nogil
+# a block of up to STORED_BLOCK elements whose state is stored in fewer bits; a number for random rounding of each slot
+ctypedef void (*rule_stored)(const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
+                             const float *c, bint add, const uint32_t *random) noexcept nogil

@@ -3,9 +3,19 @@
 
 With `add` the deltas are added to the target, else written there. Rules are compiled without contraction to fused
 multiply-adds, so that both ways, and all instruction-set levels, give the same bits.
+
+Around state that is stored in fewer bits (stored.h) the rule runs over a block of it in float32. These loops also find
+the largest magnitude of each slot, as the bits of a float, while the processor waits for its divisions; what does not
+need it drops it when all is inlined.
 """
+from libc.stdint cimport int32_t, uint32_t
+
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.stored cimport STORED_BLOCK, load_state, store_state
 from fastnn.core.vecmath cimport real
+
+cdef extern from "stored.h":
+    int32_t fastnn_larger(int32_t largest, float x) noexcept nogil
 
 ctypedef real (*rule0)(real g, const real *c) noexcept nogil
 ctypedef real (*rule1)(real g, real *a, const real *c) noexcept nogil
@@ -78,3 +88,71 @@ cdef inline void step5(rule5 f, const real *g, real *const *s, real *target, Py_
     else:
         for i in range(n & -BLOCK_STEP):
             target[i] = f(g[i], s0 + i, s1 + i, s2 + i, s3 + i, s4 + i, c)
+
+
+cdef inline void largest1(float (*f)(float, float *, const float *) noexcept nogil, const float *g,
+                          float *const *s, float *target, Py_ssize_t n, const float *c, bint add,
+                          int32_t *largest) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float *s0 = s[0]
+    cdef int32_t m0 = 0
+    if add:
+        for i in range(n & -BLOCK_STEP):
+            target[i] += f(g[i], s0 + i, c)
+            m0 = fastnn_larger(m0, s0[i])
+    else:
+        for i in range(n & -BLOCK_STEP):
+            target[i] = f(g[i], s0 + i, c)
+            m0 = fastnn_larger(m0, s0[i])
+    largest[0] = m0
+
+
+cdef inline void largest2(float (*f)(float, float *, float *, const float *) noexcept nogil, const float *g,
+                          float *const *s, float *target, Py_ssize_t n, const float *c, bint add,
+                          int32_t *largest) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef float *s0 = s[0]
+    cdef float *s1 = s[1]
+    cdef int32_t m0 = 0
+    cdef int32_t m1 = 0
+    if add:
+        for i in range(n & -BLOCK_STEP):
+            target[i] += f(g[i], s0 + i, s1 + i, c)
+            m0 = fastnn_larger(m0, s0[i])
+            m1 = fastnn_larger(m1, s1[i])
+    else:
+        for i in range(n & -BLOCK_STEP):
+            target[i] = f(g[i], s0 + i, s1 + i, c)
+            m0 = fastnn_larger(m0, s0[i])
+            m1 = fastnn_larger(m1, s1[i])
+    largest[0] = m0
+    largest[1] = m1
+
+
+cdef inline void stored1(float (*f)(float, float *, const float *) noexcept nogil, load_state load, store_state store,
+                         const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
+                         const float *c, bint add, const uint32_t *random) noexcept nogil:
+    cdef float[STORED_BLOCK] a
+    cdef float *state[1]
+    cdef int32_t largest[1]
+    state[0] = a
+    load(codes[0], scales[0], a, n)
+    largest1(f, g, state, target, n, c, add, largest)
+    store(a, codes[0], scales[0], n, random[0], largest[0])
+
+
+cdef inline void stored2(float (*f)(float, float *, float *, const float *) noexcept nogil,
+                         load_state load_a, store_state store_a, load_state load_b, store_state store_b,
+                         const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
+                         const float *c, bint add, const uint32_t *random) noexcept nogil:
+    cdef float[STORED_BLOCK] a
+    cdef float[STORED_BLOCK] b
+    cdef float *state[2]
+    cdef int32_t largest[2]
+    state[0] = a
+    state[1] = b
+    load_a(codes[0], scales[0], a, n)
+    load_b(codes[1], scales[1], b, n)
+    largest2(f, g, state, target, n, c, add, largest)
+    store_a(a, codes[0], scales[0], n, random[0], largest[0])
+    store_b(b, codes[1], scales[1], n, random[1], largest[1])

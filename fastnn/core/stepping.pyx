@@ -2,41 +2,37 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
-any more.
+any more. The pass itself is in passes.pxd.
 """
+import sys
+
 import numpy as np
 
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
-from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc, qsort, realloc
-from libc.string cimport memcmp, memcpy, memset
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdint cimport uint32_t, uintptr_t
+from libc.stdlib cimport calloc, free, qsort, realloc
+from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport result_dtype
-from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport rule_double, rule_float
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
+                                 SINGLE, Format, Kind, Pass, Task, step_blocks)
+from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half
 from fastnn.core.threads cimport share_out, threads_for
-from fastnn.core.vecmath cimport real
+from fastnn.core.levels import rules
+
+cdef extern from "numpy/ndarraytypes.h":
+    enum: NPY_HALF
+    enum: NPY_USERDEF
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 512             # threads share tensors out in pieces of this many elements
-    MOST_CONSTANTS = 8
-    MOST_SLOTS = 8
     MOST_AXES = 64          # NumPy's own limit
-
-cdef struct Task:
-    # one tensor; its elements count as `blocks` blocks, from `first_block` on
-    char *target            # the parameter, or where its delta goes
-    const char *grad
-    char *state             # the slots one after another, each `padded` elements long
-    Py_ssize_t n
-    Py_ssize_t padded
-    Py_ssize_t first_block
-    bint single
+    FEW = 8192              # elements that are stepped before it would pay to let another thread run
 
 cdef struct Span:
     # memory from low to high of the parameter at `index`; sorted by low
@@ -45,75 +41,51 @@ cdef struct Span:
     const char *reach       # the furthest that this one or any before it goes
     Py_ssize_t index
 
-cdef struct Seen:
-    # what tells whether an array has been changed from outside since the last step
+cdef struct Look:
+    # what an array was at the last step
     const char *data
     void *dtype
     int flags
 
-cdef struct Pass:
-    # one call: a rule over all tasks
-    uintptr_t kernels[2]
-    float single_constants[MOST_CONSTANTS]
-    double double_constants[MOST_CONSTANTS]
-    int slots
-    bint add                # add the deltas to the targets, or write them there
-    const Task *tasks
+cdef struct Seen:
+    # what tells whether anything has been changed from outside since the last step
+    PyObject *key
+    Look param
+    Look grad
+    int ndim
+    const cnp.npy_intp *dims
+
+cdef load_half load_halves[2]
+cdef store_half store_halves[2]
+for place, name in enumerate(("float16", "bfloat16")):
+    load_halves[place] = <load_half><uintptr_t>rules.HALVES[name][0]
+    store_halves[place] = <store_half><uintptr_t>rules.HALVES[name][1]
+
+cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
 
 
-cdef inline void call_rule(const Pass *call, const real *grad, real *const *state, real *target, Py_ssize_t n,
-                           bint add) noexcept nogil:
-    if real is float:
-        (<rule_float>call.kernels[0])(grad, state, target, n, call.single_constants, add)
-    else:
-        (<rule_double>call.kernels[1])(grad, state, target, n, call.double_constants, add)
+cdef bint is_bfloat16(dtype) except -1:
+    """Whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes."""
+    module = sys.modules.get("ml_dtypes")
+    return module is not None and dtype == module.bfloat16
 
 
-cdef void step_range(const Pass *call, const Task *task, real *target, Py_ssize_t start,
-                     Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop of a tensor; the last few, which no kernel may run over, through a buffer."""
-    cdef real[BLOCK_STEP] delta
-    cdef real[BLOCK_STEP] room
-    cdef real *state[MOST_SLOTS]
-    cdef const real *grad = <const real *>task.grad
-    cdef Py_ssize_t whole = (stop - start) & -BLOCK_STEP
-    cdef Py_ssize_t rest = stop - start - whole
-    cdef Py_ssize_t i
-    for i in range(call.slots):
-        state[i] = <real *>task.state + i * task.padded + start
-    if whole:
-        call_rule(call, grad + start, state, target + start, whole, call.add)
-    if rest:
-        start += whole
-        for i in range(call.slots):
-            state[i] += whole
-        memcpy(room, grad + start, rest * sizeof(real))
-        memset(room + rest, 0, (BLOCK_STEP - rest) * sizeof(real))
-        call_rule(call, room, state, delta, BLOCK_STEP, False)
-        for i in range(rest):
-            target[start + i] = target[start + i] + delta[i] if call.add else delta[i]
+cdef inline Kind kind_of(cnp.ndarray a) except *:
+    cdef int number = cnp.PyArray_TYPE(a)
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == cnp.NPY_DOUBLE:
+        return DOUBLE
+    return kind_of_half(a, number)
 
 
-cdef void step_blocks(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Blocks start to stop of all tasks."""
-    cdef const Pass *call = <const Pass *>work
-    cdef const Task *task = call.tasks
-    cdef fastnn_fp_state state
-    cdef Py_ssize_t last, low, high
-    if start >= stop:
-        return
-    state = fastnn_fp_enter(1)
-    while start < stop:
-        while start >= (task + 1).first_block:      # also over tensors without elements
-            task += 1
-        last = min(stop, (task + 1).first_block)
-        low, high = (start - task.first_block) * BLOCK, min((last - task.first_block) * BLOCK, task.n)
-        if task.single:
-            step_range(call, task, <float *>task.target, low, high)
-        else:
-            step_range(call, task, <double *>task.target, low, high)
-        start = last
-    fastnn_fp_leave(state)
+cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
+    global bfloat16_number
+    if number == NPY_HALF:
+        return FLOAT16
+    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.dtype):
+        bfloat16_number = number
+    return BFLOAT16 if number == bfloat16_number else OTHER
 
 
 cdef int by_address(const void *a, const void *b) noexcept nogil:
@@ -166,14 +138,42 @@ cdef object stride_gap(object offsets):
     return np.diff(offsets).min(initial=np.iinfo(np.intp).max)
 
 
+cdef class Storage:
+    """What a stepper keeps for each element: the first value of each slot, or how slots are stored in fewer bits."""
+
+    cdef tuple initial
+    cdef object name                        # of the dtype, or None
+    cdef object dtype                       # of the codes
+    cdef Format formats[MOST_STORED_SLOTS]
+    cdef Py_ssize_t grain                   # slots are padded to a multiple of this
+
+    def __cinit__(self, tuple initial, str name=None, tuple stored=()):
+        cdef int i
+        self.initial, self.name, self.grain = initial, name, BLOCK_STEP
+        if len(initial) > MOST_SLOTS or len(stored) > MOST_STORED_SLOTS:
+            raise ValueError("too many slots")
+        if name is None:
+            return
+        self.dtype = np.dtype(np.uint8 if name == "int8" else np.uint16)
+        if name == "int8":
+            self.grain = 2 * BLOCK_STEP     # a word holds four elements
+        for i in range(len(stored)):
+            self.formats[i].load = <load_state><uintptr_t>stored[i]
+            self.formats[i].itemsize = self.dtype.itemsize
+
+
 cdef class Record:
     """The state of one parameter: an array a slot, in the order in which the parameter's elements lie in memory."""
 
     cdef readonly tuple shape
-    cdef readonly cnp.ndarray slots         # (number of slots, elements padded to BLOCK_STEP)
+    cdef readonly cnp.ndarray slots         # (number of slots, elements padded to a multiple of BLOCK_STEP or more)
+    cdef readonly cnp.ndarray scales        # of stored state: (number of slots, blocks)
+    cdef Storage storage
+    cdef object dtype                       # of the parameter
+    cdef object computed                    # the dtype that it is computed in
     cdef cnp.npy_intp dims[MOST_AXES]
     cdef int ndim
-    cdef int kind
+    cdef Kind kind                          # of the parameter
     cdef bint fortran
     cdef int layout                         # the flag of arrays that lie in memory as the slots do
     cdef Py_ssize_t n
@@ -181,52 +181,94 @@ cdef class Record:
     cdef Span place                         # where the parameter lay at the last step, and its index
 
     def slot(self, int index):
-        """A slot as an array of the parameter's shape; writing to it changes the state."""
-        return (<object>self.slots)[index, :self.n].reshape(self.shape, order="F" if self.fortran else "C")
+        """A slot as an array of the parameter's shape; writing to it changes the state.
+
+        Of state in fewer bits: what it stands for, a new float32 array that cannot be written to.
+        """
+        if self.storage.name is None:
+            flat = (<object>self.slots)[index, :self.n]
+        else:
+            flat = self.loaded(index)
+            flat.flags.writeable = False
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+    cdef object loaded(self, int index):
+        cdef cnp.ndarray codes = (<object>self.slots)[index]
+        cdef cnp.ndarray scales = (<object>self.scales)[index]
+        cdef cnp.ndarray out = np.empty((<object>self.slots).shape[1], np.float32)
+        cdef Format *format = &self.storage.formats[index]
+        cdef Py_ssize_t start
+        cdef Py_ssize_t padded = cnp.PyArray_DIM(out, 0)
+        for start in range(0, padded, STORED_BLOCK):
+            format.load(cnp.PyArray_BYTES(codes) + start * format.itemsize,
+                        <const float *>cnp.PyArray_BYTES(scales) + start // STORED_BLOCK,
+                        <float *>cnp.PyArray_BYTES(out) + start, min(padded - start, <Py_ssize_t>STORED_BLOCK))
+        return (<object>out)[:self.n]
 
 
-cdef Record new_record(cnp.ndarray like, int kind, tuple initial):
+cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Record record = Record.__new__(Record)
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, padded
+    record.kind = kind_of(like)
+    if storage.name is not None and record.kind == DOUBLE:
+        raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = (<object>like).shape
     record.ndim = cnp.PyArray_NDIM(like)
     memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
-    record.kind = kind
+    record.dtype = (<object>like).dtype.newbyteorder("=")
+    record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
+    record.storage = storage
     record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
                       and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
-    record.slots = np.zeros((len(initial), (record.n + BLOCK_STEP - 1) // BLOCK_STEP * BLOCK_STEP),
-                            np.float32 if kind == cnp.NPY_FLOAT else np.float64)
-    for i in range(len(initial)):
-        if initial[i]:
-            (<object>record.slots)[i] = initial[i]
+    padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
+    record.slots = np.zeros((len(storage.initial), padded), storage.dtype or record.computed)
+    if storage.name is not None:
+        record.scales = np.zeros((len(storage.initial), (padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
+    for i in range(len(storage.initial)):
+        if storage.initial[i]:
+            (<object>record.slots)[i] = storage.initial[i]
     return record
 
 
-cdef inline bint conforms(cnp.ndarray a, Record record) noexcept:
+cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
     """a lies in memory as the record's slots do."""
-    return (cnp.PyArray_TYPE(a) == record.kind and cnp.PyArray_CHKFLAGS(a, record.layout | cnp.NPY_ARRAY_ALIGNED)
-            and cnp.PyArray_ISNOTSWAPPED(a))
+    return cnp.PyArray_CHKFLAGS(a, record.layout | cnp.NPY_ARRAY_ALIGNED) and cnp.PyArray_ISNOTSWAPPED(a)
+
+
+cdef inline bint usable(cnp.ndarray grad, Record record) except -1:
+    """A gradient can be read as it is."""
+    cdef Kind kind = kind_of(grad)
+    return (lies_as(grad, record)
+            and (kind == record.kind or (kind != OTHER and kind != DOUBLE and record.kind != DOUBLE)))
+
+
+cdef inline bint same_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if cnp.PyArray_NDIM(a) != ndim:
+        return False
+    for axis in range(ndim):
+        if cnp.PyArray_DIMS(a)[axis] != dims[axis]:
+            return False
+    return True
 
 
 cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
-    return (cnp.PyArray_NDIM(a) == record.ndim
-            and memcmp(cnp.PyArray_DIMS(a), record.dims, record.ndim * sizeof(cnp.npy_intp)) == 0)
+    return same_shape(a, record.ndim, record.dims)
 
 
-cdef cnp.ndarray conforming(cnp.ndarray a, Record record):
+cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
     with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
-        return np.array(a, dtype=record.slots.dtype, order="F" if record.fortran else "C")
+        return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
 
 
 cdef cnp.ndarray checked_parameter(object value, object key):
     if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
     cdef cnp.ndarray p = <cnp.ndarray>value
-    cdef int kind = cnp.PyArray_TYPE(p)
-    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
-        raise TypeError(f"parameter {key!r} must be float32 or float64, not {p.dtype}")
+    if kind_of(p) == OTHER:
+        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.dtype}")
     if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
         raise ValueError(f"parameter {key!r} is read-only")
     return p
@@ -234,12 +276,24 @@ cdef cnp.ndarray checked_parameter(object value, object key):
 
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     cdef cnp.ndarray g = <cnp.ndarray>value if cnp.PyArray_CheckExact(value) else np.asarray(value)
-    cdef int kind = cnp.PyArray_TYPE(g)
-    if kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE:
+    if kind_of(g) == OTHER:
         result_dtype(g)
     if not cnp.PyArray_SAMESHAPE(g, p):
         raise ValueError(f"the gradient of {key!r} has shape {(<object>g).shape}, the parameter {(<object>p).shape}")
     return g
+
+
+cdef inline Look look_of(cnp.ndarray a) noexcept:
+    cdef Look look
+    look.data = cnp.PyArray_BYTES(a)
+    look.dtype = <void *>cnp.PyArray_DESCR(a)
+    look.flags = cnp.PyArray_FLAGS(a)
+    return look
+
+
+cdef inline bint looks(cnp.ndarray a, const Look *look) noexcept:
+    return (cnp.PyArray_BYTES(a) == look.data and <void *>cnp.PyArray_DESCR(a) == look.dtype
+            and cnp.PyArray_FLAGS(a) == look.flags)
 
 
 cdef class Layout:
@@ -247,74 +301,113 @@ cdef class Layout:
 
     cdef list keys
     cdef list records
+    cdef list dtypes                        # all that `seen` points to: an address may be used again
     cdef Py_ssize_t count
     cdef Py_ssize_t elements
     cdef int slots
     cdef Task *tasks                        # count of them, and one that says where the last one ends
     cdef Seen *seen
+    cdef PyObject **held                    # the arrays of a step that is about to run
+    cdef Py_ssize_t held_count
 
     def __cinit__(self, list keys, list records, list targets, list grads):
         cdef Py_ssize_t i
         cdef Py_ssize_t blocks = 0
         cdef Record record
-        cdef cnp.ndarray target
+        cdef cnp.ndarray target, grad
         cdef Task *task
         self.keys, self.records, self.count = keys, records, len(records)
-        self.tasks = <Task *>malloc((self.count + 1) * sizeof(Task))
-        self.seen = <Seen *>malloc((self.count + 1) * sizeof(Seen))
-        if self.tasks == NULL or self.seen == NULL:
+        self.dtypes = [a.dtype for a in targets] + [a.dtype for a in grads]
+        self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
+        self.seen = <Seen *>calloc(self.count + 1, sizeof(Seen))
+        self.held = <PyObject **>calloc(2 * self.count + 1, sizeof(PyObject *))
+        if self.tasks == NULL or self.seen == NULL or self.held == NULL:
             raise MemoryError
         for i in range(self.count):
             record = <Record>records[i]
-            target = <cnp.ndarray>targets[i]
+            target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
             self.slots = <int>cnp.PyArray_DIM(record.slots, 0)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
-            task.grad = cnp.PyArray_BYTES(<cnp.ndarray>grads[i])
+            task.grad = cnp.PyArray_BYTES(grad)
             task.state = cnp.PyArray_BYTES(record.slots)
+            if record.scales is not None:
+                task.scales = <float *>cnp.PyArray_BYTES(record.scales)
             task.n = record.n
             task.padded = cnp.PyArray_DIM(record.slots, 1)
             task.first_block = blocks
-            task.single = record.kind == cnp.NPY_FLOAT
+            task.kind = record.kind
+            task.grad_kind = kind_of(grad)
+            task.staged = (task.kind != task.grad_kind or task.kind > DOUBLE or record.scales is not None)
             blocks += (record.n + BLOCK - 1) // BLOCK
             self.elements += record.n
-            self.seen[i].data = task.target
-            self.seen[i].dtype = <void *>cnp.PyArray_DESCR(target)
-            self.seen[i].flags = cnp.PyArray_FLAGS(target)
+            self.seen[i].key = <PyObject *>keys[i]
+            self.seen[i].param = look_of(target)
+            self.seen[i].grad = look_of(grad)
+            self.seen[i].ndim = record.ndim
+            self.seen[i].dims = record.dims
         self.tasks[self.count].first_block = blocks
 
     def __dealloc__(self):
+        self.release()
         free(self.tasks)
         free(self.seen)
+        free(self.held)
 
-    cdef bint holds(self, dict params, dict grads, const Span *spans):
-        """Whether the parameters are unchanged and the gradients can be used as they are; these are then put in."""
+    cdef void hold(self, PyObject *array) noexcept:
+        Py_INCREF(<object>array)
+        self.held[self.held_count] = array
+        self.held_count += 1
+
+    cdef void release(self) noexcept:
+        while self.held_count:
+            self.held_count -= 1
+            Py_DECREF(<object>self.held[self.held_count])
+
+    cdef bint holds(self, dict params, dict grads, const Span *spans) except -1:
+        """Whether the parameters are unchanged and the gradients can be used as they are; these are then put in, and
+        all arrays are held until `release`."""
         cdef PyObject *key
         cdef PyObject *value
         cdef PyObject *found
+        cdef PyObject *other
         cdef Py_ssize_t position = 0
-        cdef Py_ssize_t i = 0
-        cdef Record record
-        cdef cnp.ndarray p, g
+        cdef Py_ssize_t beside = 0              # in grads, which usually lists the same keys in the same order
+        cdef Seen *seen = self.seen
+        cdef Py_ssize_t i
+        cdef cnp.ndarray g
+        self.release()
         if PyDict_Size(params) != self.count:
             return False
-        while PyDict_Next(params, &position, &key, &value):
-            if key != <PyObject *>self.keys[i] or not cnp.PyArray_Check(<object>value):
+        for i in range(self.count):
+            if not PyDict_Next(params, &position, &key, &value):
                 return False
-            record, p = <Record>self.records[i], <cnp.ndarray>value
-            if not (cnp.PyArray_BYTES(p) == self.seen[i].data and cnp.PyArray_FLAGS(p) == self.seen[i].flags
-                    and <void *>cnp.PyArray_DESCR(p) == self.seen[i].dtype and has_shape(p, record)):
+            if key != seen.key or not cnp.PyArray_Check(<object>value):
                 return False
-            found = PyDict_GetItemWithError(grads, <object>key)
+            if not (looks(<cnp.ndarray>value, &seen.param) and same_shape(<cnp.ndarray>value, seen.ndim, seen.dims)):
+                return False
+            if not PyDict_Next(grads, &beside, &other, &found) or other != key:
+                found = PyDict_GetItemWithError(grads, <object>key)
             if found == NULL or not cnp.PyArray_CheckExact(<object>found):
                 return False
             g = <cnp.ndarray>found
-            if not (conforms(g, record) and has_shape(g, record)
-                    and clear_of(spans, self.count, g, i, self.seen[i].data)):
+            if not same_shape(g, seen.ndim, seen.dims):
                 return False
-            self.tasks[i].grad = cnp.PyArray_BYTES(g)
-            i += 1
+            if not looks(g, &seen.grad):
+                if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
+                        and clear_of(spans, self.count, g, i, own_place(&self.tasks[i]))):
+                    return False
+                seen.grad = look_of(g)
+                self.tasks[i].grad = cnp.PyArray_BYTES(g)
+            self.hold(value)
+            self.hold(found)
+            seen += 1
         return True
+
+
+cdef inline const char *own_place(const Task *task) noexcept:
+    """Where a gradient may lie in the memory of its own parameter: exactly there, if it is of one kind with it."""
+    return task.target if task.kind == task.grad_kind else NULL
 
 
 cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad, Py_ssize_t index, const char *own) noexcept:
@@ -336,6 +429,9 @@ cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad, Py_ssi
     return True
 
 
+cdef class Stepper
+
+
 cdef class Plan:
     """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
 
@@ -347,34 +443,35 @@ cdef class Plan:
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint add
     cdef Layout layout                      # of the last step, where it still holds
+    cdef Stepper owner
 
-    def __cinit__(self, dict home, list keys, bint add):
+    def __cinit__(self, Stepper owner, dict home, list keys, bint add):
+        self.owner = owner
         self.home = home
         self.keys = keys
         self.add = add
         self.records, self.targets, self.grads, self.copied_back = [], [], [], []
 
-    cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, tuple initial) except *:
+    cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad) except *:
         cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
         cdef Record record
         cdef cnp.ndarray copy
-        cdef int kind = cnp.PyArray_TYPE(target)
         if known == NULL:
-            record = new_record(target, kind, initial)
+            record = new_record(target, self.owner.storage, key)
         else:
             record = <Record>known
             if not has_shape(target, record):
                 raise ValueError(f"parameter {key!r} had shape {record.shape}, now {(<object>target).shape}")
-            if record.kind != kind:
-                raise ValueError(f"parameter {key!r} had dtype {record.slots.dtype}, now {target.dtype}")
-        if not conforms(target, record):
+            if record.kind != kind_of(target):
+                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.dtype}")
+        if not lies_as(target, record):
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
-            copy = conforming(target, record)
+            copy = conforming(target, record, record.dtype)
             self.copied_back.append((target, copy))
             target = copy
-        if not conforms(grad, record):
-            grad = conforming(grad, record)
+        if not usable(grad, record):
+            grad = conforming(grad, record, record.computed)
         self.records.append(record)
         self.targets.append(target)
         self.grads.append(grad)
@@ -385,8 +482,9 @@ cdef class Plan:
         cdef cnp.ndarray grad, target
         for i in range(count):
             grad, target = <cnp.ndarray>self.grads[i], <cnp.ndarray>self.targets[i]
-            if not clear_of(spans, count, grad, i, cnp.PyArray_BYTES(target)):
-                self.grads[i] = conforming(grad, <Record>self.records[i])
+            if not clear_of(spans, count, grad, i,
+                            cnp.PyArray_BYTES(target) if kind_of(grad) == kind_of(target) else NULL):
+                self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
 
     def run(self, tuple kernels, tuple constants):
         """Step everything, then keep the new records."""
@@ -396,7 +494,10 @@ cdef class Plan:
         cdef Record record
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
-        call.kernels = kernels
+        if len(kernels) != (2 if self.owner.storage.name is None else 1):
+            raise ValueError("kernels for float and double, or one for stored state")
+        for i in range(len(kernels)):
+            call.kernels[i] = kernels[i]
         call.add = self.add
         for i in range(len(constants)):
             call.double_constants[i] = constants[i]
@@ -406,12 +507,21 @@ cdef class Plan:
             self.layout = Layout(self.keys, self.records, self.targets, self.grads)
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
-        threads = threads_for(self.layout.elements)
-        with nogil:
-            share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
-        self.targets = self.grads = None        # the layout is kept, the arrays are not
+        call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
+        call.grain = self.owner.storage.grain
+        call.count = self.owner.passes
+        self.owner.passes += 1
+        call.load_halves, call.store_halves = load_halves, store_halves
+        if self.layout.elements <= FEW:
+            step_blocks(&call, 0, self.layout.tasks[self.layout.count].first_block)
+        else:
+            threads = threads_for(self.layout.elements)
+            with nogil:
+                share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
         if known:
+            self.layout.release()
             return
+        self.targets = self.grads = None        # the layout is kept, the arrays are not
         for parameter, copy in self.copied_back:
             np.copyto(parameter, copy)
         for i in range(len(self.records)):
@@ -426,22 +536,24 @@ cdef class Stepper:
 
     cdef dict by_key
     cdef dict by_position
-    cdef tuple initial                      # the first value of each slot
+    cdef Storage storage
+    cdef uint32_t passes                    # so far, for random rounding
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan of a mapping
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
-        self.initial = ()
+        self.storage = Storage(())
         self.spans = NULL
         self.span_count = 0
 
     def __dealloc__(self):
         free(self.spans)
 
-    def _slots(self, initial):
-        self.initial = tuple(initial)
+    def _slots(self, initial, name=None, stored=()):
+        """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
+        self.storage = Storage(tuple(initial), name, tuple(stored))
 
     def _record(self, key):
         """The record of a key, or None."""
@@ -457,13 +569,13 @@ cdef class Stepper:
         return {**self.by_position, **self.by_key}
 
     cdef Plan plan(self, dict home, list keys, list params, list grads):
-        cdef Plan plan = Plan.__new__(Plan, home, keys, True)
+        cdef Plan plan = Plan.__new__(Plan, self, home, keys, True)
         cdef Py_ssize_t i
         cdef Py_ssize_t count = len(keys)
         cdef cnp.ndarray p
         for i in range(count):
             p = checked_parameter(params[i], keys[i])
-            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), self.initial)
+            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]))
         if not self.in_place(plan, params):
             self.keep_apart(plan, params)
         plan.free_gradients(self.spans, count)
@@ -520,11 +632,7 @@ cdef class Stepper:
         cdef Layout layout = None if self.last is None or self.last.copied_back else self.last.layout
         if (layout is not None and self.span_count == layout.count and type(params) is dict and type(grads) is dict
                 and layout.holds(params, grads, self.spans)):
-            plan = Plan.__new__(Plan, self.by_key, layout.keys, True)
-            plan.layout, plan.records = layout, layout.records
-            plan.targets, plan.grads = list((<dict>params).values()), list((<dict>grads).values())
-            self.last = plan
-            return plan
+            return self.last
         self.last = None                        # the spans are about to change
         try:
             if type(params) is dict and type(grads) is dict:
@@ -547,15 +655,15 @@ cdef class Stepper:
 
     def _plan_deltas(self, grads):
         """(plan, deltas): the deltas are written to new arrays, by position."""
-        cdef Plan plan = Plan.__new__(Plan, self.by_position, list(range(len(grads))), False)
+        cdef Plan plan = Plan.__new__(Plan, self, self.by_position, list(range(len(grads))), False)
         cdef cnp.ndarray g
         cdef list deltas = []
         for position, grad in enumerate(grads):
             g = np.asarray(grad)
             dtype = result_dtype(g)
             if dtype.itemsize < 4:
-                raise TypeError(f"gradients must be float32 or float64, not {g.dtype}")
+                dtype = np.dtype(np.float32)            # rounded once, when it is added to a parameter
             delta = np.empty_like(g, dtype=dtype, subok=False)
             deltas.append(delta)
-            plan.enter(position, delta, g, self.initial)
+            plan.enter(position, delta, g)
         return plan, deltas
