@@ -1,15 +1,16 @@
 """`fastnn bench`: every side computes the same, the clock is fair, the figures are what they say."""
+import math
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli.contest import fastest, turn
+from fastnn.cli import contest
 from fastnn.cli.peers import PEERS, load, load_own
 from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
 from fastnn.cli.peers.library import Call
-from fastnn.cli.scores import Score, duration, geometric_mean, summary
+from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
 from fastnn.cli.subjects import Activations, Optimizers, Training
 
 LAYERS = {"maxout"}
@@ -155,27 +156,54 @@ def test_sides_take_turns():
                 order.append(name)
         return Call(run, lambda: around(name))
 
-    times = fastest({"a": side("a"), "b": side("b")}, rounds=3, pause=0)
+    times = contest.fastest({"a": side("a"), "b": side("b")}, rounds=3, pause=0)
     assert order == ["a", "b"] * 4, "once to compile, then three rounds"
-    assert 0 < times["a"] < 1 and 0 < times["b"] < 1
+    for seconds, spread in times.values():
+        assert 0 < seconds < 1 and spread >= 0
 
 
-def test_a_turn_never_forgets_a_better_time():
-    assert turn(lambda: None, 1e-9) == 1e-9
-    assert turn(lambda: None, 1e3) < 1
+class Clock:
+    """A clock that only calls advance: each by the next of some durations, the last one again and again."""
+
+    def __init__(self, *durations):
+        self.now, self.durations, self.calls = 0.0, list(durations), 0
+
+    def __call__(self):
+        return self.now
+
+    def run(self):
+        self.calls += 1
+        self.now += self.durations.pop(0) if len(self.durations) > 1 else self.durations[0]
 
 
-def test_a_time_is_that_of_one_call(monkeypatch):
-    """A call of 1 us by a clock that only calls advance, however often it is repeated."""
-    from fastnn.cli import contest
-    now = 0.0
+@pytest.fixture
+def clock(monkeypatch):
+    def install(*durations):
+        made = Clock(*durations)
+        monkeypatch.setattr(contest, "perf_counter", made)
+        monkeypatch.setattr(contest, "sleep", lambda seconds: None)
+        return made
+    return install
 
-    def run():
-        nonlocal now
-        now += 1e-6
 
-    monkeypatch.setattr(contest, "perf_counter", lambda: now)
-    assert turn(run, float("inf")) == pytest.approx(1e-6)
+@pytest.mark.parametrize("seconds", [1e-7, 1e-6, 1e-4, 5e-3, 2.0])
+def test_a_time_is_that_of_one_call(clock, seconds):
+    assert contest.turn(clock(seconds).run, math.inf) == pytest.approx(seconds)
+
+
+def test_short_calls_are_repeated_and_long_ones_are_not(clock):
+    short = clock(1e-6)
+    contest.turn(short.run, math.inf)
+    assert short.calls * 1e-6 >= contest.TURN
+    long = clock(1.0)
+    contest.turn(long.run, math.inf)
+    assert long.calls == 1
+
+
+def test_the_best_round_counts_and_the_next_tells_how_steady_it_was(clock):
+    # the first is the one that compiles
+    times = contest.fastest({"a": Call(clock(9.0, 1.5, 1.0, 3.0).run)}, rounds=3, pause=0.03)
+    assert times == {"a": (1.0, 0.5)}
 
 
 # the figures
@@ -191,6 +219,13 @@ def test_a_yardstick_is_no_peer():
     assert (score.best_peer, score.ratio) == ("torch", 1.5)
     alone = Score("x", {"fastnn": 2.0, "numpy": 1.0}, yardstick="numpy")
     assert alone.best_peer is alone.ratio is summary([alone]) is None
+
+
+def test_an_unsteady_time_is_marked():
+    seconds = {"fastnn": 1e-6, "numpy": 2e-6, "torch": 3e-6}
+    score = Score("x", seconds, spread={"fastnn": 0.01, "numpy": 0.9, "torch": 0.2})
+    titles = {"fastnn": "fastnn", "numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
+    assert line(score, titles).split() == ["x", "1.00", "us", "*2.00", "us", "3.00", "us", "-", "2.00", "NumPy"]
 
 
 def test_the_summary_names_what_is_slower():

@@ -10,7 +10,7 @@ from .errors import UserError, require
 from .files import OutputFolder
 from .peers import PEERS, installed, load, load_own, require_peer
 from .report import make_report
-from .scores import OWN, Score, header, line, summary
+from .scores import OWN, UNSTEADY, Score, header, line, summary
 from .subjects import choose_names, sections
 
 __all__ = ["run"]
@@ -42,6 +42,10 @@ def run(options):
     results, complete = measure(tables, sides, titles, options, report)
     if not results:
         raise KeyboardInterrupt     # there is nothing to keep
+
+    if unsteady := sum(len(score.unsteady) for _, scores in results for score in scores):
+        report.say(f"\n* {unsteady} times are unsteady: their two best rounds differ by more than {UNSTEADY:.0%}. The "
+                   "machine is busy; take more --rounds, or another moment.")
 
     written = []
     if document:
@@ -101,7 +105,9 @@ def measure(tables, sides, titles, options, report):
                     show(done, f"{section.subject}: {row}")
                     calls = {name: section.call(sides[name], row) for name in taking_part}
                     calls = {name: call for name, call in calls.items() if call is not None}
-                    score = Score(row, fastest(calls, options.rounds, options.pause / 1000), section.yardstick)
+                    times = fastest(calls, options.rounds, options.pause / 1000)
+                    score = Score(row, {name: seconds for name, (seconds, _) in times.items()}, section.yardstick,
+                                  {name: spread for name, (_, spread) in times.items()})
                     scores.append(score)
                     report.say(line(score, taking_part), style(score))
                     done += 1
@@ -126,6 +132,7 @@ def facts(results, sides, options, complete):
         "versions": {**environment(), **{name: side.version for name, side in sides.items()}},
         "complete": complete,
         "rows": [{"subject": section.subject, **section.facts, "name": score.name, "seconds": score.seconds,
-                  "yardstick": score.yardstick, "best_peer": score.best_peer, "ratio": score.ratio}
+                  "spread": score.spread, "yardstick": score.yardstick, "best_peer": score.best_peer,
+                  "ratio": score.ratio}
                  for section, scores in results for score in scores],
     }

@@ -13,7 +13,7 @@ LONG = 20e-3        # from here on the first call of a turn, which wakes threads
 
 
 def fastest(calls, rounds, pause):
-    """The least seconds a call, by side.
+    """The least seconds a call and how far the second best round was from that, by side.
 
     Parameters
     ----------
@@ -23,8 +23,13 @@ def fastest(calls, rounds, pause):
     pause : float
         Seconds before each turn: idle threads of the side before, which may spin for up to 30 ms on the
         processors they had, fall asleep.
+
+    Returns
+    -------
+    dict of str -> (seconds, spread)
+        A spread of 0.1 says that the second best round took 1.1 times as long; with a single round it is 0.
     """
-    times = dict.fromkeys(calls, math.inf)
+    times = {side: [] for side in calls}
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -35,21 +40,21 @@ def fastest(calls, rounds, pause):
             for side, call in calls.items():
                 sleep(pause)
                 with call.around():
-                    times[side] = turn(call.run, times[side])
+                    times[side].append(turn(call.run, min(times[side], default=math.inf)))
     finally:
         if collecting:
             gc.enable()
-    return times
+    return {side: (min(found), sorted(found)[:2][-1] / min(found) - 1) for side, found in times.items()}
 
 
-def turn(run, least):
-    """The least seconds a call among this turn's samples and what was known before."""
+def turn(run, known):
+    """The least seconds a call among this turn's samples; so long is known to be enough for it."""
     began = perf_counter()
     run()
     first = perf_counter() - began
-    least, needed = min(least, first), first < LONG
+    least, needed = first, first < LONG
     while needed or perf_counter() - began < TURN:
-        count = max(1, math.ceil(SAMPLE / least))
+        count = math.ceil(SAMPLE / min(least, known))
         start = perf_counter()
         for _ in repeat(None, count):
             run()

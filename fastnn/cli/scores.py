@@ -1,10 +1,11 @@
 """The figures of ``fastnn bench``: times by side, and how many times as long as fastnn the best peer takes."""
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-__all__ = ["OWN", "Score", "geometric_mean", "duration", "header", "line", "summary"]
+__all__ = ["OWN", "UNSTEADY", "Score", "geometric_mean", "duration", "header", "line", "summary"]
 
 OWN = "fastnn"
+UNSTEADY = 0.25             # a spread of rounds from which on a time is not to be relied upon
 LABEL, CELL = 16, 14        # widths of the table's columns
 
 
@@ -12,13 +13,19 @@ LABEL, CELL = 16, 14        # widths of the table's columns
 class Score:
     """One row.
 
-    `seconds` has the time of each side that has a counterpart, fastnn's among them; `yardstick` the name of a
-    side that does only part of the work.
+    `seconds` has the time of each side that has a counterpart, fastnn's among them, `spread` how much longer its
+    second best round took; `yardstick` is the name of a side that does only part of the work.
     """
 
     name: str
     seconds: dict
     yardstick: str | None = None
+    spread: dict = field(default_factory=dict)
+
+    @property
+    def unsteady(self):
+        """The sides whose rounds differ too much."""
+        return [side for side, spread in self.spread.items() if spread > UNSTEADY]
 
     @property
     def ratios(self):
@@ -58,8 +65,10 @@ def header(titles):
 
 def line(score, titles):
     """One row of the table."""
-    cells = "".join((duration(score.seconds[side]) if side in score.seconds else "-").rjust(CELL) for side in titles)
-    shown = f"{score.name:{LABEL}}{cells}"
+    shown = f"{score.name:{LABEL}}"
+    for side in titles:
+        text = duration(score.seconds[side]) if side in score.seconds else "-"
+        shown += f"{'*' if side in score.unsteady else ''}{text}".rjust(CELL)
     if score.ratio is None:
         return shown
     return f"{shown}{score.ratio:9.2f}  {titles[score.best_peer]}"

@@ -1,8 +1,12 @@
 """JAX's side, compiled with jit, each call waited for; arrays lie in JAX before the clock runs.
 
-XLA chooses its own number of threads. Backward is the compiled vector-Jacobian product from x and the gradient;
-optimizers are optax's, the update and its application compiled as one, parameters and state donated.
+XLA chooses its own number of threads. Calls are dispatched in the caller's thread, which is up to five times as quick
+for small arrays that are waited for; with JAX_CPU_ENABLE_ASYNC_DISPATCH set, as that says. Backward is the compiled
+vector-Jacobian product from x and the gradient; optimizers are optax's, the update and its application compiled as
+one, parameters and state donated.
 """
+import os
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -54,6 +58,8 @@ class Library(Side):
 
     def __init__(self, threads):
         jax.config.update("jax_platforms", "cpu")
+        if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+            jax.config.update("jax_cpu_enable_async_dispatch", False)
 
     def begin(self, dtype):
         jax.config.update("jax_enable_x64", dtype == "float64")
