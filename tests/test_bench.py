@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.cli import contest
+from fastnn.cli import build_parser, contest
 from fastnn.cli.peers import PEERS, load, load_own
 from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
 from fastnn.cli.peers.library import Call
 from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
-from fastnn.cli.subjects import Activations, Optimizers, Training
+from fastnn.cli.subjects import MODELS, SUBJECTS, Activations, Optimizers, Training
 
 LAYERS = {"maxout"}
 COMPARED = [name for name in fastnn.activations() if name not in LAYERS]
@@ -136,6 +136,13 @@ def test_no_side_changes_what_all_share(dtype):
     for array, copy in zip(section.params + section.grads, before):
         assert array.dtype == dtype
         np.testing.assert_array_equal(array, copy)
+
+
+def test_the_command_line_knows_all_there_is():
+    everything = [*SUBJECTS, "--models", ",".join(MODELS), "--peers", ",".join(PEERS)]
+    options = build_parser().parse_args(["bench", *everything])
+    assert (options.subjects, options.models, options.peers) == ([*SUBJECTS], [*MODELS], [*PEERS])
+    assert build_parser().parse_args(["bench"]).models == [*MODELS]
 
 
 # the clock

@@ -323,14 +323,11 @@ def test_a_killed_worker_is_one_line(tmp_path):
     assert re.fullmatch(said, err)
 
 
-@posix
-def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
+def shown_on_a_terminal(*args, cwd):
     import pty
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL), cwd=tmp_path,
-        stdin=theirs, stdout=theirs, stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
+    process = subprocess.Popen(command(*args), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
     os.close(theirs)
     shown = b""
     while process.poll() is None or select.select([ours], [], [], 0)[0]:
@@ -341,9 +338,21 @@ def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
                 break
     os.close(ours)
     assert process.wait(timeout=30) == 0
-    text = shown.decode()
+    return shown.decode()
+
+
+@posix
+def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
+    text = shown_on_a_terminal("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL, cwd=tmp_path)
     assert "2/2" in text and "\x1b[" in text
     assert re.search(r"\x1b\[31mSGD +1e\+30 +diverged at iteration \d", text)
+
+
+@posix
+def test_a_terminal_gets_the_rows_of_bench_as_they_come(tmp_path):
+    text = shown_on_a_terminal("bench", "activations", "--names", "GELU,ReLU", *QUICK, cwd=tmp_path)
+    assert "activations: ReLU" in text and "4/8" in text
+    assert len(re.findall(r"\x1b\[3[12]mGELU +\*?\d", text)) == 4
 
 
 # bad input

@@ -44,8 +44,8 @@ def run(options):
         raise KeyboardInterrupt     # there is nothing to keep
 
     if unsteady := sum(len(score.unsteady) for _, scores in results for score in scores):
-        report.say(f"\n* {unsteady} times are unsteady: their two best rounds differ by more than {UNSTEADY:.0%}. The "
-                   "machine is busy; take more --rounds, or another moment.")
+        report.say(f"\n* unsteady ({unsteady} of the times): the two best rounds differ by more than {UNSTEADY:.0%}. "
+                   "The machine is busy; take more --rounds, or another moment.")
 
     written = []
     if document:
