@@ -13,12 +13,14 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 CORE = Path("fastnn", "core")
-ENGINE = ["arrays", "elementwise", "rows", "stepping", "threads", "processor"]
+ENGINE = ["affine", "arrays", "elementwise", "mean_loss", "memory", "processor", "rows", "stepping", "threads", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
     "x86_64_v2": ["-msse4.2", "-mpopcnt"],
     "x86_64_v3": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"],
+    "x86_64_v4": ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq",
+                  "-mavx512vl", "-mprefer-vector-width=512"],
 }
 
 # Vectorisation needs -fno-trapping-math (both sides of a choice are computed), -fno-math-errno (sqrt) and
@@ -96,7 +98,8 @@ setup(
         + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
         build_dir="build", force=True,          # Cython does not see changes behind an include
         compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                             "freethreading_compatible": True}),
+                             "freethreading_compatible": True,
+                             "warn.unreachable": False}),
     cmdclass={"build_ext": BuildWithWhatIsThere},
     options={"build_ext": {"parallel": jobs}},
 )

@@ -4,10 +4,10 @@
 """
 from ._version import __version__
 from .activations import activations, get_act
-from .core import get_num_threads, set_num_threads
+from .core import get_num_threads, set_num_threads, trim_memory
 from .losses import get_err, losses
 from .optimizers import get_opt, optimizers
 from . import maxout, santa         # these rows of the catalogues have files of their own
 
 __all__ = ["__version__", "activations", "get_act", "get_err", "get_num_threads", "get_opt", "losses", "optimizers",
-           "set_num_threads"]
+           "set_num_threads", "trim_memory"]

@@ -5,6 +5,7 @@ The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd,
 from operator import index
 from typing import Any
 
+from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseActivation
 from .core.rows import RowActivation
@@ -32,11 +33,14 @@ class CataloguedActivation(Configurable):
     """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
 
     maker = "get_act"
+    accuracy = ""               # a sentence for the docstring of each catalogue row
 
     def __init_subclass__(cls, name=None, kernel=None, **kwds):
         super().__init_subclass__(**kwds)
         if name:
             cls.name, cls.kernel = name, kernel
+            if cls.__doc__ and cls.accuracy:            # python -OO has no docstrings
+                cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {cls.accuracy}\n    "
             _registry.add(name, cls)
 
     def update(self, *args: Any, **kwds: Any) -> None:
@@ -45,6 +49,7 @@ class CataloguedActivation(Configurable):
 
 class Activation(CataloguedActivation, ElementwiseActivation):
     __doc__ = ElementwiseActivation.__doc__
+    accuracy = bounds.ELEMENTWISE
 
     def _hyperparameter_set(self):
         self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], self._kernel_parameters())
@@ -182,6 +187,7 @@ def _axis(value):
 
 class _AlongAxis(CataloguedActivation, RowActivation):
     __doc__ = RowActivation.__doc__
+    accuracy = bounds.ROWS
 
     axis = Choice(-1, _axis)
 

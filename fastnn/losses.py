@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseLoss
 from .core.rows import RowLoss
@@ -40,6 +41,8 @@ class _Loss(Configurable):
         super().__init_subclass__(**kwds)
         if name:
             cls.name, cls.kernel = name, kernel
+            if cls.__doc__:                             # python -OO has no docstrings
+                cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {bounds.LOSSES}\n    "
             _registry.add(name, cls, aliases)
 
     def total_error(self) -> float:

@@ -1,4 +1,5 @@
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -229,6 +230,172 @@ def test_numerical_gradient_puts_back_what_it_changed():
 def test_numerical_gradient_needs_float64(x):
     with pytest.raises(TypeError, match="needs a float64 array"):
         numerical_gradient(np.sum, x)
+
+
+# Training passes: fused, and in memory that they use again
+
+def layer_by_layer(net, x, t):
+    """What `loss_and_gradient` computes, by the layers' public methods alone."""
+    for layer in net.layers.values():
+        x = layer.forward(x)
+    loss = net.last_layer.forward(x, t)
+    dout = net.last_layer.backward()
+    for layer in reversed(net.layers.values()):
+        dout = layer.backward(dout)
+    return loss, {f"{kind}{name[-1]}": getattr(layer, f"d{kind}") for name, layer in net.layers.items()
+                  for kind in ("W", "b", "gamma", "beta") if hasattr(layer, f"d{kind}")}
+
+
+def keep_masks(net):
+    for layer in net.layers.values():
+        if isinstance(layer, Dropout):
+            layer.frozen = True
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dropout", [False, True])
+@pytest.mark.parametrize("batchnorm", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_training_passes_are_the_layers_bit_for_bit(activation, batchnorm, dropout, dtype):
+    net = MultiLayerNet(FEATURES, [7, 33], CLASSES, fastnn.get_act(activation, *ARGUMENTS.get(activation, ())),
+                        use_batchnorm=batchnorm, use_dropout=dropout, dtype=dtype, rng=0)
+    rng = np.random.default_rng(1)
+    for rows in (130, 1, 130, 9):
+        x, t = rng.standard_normal((rows, FEATURES)).astype(dtype), rng.integers(0, CLASSES, rows)
+        net.loss(x, t, train_flg=True)
+        keep_masks(net)
+        twin = copy.deepcopy(net)
+        loss, grads = net.loss_and_gradient(x, t)
+        expected_loss, expected = layer_by_layer(twin, x, t)
+        assert loss == expected_loss
+        assert_same(grads, expected)
+        assert_same(snapshot(net), snapshot(twin))
+        for layer in net.layers.values():
+            layer.frozen = False
+
+
+class Watching(Dropout):
+    """A layer of somebody else's that changes nothing and keeps what it is given."""
+
+    def __init__(self):
+        super().__init__(0)
+        self.seen = []
+
+    def forward(self, x, train_flg=True):
+        self.seen.append((x, x.copy()))
+        return x
+
+    def backward(self, dout):
+        self.seen.append((dout, dout.copy()))
+        return dout
+
+
+@pytest.mark.parametrize("batchnorm", [False, True])
+@pytest.mark.parametrize("places", [(1,), (2,), (3,), (1, 2), (2, 4, 5), (0, 99)])
+def test_other_layers_may_keep_what_they_are_given(places, batchnorm, batch):
+    net, plain = (MultiLayerNet(FEATURES, [4, 4], CLASSES, "tanh", use_batchnorm=batchnorm, rng=1) for _ in range(2))
+    layers = list(net.layers.items())
+    watching = [Watching() for _ in places]
+    for place, layer in reversed(list(zip(places, watching))):
+        layers.insert(place, (f"Watching{place}", layer))
+    net.layers = dict(layers)
+    if 0 in places:                 # the first layer has the parameters
+        watching[0].parameter_gradients = watching[0].backward
+    for x, t in (batch, (batch[0] + 1, batch[1])):
+        loss, grads = net.loss_and_gradient(x, t)
+        expected_loss, expected = plain.loss_and_gradient(x, t)
+        assert loss == pytest.approx(expected_loss)
+        for key in expected:
+            np.testing.assert_allclose(grads[key], expected[key], rtol=1e-12, atol=1e-15)
+    for layer in watching:
+        assert len(layer.seen) == 4
+        for given, kept in layer.seen:
+            np.testing.assert_array_equal(given, kept)
+
+
+def test_outputs_are_the_callers_own(batch):
+    x, t = batch
+    net = small_net(use_batchnorm=True)
+    net.gradient(x, t)
+    layers = list(net.layers.values())
+    for call in (lambda x: net.predict(x, train_flg=True), net.predict, layers[0].forward, layers[-1].forward):
+        given = x[:, :4] if call == layers[-1].forward else x
+        y = call(given)
+        kept = y.copy()
+        assert call(given + 1) is not y
+        net.gradient(x - 1, t)
+        np.testing.assert_array_equal(y, kept)
+
+
+def test_passes_of_one_size_use_the_same_memory(batch):
+    x, t = batch
+    net = small_net("Mish", use_batchnorm=True, use_dropout=True)
+    hidden = net.layers["Activation_function1"]
+    places = set()
+    for shift in range(4):
+        net.gradient(x + shift, t)
+        places.add(tuple(a.ctypes.data for a in hidden._kept))
+        net.predict(x), net.loss(x[:2], t[:2])          # not in training: they leave it alone
+    assert len(places) == 1
+    before = hidden._kept
+    net.gradient(x[:2], t[:2])
+    assert len(hidden._kept[0]) == 2 and not np.shares_memory(hidden._kept[0], before[0])
+
+
+def test_exchanged_layers_are_used(batch):
+    net, other = small_net("tanh"), small_net("Mish")
+    net.gradient(*batch)
+    net.layers["Activation_function1"] = Activation("Mish")
+    net.layers["Activation_function2"] = Activation("Mish")
+    assert_same(net.gradient(*batch), other.gradient(*batch))
+    net.layers["Activation_function1"].activation = fastnn.get_act("ELU")
+    other.layers["Activation_function1"] = Activation("ELU")
+    assert_same(net.gradient(*batch), other.gradient(*batch))
+    assert_gradients_close(net.gradient(*batch), net.numerical_gradient(*batch), 1e-6)
+
+
+def test_changed_hyperparameters_are_used(batch):
+    net, other = small_net(fastnn.get_act("ELU", alpha=0.3)), small_net(fastnn.get_act("ELU", alpha=2.0))
+    net.gradient(*batch)
+    net.layers["Activation_function1"].activation.alpha = 2.0       # the layers share it
+    assert_same(net.gradient(*batch), other.gradient(*batch))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_copies_train_on_their_own(copied, batch):
+    net = small_net(use_batchnorm=True)
+    expected = net.gradient(*batch)
+    twin = copied(net)
+    for name in ("Activation_function1", "Activation_function2"):
+        for a, b in zip(net.layers[name]._kept, twin.layers[name]._kept):
+            assert not np.shares_memory(a, b)
+    assert_same(twin.gradient(*batch), expected)
+    twin.gradient(batch[0] + 1, batch[1])
+    dx = np.ones((ROWS, 4))
+    np.testing.assert_array_equal(net.layers["Activation_function1"].backward(dx),
+                                  copied(net).layers["Activation_function1"].backward(dx))
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_layers_with_out(rows):
+    rng = np.random.default_rng(0)
+    x, dout = rng.standard_normal((rows, 4)), rng.standard_normal((rows, 4))
+    for make in (lambda: Affine(rng.standard_normal((4, 4)), np.ones(4)), lambda: Activation("tanh"),
+                 lambda: Activation("softmax"), lambda: Dropout(0.5, rng=0),
+                 lambda: BatchNormalization(np.ones(4) / 3, np.ones(4))):
+        layer = make()
+        other = copy.deepcopy(layer)
+        for train_flg in (True, False):
+            out = np.full_like(x, np.nan)
+            assert layer.forward(x, train_flg, out) is out
+            np.testing.assert_array_equal(out, other.forward(x, train_flg))
+        out = np.full_like(x, np.nan)
+        assert layer.backward(dout, out) is out
+        np.testing.assert_array_equal(out, other.backward(dout))
+        if isinstance(layer, (Activation, Dropout)):
+            given = dout.copy()
+            assert layer.backward(given, given) is given
+            np.testing.assert_array_equal(given, out)
 
 
 # Parameters and inputs

@@ -99,6 +99,62 @@ def test_threadpoolctl_sees_and_limits():
         assert get_num_threads() == before
 
 
+BIG = {2: (600, 1200), 4: (1500, 3000), 8: (1500, 3000)}        # by itemsize: enough for several threads
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("arrange", [
+    lambda x: x.T, lambda x: x[::-1, ::-1], lambda x: x[:, ::2], lambda x: x[::2].T,
+    lambda x: x.astype(x.dtype.newbyteorder()),
+    lambda x: x.reshape(3, x.shape[0]//3, -1)[:2], lambda x: np.broadcast_to(x[:1], x.shape),
+    lambda x: x.reshape(-1)[1:].view(np.uint8)[1:-x.itemsize + 1].view(x.dtype)],
+    ids=["transposed", "reversed", "gaps", "gaps transposed", "byte-swapped", "short axis", "broadcast", "unaligned"])
+def test_same_bits_for_any_layout_and_number_of_threads(arrange, dtype):
+    base = np.random.default_rng(5).normal(size=BIG[np.dtype(dtype).itemsize]).astype(dtype)
+    x, act = arrange(base), get_act("Swish")
+    grad = np.asarray(x[::-1], order="C")
+    flat = act.forward(np.ascontiguousarray(x, dtype)), act.backward(np.ascontiguousarray(x, dtype), grad=grad)
+    for threads in (1, 3):
+        set_num_threads(threads)
+        out = np.zeros((*x.shape, 2), dtype)[..., 0]
+        assert_same_bits(act.forward(x), flat[0])
+        assert_same_bits(act.backward(x, grad=grad), flat[1])
+        pair = act.value_and_grad(x, out=(out, np.empty_like(x, dtype)))
+        assert_same_bits(pair[0], flat[0])
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (1, 0), (0, 2), (-3, 1), (700, 0)])
+def test_overlaps_of_large_layouts(dx, dy, threads):
+    """Strided operands that share memory in part, in place, or not at all."""
+    set_num_threads(threads)
+    buffer = np.random.default_rng(6).normal(size=(2500, 6000)).astype(np.float32)
+    x = buffer[3:1503, 0:4000:2]
+    out = buffer[3 + dx:1503 + dx, dy:4000 + dy:2]
+    act = get_act("tanh")
+    wanted = act.forward(x.copy())
+    act.forward(x, out=out)
+    assert_same_bits(out.copy(), wanted)
+
+
+def test_transposed_over_itself():
+    x = np.random.default_rng(7).normal(size=(1500, 1500)).astype(np.float32)
+    for threads in (1, 2):
+        set_num_threads(threads)
+        y = x.copy()
+        wanted = get_act("tanh").forward(np.ascontiguousarray(x.T))
+        get_act("tanh").forward(y.T, out=y)
+        assert_same_bits(y, wanted)
+
+
+def test_a_large_result_that_lies_over_itself():
+    out = np.lib.stride_tricks.as_strided(np.ones(5000, np.float32), (1500, 1500), (4, 4))
+    x = np.zeros((1500, 1500), np.float32)
+    set_num_threads(2)
+    assert get_act("step").forward(x, out=out) is out
+    assert not out.any()
+
+
 # At once
 
 def test_several_python_threads_at_once():

@@ -3,7 +3,7 @@
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
 orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's
-iterator.
+iterator. Results that outgrow the last cache go past it.
 """
 import numpy as np
 
@@ -16,15 +16,30 @@ from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound,
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.memory cimport new_like, new_result
+from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
+                                     fastnn_stream_end)
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
+from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
+cdef extern from "clock.h":
+    long long fastnn_now() noexcept nogil
+
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    MOST_PARAMETERS = 8     # kernels may read this many, whatever they use
+    MOST_PARAMETERS = 2     # and what their rounding to float has lost: kernels may read all four
+    STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
+    AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
+    LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic
+    MOST_WALKS = 16         # parts of a call over NumPy's iterators
+    WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
+    HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+
+cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
 
 cdef enum Mode:
     VALUES                  # out = kernel(order)
@@ -38,6 +53,7 @@ cdef struct Work:
     const void *h
     int order
     Mode mode
+    bint streaming
     const char *x
     const char *y           # the second operand, or NULL
     const char *grad
@@ -62,12 +78,27 @@ cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept
     return room
 
 
+cdef inline real *at_line(real *room) noexcept nogil:
+    """The first element of `room` that begins a cache line."""
+    return room + (-<uintptr_t>room % FASTNN_LINE) // sizeof(real)
+
+
+cdef inline void put(const Work *work, const real *block, real *out, Py_ssize_t n) noexcept nogil:
+    cdef size_t size = n * sizeof(real)
+    if work.streaming and (<uintptr_t>out | size) % FASTNN_LINE == 0:
+        fastnn_stream(out, block, size)
+    else:
+        memcpy(out, block, size)
+
+
 cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Elements start to start + n, n <= BLOCK. All is read before anything is written, so out may be an input."""
     cdef real[BLOCK] first_room
     cdef real[BLOCK] second_room
-    cdef real[BLOCK] value
-    cdef real[BLOCK] result
+    cdef real[BLOCK + 16] value_room
+    cdef real[BLOCK + 16] result_room
+    cdef real *value = at_line(value_room)
+    cdef real *result = at_line(result_room)
     cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
     cdef const real *a = padded(x + start, first_room, n)
     cdef const real *y = <const real *>work.y
@@ -77,17 +108,42 @@ cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) n
     call(work, work.kernel, work.order, a, y, value, whole)
     if work.mode == TIMES_GRAD:
         call(work, work.multiply, 0, value, padded(grad + start, second_room, n), result, whole)
-        memcpy(<real *>work.out + start, result, n * sizeof(real))
+        put(work, result, <real *>work.out + start, n)
         return
     if work.mode == BOTH:
         call(work, work.kernel, 1, a, y, result, whole)
-        memcpy(<real *>work.second + start, result, n * sizeof(real))
-    memcpy(<real *>work.out + start, value, n * sizeof(real))
+        put(work, result, <real *>work.second + start, n)
+    put(work, value, <real *>work.out + start, n)
+
+
+cdef void run_streaming(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Blocks that begin with a cache line of `out`, the inputs of the next but one on their way meanwhile."""
+    cdef Py_ssize_t block = STREAMED // sizeof(real)
+    cdef Py_ssize_t n = (-<uintptr_t>(<real *>work.out + start) % FASTNN_LINE) // sizeof(real)
+    cdef Py_ssize_t fetch
+    if n == 0:
+        n = block
+    while start < stop:
+        n = min(n, stop - start)
+        fetch = start + AHEAD * block
+        if fetch + block <= stop:
+            fastnn_prefetch(x + fetch, STREAMED)
+            if work.y != NULL:
+                fastnn_prefetch(<real *>work.y + fetch, STREAMED)
+            if work.grad != NULL:
+                fastnn_prefetch(<real *>work.grad + fetch, STREAMED)
+        run_block(work, x, start, n)
+        start += n
+        n = block
+    fastnn_stream_end()
 
 
 cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t whole
     cdef real *out = <real *>work.out
+    if work.streaming:
+        run_streaming(work, x, start, stop)
+        return
     if work.mode == VALUES and out != x and out != <const real *>work.y:
         whole = (stop - start) & -BLOCK_STEP
         if whole:
@@ -116,13 +172,43 @@ cdef void run_double(const void *work, Py_ssize_t start, Py_ssize_t stop) noexce
     run_part(<const Work *>work, False, start, stop)
 
 
-cdef void run(const Work *work, bint single, Py_ssize_t n) noexcept:
+cdef bint outgrows_the_cache(const Work *work, bint single, Py_ssize_t n) noexcept:
+    """What a call reads and writes is more than the last cache holds, and it does not write where it has just read."""
+    cdef Py_ssize_t arrays = 2 + (work.y != NULL) + (work.grad != NULL) + (work.second != NULL)
+    return (n * (4 if single else 8) * arrays > stream_above and work.out != work.x and work.out != work.y
+            and work.out != work.grad and work.second != work.x)
+
+
+cdef bint is_light(const Work *work, real *x) noexcept:
+    """Whether the kernel by itself writes faster than memory does, by its time for the first block of x."""
+    cdef real[BLOCK] room
+    cdef Py_ssize_t n = STREAMED // sizeof(real)
+    cdef long long least = LIGHT + 1, start
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    for _ in range(4):                  # the first one brings everything into the cache
+        start = fastnn_now()
+        call(work, work.kernel, work.order, x, <const real *>work.y, room, n)
+        least = min(least, fastnn_now() - start)
+    fastnn_fp_leave(state)
+    return least <= LIGHT
+
+
+cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
+    if not FASTNN_STREAMS or not outgrows_the_cache(work, single, n):
+        return False
+    if work.mode != VALUES or stream_above == 0:
+        return True                     # results of two kernels go through a block of scratch in any case
+    return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
+
+
+cdef void run(Work *work, bint single, Py_ssize_t n) noexcept:
     """All n elements, over as many threads as pay, split between blocks."""
     cdef int threads
     if n < WITH_GIL:
         run_part(work, single, 0, n)
         return
-    threads = threads_for(n)
+    work.streaming = streaming_pays(work, single, n)
+    threads = threads_for(n if single else 2 * n)
     with nogil:
         share_out(run_single if single else run_double, work, n, BLOCK, threads)
 
@@ -136,7 +222,7 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
             and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
-cdef inline void point(Work *work, char **operands, int inputs) noexcept:
+cdef inline void point(Work *work, char **operands, int inputs) noexcept nogil:
     """Set the memory of the inputs (x, then y or grad) and of the outputs behind them."""
     work.x = operands[0]
     if work.mode == TIMES_GRAD:
@@ -148,41 +234,116 @@ cdef inline void point(Work *work, char **operands, int inputs) noexcept:
         work.second = operands[inputs + 1]
 
 
-cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
-    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+cdef struct Walk:
+    # one of NumPy's iterators
+    cnp.NpyIter *it
+    cnp.NpyIter_IterNextFunc advance
+    char **pointers
+    cnp.npy_intp *size
+
+cdef struct Walks:
+    const Work *work
+    bint single
+    int inputs
+    Walk walks[MOST_WALKS]
+
+
+cdef cnp.NpyIter *new_iterator(list operands, int inputs, object dtype) except NULL:
+    """NumPy's iterator over operands of any layout, with buffers of `dtype` for those that need them."""
     cdef int count = len(operands)
     cdef int i
     cdef cnp.PyArrayObject *arrays[4]
     cdef cnp.PyArray_Descr *dtypes[4]
     cdef cnp.npy_uint32 flags[4]
-    cdef object dtype = np.dtype(np.float32 if single else np.float64)
-    cdef cnp.NpyIter *it
-    cdef cnp.NpyIter_IterNextFunc advance
-    cdef char **pointers
-    cdef cnp.npy_intp *size
     for i in range(count):
         arrays[i] = <cnp.PyArrayObject *>operands[i]
         dtypes[i] = <cnp.PyArray_Descr *>dtype
         flags[i] = (cnp.NPY_ITER_NBO | cnp.NPY_ITER_ALIGNED | cnp.NPY_ITER_CONTIG
                     | cnp.NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
                     | (cnp.NPY_ITER_READONLY if i < inputs else cnp.NPY_ITER_WRITEONLY | cnp.NPY_ITER_NO_BROADCAST))
-    it = cnp.NpyIter_AdvancedNew(
+    return cnp.NpyIter_AdvancedNew(
         count, arrays, cnp.NPY_ITER_EXTERNAL_LOOP | cnp.NPY_ITER_BUFFERED | cnp.NPY_ITER_GROWINNER
         | cnp.NPY_ITER_ZEROSIZE_OK | cnp.NPY_ITER_COPY_IF_OVERLAP,
         cnp.NPY_KEEPORDER, cnp.NPY_UNSAFE_CASTING, flags, dtypes, -1, NULL, NULL, 8 * BLOCK)
-    try:
-        if cnp.NpyIter_GetIterSize(it) == 0:
-            return
-        advance = cnp.NpyIter_GetIterNext(it, NULL)
-        pointers = cnp.NpyIter_GetDataPtrArray(it)
-        size = cnp.NpyIter_GetInnerLoopSizePtr(it)
+
+
+cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Run over the iterators start to stop."""
+    cdef Walks *walks = <Walks *>context
+    cdef Walk *one
+    cdef Work work = walks.work[0]
+    cdef Py_ssize_t i
+    for i in range(start, stop):
+        one = &walks.walks[i]
         while True:
-            point(work, pointers, inputs)
-            run_part(work, single, 0, size[0])
-            if not advance(it):
+            point(&work, one.pointers, walks.inputs)
+            run_part(&work, walks.single, 0, one.size[0])
+            if not one.advance(one.it):
                 break
+
+
+cdef bint separable(list operands, int inputs):
+    """No element that one part writes is read or written by another: outputs share no memory, or are an input."""
+    for i, out in enumerate(operands[inputs:], inputs):
+        extent = out.itemsize
+        for step, size in sorted([(abs(step), size) for size, step in zip(out.shape, out.strides)]):
+            if size > 1:
+                if step < extent:
+                    return False            # it lies over itself
+                extent += step * (size - 1)
+        for other in operands[:i]:
+            if np.may_share_memory(out, other) and not (
+                    out.ctypes.data == other.ctypes.data and out.strides == other.strides and out.dtype == other.dtype):
+                return False
+    return True
+
+
+cdef list cut(list operands, int inputs, int parts):
+    """The operands of each part: slices along the axis of the last output's widest step that is long enough."""
+    out = operands[inputs]
+    axes = sorted(range(out.ndim), key=[-abs(step) for step in out.strides].__getitem__)
+    axis = next((axis for axis in axes if out.shape[axis] >= 2 * parts), max(axes, key=out.shape.__getitem__))
+    parts = min(parts, out.shape[axis])
+    borders = [out.shape[axis] * part // parts for part in range(parts + 1)]
+    return [[array[(slice(None),) * axis + (slice(start, stop),)] for array in operands]
+            for start, stop in zip(borders, borders[1:])]
+
+
+cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
+    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+    cdef Py_ssize_t n = operands[0].size
+    cdef Py_ssize_t cost = n * (HALF_COSTS if operands[0].itemsize == 2 else 1)
+    cdef int threads = threads_for(cost) if cost >= WALK_APART else 1
+    cdef object dtype = np.dtype(np.float32 if single else np.float64)
+    cdef list parts = [operands]
+    cdef int count = 0
+    cdef bint in_python = False
+    cdef Walks walks
+    cdef Walk *one
+    if n == 0:
+        return
+    if threads > 1 and separable(operands, inputs):
+        parts = cut(operands, inputs, MOST_WALKS)
+    walks.work = work
+    walks.single = single
+    walks.inputs = inputs
+    try:
+        for part in parts:
+            one = &walks.walks[count]
+            one.it = new_iterator(part, inputs, dtype)
+            count += 1
+            one.advance = cnp.NpyIter_GetIterNext(one.it, NULL)
+            one.pointers = cnp.NpyIter_GetDataPtrArray(one.it)
+            one.size = cnp.NpyIter_GetInnerLoopSizePtr(one.it)
+            in_python = in_python or cnp.NpyIter_IterationNeedsAPI(one.it)
+        if n < WITH_GIL or in_python:
+            walk(&walks, 0, count)
+        else:
+            with nogil:
+                share_out(walk, &walks, count, 1, threads)
     finally:
-        cnp.NpyIter_Deallocate(it)
+        for i in range(count):
+            cnp.NpyIter_Deallocate(walks.walks[i].it)
 
 
 cdef class Elementwise:
@@ -190,8 +351,8 @@ cdef class Elementwise:
 
     cdef uintptr_t kernels[2]           # for float, for double
     cdef uintptr_t multiply[2]
-    cdef float single_parameters[MOST_PARAMETERS]
-    cdef double double_parameters[MOST_PARAMETERS]
+    cdef float single_parameters[2 * MOST_PARAMETERS]
+    cdef double double_parameters[2 * MOST_PARAMETERS]
 
     def _bind(self, tuple kernels, tuple multiply, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
@@ -200,7 +361,15 @@ cdef class Elementwise:
         self.multiply = multiply
         for i in range(MOST_PARAMETERS):
             self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
+            self.double_parameters[MOST_PARAMETERS + i] = 0
             self.single_parameters[i] = <float>self.double_parameters[i]
+            self.single_parameters[MOST_PARAMETERS + i] = <float>(
+                self.double_parameters[i] - <double>self.single_parameters[i])
+
+    def _addresses(self):
+        """Where the kernels for float and for double are, and the hyperparameters they read: for affine.pyx."""
+        must_be_bound(self.kernels[0])
+        return (self.kernels[0], self.kernels[1], <uintptr_t>self.single_parameters, <uintptr_t>self.double_parameters)
 
     cdef void prepare(self, Work *work, bint single, int order, Mode mode) noexcept:
         work.kernel = self.kernels[0 if single else 1]
@@ -208,6 +377,7 @@ cdef class Elementwise:
         work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
         work.order = order
         work.mode = mode
+        work.streaming = False
         work.x = work.y = work.grad = NULL
         work.out = work.second = NULL
 
@@ -231,8 +401,7 @@ cdef class Elementwise:
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
             return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
         if out is None:
-            result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind,
-                                       not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+            result = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
@@ -260,7 +429,7 @@ cdef class Elementwise:
         cdef Py_ssize_t i
         cdef Work work
         if out is None:
-            outputs = [np.empty_like(a, dtype=dtype, subok=False) for _ in range(2 if mode == BOTH else 1)]
+            outputs = [new_like(a, dtype) for _ in range(2 if mode == BOTH else 1)]
         elif mode == BOTH:
             checked_pair(out[0], out[1], a, dtype)
             outputs = list(out)
@@ -332,3 +501,14 @@ cdef class ElementwiseLoss(Elementwise):
 
     def _derivative(self, y, t, out=None):
         return self.apply_any(1, VALUES, y, t, out, "t")
+
+
+def _stream_above(nbytes):
+    """Write past the cache when a call's inputs and outputs exceed so many bytes; the number before.
+
+    For tests and measurements; 0 is for every kernel, light or not.
+    """
+    global stream_above
+    before = stream_above
+    stream_above = nbytes
+    return before

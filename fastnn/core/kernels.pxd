@@ -4,7 +4,8 @@ A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates 
 given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users' formulas to the same signatures.
 """
 
-# order 0, 1, 2 for a function, its derivative, its second derivative; y the second operand where there is one
+# order 0, 1, 2 for a function, its derivative, its second derivative; y the second operand where there is one; h two
+# hyperparameters and what rounding them to the type has lost
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
                                    const float *h) noexcept nogil
 ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, Py_ssize_t n,

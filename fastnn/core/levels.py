@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from fastnn.core.processor import supports
 
 # best first; "plain" is built where the others are not
-LEVELS = {"x86-64-v3": "x86_64_v3", "x86-64-v2": "x86_64_v2", "plain": "plain"}
+LEVELS = {"x86-64-v4": "x86_64_v4", "x86-64-v3": "x86_64_v3", "x86-64-v2": "x86_64_v2", "plain": "plain"}
 
 
 def usable():
@@ -31,7 +31,8 @@ rules = import_module(f"{__package__}._rules_{LEVELS[_level]}")
 
 
 def isa() -> str:
-    """The instruction-set level in use: "x86-64-v3" (AVX2 and FMA), "x86-64-v2" (SSE4.2) or "plain".
+    """The instruction-set level in use: "x86-64-v4" (AVX-512), "x86-64-v3" (AVX2 and FMA), "x86-64-v2"
+    (SSE4.2) or "plain".
 
     The best one that the processor supports; the environment variable FASTNN_ISA, read at import, forces another.
     """

@@ -16,9 +16,11 @@ cdef enum:
 
 cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     cdef Py_ssize_t i
-    cdef real kept[2]                       # in registers: h might overlap out, for all the compiler knows
+    cdef real kept[4]                       # in registers: h might overlap out, for all the compiler knows
     kept[0] = h[0]
     kept[1] = h[1]
+    kept[2] = h[2]
+    kept[3] = h[3]
     for i in range(n & -BLOCK_STEP):
         out[i] = f(x[i], kept)
 

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Error functions of a prediction y (or a logit x) and a target t, elementwise: value and derivative side by side."""
-from fastnn.core.vecmath cimport absolute, at_least, exp, log, log1p, real
+from fastnn.core.vecmath cimport absolute, at_least, at_most, exp, log, log1p, real
 
 
 # square: (y - t)^2 / 2
@@ -29,8 +29,15 @@ cdef inline real cross_entropy_d1(real y, real t) noexcept nogil:
 
 # binary cross entropy: -t log(y) - (1 - t) log(1 - y)
 
+cdef inline real held_log_of_complement(real y) noexcept nogil:
+    """log(1 - y), where 1 - y would round a small y away."""
+    cdef real far = held_log(<real>1 - y)
+    cdef real near = log1p(-at_most(y, <real>0.25))
+    return near if y < <real>0.25 and y >= <real>0 else far
+
+
 cdef inline real binary_cross_entropy(real y, real t) noexcept nogil:
-    return -t * held_log(y) - (<real>1 - t) * held_log(<real>1 - y)
+    return -t * held_log(y) - (<real>1 - t) * held_log_of_complement(y)
 
 
 cdef inline real binary_cross_entropy_d1(real y, real t) noexcept nogil:

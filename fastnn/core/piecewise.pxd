@@ -4,89 +4,89 @@
 h holds the hyperparameters in the order of the catalogue row. A comparison with NaN is false, so each formula is
 arranged (or ends in `keep_nan`) such that NaN stays NaN. f'' is 0 wherever it exists.
 """
-from fastnn.core.vecmath cimport real, absolute
+from fastnn.core.vecmath cimport lane, absolute
 
 
-cdef inline real keep_nan(real value, real x) noexcept nogil:
+cdef inline lane keep_nan(lane value, lane x) noexcept nogil:
     return x if x != x else value
 
 
-cdef inline real zero(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>0, x)
+cdef inline lane zero(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0, x)
 
 
-cdef inline real one(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>1, x)
+cdef inline lane one(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>1, x)
 
 
-cdef inline real step(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>1 if x > <real>0 else <real>0, x)
+cdef inline lane step(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>1 if x > <lane>0 else <lane>0, x)
 
 
-cdef inline real identity(real x, const real *h) noexcept nogil:
+cdef inline lane identity(lane x, const lane *h) noexcept nogil:
     return x
 
 
 # |x| <= lambda is shrunk to 0; h = (lambda,)
 
-cdef inline real hard_shrink(real x, const real *h) noexcept nogil:
-    return <real>0 if absolute(x) <= h[0] else x
+cdef inline lane hard_shrink(lane x, const lane *h) noexcept nogil:
+    return <lane>0 if absolute(x) <= h[0] else x
 
 
-cdef inline real soft_shrink(real x, const real *h) noexcept nogil:
-    return <real>0 if absolute(x) <= h[0] else (x - h[0] if x > <real>0 else x + h[0])
+cdef inline lane soft_shrink(lane x, const lane *h) noexcept nogil:
+    return <lane>0 if absolute(x) <= h[0] else (x - h[0] if x > <lane>0 else x + h[0])
 
 
-cdef inline real shrink_d1(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>0 if absolute(x) <= h[0] else <real>1, x)
+cdef inline lane shrink_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) <= h[0] else <lane>1, x)
 
 
 # h = (threshold, value)
 
-cdef inline real threshold(real x, const real *h) noexcept nogil:
+cdef inline lane threshold(lane x, const lane *h) noexcept nogil:
     return h[1] if x <= h[0] else x
 
 
-cdef inline real threshold_d1(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>1 if x > h[0] else <real>0, x)
+cdef inline lane threshold_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>1 if x > h[0] else <lane>0, x)
 
 
 # clip(x/5 + 1/2, 0, 1): x + 2.5 is exact where the result is small, x/5 is not
 
-cdef inline real hard_sigmoid(real x, const real *h) noexcept nogil:
-    cdef real y = <real>0.2 * (x + <real>2.5)
-    return <real>0 if x <= <real>-2.5 else (<real>1 if x >= <real>2.5 else y)
+cdef inline lane hard_sigmoid(lane x, const lane *h) noexcept nogil:
+    cdef lane y = <lane>0.2 * (x + <lane>2.5)
+    return <lane>0 if x <= <lane>-2.5 else (<lane>1 if x >= <lane>2.5 else y)
 
 
-cdef inline real hard_sigmoid_d1(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>0 if absolute(x) > <real>2.5 else <real>0.2, x)
+cdef inline lane hard_sigmoid_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) > <lane>2.5 else <lane>0.2, x)
 
 
-cdef inline real hard_tanh(real x, const real *h) noexcept nogil:
-    return <real>-1 if x < <real>-1 else (<real>1 if x > <real>1 else x)
+cdef inline lane hard_tanh(lane x, const lane *h) noexcept nogil:
+    return <lane>-1 if x < <lane>-1 else (<lane>1 if x > <lane>1 else x)
 
 
-cdef inline real hard_tanh_d1(real x, const real *h) noexcept nogil:
-    return keep_nan(<real>0 if absolute(x) > <real>1 else <real>1, x)
+cdef inline lane hard_tanh_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) > <lane>1 else <lane>1, x)
 
 
-cdef inline real relu(real x, const real *h) noexcept nogil:
-    return <real>0 if x <= <real>0 else x
+cdef inline lane relu(lane x, const lane *h) noexcept nogil:
+    return <lane>0 if x <= <lane>0 else x
 
 
-cdef inline real relu6(real x, const real *h) noexcept nogil:
-    return <real>0 if x <= <real>0 else (<real>6 if x > <real>6 else x)
+cdef inline lane relu6(lane x, const lane *h) noexcept nogil:
+    return <lane>0 if x <= <lane>0 else (<lane>6 if x > <lane>6 else x)
 
 
-cdef inline real relu6_d1(real x, const real *h) noexcept nogil:
-    return keep_nan((<real>1 if x < <real>6 else <real>0) if x > <real>0 else <real>0, x)
+cdef inline lane relu6_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan((<lane>1 if x < <lane>6 else <lane>0) if x > <lane>0 else <lane>0, x)
 
 
 # h = (alpha,), the slope below 0
 
-cdef inline real leaky_relu(real x, const real *h) noexcept nogil:
-    return h[0] * x if x < <real>0 else x
+cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
+    return h[0] * x if x < <lane>0 else x
 
 
-cdef inline real leaky_relu_d1(real x, const real *h) noexcept nogil:
-    return keep_nan(h[0] if x < <real>0 else <real>1, x)
+cdef inline lane leaky_relu_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(h[0] if x < <lane>0 else <lane>1, x)

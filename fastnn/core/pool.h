@@ -1,9 +1,14 @@
 /* A small pool of helper threads.
 
-   The caller works through the parts of a job itself; helpers that are awake, or wake in time, take parts from it. At
+   The caller begins alone and looks how long the first piece takes: what helpers are worth depends on the kernel, the
+   dtype and the processor. A helper that is awake takes part in anything that would last FASTNN_WORTH; one that sleeps
+   costs a system call and comes late, so it is woken for long calls and for small ones that follow each other.
+
+   The caller then works through the parts of the job from the front; helpers that are awake, or wake in time, take
+   parts from the back, so that a loop over the same array leaves each part in the same processor's cache. At
    the end the caller waits for parts that have been begun, never for a thread that has not been scheduled. Where it has
-   to wait long all the same, because a helper lost its processor in the middle of a part, it works alone for the next
-   few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
+   to wait longer than it was helped, because a helper lost its processor in the middle of a part, it works alone for the
+   next few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
    calls takes from one to the next, go on looking while they yield the processor, and then sleep.
 
    OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
@@ -16,7 +21,8 @@
 
 #include <stddef.h>
 
-typedef void (*fastnn_body)(void *context, ptrdiff_t part);
+/* start to stop of what is counted */
+typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
 
 #if defined(__unix__) || defined(__APPLE__)
 
@@ -24,12 +30,18 @@ typedef void (*fastnn_body)(void *context, ptrdiff_t part);
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <time.h>
+#include "clock.h"
 
 enum {
     FASTNN_MOST_HELPERS = 255,
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
     FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each look */
+    FASTNN_WORTH = 5000,            /* ns that a job must last for helpers that are awake */
+    FASTNN_WAKE = 100000,           /* ns of work, in one call or in close succession, for helpers that sleep */
+    FASTNN_PART = 50000,            /* ns that a part of a long job takes */
+    FASTNN_LOOK = 32,               /* the piece done first is this part of a job, but at most */
+    FASTNN_LONGEST_LOOK = 4,        /* so many grains */
+    FASTNN_MOST_PARTS = 1024,
     FASTNN_LONG_WAIT = 100000,      /* ns, several times what a part takes */
     FASTNN_MOST_ALONE = 16          /* calls */
 };
@@ -39,25 +51,21 @@ static struct {
     atomic_int open;            /* whether helpers may join */
     atomic_int active;          /* helpers inside the job */
     atomic_uint generation;     /* counts jobs */
-    atomic_llong next;          /* the next part */
-    fastnn_body body;
-    void *context;
-    ptrdiff_t parts;
+    atomic_llong begun;         /* parts */
+    atomic_llong from_back;     /* those of them that helpers took */
+    fastnn_range body;
+    const void *work;
+    ptrdiff_t start, stop, size, parts;
     atomic_int wanted;          /* helpers that may join */
     int alone;                  /* calls to be done without helpers; read and written by who has `taken` */
     int alone_next;             /* and how many it will be the next time */
+    long long last;             /* when the latest job ended, and how many ns of work have */
+    long long busy;             /* come in close succession: as `alone` */
     int helpers;                /* started so far */
-    int sleeping;               /* under the mutex */
+    atomic_int sleeping;        /* changed under the mutex */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
 } fastnn_pool = { .alone_next = 2, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
-
-static long long fastnn_pool_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
 
 static void fastnn_pool_relax(void)
 {
@@ -68,11 +76,17 @@ static void fastnn_pool_relax(void)
 #endif
 }
 
-static void fastnn_pool_work(void)
+/* The number of parts that the caller did. */
+static ptrdiff_t fastnn_pool_work(int helper)
 {
-    long long part;
-    while ((part = atomic_fetch_add(&fastnn_pool.next, 1)) < fastnn_pool.parts)
-        fastnn_pool.body(fastnn_pool.context, (ptrdiff_t)part);
+    ptrdiff_t part, from_front = 0, start, stop;
+    while (atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts) {
+        part = helper ? fastnn_pool.parts - 1 - (ptrdiff_t)atomic_fetch_add(&fastnn_pool.from_back, 1) : from_front++;
+        start = fastnn_pool.start + part * fastnn_pool.size;
+        stop = start + fastnn_pool.size;
+        fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
+    }
+    return from_front;
 }
 
 static void *fastnn_pool_help(void *unused)
@@ -80,10 +94,10 @@ static void *fastnn_pool_help(void *unused)
     unsigned seen = 0, now;
     (void)unused;
     for (;;) {
-        long long start = fastnn_pool_now();
-        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_pool_now() - start < FASTNN_SPIN)
+        long long start = fastnn_now();
+        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_now() - start < FASTNN_SPIN)
             fastnn_pool_relax();
-        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_pool_now() - start < FASTNN_IDLE)
+        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_now() - start < FASTNN_IDLE)
             sched_yield();
         if (now == seen) {
             pthread_mutex_lock(&fastnn_pool.mutex);
@@ -97,7 +111,7 @@ static void *fastnn_pool_help(void *unused)
         /* First count, then look whether the job is still open: the caller closes it first and then reads the count. */
         if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted)
             && atomic_load(&fastnn_pool.open))
-            fastnn_pool_work();
+            fastnn_pool_work(1);
         atomic_fetch_sub(&fastnn_pool.active, 1);
     }
     return NULL;
@@ -107,7 +121,8 @@ static void fastnn_pool_forget(void)        /* in the child of a fork: the helpe
 {
     pthread_mutex_init(&fastnn_pool.mutex, NULL);
     pthread_cond_init(&fastnn_pool.wake, NULL);
-    fastnn_pool.helpers = fastnn_pool.sleeping = 0;
+    fastnn_pool.helpers = 0;
+    atomic_store(&fastnn_pool.sleeping, 0);
     atomic_store(&fastnn_pool.taken, 0);
     atomic_store(&fastnn_pool.open, 0);
     atomic_store(&fastnn_pool.active, 0);
@@ -137,17 +152,20 @@ static void fastnn_pool_start(int helpers)
     pthread_attr_destroy(&attributes);
 }
 
-static void fastnn_pool_wait(void)
+/* The caller did `mine` of the parts in the time since `began`. */
+static void fastnn_pool_wait(long long began, ptrdiff_t mine)
 {
-    long long start;
+    long long start = fastnn_now(), saved;
+    fastnn_pool.last = start;
     if (!atomic_load(&fastnn_pool.active))
         return;
-    start = fastnn_pool_now();
-    while (atomic_load(&fastnn_pool.active) && fastnn_pool_now() - start < FASTNN_SPIN)
+    while (atomic_load(&fastnn_pool.active) && fastnn_now() - start < FASTNN_SPIN)
         fastnn_pool_relax();
     while (atomic_load(&fastnn_pool.active))
         sched_yield();
-    if (fastnn_pool_now() - start > FASTNN_LONG_WAIT) {
+    fastnn_pool.last = fastnn_now();
+    saved = (long long)((double)(start - began) * (double)(fastnn_pool.parts - mine) / (double)(mine ? mine : 1));
+    if (fastnn_pool.last - start > FASTNN_LONG_WAIT && fastnn_pool.last - start > saved) {
         fastnn_pool.alone = fastnn_pool.alone_next;
         if (fastnn_pool.alone_next < FASTNN_MOST_ALONE)
             fastnn_pool.alone_next *= 2;
@@ -155,50 +173,91 @@ static void fastnn_pool_wait(void)
         fastnn_pool.alone_next /= 2;
 }
 
-/* body(context, part) for each part from 0 to parts, by the caller and up to threads - 1 helpers. */
-static void fastnn_parallel(fastnn_body body, void *context, ptrdiff_t parts, int threads)
+/* Whether helpers are worth it for a job that would last `expected` ns from now on. */
+static int fastnn_pool_worth(long long now, long long expected)
 {
-    int taken = threads > 1 && parts > 1 && !atomic_exchange(&fastnn_pool.taken, 1);
-    if (!taken || fastnn_pool.alone) {
-        if (taken) {
-            fastnn_pool.alone--;
-            atomic_store(&fastnn_pool.taken, 0);
-        }
-        for (ptrdiff_t part = 0; part < parts; part++)
-            body(context, part);
-        return;
-    }
+    if (now - fastnn_pool.last > FASTNN_IDLE)
+        fastnn_pool.busy = 0;
+    fastnn_pool.busy += expected;
+    fastnn_pool.last = now + expected;              /* if it is done alone */
+    if (expected < FASTNN_WORTH
+        || (fastnn_pool.busy < FASTNN_WAKE && atomic_load(&fastnn_pool.sleeping) >= fastnn_pool.helpers))
+        return 0;
+    if (!fastnn_pool.alone)
+        return 1;
+    fastnn_pool.alone--;
+    return 0;
+}
+
+/* body over `start` to `stop`, by the caller and up to threads - 1 helpers, in parts of whole grains. */
+static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
+                            int threads, long long expected)
+{
+    ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * threads, mine;
+    long long began = fastnn_now();
+    if (expected / FASTNN_PART > parts)
+        parts = (ptrdiff_t)(expected / FASTNN_PART < FASTNN_MOST_PARTS ? expected / FASTNN_PART : FASTNN_MOST_PARTS);
     fastnn_pool_start(threads - 1);
     fastnn_pool.body = body;
-    fastnn_pool.context = context;
-    fastnn_pool.parts = parts;
-    atomic_store(&fastnn_pool.next, 0);
+    fastnn_pool.work = work;
+    fastnn_pool.start = start;
+    fastnn_pool.stop = stop;
+    fastnn_pool.size = (grains + parts - 1) / parts * grain;
+    fastnn_pool.parts = (stop - start + fastnn_pool.size - 1) / fastnn_pool.size;
+    atomic_store(&fastnn_pool.begun, 0);
+    atomic_store(&fastnn_pool.from_back, 0);
     atomic_store(&fastnn_pool.wanted, threads - 1);
     atomic_store(&fastnn_pool.open, 1);
     pthread_mutex_lock(&fastnn_pool.mutex);
     atomic_fetch_add(&fastnn_pool.generation, 1);
-    if (fastnn_pool.sleeping)
+    if (atomic_load(&fastnn_pool.sleeping))
         pthread_cond_broadcast(&fastnn_pool.wake);
     pthread_mutex_unlock(&fastnn_pool.mutex);
-    fastnn_pool_work();
+    mine = fastnn_pool_work(0);
     atomic_store(&fastnn_pool.open, 0);
-    fastnn_pool_wait();
-    atomic_store(&fastnn_pool.taken, 0);
+    fastnn_pool_wait(began, mine);
+}
+
+/* body over 0 to n, by the caller and, where that is worth it, up to threads - 1 helpers; cut at multiples of grain. */
+static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads)
+{
+    ptrdiff_t done = 0;
+    long long now, start, expected = FASTNN_WAKE;   /* a job of few grains is taken for a long one */
+    if (threads > 1 && n > grain) {
+        now = start = fastnn_now();
+        if (n >= FASTNN_LOOK / 2 * grain) {
+            done = n / (FASTNN_LOOK * grain);
+            done = (done < 1 ? 1 : done < FASTNN_LONGEST_LOOK ? done : FASTNN_LONGEST_LOOK) * grain;
+            body(work, 0, done);
+            now = fastnn_now();
+            expected = (long long)((double)(now - start) * (double)(n - done) / (double)done);
+        }
+        if (!atomic_exchange(&fastnn_pool.taken, 1)) {
+            int worth = fastnn_pool_worth(now, expected);
+            if (worth)
+                fastnn_pool_run(body, work, done, n, grain, threads, expected);
+            atomic_store(&fastnn_pool.taken, 0);
+            if (worth)
+                return;
+        }
+    }
+    body(work, done, n);
 }
 
 #else
 
 static void fastnn_pool_prepare(void) {}
 
-static void fastnn_parallel(fastnn_body body, void *context, ptrdiff_t parts, int threads)
+static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads)
 {
-    ptrdiff_t part;
-    (void)threads;
+    ptrdiff_t parts = threads > 1 ? (ptrdiff_t)4 * threads : 1, size, i;
+    size = ((n + grain - 1) / grain + parts - 1) / parts * grain;
+    parts = (n + size - 1) / size;
 #ifdef _OPENMP
-    #pragma omp parallel for num_threads(threads) schedule(static, 1)
+    #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
 #endif
-    for (part = 0; part < parts; part++)
-        body(context, part);
+    for (i = 0; i < parts; i++)
+        body(work, i * size, i + 1 < parts ? (i + 1) * size : n);
 }
 
 #endif

@@ -12,6 +12,7 @@ from libc.stdint cimport uintptr_t
 from fastnn.core.arrays cimport checked_out, checked_pair, must_be_bound, operand, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_double, row_float, row_loss_double, row_loss_float
+from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.threads cimport share_out, threads_for
 
 cnp.import_array()
@@ -84,7 +85,7 @@ cdef void run(const Work *work, Py_ssize_t rows) noexcept:
     if rows * work.length < WITH_GIL:
         run_rows(work, 0, rows)
         return
-    threads = threads_for(rows * work.length)
+    threads = threads_for(rows * work.length * (1 if work.single else 2))
     with nogil:
         share_out(run_rows, work, rows, 1, threads)
 
@@ -135,7 +136,7 @@ cdef class RowActivation:
                 and (grad is None or cnp.PyArray_CheckExact(grad) and flat_rows(<cnp.ndarray>grad, kind)
                      and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
             return self.apply_any(order, x, grad, out)
-        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(a), cnp.PyArray_DIMS(a), kind, 0)
+        result = new_result(a, kind, False)
         prepare(&work, self.kernels, kind == cnp.NPY_FLOAT, order, cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1), a,
                 None if grad is None else <cnp.ndarray>grad, result)
         run(&work, cnp.PyArray_SIZE(a) // work.length)
@@ -150,7 +151,7 @@ cdef class RowActivation:
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
         cdef cnp.ndarray rows = as_rows(a, self.along, compute)
         cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, self.along, compute)
-        cdef cnp.ndarray work_rows = np.empty_like(rows, order="C")
+        cdef cnp.ndarray work_rows = new_result(rows, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
         cdef Work work
         if cnp.PyArray_SIZE(rows):
@@ -161,7 +162,7 @@ cdef class RowActivation:
         else:
             shaped = np.moveaxis(work_rows, -1, self.along)
         if result is None:
-            result = np.empty_like(a, dtype=dtype, subok=False)
+            result = new_like(a, dtype)
         with np.errstate(all="ignore"):         # half precision may overflow
             np.copyto(result, shaped, casting="unsafe")
         return result[()] if out is None and a.ndim == 0 else result
@@ -229,7 +230,7 @@ cdef class RowLoss:
             result_dtype(target)
             target = as_rows(target, -1, compute)
         rows = as_rows(a, -1, compute)
-        gradient = np.empty(shape, compute)
+        gradient = new_result(a, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         losses = np.empty(shape[:-1], np.float64)
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, 0, shape[-1], rows, None if by_label else target, gradient)

@@ -20,25 +20,16 @@ cdef extern from *:
     int FASTNN_OPENMP
     int omp_get_max_threads() noexcept nogil
     int omp_in_parallel() noexcept nogil
-    ctypedef void (*fastnn_body)(void *context, Py_ssize_t part) noexcept nogil
-    void fastnn_parallel(fastnn_body body, void *context, Py_ssize_t parts, int threads) noexcept nogil
+    void fastnn_share(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads) noexcept nogil
     void fastnn_pool_prepare()
 
 cdef enum:
-    ELEMENTS_A_THREAD = 8192    # fewer are done before a helper has taken its share
-    PARTS_A_THREAD = 4          # so that a helper that comes late still finds work
+    ELEMENTS_A_THREAD = 8192    # fewer float32 elements are not even worth a look at the clock (pool.h)
 
 openmp = bool(FASTNN_OPENMP)
 
 cdef int limit = 0              # 0: as many as OpenMP gives
 cdef int openmp_at_start = omp_get_max_threads()
-
-cdef struct Shares:
-    range_body body
-    const void *work
-    Py_ssize_t n
-    Py_ssize_t size
-
 
 cdef int effective() noexcept:
     cdef int available = omp_get_max_threads()
@@ -57,20 +48,8 @@ cdef int threads_for(Py_ssize_t elements) noexcept:
     return <int>min(useful, <Py_ssize_t>effective())
 
 
-cdef void run_share(void *context, Py_ssize_t part) noexcept nogil:
-    cdef const Shares *shares = <const Shares *>context
-    shares.body(shares.work, part * shares.size, min((part + 1) * shares.size, shares.n))
-
-
 cdef void share_out(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads) noexcept nogil:
-    cdef Shares shares
-    cdef Py_ssize_t grains = (n + grain - 1) // grain
-    cdef Py_ssize_t parts = threads * PARTS_A_THREAD if threads > 1 else 1
-    shares.body = body
-    shares.work = work
-    shares.n = n
-    shares.size = max((grains + parts - 1) // parts, <Py_ssize_t>1) * grain
-    fastnn_parallel(run_share, &shares, (n + shares.size - 1) // shares.size, threads)
+    fastnn_share(body, work, n, grain, threads)
 
 
 def get_num_threads():

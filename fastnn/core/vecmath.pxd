@@ -1,11 +1,11 @@
 # cython: cdivision=True
 """Branch-free scalar functions that a C compiler turns into SIMD when they are inlined into a loop.
 
-One body serves float and double: where the two differ it is by the constants in an `if real is float`, decided at
-compile time. Every literal is written `<real>1`, because a bare 1.0 is a C double and would widen the whole loop.
+One body serves float and double: where the two differ it is by the constants in an `if lane is float`, decided at
+compile time. Every literal is written `<lane>1`, because a bare 1.0 is a C double and would widen the whole loop.
 The polynomials come from tools/polynomials.py, which states the error of each.
 
-`real` values that leave the normal range are kept scaled: `exp_scaled` returns 2^BIAS exp(x), so that a product with it
+`lane` values that leave the normal range are kept scaled: `exp_scaled` returns 2^BIAS exp(x), so that a product with it
 is rounded once, by the multiplication with `unscale` that ends the formula, also where the result is subnormal.
 """
 
@@ -14,6 +14,8 @@ cdef extern from *:
     #include <math.h>
     #include <stdint.h>
     #include <string.h>
+
+    typedef double fastnn_wide;
 
     /* 2^n for the integer in the low bits of k = n + 1.5 * 2^(mantissa bits) + exponent bias */
     static inline float fastnn_power_of_two_float(float k) {
@@ -58,9 +60,11 @@ cdef extern from *:
 
     /* The part of a * b that its rounded product p lost: exact where an FMA exists, Dekker's splitting elsewhere. */
     #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
+    #define FASTNN_FMA 1
     static inline float fastnn_product_low_float(float a, float b, float p) { return __builtin_fmaf(a, b, -p); }
     static inline double fastnn_product_low_double(double a, double b, double p) { return __builtin_fma(a, b, -p); }
     #else
+    #define FASTNN_FMA 0
     static inline float fastnn_high_float(float a) {
         uint32_t bits; memcpy(&bits, &a, sizeof bits); bits &= 0xfffff000u; memcpy(&a, &bits, sizeof a);
         return a;
@@ -93,170 +97,199 @@ cdef extern from *:
     double sqrt(double x) noexcept nogil
     float copysignf(float x, float y) noexcept nogil
     double copysign(double x, double y) noexcept nogil
+    const bint HAS_FMA "FASTNN_FMA"
     float INFINITY
     float NAN
+    ctypedef long double wide "fastnn_wide"
 
+# what an array holds
 ctypedef fused real:
     float
     double
 
-
-cdef inline real absolute(real x) noexcept nogil:
-    return fabsf(x) if real is float else fabs(x)
-
-
-cdef inline real square_root(real x) noexcept nogil:
-    return sqrtf(x) if real is float else sqrt(x)
+# what a formula computes in; `wide` for float arrays where float lanes would lose too many digits
+ctypedef fused lane:
+    float
+    double
+    wide
 
 
-cdef inline real with_sign(real magnitude, real sign) noexcept nogil:
-    return copysignf(magnitude, sign) if real is float else copysign(magnitude, sign)
+cdef inline lane absolute(lane x) noexcept nogil:
+    return fabsf(x) if lane is float else fabs(x)
 
 
-cdef inline real at_least(real x, real low) noexcept nogil:
+cdef inline lane square_root(lane x) noexcept nogil:
+    return sqrtf(x) if lane is float else sqrt(x)
+
+
+cdef inline lane with_sign(lane magnitude, lane sign) noexcept nogil:
+    return copysignf(magnitude, sign) if lane is float else copysign(magnitude, sign)
+
+
+cdef inline lane at_least(lane x, lane low) noexcept nogil:
     """max(x, low), NaN kept."""
     return low if x < low else x
 
 
-cdef inline real at_most(real x, real high) noexcept nogil:
+cdef inline lane at_most(lane x, lane high) noexcept nogil:
     """min(x, high), NaN kept."""
     return high if x > high else x
 
 
-cdef inline real least(real a, real bound) noexcept nogil:
+cdef inline lane least(lane a, lane bound) noexcept nogil:
     """min(a, bound) for a >= 0; NaN becomes the bound."""
-    return fastnn_least_float(a, bound) if real is float else fastnn_least_double(a, bound)
+    return fastnn_least_float(a, bound) if lane is float else fastnn_least_double(a, bound)
 
 
-cdef inline real product_low(real a, real b, real product) noexcept nogil:
-    """a * b - product, for the rounded product."""
-    return fastnn_product_low_float(a, b, product) if real is float else fastnn_product_low_double(a, b, product)
+cdef inline lane product_low(lane a, lane b, lane product) noexcept nogil:
+    """a * b - product, for the rounded product; 0 in `wide`, which holds the product of two floats."""
+    if lane is wide:
+        return 0
+    else:
+        return fastnn_product_low_float(a, b, product) if lane is float else fastnn_product_low_double(a, b, product)
+
+
+cdef inline lane sum_low(lane a, lane b, lane total) noexcept nogil:
+    """a + b - total, for the rounded sum and |a| >= |b|; 0 in `wide`."""
+    return 0 if lane is wide else (a - total) + b
 
 
 # exp: x = k ln 2 + r with |r| <= ln(2)/2, exp(x) = 2^k (1 + p), p = r + r^2 q(r).
 # k is rounded by adding 1.5 * 2^23 (2^52), which leaves it in the low bits of the sum.
 
-cdef inline real exp_shift(real x, real bias) noexcept nogil:
+cdef inline lane exp_shift(lane x, lane bias) noexcept nogil:
     """k + bias + the rounding constant."""
-    if real is float:
-        return x * <real>1.44269504 + (<real>12582912 + bias)
+    if lane is float:
+        return x * <lane>1.44269504 + (<lane>12582912 + bias)
     else:
-        return x * <real>1.4426950408889634 + (<real>6755399441055744 + bias)
+        return x * <lane>1.4426950408889634 + (<lane>6755399441055744 + bias)
 
 
-cdef inline real exp_rest(real x, real shifted, real bias) noexcept nogil:
-    """r. The high part of ln 2 has so few bits that k times it is exact."""
-    cdef real k
-    if real is float:
-        k = shifted - (<real>12582912 + bias)
-        return (x - k * <real>0.693145751953125) - k * <real>1.42860677e-6
+cdef inline lane exp_rest(lane x, lane low, lane shifted, lane bias) noexcept nogil:
+    """r of x + low. The high part of ln 2 has so few bits that k times it is exact."""
+    cdef lane k
+    if lane is float:
+        k = shifted - (<lane>12582912 + bias)
+        return (x - k * <lane>0.693145751953125) + (low - k * <lane>1.42860677e-6)
+    elif lane is wide:
+        return x - (shifted - (<lane>6755399441055744 + bias)) * <lane>0.6931471805599453
     else:
-        k = shifted - (<real>6755399441055744 + bias)
-        return (x - k * <real>0.6931471803691238) - k * <real>1.9082149292705877e-10
+        k = shifted - (<lane>6755399441055744 + bias)
+        return (x - k * <lane>0.6931471803691238) + (low - k * <lane>1.9082149292705877e-10)
 
 
-cdef inline real exp_tail(real r) noexcept nogil:
+cdef inline lane exp_tail(lane r) noexcept nogil:
     """exp(r) - 1 for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
-    cdef real q
-    if real is float:
-        q = <real>0.001395062311
-        q = q * r + <real>0.008368908428
-        q = q * r + <real>0.04166620225
-        q = q * r + <real>0.1666651815
-        q = q * r + <real>0.5
+    cdef lane q
+    if lane is not double:
+        q = <lane>0.001395062311
+        q = q * r + <lane>0.008368908428
+        q = q * r + <lane>0.04166620225
+        q = q * r + <lane>0.1666651815
+        q = q * r + <lane>0.5
     else:
-        q = <real>2.51179280764646094e-8
-        q = q * r + <real>2.76313199172471288e-7
-        q = q * r + <real>2.75572160838746947e-6
-        q = q * r + <real>0.000024801489838264272
-        q = q * r + <real>0.000198412699176306909
-        q = q * r + <real>0.00138888889471085772
-        q = q * r + <real>0.00833333333330709206
-        q = q * r + <real>0.0416666666665150981
-        q = q * r + <real>0.16666666666666699
-        q = q * r + <real>0.500000000000001332
+        q = <lane>2.51179280764646094e-8
+        q = q * r + <lane>2.76313199172471288e-7
+        q = q * r + <lane>2.75572160838746947e-6
+        q = q * r + <lane>0.000024801489838264272
+        q = q * r + <lane>0.000198412699176306909
+        q = q * r + <lane>0.00138888889471085772
+        q = q * r + <lane>0.00833333333330709206
+        q = q * r + <lane>0.0416666666665150981
+        q = q * r + <lane>0.16666666666666699
+        q = q * r + <lane>0.500000000000001332
     return r * r * q + r
 
 
-cdef inline real power_of_two(real shifted) noexcept nogil:
-    return fastnn_power_of_two_float(shifted) if real is float else fastnn_power_of_two_double(shifted)
+cdef inline lane power_of_two(lane shifted) noexcept nogil:
+    return fastnn_power_of_two_float(shifted) if lane is float else fastnn_power_of_two_double(shifted)
 
 
-cdef inline real exp_floor(real like) noexcept nogil:
+cdef inline lane exp_floor(lane like) noexcept nogil:
     """Below this, exp is 0 in the type of `like`, and so is its product with the x of a formula."""
-    return <real>-131 if real is float else <real>-797
+    return <lane>-131 if lane is float else (<lane>-200 if lane is wide else <lane>-797)
 
 
-cdef inline real unscale(real like) noexcept nogil:
+cdef inline lane unscale(lane like) noexcept nogil:
     """2^-BIAS: BIAS keeps 2^k normal down to `exp_floor`, so that the last multiplication alone rounds a subnormal."""
-    return <real>5.421010862427522e-20 if real is float else <real>2.938735877055719e-39    # 2^-64, 2^-128
+    if lane is wide:
+        return <lane>1
+    else:
+        return <lane>5.421010862427522e-20 if lane is float else <lane>2.938735877055719e-39    # 2^-64, 2^-128
 
 
-cdef inline real exp_scaled_within(real x, real low) noexcept nogil:
+cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
+    """p and t in 2^BIAS exp(x + low) = t (1 + p), t a power of two: what is multiplied with t is not rounded again.
+
+    x from `exp_floor` to about 40, `low` a small correction.
+    """
+    cdef lane bias = <lane>(127 + 64) if lane is float else (<lane>1023 if lane is wide else <lane>(1023 + 128))
+    cdef lane shifted = exp_shift(x, bias)
+    t[0] = power_of_two(shifted)
+    return exp_tail(exp_rest(x, low, shifted, bias))
+
+
+cdef inline lane exp_scaled_within(lane x, lane low) noexcept nogil:
     """2^BIAS exp(x + low) for x from `exp_floor` to about 40 and a small correction `low`."""
-    cdef real bias = <real>(127 + 64) if real is float else <real>(1023 + 128)
-    cdef real shifted = exp_shift(x, bias)
-    cdef real p = exp_tail(exp_rest(x, shifted, bias) + low)
-    cdef real t = power_of_two(shifted)
+    cdef lane t
+    cdef lane p = exp_parts(x, low, &t)
     return t * p + t
 
 
-cdef inline real exp_scaled_sum(real x, real low) noexcept nogil:
+cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
     """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
     return exp_scaled_within(at_least(x, exp_floor(x)), low)
 
 
-cdef inline real exp_scaled(real x) noexcept nogil:
+cdef inline lane exp_scaled(lane x) noexcept nogil:
     """2^BIAS exp(x) for x from -inf to about 40."""
-    return exp_scaled_sum(x, <real>0)
+    return exp_scaled_sum(x, <lane>-0.0)
 
 
-cdef inline real exp(real x) noexcept nogil:
+cdef inline lane exp(lane x) noexcept nogil:
     """exp(x) for x from -inf to about 40, within 1 ULP, subnormal results included."""
     return exp_scaled(x) * unscale(x)
 
 
-cdef inline real exp_any(real x) noexcept nogil:
+cdef inline lane exp_any(lane x) noexcept nogil:
     """exp(x) on the whole line, within 2 ULP."""
-    cdef real e = exp(-absolute(x))
-    return <real>1 / e if x > <real>0 else e
+    cdef lane e = exp(-absolute(x))
+    return <lane>1 / e if x > <lane>0 else e
 
 
-cdef inline real expm1(real x) noexcept nogil:
+cdef inline lane expm1(lane x) noexcept nogil:
     """exp(x) - 1 for x <= 0 (up to about 40), within 1 ULP: 2^k p + (2^k - 1) rounds once."""
-    cdef real bias = <real>127 if real is float else <real>1023
-    cdef real clamped = at_least(x, <real>-60)
-    cdef real shifted = exp_shift(clamped, bias)
-    cdef real p = exp_tail(exp_rest(clamped, shifted, bias))
-    cdef real t = power_of_two(shifted)
-    return t * p + (t - <real>1)
+    cdef lane t
+    cdef lane p = exp_parts(at_least(x, <lane>-60), <lane>-0.0, &t)
+    t = t * unscale(x)
+    return t * p + (t - <lane>1)
 
 
-cdef inline real atanh_tail(real w) noexcept nogil:
+cdef inline lane atanh_tail(lane w) noexcept nogil:
     """L(w) in 2 atanh(s) = 2s + s w L(w), w = s^2 <= 1/9: relative error 2^-27.6 of log1p (float), 2^-54.1 (double)."""
-    cdef real q
-    if real is float:
-        q = <real>0.280244559
-        q = q * w + <real>0.2799914777
-        q = q * w + <real>0.4002169669
-        q = q * w + <real>0.6666641235
+    cdef lane q
+    if lane is not double:
+        q = <lane>0.280244559
+        q = q * w + <lane>0.2799914777
+        q = q * w + <lane>0.4002169669
+        q = q * w + <lane>0.6666641235
     else:
-        q = <real>0.177488548524450146
-        q = q * w + <real>0.0989830699395707753
-        q = q * w + <real>0.135872456843460471
-        q = q * w + <real>0.153641921993379865
-        q = q * w + <real>0.181828207207978348
-        q = q * w + <real>0.222221926553930332
-        q = q * w + <real>0.285714290631673584
-        q = q * w + <real>0.399999999959978314
-        q = q * w + <real>0.666666666666778762
+        q = <lane>0.177488548524450146
+        q = q * w + <lane>0.0989830699395707753
+        q = q * w + <lane>0.135872456843460471
+        q = q * w + <lane>0.153641921993379865
+        q = q * w + <lane>0.181828207207978348
+        q = q * w + <lane>0.222221926553930332
+        q = q * w + <lane>0.285714290631673584
+        q = q * w + <lane>0.399999999959978314
+        q = q * w + <lane>0.666666666666778762
     return q
 
 
-cdef inline real log1p(real e) noexcept nogil:
+cdef inline lane log1p(lane e) noexcept nogil:
     """log(1 + e) for e in [-0.29, 1] as 2 atanh(s), s = e / (2 + e); e - s (...) damps the rounding of s."""
-    cdef real s = e / (<real>2 + e)
-    cdef real w = s * s
+    cdef lane s = e / (<lane>2 + e)
+    cdef lane w = s * s
     return e - s * (e - w * atanh_tail(w))
 
 
@@ -282,62 +315,108 @@ cdef inline real log(real x) noexcept nogil:
     return low if x > <real>0 else (<real>-INFINITY if x == <real>0 else <real>NAN)
 
 
-cdef inline real tanh(real x) noexcept nogil:
-    """tanh(x) = -m / (2 + m), m = expm1(-2 |x|)."""
-    cdef real m = expm1(<real>-2 * absolute(x))
-    return with_sign(-m / (<real>2 + m), x)
+cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
+    """tanh(x + low) for x >= 0 and a small correction `low`: -m / (2 + m), m = expm1(-2x).
+
+    In double `rest` is what its rounding lost, for which 1/d is needed within 4% only, on [1, 2].
+    """
+    cdef lane t, m, d, y, m_low
+    cdef lane p = exp_parts(at_least(<lane>-2 * x, <lane>-60), <lane>-0.0, &t)
+    t = t * unscale(x)
+    m = t * p + (t - <lane>1)
+    d = <lane>2 + m
+    y = -m / d
+    rest[0] = <lane>-0.0
+    if lane is double:
+        m_low = sum_low(t - <lane>1, t * p, m)
+        rest[0] = low * (<lane>1 - y * y) - (m_low + y * (m_low + sum_low(<lane>2, m, d))) * (
+            <lane>1.457 - <lane>0.5 * d)
+    return y
 
 
-cdef inline real normal_tail(real a) noexcept nogil:
+cdef inline lane tanh(lane x) noexcept nogil:
+    cdef lane rest
+    cdef lane y = tanh_parts(absolute(x), <lane>0, &rest)
+    return with_sign(y + rest, x)
+
+
+# For e = exp(-z), z >= 0, as t (1 + p): 1 + e in two parts, and what is made of it. A sum d + low with low < 2^-24 d
+# may be divided by without a second division: 1 - low/d needs few digits, and 1.457 - d/2 is 1/d within 4% on [1, 2].
+
+cdef inline lane one_plus(lane t, lane p, lane *low) noexcept nogil:
+    """d and low in d + low = 1 + t (1 + p)."""
+    cdef lane s = <lane>1 + t
+    cdef lane tp = t * p
+    cdef lane d = s + tp
+    low[0] = (s - d) + tp
+    return d
+
+
+cdef inline lane over_one_plus(lane x, lane q, lane t, lane p) noexcept nogil:
+    """x (1 + q) / (1 + t (1 + p))."""
+    cdef lane low
+    cdef lane d = one_plus(t, p, &low)
+    low = low * (<lane>1.457 - <lane>0.5 * d)
+    return (x + x * (q - (low + low * q))) / d
+
+
+cdef inline lane over_one_plus_squared(lane x, lane t, lane p) noexcept nogil:
+    """x / (1 + t (1 + p))^2."""
+    cdef lane low
+    cdef lane d = one_plus(t, p, &low)
+    return x / (d * d + d * (low + low))
+
+
+cdef inline lane normal_tail(lane a) noexcept nogil:
     """exp(a^2/2) Phi(-a) for a >= 0, Phi the normal distribution function: from 1/2 down to about 1/(a sqrt(2 pi))."""
-    cdef real c = <real>4 if real is float else <real>3
-    cdef real inverse = <real>1 / (a + c)
-    cdef real t = (a - c) * inverse
-    cdef real q
-    if real is float:
-        q = <real>-0.0001341958268
-        q = q * t + <real>0.0001746588096
-        q = q * t + <real>0.001568406471
-        q = q * t + <real>-0.003510210896
-        q = q * t + <real>-0.007524003275
-        q = q * t + <real>0.06040348858
-        q = q * t + <real>-0.186523661
-        q = q * t + <real>0.3871369064
-        q = q * t + <real>-0.6078965664
-        q = q * t + <real>0.7552851439
+    cdef lane c = <lane>3 if lane is double else <lane>4
+    cdef lane inverse = <lane>1 / (a + c)
+    cdef lane t = (a - c) * inverse
+    cdef lane q
+    if lane is not double:
+        q = <lane>-0.0001341958268
+        q = q * t + <lane>0.0001746588096
+        q = q * t + <lane>0.001568406471
+        q = q * t + <lane>-0.003510210896
+        q = q * t + <lane>-0.007524003275
+        q = q * t + <lane>0.06040348858
+        q = q * t + <lane>-0.186523661
+        q = q * t + <lane>0.3871369064
+        q = q * t + <lane>-0.6078965664
+        q = q * t + <lane>0.7552851439
     else:
-        q = <real>-6.75237593124667127e-9
-        q = q * t + <real>-2.98923210694760316e-9
-        q = q * t + <real>6.8081274175822997e-8
-        q = q * t + <real>9.17135807714082394e-8
-        q = q * t + <real>-2.24595226128372482e-7
-        q = q * t + <real>-6.43170685467558486e-7
-        q = q * t + <real>-4.17004120070467601e-8
-        q = q * t + <real>2.28901279527028182e-6
-        q = q * t + <real>3.67178863414817296e-6
-        q = q * t + <real>-3.53170167854323055e-6
-        q = q * t + <real>-0.0000207022381171183041
-        q = q * t + <real>-0.0000132419852946909483
-        q = q * t + <real>0.0000788161526298376955
-        q = q * t + <real>0.000154393684259569589
-        q = q * t + <real>-0.000256575922724830614
-        q = q * t + <real>-0.00104582852686777787
-        q = q * t + <real>0.00102759231461572943
-        q = q * t + <real>0.0069726212336453184
-        q = q * t + <real>-0.0104628670260353083
-        q = q * t + <real>-0.0472630251427393414
-        q = q * t + <real>0.23001771997465531
-        q = q * t + <real>-0.509331981917491849
-        q = q * t + <real>0.729083690133372819
+        q = <lane>-6.75237593124667127e-9
+        q = q * t + <lane>-2.98923210694760316e-9
+        q = q * t + <lane>6.8081274175822997e-8
+        q = q * t + <lane>9.17135807714082394e-8
+        q = q * t + <lane>-2.24595226128372482e-7
+        q = q * t + <lane>-6.43170685467558486e-7
+        q = q * t + <lane>-4.17004120070467601e-8
+        q = q * t + <lane>2.28901279527028182e-6
+        q = q * t + <lane>3.67178863414817296e-6
+        q = q * t + <lane>-3.53170167854323055e-6
+        q = q * t + <lane>-0.0000207022381171183041
+        q = q * t + <lane>-0.0000132419852946909483
+        q = q * t + <lane>0.0000788161526298376955
+        q = q * t + <lane>0.000154393684259569589
+        q = q * t + <lane>-0.000256575922724830614
+        q = q * t + <lane>-0.00104582852686777787
+        q = q * t + <lane>0.00102759231461572943
+        q = q * t + <lane>0.0069726212336453184
+        q = q * t + <lane>-0.0104628670260353083
+        q = q * t + <lane>-0.0472630251427393414
+        q = q * t + <lane>0.23001771997465531
+        q = q * t + <lane>-0.509331981917491849
+        q = q * t + <lane>0.729083690133372819
     return q * inverse
 
 
-cdef inline real normal_bound(real a) noexcept nogil:
+cdef inline lane normal_bound(lane a) noexcept nogil:
     """a >= 0, at most where Phi(-a) has vanished in the type of `a`; NaN becomes that, too."""
-    return least(a, <real>15 if real is float else <real>39)
+    return least(a, <lane>39 if lane is double else <lane>15)
 
 
-cdef inline real normal_weight_scaled(real a) noexcept nogil:
+cdef inline lane normal_weight_scaled(lane a) noexcept nogil:
     """2^BIAS exp(-a^2/2) for a from 0 to `normal_bound`, a^2 kept in two parts because exp multiplies its error."""
-    cdef real square = a * a
-    return exp_scaled_within(<real>-0.5 * square, <real>-0.5 * product_low(a, a, square))
+    cdef lane square = a * a
+    return exp_scaled_within(<lane>-0.5 * square, <lane>-0.5 * product_low(a, a, square))

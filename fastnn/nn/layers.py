@@ -1,20 +1,20 @@
-"""The layers of a network, for arrays of shape (rows, features).
+"""The layers of a network, for arrays of shape (rows, features), of float32 or float64.
 
 `forward(x, train_flg=True)` gives the layer's output and keeps what `backward(dout)` needs to turn the
 gradient of the output into the gradient of `x`; with `train_flg=False` it keeps nothing. Results are new
-arrays, the inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters 5 and 6).
+arrays, or `out` where that is given: an array of the result's shape and dtype that lies contiguous and apart
+from all other operands (but see Activation and Dropout). It, and an x that is kept, must then stay as they are
+until `backward`. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
+5 and 6).
 """
 import numpy as np
 
 from fastnn.activations import get_act
-from fastnn.losses import get_err
+from fastnn.core import kernels
+from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
+from fastnn.core.mean_loss import mean_row_loss
 
 from .initializers import as_rng
-
-
-def column_sums(a):
-    """a.sum(axis=0) by BLAS, which takes half the time."""
-    return np.ones(len(a), a.dtype) @ a
 
 
 class Layer:
@@ -29,34 +29,41 @@ class Layer:
 class Affine(Layer):
     """y = x W + b.
 
-    W is (features in, features out), b (features out,). `backward` leaves their gradients in `dW` and `db`.
+    W is (features in, features out), b (features out,). `backward` leaves their gradients in `dW` and `db`, new
+    arrays each time.
     """
 
     def __init__(self, W, b):
         self.W, self.b = W, b
         self.dW = self.db = None
 
-    def forward(self, x, train_flg=True):
+    def forward(self, x, train_flg=True, out=None):
+        return add_bias(self.product(x, train_flg, out), self.b)
+
+    def product(self, x, train_flg=True, out=None):
+        """`forward` without the bias, which `Activation.forward` adds for less."""
+        x = np.asarray(x)
         if train_flg:
             self._kept = x
-        y = x @ self.W
-        y += self.b
-        return y
+        return x.dot(self.W, out)
 
-    def backward(self, dout):
-        self.parameter_gradients(dout)
-        return dout @ self.W.T
+    def backward(self, dout, out=None, db=None):
+        self.parameter_gradients(dout, db)
+        return np.asarray(dout).dot(self.W.T, out)
 
-    def parameter_gradients(self, dout):
-        """`backward` without the gradient of `x`, which nobody needs for a network's first layer."""
+    def parameter_gradients(self, dout, db=None):
+        """`backward` without the gradient of `x`, which nobody needs for a network's first layer.
+
+        `db` is the gradient of b, where it is known already.
+        """
         x = self._recall()
-        self.dW = x.T @ dout
-        self.db = column_sums(dout)
+        self.dW, self.db = x.T.dot(dout), column_sums(dout) if db is None else db
 
 
 class Activation(Layer):
     """Any activation of the catalogue: its name, or what `get_act` returned for it.
 
+    `out` may be x in `forward` if that is not for training, and dout in `backward`.
     Raises ValueError if the name is unknown, TypeError for maxout, which is a layer itself.
     """
 
@@ -65,15 +72,24 @@ class Activation(Layer):
         if hasattr(self.activation, "dw"):
             raise TypeError(f"{self.activation!r} has weights of its own, which nothing here would train")
 
-    def forward(self, x, train_flg=True):
-        y = self.activation.forward(x)
+    def forward(self, x, train_flg=True, out=None, bias=None):
+        """With `bias`, of shape (features,), the activation of x + bias: in one pass, and x becomes x + bias."""
+        if bias is None:
+            y = self.activation.forward(x, out=out)
+        else:
+            y = activate_with_bias(self.activation, x, bias, out)
         if train_flg:
             self._kept = x, y
         return y
 
-    def backward(self, dout):
+    def backward(self, dout, out=None):
         x, y = self._recall()
-        return self.activation.backward(x, y, grad=dout)
+        return self.activation.backward(x, y, grad=dout, out=out)
+
+    def backward_with_bias(self, dout, out=None):
+        """`backward`, and the gradient of the bias that `forward` added: its sums over the rows."""
+        x, y = self._recall()
+        return gradient_with_sums(self.activation, x, y, dout, out)
 
 
 class Dropout(Layer):
@@ -81,7 +97,7 @@ class Dropout(Layer):
     by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4).
 
     `mask` holds True for what stayed on. While `frozen` is set, a forward pass of the same shape uses it
-    again: a numerical gradient is only defined for a fixed mask.
+    again: a numerical gradient is only defined for a fixed mask. `out` may be x, and dout in `backward`.
     Raises ValueError for a ratio outside [0, 1).
     """
 
@@ -96,15 +112,15 @@ class Dropout(Layer):
     def mask(self):
         return self._kept
 
-    def forward(self, x, train_flg=True):
+    def forward(self, x, train_flg=True, out=None):
         if not train_flg:
-            return x * (1 - self.dropout_ratio)
+            return np.multiply(x, 1 - self.dropout_ratio, out=out)
         if not (self.frozen and self.mask is not None and self.mask.shape == x.shape):
             self._kept = self._rng.random(x.shape) > self.dropout_ratio
-        return x * self.mask
+        return np.multiply(x, self.mask, out=out)
 
-    def backward(self, dout):
-        return dout * self._recall()
+    def backward(self, dout, out=None):
+        return np.multiply(dout, self._recall(), out=out)
 
 
 class BatchNormalization(Layer):
@@ -129,7 +145,7 @@ class BatchNormalization(Layer):
         self.running_var = np.zeros_like(gamma) if running_var is None else running_var
         self.dgamma = self.dbeta = None
 
-    def forward(self, x, train_flg=True):
+    def forward(self, x, train_flg=True, out=None):
         if train_flg:
             mean = column_sums(x) / len(x)
             normed = x - mean
@@ -139,23 +155,22 @@ class BatchNormalization(Layer):
             self._kept = normed, std
             self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
             self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
-            y = normed * self.gamma
+            y = np.multiply(normed, self.gamma, out=out)
         else:
-            y = x - self.running_mean
+            y = np.subtract(x, self.running_mean, out=out)
             y *= self.gamma / np.sqrt(self.running_var + self.eps)
-        y += self.beta
-        return y
+        return add_bias(y, self.beta)
 
-    def backward(self, dout):
+    def backward(self, dout, out=None):
         normed, std = self._recall()
         self.dbeta = column_sums(dout)
         self.dgamma = np.einsum("ij,ij->j", dout, normed)
         # The batch's mean and variance depend on x too: their shares are what dout loses of its own mean
         # and of its projection on the normalised x.
         rows = len(dout)
-        dx = normed * (-self.dgamma / rows)
+        dx = np.multiply(normed, -self.dgamma / rows, out=out)
         dx += dout
-        dx -= self.dbeta / rows
+        add_bias(dx, self.dbeta / -rows)
         dx *= self.gamma / std
         return dx
 
@@ -163,17 +178,34 @@ class BatchNormalization(Layer):
 class SoftmaxWithLoss(Layer):
     """The mean over the rows of the cross entropy of softmax(x) with the labels t.
 
-    t is (rows,) integers or (rows, classes) one-hot. Raises what the error function raises for other labels.
+    t is (rows,) integers or (rows, classes) one-hot. Raises TypeError for labels that are no integers, ValueError for
+    shapes or labels that do not fit.
     """
-
-    def __init__(self):
-        self._error = get_err("softmax-cross-entropy")
 
     def forward(self, x, t):
         """The loss, a float: the mean is taken in float64."""
-        self._kept = len(x)
-        self._error.forward(x, t)
-        return self._error.total_error()
+        x = plain(np.asarray(x), np.float32, np.float64)
+        t = np.asarray(t)
+        if t.shape == x.shape:
+            t = plain(t, x.dtype)
+        elif t.dtype.kind in "iu":
+            t = plain(t, np.intp)
+        else:
+            raise TypeError(f"labels must be integers, not {t.dtype}")
+        gradient = self._kept       # nobody else has seen it
+        if gradient is None or gradient.shape != x.shape or gradient.dtype != x.dtype:
+            gradient = np.empty_like(x)
+        loss = mean_row_loss(kernels.ROW_LOSSES["softmax_cross_entropy"], x, t, gradient)
+        self._kept = gradient
+        return loss
 
     def backward(self, dout=1):
-        return self._error.backward() * (dout / self._recall())
+        return self._recall() * dout
+
+
+def plain(a, *dtypes):
+    """The array as one that compiled code runs through: of one of the dtypes, else cast to the last."""
+    if a.dtype in dtypes and a.flags.c_contiguous and a.flags.aligned:
+        return a
+    native = a.dtype.newbyteorder("=")
+    return np.require(a, native if native in dtypes else dtypes[-1], ["C", "A"])

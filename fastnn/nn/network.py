@@ -5,9 +5,12 @@ from operator import index
 
 import numpy as np
 
+from fastnn.core.mean_loss import labels_fit
+
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
-from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss
+from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
+from .passes import TrainingPass
 
 
 class MultiLayerNet:
@@ -67,7 +70,7 @@ class MultiLayerNet:
         rng = as_rng(rng)
 
         self.params, self.layers = {}, {}
-        self._owners = {}       # a parameter's key -> its layer and the attribute there
+        self._owners = []       # a parameter's key, its layer, the attributes of the parameter and the gradient there
         for i, shape in enumerate(zip(sizes, sizes[1:]), start=1):
             W, b = initial_weights(shape, weight_init_std, self.dtype, rng), np.zeros(shape[1], self.dtype)
             self._add(f"Affine{i}", Affine(W, b), W=f"W{i}", b=f"b{i}")
@@ -80,12 +83,13 @@ class MultiLayerNet:
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng)
         self.last_layer = SoftmaxWithLoss()
+        self._training_pass = TrainingPass()
 
     def _add(self, name, layer, **keys):
         self.layers[name] = layer
         for attribute, key in keys.items():
             self.params[key] = getattr(layer, attribute)
-            self._owners[key] = layer, attribute
+            self._owners.append((key, layer, attribute, f"d{attribute}"))
 
     def predict(self, x, train_flg=False):
         """The scores before the softmax, (rows, output_size), for x of shape (rows, input_size), or
@@ -120,14 +124,14 @@ class MultiLayerNet:
         return self.loss_and_gradient(x, t)[1]
 
     def loss_and_gradient(self, x, t):
-        """The loss in training mode and its `gradient`, from one forward and one backward pass."""
+        """The loss in training mode and its `gradient`, from one forward and one backward pass.
+
+        What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
+        pass over as many rows writes again. None of that is ever handed out.
+        """
         loss = self.loss(x, t, train_flg=True)
-        first, *rest = self.layers.values()
-        dout = self.last_layer.backward()
-        for layer in reversed(rest):
-            dout = layer.backward(dout)
-        first.parameter_gradients(dout)
-        grads = {key: getattr(layer, f"d{attribute}") for key, (layer, attribute) in self._owners.items()}
+        self._training_pass.backward(self.last_layer.backward())
+        grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
         self._add_decay_gradient(grads)
         return loss, grads
 
@@ -149,6 +153,8 @@ class MultiLayerNet:
 
     def _input(self, x):
         x = np.asarray(x)
+        if x.ndim == 2 and x.dtype == self.dtype and x.shape[1] == self.input_size:
+            return x
         if x.dtype.kind not in "biuf":
             raise TypeError(f"x must hold real numbers, not {x.dtype}")
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.input_size:
@@ -165,21 +171,26 @@ class MultiLayerNet:
             raise ValueError(f"t must have shape ({rows},) or ({rows}, {self.output_size}), not {t.shape}")
         if t.dtype.kind not in "iu":
             raise TypeError(f"labels must be integers, not {t.dtype}")
-        if t.min() < 0 or t.max() >= self.output_size:
+        labels = plain(t, np.intp)
+        if not labels_fit(labels, self.output_size):
             raise ValueError(f"labels must lie in 0..{self.output_size - 1}, found {t.min()}..{t.max()}")
-        return t
+        return labels
 
     def _forward(self, x, train_flg):
-        for key, (layer, attribute) in self._owners.items():
-            setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
-        for layer in self.layers.values():
-            x = layer.forward(x, train_flg)
+        for key, layer, attribute, _ in self._owners:
+            if self.params.get(key) is not getattr(layer, attribute):
+                setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
+        layers = list(self.layers.values())
+        if train_flg:
+            if not self._training_pass.fits(layers, len(x), self.dtype):
+                self._training_pass = TrainingPass(layers, len(x), self.dtype)
+            return self._training_pass.forward(x)
+        for layer in layers:
+            x = layer.forward(x, False)
         return x
 
     def _checked(self, key, known):
         p = self.params.get(key)
-        if p is known:
-            return p
         if not isinstance(p, np.ndarray) or p.dtype != self.dtype:
             found = getattr(p, "dtype", type(p).__name__)
             raise TypeError(f"params[{key!r}] must be a {self.dtype} array, not {found}")
@@ -193,6 +204,8 @@ class MultiLayerNet:
 
     def _decay_loss(self):
         loss = 0.0
+        if not (self.weight_decay_lambda or self.weight_decay_l1):
+            return loss
         for _, W in self._weights():
             if self.weight_decay_lambda:
                 loss += 0.5 * self.weight_decay_lambda * float(np.vdot(W, W))
@@ -201,6 +214,8 @@ class MultiLayerNet:
         return loss
 
     def _add_decay_gradient(self, grads):
+        if not (self.weight_decay_lambda or self.weight_decay_l1):
+            return
         for key, W in self._weights():
             if self.weight_decay_lambda:
                 grads[key] += self.weight_decay_lambda * W

@@ -427,3 +427,25 @@ def softmax_reference(name, x, axis=-1):
 def vjp(name, x, grad, axis=-1):
     """sum_j grad_j dy_j/dx_i of softmax, softmin or log-softmax, correctly rounded to float64."""
     return by_rows(lambda x, grad: [SOFTMAX_VJPS[name](x, grad)], axis, x, grad)[0]
+
+
+def softmax_terms(name, x, grad):
+    """The largest term of each result of rows: of y, dy, d2y (in `softmax_reference`'s order) and the product, float64.
+
+    With y the shares, q = 1 - y and c the gradient at the first largest element, that is of y, of y q (log-softmax: q), of
+    y q, and of y ((g - c) - sum(y (g - c))) (log-softmax: q g - y (sum(g) - g)). A sum counts as that of its terms'
+    magnitudes, a share below the normal numbers as the least of these.
+    """
+    x, grad = np.asarray(x), np.asarray(grad, np.float64)
+    share = "softmin" if name == "softmin" else "softmax"
+    y = softmax_reference(share, x)[0]
+    q = softmax_reference("log-softmax", -x if name == "softmin" else x)[1]
+    tiny = float(np.finfo(x.dtype).smallest_normal)
+    normal = np.maximum(y, tiny)
+    if name == "log-softmax":
+        magnitude = np.abs(grad)
+        others = magnitude @ (1 - np.eye(x.shape[-1]))
+        product = np.maximum(np.maximum(q, tiny)*magnitude, normal*others)
+        return np.zeros_like(y), q, y*q, product
+    h = np.abs(grad - np.take_along_axis(grad, y.argmax(axis=-1)[..., None], -1))
+    return y, y*q, y*q, normal*np.maximum(h, (normal*h).sum(axis=-1, keepdims=True))

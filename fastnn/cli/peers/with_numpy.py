@@ -53,5 +53,5 @@ class Library(Side):
 
         def run():
             for left, right, out in products:
-                np.matmul(left, right, out=out)
+                np.dot(left, right, out=out)
         return Call(run)

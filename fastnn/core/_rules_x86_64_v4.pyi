@@ -1,0 +1,1 @@
+from fastnn.core._rules_plain import RULES as RULES

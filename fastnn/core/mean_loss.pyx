@@ -1,0 +1,140 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""The mean of a row loss over a batch of logits, with its gradient, in one pass."""
+import math
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport uintptr_t
+
+from fastnn.core.arrays cimport partly_overlaps
+from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport row_loss_double, row_loss_float
+from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.vecmath cimport absolute, real
+
+cnp.import_array()
+
+cdef enum:
+    WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+
+cdef struct Work:
+    uintptr_t kernel
+    bint single
+    Py_ssize_t columns
+    const char *x
+    const char *target      # one distribution a row, or NULL
+    const cnp.npy_intp *labels
+    char *gradient
+    double *losses
+    double share            # of a row in the mean
+
+
+cdef inline void scale(real *a, real factor, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] *= factor
+
+
+cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const Work *work = <const Work *>context
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    cdef Py_ssize_t row, at, label
+    for row in range(start, stop):
+        at = row * work.columns
+        label = work.labels[row] if work.labels != NULL else 0
+        if work.single:
+            work.losses[row] = (<row_loss_float>work.kernel)(
+                <const float *>work.x + at, <const float *>work.target + at if work.target != NULL else NULL, label,
+                <float *>work.gradient + at, work.columns)
+            scale(<float *>work.gradient + at, <float>work.share, work.columns)
+        else:
+            work.losses[row] = (<row_loss_double>work.kernel)(
+                <const double *>work.x + at, <const double *>work.target + at if work.target != NULL else NULL, label,
+                <double *>work.gradient + at, work.columns)
+            scale(<double *>work.gradient + at, work.share, work.columns)
+    fastnn_fp_leave(state)
+
+
+cdef double mean(const double *a, Py_ssize_t n) noexcept:
+    """Compensated (Neumaier)."""
+    cdef double sum_ = 0
+    cdef double lost = 0
+    cdef double s
+    cdef Py_ssize_t i
+    for i in range(n):
+        s = sum_ + a[i]
+        lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
+        sum_ = s
+    return (sum_ + lost if lost == lost else sum_) / n      # lost is NaN where the sum is infinite
+
+
+cdef inline bint flat(object a, int kind, int flags) noexcept:
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray>a) == kind
+            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>a)
+            and cnp.PyArray_CHKFLAGS(<cnp.ndarray>a, flags | cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+
+
+def labels_fit(cnp.ndarray labels, Py_ssize_t classes):
+    """Whether all labels, of dtype intp and contiguous, lie in 0..classes - 1."""
+    cdef const cnp.npy_intp *p
+    cdef Py_ssize_t i
+    cdef bint fit = True
+    if not flat(labels, cnp.NPY_INTP, 0):
+        raise TypeError(f"labels must be contiguous integers of dtype {np.dtype(np.intp)}, not {labels.dtype}")
+    p = <const cnp.npy_intp *>cnp.PyArray_DATA(labels)
+    for i in range(cnp.PyArray_SIZE(labels)):
+        fit = fit and 0 <= p[i] < classes
+    return fit
+
+
+def mean_row_loss(tuple kernels, x, t, out):
+    """The mean of the rows' losses, a float summed in double precision; its gradient goes to `out`.
+
+    kernels are the addresses of the row loss for float and for double. x, the logits, is a contiguous matrix of
+    float32 or float64, `out` the same without shared memory. t holds labels of dtype intp, one a row, or
+    distributions, of x's shape and dtype. NaN where there are no rows.
+    Raises TypeError or ValueError for anything else, and ValueError for labels out of range.
+    """
+    cdef Work work
+    cdef cnp.ndarray logits, gradient, losses
+    cdef Py_ssize_t rows
+    cdef int threads
+    cdef int kind = cnp.NPY_FLOAT if flat(x, cnp.NPY_FLOAT, 0) else cnp.NPY_DOUBLE
+    if not (flat(x, kind, 0) and flat(out, kind, cnp.NPY_ARRAY_WRITEABLE)):
+        raise TypeError("logits and out must be contiguous arrays, both of float32 or both of float64")
+    logits, gradient = <cnp.ndarray>x, <cnp.ndarray>out
+    if cnp.PyArray_NDIM(logits) != 2 or not cnp.PyArray_SAMESHAPE(logits, gradient):
+        raise ValueError(f"logits and out must be matrices of one shape, not {x.shape} and {out.shape}")
+    rows, work.columns = cnp.PyArray_DIM(logits, 0), cnp.PyArray_DIM(logits, 1)
+    if work.columns == 0:
+        raise ValueError("logits must have at least one class")
+    if rows == 0:
+        return math.nan
+    if cnp.PyArray_BYTES(logits) == cnp.PyArray_BYTES(gradient) or partly_overlaps(gradient, logits):
+        raise ValueError("out must not share memory with the logits")
+    work.target, work.labels = NULL, NULL
+    if flat(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
+        work.target = cnp.PyArray_BYTES(<cnp.ndarray>t)
+    elif (flat(t, cnp.NPY_INTP, 0) and cnp.PyArray_NDIM(<cnp.ndarray>t) == 1
+          and cnp.PyArray_DIM(<cnp.ndarray>t, 0) == rows):
+        if not labels_fit(<cnp.ndarray>t, work.columns):
+            raise ValueError(f"labels must be from 0 to {work.columns - 1}, not {t.min()} to {t.max()}")
+        work.labels = <const cnp.npy_intp *>cnp.PyArray_DATA(<cnp.ndarray>t)
+    else:
+        raise ValueError(f"targets must be labels of shape ({rows},) and dtype {np.dtype(np.intp)}, "
+                         f"or distributions of the logits' shape {x.shape} and dtype {x.dtype}")
+    losses = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(logits), cnp.NPY_DOUBLE, 0)
+    work.single = kind == cnp.NPY_FLOAT
+    work.kernel = kernels[0 if work.single else 1]
+    work.share = 1.0 / rows
+    work.x = cnp.PyArray_BYTES(logits)
+    work.gradient = cnp.PyArray_BYTES(gradient)
+    work.losses = <double *>cnp.PyArray_DATA(losses)
+    if cnp.PyArray_SIZE(logits) < WITH_GIL:
+        run_rows(&work, 0, rows)
+    else:
+        threads = threads_for(cnp.PyArray_SIZE(logits))
+        with nogil:
+            share_out(run_rows, &work, rows, 1, threads)
+    return mean(work.losses, rows)

@@ -1,0 +1,182 @@
+"""The softmax family and its loss along rows: 4 units in the last place of the largest term, from 1 to 1e6 elements."""
+import numpy as np
+import pytest
+
+from fastnn import bounds, get_act, get_err
+from helpers import FLOATS, ROWS, all_orders, assert_close, assert_same_bits
+from oracles.activations import softmax_reference, softmax_terms, vjp
+from oracles.losses import ORACLES
+
+LOSS = "softmax-cross-entropy"
+BOUND = bounds.TERM_ULPS
+
+each_name = pytest.mark.parametrize("name", ROWS)
+each_float = pytest.mark.parametrize("dtype", FLOATS)
+each_length = pytest.mark.parametrize("n", [1, 2, 3, 7, 15, 16, 17, 33])
+wide = pytest.mark.skipif(np.finfo(np.longdouble).eps > 2e-19, reason="no wider float to judge with")
+
+
+def logits(n, dtype):
+    """Rows from almost equal to saturated, far from 0 as well as near."""
+    rng = np.random.default_rng(n)
+    scales = np.repeat([1e-3, 0.3, 1, 3, 10, 30, 100, 1e3], max(1, 40//n))[:, None]
+    return (scales*rng.normal(size=(scales.size, n)) + rng.choice([0, 5000, -300], scales.shape)).astype(dtype)
+
+
+def gradients(x):
+    """Of all sizes, one-hot, and all but constant."""
+    rng = np.random.default_rng(x.size)
+    one_hot = np.eye(x.shape[1])[rng.integers(x.shape[1], size=len(x))]
+    for grad in (rng.normal(size=x.shape)*10.0**rng.uniform(-3, 3, x.shape), one_hot,
+                 1 + 1e-3*rng.normal(size=x.shape)):
+        yield grad.astype(x.dtype)
+
+
+@each_name
+@each_float
+@each_length
+def test_values_and_diagonal(name, dtype, n):
+    x = logits(n, dtype)
+    _, _, floor, _ = softmax_terms(name, x, x)
+    for got, exact, least in zip(all_orders(get_act(name), x), softmax_reference(name, x), (0, 0, floor)):
+        assert_close(got, exact, x, BOUND, dtype, least)
+
+
+@each_name
+@each_float
+@each_length
+def test_products(name, dtype, n):
+    x = logits(n, dtype)
+    for grad in gradients(x):
+        got = get_act(name).backward(x, grad=grad)
+        assert_close(got, vjp(name, x, grad), x, BOUND, dtype, softmax_terms(name, x, grad)[3])
+
+
+@each_float
+@each_length
+@pytest.mark.parametrize("kind", ["label", "one-hot", "distribution"])
+def test_loss(dtype, n, kind):
+    """Also where the label's share is all but 1, and the gradient there softmax - 1."""
+    x = logits(n, dtype)
+    rng = np.random.default_rng(1)
+    label = np.where(np.arange(len(x)) % 3, x.argmax(axis=1), rng.integers(n, size=len(x)))
+    t = np.eye(n)[label] if kind != "distribution" else rng.dirichlet(np.ones(n), len(x))
+    t = (t*2**20).round().astype(dtype)/2**20
+    t[:, -1] = 1 - t[:, :-1].sum(axis=1)                # exact: multiples of 2^-20
+    err = get_err(LOSS)
+    loss, grad = err.forward(x, label if kind == "label" else t), err.backward()
+    exact, exact_grad = ORACLES[LOSS](x, t)
+    assert_close(loss, exact, label, BOUND, dtype)
+    assert_close(grad, exact_grad, x, BOUND, dtype, softmax_terms("log-softmax", x, t)[3])
+
+
+@each_float
+def test_loss_of_a_certain_label_keeps_its_digits(dtype):
+    x = np.array([[0, -30, -35], [0, -80, -81], [40, 0, 1]], dtype)
+    err = get_err(LOSS)
+    exact, exact_grad = ORACLES[LOSS](x, np.eye(3)[[0, 0, 0]])
+    assert (exact < 1e-12).all()
+    assert_close(err.forward(x, [0, 0, 0]), exact, x[:, 0], BOUND, dtype)
+    assert_close(err.backward(), exact_grad, x, BOUND, dtype)
+
+
+@wide
+@each_name
+@each_float
+@pytest.mark.parametrize("scale", [1, 30])
+def test_a_million(name, dtype, scale):
+    n = 10**6
+    rng = np.random.default_rng(2)
+    x, grad = (scale*rng.normal(size=n)).astype(dtype), rng.normal(size=n).astype(dtype)
+    act = get_act(name)
+    sign = -1 if name == "softmin" else 1
+    d = sign*x.astype(np.longdouble) - (sign*x).max()
+    top = int(d.argmax())
+    e = np.exp(d)
+    rest = e[:top].sum() + e[top + 1:].sum()
+    y, q = e/(1 + rest), 1 - e/(1 + rest)
+    q[top] = rest/(1 + rest)
+    if name == "log-softmax":
+        whole = grad.astype(np.longdouble).sum()
+        exact = d - np.log1p(rest), q, -y*q, q*grad - y*(whole - grad)
+        product = np.maximum(q*np.abs(grad), y*np.abs(grad.astype(np.float64)).sum())
+    else:
+        h = grad.astype(np.longdouble) - grad[top]
+        exact = y, sign*y*q, y*q*(q - y), sign*y*(h - (y*h).sum())
+        product = np.maximum(y, np.finfo(dtype).smallest_normal)*np.maximum(abs(h), (y*abs(h)).sum())
+    floors = 0, 0, y*q, product
+    for got, wanted, floor in zip((*all_orders(act, x), act.backward(x, grad=grad)), exact, floors):
+        errors = np.abs(got - wanted)/units(np.maximum(np.abs(wanted), floor), dtype)
+        assert errors.max() <= BOUND
+
+
+def units(size, dtype):
+    limits = np.finfo(dtype)
+    size = np.maximum(size.astype(np.float64), float(limits.smallest_normal))
+    return np.ldexp(float(limits.eps), np.frexp(size)[1] - 1)
+
+
+@each_float
+def test_loss_of_a_million_classes(dtype):
+    n = 10**6
+    x = np.zeros(n, dtype)
+    x[3] = 5
+    err = get_err(LOSS)
+    for label, t in ((3, np.eye(1, n, 3, dtype)[0]), (4, np.eye(1, n, 4, dtype)[0])):
+        exact = np.log(n - 1 + np.exp(5.0)) - 5*(label == 3)
+        for target in (label, t):
+            assert_close(err.forward(x, target), exact, [label], BOUND, dtype)
+            assert_close(err.backward()[[0]], [1/(n - 1 + np.exp(5.0))], [0], BOUND, dtype)
+
+
+@each_name
+@each_float
+@pytest.mark.parametrize("n", [1, 2, 17, 1000])
+def test_a_shift_that_is_exact_changes_no_bit(name, dtype, n):
+    rng = np.random.default_rng(3)
+    x = rng.integers(-2**12, 2**12, (20, n)).astype(dtype)/2**8
+    grad = rng.normal(size=x.shape).astype(dtype)
+    act, err = get_act(name), get_err(LOSS)
+    for by in (dtype(64), dtype(-2000), dtype(2**-8)):
+        moved = x + by
+        assert (moved - by == x).all()
+        for got, wanted in zip((*all_orders(act, moved), act.backward(moved, grad=grad)),
+                               (*all_orders(act, x), act.backward(x, grad=grad))):
+            assert_same_bits(got, wanted)
+        assert_same_bits(err.forward(moved, x), err.forward(x, x))
+        assert_same_bits(err.backward(moved, x), err.backward(x, x))
+
+
+@each_name
+@each_float
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 129])
+def test_bits_do_not_depend_on_where_a_row_lies(name, dtype, n):
+    """Any alignment, any neighbours, in place or not."""
+    rng = np.random.default_rng(4)
+    x, grad = rng.normal(size=(2, 5, n)).astype(dtype)
+    act = get_act(name)
+    calls = act.forward, act.backward, act.d2y, lambda x, **kwds: act.backward(x, grad=grad, **kwds)
+    whole = [call(x) for call in calls]
+    for offset in range(16):
+        room = np.zeros(x.size + 16, dtype)
+        view = room[offset:offset + x.size].reshape(x.shape)
+        for call, wanted in zip(calls, whole):
+            view[...] = x
+            assert_same_bits(call(view), wanted)
+            assert call(view, out=view) is view
+            assert_same_bits(view.copy(), wanted)
+    for i, row in enumerate(x):
+        assert_same_bits(act.forward(row), whole[0][i].copy())
+        assert_same_bits(act.backward(row, grad=grad[i]), whole[3][i].copy())
+
+
+@each_name
+@each_float
+def test_a_constant_gradient_is_pulled_back_to_nothing(name, dtype):
+    """Shares sum to one: to the last bit for softmax, up to one rounding of each share for its logarithm."""
+    x = logits(17, dtype)
+    got = get_act(name).backward(x, grad=np.full_like(x, 0.3))
+    if name == "log-softmax":
+        assert np.abs(got.astype(np.float64).sum(axis=1)).max() < 17*np.finfo(dtype).eps
+    else:
+        assert not got.any()
