@@ -1,5 +1,6 @@
 """The asv suite: nothing of the catalogue is missing, everything runs."""
 import importlib
+import math
 import sys
 from itertools import product
 from pathlib import Path
@@ -48,6 +49,26 @@ def test_benchmark_runs_what_its_parameters_name(benchmark_class, body, params):
     assert len(params) == len(case.param_names)
     assert case.subject.name == params[0]
     getattr(case, body)(*params)
+
+
+def test_every_layer_of_every_model_is_stepped():
+    optimizers = importlib.import_module("benchmarks.optimizers")
+    for model, shapes in optimizers.MODELS.items():
+        if sum(map(math.prod, shapes)) > 10**6:
+            continue
+        case = optimizers.Optimizers()
+        case.setup("SGD", "float32", model)
+        assert [grad.shape for _, grads in case.layers for grad in grads] == shapes
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_training_benchmark_changes_every_parameter(dtype):
+    case = importlib.import_module("benchmarks.training").Training()
+    case.setup(dtype, 16)
+    before = {key: p.copy() for key, p in case.net.params.items()}
+    case.time_step(dtype, 16)
+    for key, p in case.net.params.items():
+        assert p.dtype == dtype and (p != before[key]).any()
 
 
 def test_import_benchmarks_run():

@@ -166,6 +166,72 @@ def test_compare_reads_idx_files(tmp_path):
     assert (settings["train_images"], settings["data"]) == (40, "data")
 
 
+# bench
+
+QUICK = ("--peers", "numpy", "--sizes", "7,1e2", "--models", "100x10", "--rounds", 1, "--pause", 0)
+
+
+def test_bench_writes_table_chart_and_figures(tmp_path):
+    out = succeed("bench", "--names", "relu,Adam", "soft_max", *QUICK, "--dtype", "float64,float32",
+                  "--json", "new/bench.json", "--out", "new/chart.png", cwd=tmp_path)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["bench.json", "chart.png"]
+    assert (tmp_path / "new" / "chart.png").read_bytes().startswith(PNG)
+    document = read_json(tmp_path / "new" / "bench.json")
+    assert document["complete"] is True
+    assert document["settings"] == {"rounds": 1, "pause_ms": 0, "peers": ["numpy"]}
+    assert document["versions"]["threads"] == fastnn.get_num_threads()
+    rows = document["rows"]
+    activations = [row for row in rows if row["subject"] == "activations"]
+    assert {(row["direction"], row["dtype"], row["size"], row["name"]) for row in activations} == {
+        (direction, dtype, size, name) for direction in ("forward", "backward")
+        for dtype in ("float32", "float64") for size in (7, 100) for name in ("ReLU", "softmax")}
+    steps = [row for row in rows if row["subject"] == "optimizers"]
+    assert [(row["dtype"], row["model"], row["name"]) for row in steps] == [
+        ("float64", "100x10", "Adam"), ("float32", "100x10", "Adam")]
+    for row in rows:
+        assert set(row["seconds"]) == {"fastnn", "numpy"}
+        assert row["best_peer"] == "numpy"
+        assert row["ratio"] == pytest.approx(row["seconds"]["numpy"] / row["seconds"]["fastnn"])
+    assert len(re.findall("^ReLU .* us .* NumPy$", out, re.MULTILINE)) == 8
+    assert "\x1b" not in out and "\r" not in out
+
+
+def test_bench_takes_whole_catalogues(tmp_path):
+    succeed("bench", "Activations", "optimizers", "training", *QUICK, "--json", "bench.json", cwd=tmp_path)
+    assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
+    rows = read_json(tmp_path / "bench.json")["rows"]
+    assert {row["name"] for row in rows if row["subject"] == "optimizers"} == set(fastnn.optimizers())
+    assert {row["name"] for row in rows if row["subject"] == "activations"} == {*fastnn.activations()} - {"maxout"}
+    training, = (row for row in rows if row["subject"] == "training")
+    assert (training["yardstick"], training["best_peer"], training["ratio"]) == ("numpy", None, None)
+
+
+def test_bench_imports_only_the_peers_asked_for(tmp_path):
+    code = ("import sys; from fastnn.cli import main; "
+            f"status = main(['bench', 'training', *map(str, {QUICK})]); "
+            "print(status, sorted({'torch', 'jax', 'optax', 'sklearn'} & set(sys.modules)))")
+    process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert process.stdout.endswith("\n0 []\n"), process.stderr
+
+
+@pytest.mark.parametrize("peer, subject, install", [
+    ("torch", "training", "pip install torch"), ("jax", "optimizers", "pip install jax optax"),
+    ("sklearn", "training", "pip install scikit-learn")])
+def test_bench_says_how_to_get_a_peer(fails, monkeypatch, peer, subject, install):
+    monkeypatch.setitem(sys.modules, peer, None)
+    fails(["bench", subject, "--peers", f"numpy,{peer}"], peer, install)
+
+
+def test_bench_says_that_a_peer_is_broken(tmp_path, fails, monkeypatch):
+    (tmp_path / "torch.py").write_text("import nothing_of_that_name")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    del sys.modules["torch"]
+    monkeypatch.delitem(sys.modules, "fastnn.cli.peers.with_torch", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    fails(["bench", "--peers", "torch"], "PyTorch is installed", "nothing_of_that_name")
+
+
 # Ctrl-C
 
 def hear_ctrl_c():
@@ -225,6 +291,22 @@ def test_ctrl_c_before_anything_is_finished(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@posix
+def test_ctrl_c_keeps_the_rows_that_are_finished(tmp_path):
+    process = start("bench", "--names", "ReLU,tanh", "--peers", "numpy", "--sizes", 10, "--rounds", 10,
+                    "--pause", 100, "--json", "bench.json", cwd=tmp_path)
+    for line in process.stdout:
+        if line.startswith("ReLU"):
+            break
+    time.sleep(0.2)
+    out, err = interrupt(process)
+    assert (process.returncode, err) == (130, "")
+    document = read_json(tmp_path / "bench.json")
+    assert document["complete"] is False
+    assert [row["name"] for row in document["rows"]] == ["ReLU"]
+    assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
+
+
 @pytest.mark.skipif(not os.path.exists(f"/proc/self/task/{os.getpid()}/children"), reason="no Linux /proc")
 def test_a_killed_worker_is_one_line(tmp_path):
     process = start("compare", "--jobs", 1, "--optimizers", "SGD", "--iterations", 10**8, cwd=tmp_path)
@@ -241,14 +323,11 @@ def test_a_killed_worker_is_one_line(tmp_path):
     assert re.fullmatch(said, err)
 
 
-@posix
-def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
+def shown_on_a_terminal(*args, cwd):
     import pty
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        command("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL), cwd=tmp_path,
-        stdin=theirs, stdout=theirs, stderr=theirs,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
+    process = subprocess.Popen(command(*args), cwd=cwd, stdin=theirs, stdout=theirs, stderr=theirs,
+                               env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"})
     os.close(theirs)
     shown = b""
     while process.poll() is None or select.select([ours], [], [], 0)[0]:
@@ -259,9 +338,21 @@ def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
                 break
     os.close(ours)
     assert process.wait(timeout=30) == 0
-    text = shown.decode()
+    return shown.decode()
+
+
+@posix
+def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
+    text = shown_on_a_terminal("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL, cwd=tmp_path)
     assert "2/2" in text and "\x1b[" in text
     assert re.search(r"\x1b\[31mSGD +1e\+30 +diverged at iteration \d", text)
+
+
+@posix
+def test_a_terminal_gets_the_rows_of_bench_as_they_come(tmp_path):
+    text = shown_on_a_terminal("bench", "activations", "--names", "GELU,ReLU", *QUICK, cwd=tmp_path)
+    assert "activations: ReLU" in text and "4/8" in text
+    assert len(re.findall(r"\x1b\[3[12]mGELU +\*?\d", text)) == 4
 
 
 # bad input
@@ -337,6 +428,29 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("compare --out taken", "compare.png"),
     ("compare --iteration 5", "--iteration"),
     ("compare stray", "stray"),
+    ("bench speed", "speed"),
+    ("bench --names Adem", "Adam"),
+    ("bench activations --names Adam", "Unknown activator: 'Adam'"),
+    ("bench activations optimizers --names Adam", "--names has none of the activations"),
+    ("bench training --names Adam", "--names Adam"),
+    ("bench --names maxout", "maxout is a layer"),
+    ("bench --peers torchy", "--peers: 'torchy' is none of numpy, torch, jax, sklearn"),
+    ("bench --peers ,", "at least one name"),
+    ("bench activations --peers sklearn", "scikit-learn takes part in training"),
+    ("bench --sizes 0", "--sizes"),
+    ("bench --sizes 1.5", "--sizes: '1.5' is not a whole number"),
+    ("bench --sizes 1e3,inf", "--sizes"),
+    ("bench --sizes ,", "--sizes"),
+    ("bench --sizes 1e15", "GiB"),
+    ("bench --models MLP", "--models"),
+    ("bench --dtype float16", "--dtype"),
+    ("bench --rounds 0", "--rounds"),
+    ("bench --pause -1", "--pause"),
+    ("bench --pause inf", "--pause"),
+    ("bench --json figures.txt", "--json: must end in .json, not 'figures.txt'"),
+    ("bench --out chart.pdf", "--out: must end in .png"),
+    ("bench --peers numpy --out file/below.png", "file"),
+    ("bench --peers numpy --out taken/compare.png", "compare.png"),
     ("plot relo", "ReLU"),
     ("plot --trajectories Adem", "Adam"),
     ("plot --out file", "file"),
@@ -391,7 +505,7 @@ def run_without_extra(args, cwd):
     return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("args", [["compare"], ["plot"]])
+@pytest.mark.parametrize("args", [["compare"], ["bench"], ["plot"]])
 def test_without_the_extra_a_line_says_how_to_get_it(tmp_path, args):
     process = run_without_extra(args, tmp_path)
     is_one_line(process.returncode, process.stderr, 'pip install "fastnn[cli]"')
@@ -466,7 +580,7 @@ def test_info(tmp_path):
 
 def test_version_and_help(tmp_path):
     assert succeed("--version", cwd=tmp_path) == f"fastnn {fastnn.__version__}\n"
-    for words in ([], ["compare"], ["plot"], ["list"], ["info"]):
+    for words in ([], ["compare"], ["bench"], ["plot"], ["list"], ["info"]):
         assert succeed(*words, "--help", cwd=tmp_path).startswith("usage: fastnn")
 
 

@@ -1,4 +1,6 @@
 """What the benchmarks share: dtypes, sizes, data, and the arguments that some entries of the catalogue need."""
+import math
+
 import numpy as np
 
 DTYPES = ["float32", "float64"]
@@ -17,12 +19,17 @@ OPTIMIZER_ARGUMENTS = {
 
 
 def normal(size, dtype, seed=0):
-    """`size` numbers in rows of COLUMNS, standard normal.
+    """`size` numbers in rows of COLUMNS, standard normal."""
+    return normal_array((size // COLUMNS, COLUMNS), dtype, seed)
+
+
+def normal_array(shape, dtype, seed=0):
+    """Standard normal numbers.
 
     asv repeats setup for every sample: large arrays repeat a block, which costs less to draw than what is timed.
     """
-    block = np.random.default_rng(seed).standard_normal(min(size, 100_000), dtype)
-    return np.resize(block, (size // COLUMNS, COLUMNS))
+    block = np.random.default_rng(seed).standard_normal(min(math.prod(shape), 100_000), dtype)
+    return np.resize(block, shape)
 
 
 def probabilities(size, dtype):

@@ -1,4 +1,4 @@
-"""The command line: ``fastnn compare | plot | list | info``.
+"""The command line: ``fastnn compare | bench | plot | list | info``.
 
 Nothing but the parser is imported before a command has been chosen: matplotlib and rich only where they draw.
 """
@@ -8,7 +8,8 @@ import sys
 
 from fastnn import __version__
 
-from .arguments import Parser, integer, names, number, one_of, rate, sizes
+from .arguments import (
+    Parser, counts, file_name, integer, names, number, one_of, rate, sizes, some_of)
 from .errors import UserError, describe
 
 __all__ = ["main"]
@@ -49,8 +50,9 @@ def discard_stdout():
 def build_parser():
     parser = Parser(prog="fastnn", description="Compiled activations, optimizers and losses for NumPy.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare | plot | list | info")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="compare | bench | plot | list | info")
     add_compare(commands)
+    add_bench(commands)
     add_plot(commands)
     listing = commands.add_parser("list", help="names and hyperparameters of everything there is")
     listing.add_argument("catalogues", nargs="*", metavar="CATALOGUE",
@@ -93,6 +95,37 @@ def add_compare(commands):
     add("--out", default=".", metavar="DIR", help="where to write, made if missing (default: here)")
 
 
+def add_bench(commands):
+    parser = commands.add_parser(
+        "bench", help="measure the speed side by side with NumPy, PyTorch, JAX, scikit-learn",
+        description="Time fastnn and the peers that are installed in one process, in turn, and say how many times "
+                    "as long as fastnn the best peer takes. Shows tables and writes a bar chart. Without "
+                    "arguments a short look of about a minute; a subject takes everything in its catalogue.")
+    add = parser.add_argument
+    subjects = "activations", "optimizers", "training"
+    add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers or training")
+    add("--names", type=names, nargs="+", action="extend", default=[], metavar="NAME",
+        help="which activations and optimizers, apart by commas or spaces (default: all of the subject)")
+    peers = "numpy", "torch", "jax", "sklearn"
+    add("--peers", type=some_of(*peers), metavar="NAME,...",
+        help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
+    add("--sizes", type=counts, default=[10**3, 10**5, 10**7], metavar="N,...",
+        help="elements, of activations (default: 1e3,1e5,1e7)")
+    models = "784-100x4-10", "100x10", "100x1000", "1x1e7"
+    add("--models", type=some_of(*models), default=list(models), metavar="NAME,...",
+        help="for optimizers; of 784-100x4-10, and tensors times elements: 100x10, 100x1000, 1x1e7 (default: all)")
+    add("--dtype", type=some_of("float32", "float64"), default=["float32"], metavar="NAME,...",
+        help="float32, float64 or both (default: float32)")
+    add("--rounds", type=integer(1), default=5, metavar="N",
+        help="turns of each side, the quickest of which counts (default: %(default)s)")
+    add("--pause", type=number(0, 10_000), default=30, metavar="MS",
+        help="milliseconds before each turn, in which the other side's idle threads stop spinning "
+             "(default: %(default)s)")
+    add("--json", type=file_name(".json"), metavar="FILE", help="write every figure there, too")
+    add("--out", type=file_name(".png"), default="bench.png", metavar="FILE",
+        help="the bar chart (default: %(default)s)")
+
+
 def add_plot(commands):
     parser = commands.add_parser(
         "plot", help="draw the activations, or the optimizers' paths",
@@ -107,6 +140,12 @@ def add_plot(commands):
 def run_compare(options):
     from .compare import run
     options.optimizers = sum(options.optimizers, [])
+    return run(options)
+
+
+def run_bench(options):
+    from .bench import run
+    options.names = sum(options.names, [])
     return run(options)
 
 
@@ -126,4 +165,4 @@ def run_info(options):
     return show_info(options)
 
 
-COMMANDS = {"compare": run_compare, "plot": run_plot, "list": run_list, "info": run_info}
+COMMANDS = {"compare": run_compare, "bench": run_bench, "plot": run_plot, "list": run_list, "info": run_info}

@@ -2,7 +2,7 @@
 import argparse
 import math
 
-__all__ = ["Parser", "integer", "number", "sizes", "names", "rate", "one_of"]
+__all__ = ["Parser", "integer", "number", "counts", "sizes", "names", "rate", "one_of", "some_of", "file_name"]
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,6 +41,17 @@ def number(least, below=math.inf):
     return parse
 
 
+def counts(text):
+    """An argument type: whole numbers of at least 1 such as ``1e3,100000``, each once."""
+    found = []
+    for part in names(text):
+        value = number(1)(part)
+        if value != int(value):
+            raise argparse.ArgumentTypeError(f"{_short(part)} is not a whole number")
+        found.append(int(value))
+    return list(dict.fromkeys(found))
+
+
 def sizes(text):
     """An argument type: layer sizes such as ``100,100``."""
     parts = text.replace(",", " ").split()
@@ -71,6 +82,22 @@ def one_of(*words):
         if text.lower() not in words:
             raise argparse.ArgumentTypeError(f"{_short(text)} is none of {', '.join(words)}")
         return text.lower()
+    return parse
+
+
+def some_of(*words):
+    """An argument type: one or more of `words`, set apart by commas, each once."""
+    def parse(text):
+        return list(dict.fromkeys(one_of(*words)(name) for name in names(text)))
+    return parse
+
+
+def file_name(ending):
+    """An argument type: the name of a file with that `ending`."""
+    def parse(text):
+        if not text.lower().endswith(ending):
+            raise argparse.ArgumentTypeError(f"must end in {ending}, not {_short(text)}")
+        return text
     return parse
 
 

@@ -1,5 +1,4 @@
 """The command ``fastnn compare``: train with every optimizer and say which did best, at what cost."""
-import os
 import sys
 from contextlib import closing
 from dataclasses import asdict
@@ -8,7 +7,7 @@ import fastnn
 from fastnn import datasets
 
 from .catalog import resolve
-from .environment import environment
+from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
 from .files import OutputFolder
@@ -96,13 +95,6 @@ def check(settings, data):
                         f"{present >> 30:,}")
     with as_user_error():
         build_network(settings, data)
-
-
-def physical_memory():
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):       # Windows; NumPy's MemoryError has the say there
-        return 2**63
 
 
 def collect(tasks, settings, data, jobs, report):

@@ -1,11 +1,12 @@
 """What the program runs on."""
+import os
 import platform
 
 import numpy as np
 
 import fastnn
 
-__all__ = ["environment"]
+__all__ = ["environment", "physical_memory"]
 
 
 def environment():
@@ -22,3 +23,11 @@ def environment():
         "platform": platform.platform(),
         "machine": platform.machine(),
     }
+
+
+def physical_memory():
+    """Bytes of memory that this machine has."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):       # Windows; NumPy's MemoryError has the say there
+        return 2**63

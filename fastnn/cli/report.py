@@ -1,4 +1,4 @@
-"""What ``fastnn compare`` shows: a progress bar and a table on a terminal, plain lines anywhere else."""
+"""What the commands show: a progress bar and colours on a terminal, plain lines anywhere else."""
 from contextlib import contextmanager
 
 __all__ = ["make_report", "ranked"]
@@ -19,7 +19,7 @@ def ranked(runs):
 
 
 class PlainReport:
-    """One line for each optimizer that ends, then the table."""
+    """Lines of text; for `fastnn compare` one for each optimizer that ends, then the table."""
 
     modules = ()        # what the report needs to have installed
 
@@ -28,6 +28,11 @@ class PlainReport:
 
     def say(self, text, style=None):
         print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def steps(self, count):
+        """Gives ``show(done, what)``: so many of `count` are done, `what` is next. Here the lines tell enough."""
+        yield lambda done, what: None
 
     @contextmanager
     def progress(self, count, iterations):
@@ -70,12 +75,21 @@ class TerminalReport(PlainReport):
     def say(self, text, style=None):
         self.console.print(text, style=style, markup=False, soft_wrap=True)
 
+    def _bar(self, **options):
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
+        return Progress(*columns, console=self.console, transient=True, **options)
+
+    @contextmanager
+    def steps(self, count):
+        with self._bar(auto_refresh=False) as bar:      # nothing may draw while a clock runs
+            task = bar.add_task("", total=count)
+            yield lambda done, what: bar.update(task, completed=done, description=what, refresh=True)
+
     @contextmanager
     def progress(self, count, iterations):
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
         done = {}
-        columns = BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}")
-        with Progress(*columns, console=self.console, transient=True) as bar:
+        with self._bar() as bar:
             task = bar.add_task("", total=count)
 
             def show(name, iteration, run=None):

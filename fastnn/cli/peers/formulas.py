@@ -1,0 +1,248 @@
+"""The plain NumPy lines that fastnn stands in for: each activation, its derivative times a gradient, each optimizer.
+
+They are what a user would write, not what is right in every tail.
+"""
+import math
+
+import numpy as np
+
+__all__ = ["ACTIVATIONS", "OPTIMIZERS"]
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def sigmoid_backward(x, g):
+    y = sigmoid(x)
+    return g * y * (1 - y)
+
+
+def swish_backward(x, g):
+    s = sigmoid(x)
+    return g * (s + x * s * (1 - s))
+
+
+def mish_backward(x, g):
+    t = np.tanh(np.log1p(np.exp(x)))
+    return g * (t + x * (1 - t * t) * sigmoid(x))
+
+
+def tanhexp_backward(x, g):
+    e = np.exp(x)
+    t = np.tanh(e)
+    return g * (t + x * e * (1 - t * t))
+
+
+SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715      # NumPy has no erf: users take the approximation by tanh
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(SLOPE * (x + CUBE * x * x * x)))
+
+
+def gelu_backward(x, g):
+    t = np.tanh(SLOPE * (x + CUBE * x * x * x))
+    return g * 0.5 * (1 + t + x * (1 - t * t) * SLOPE * (1 + 3 * CUBE * x * x))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def softmax_backward(x, g):
+    y = softmax(x)
+    return y * (g - (g * y).sum(axis=-1, keepdims=True))
+
+
+def log_softmax(x):
+    z = x - x.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+# forward(x) and backward(x, g)
+ACTIVATIONS = {
+    "step": (lambda x: (x > 0).astype(x.dtype), lambda x, g: 0 * g),
+    "identity": (lambda x: x.copy(), lambda x, g: g.copy()),
+    "bent-identity": (lambda x: (np.sqrt(x * x + 1) - 1) / 2 + x,
+                      lambda x, g: g * (x / (2 * np.sqrt(x * x + 1)) + 1)),
+    "hard-shrink": (lambda x: x * (np.abs(x) > 0.5), lambda x, g: g * (np.abs(x) > 0.5)),
+    "soft-shrink": (lambda x: x - np.clip(x, -0.5, 0.5), lambda x, g: g * (np.abs(x) > 0.5)),
+    "threshold": (lambda x: np.where(x > 0.5, x, -0.25), lambda x, g: g * (x > 0.5)),
+    "sigmoid": (sigmoid, sigmoid_backward),
+    "hard-sigmoid": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x, g: 0.2 * g * (np.abs(x) <= 2.5)),
+    "log-sigmoid": (lambda x: -np.log1p(np.exp(-x)), lambda x, g: g / (1 + np.exp(x))),
+    "tanh": (lambda x: np.tanh(x), lambda x, g: g * (1 - np.tanh(x) ** 2)),
+    "tanh-shrink": (lambda x: x - np.tanh(x), lambda x, g: g * np.tanh(x) ** 2),
+    "hard-tanh": (lambda x: np.clip(x, -1, 1), lambda x, g: g * (np.abs(x) <= 1)),
+    "ReLU": (lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0)),
+    "ReLU6": (lambda x: np.clip(x, 0, 6), lambda x, g: g * ((x > 0) & (x < 6))),
+    "leaky-ReLU": (lambda x: np.maximum(x, 0.01 * x), lambda x, g: np.where(x >= 0, g, 0.01 * g)),
+    "ELU": (lambda x: np.where(x >= 0, x, np.expm1(x)), lambda x, g: np.where(x >= 0, g, g * np.exp(x))),
+    "SELU": (lambda x: 1.0507 * np.where(x >= 0, x, 1.67326 * np.expm1(x)),
+             lambda x, g: 1.0507 * np.where(x >= 0, g, 1.67326 * g * np.exp(x))),
+    "CELU": (lambda x: np.where(x >= 0, x, np.expm1(x)), lambda x, g: np.where(x >= 0, g, g * np.exp(x))),
+    "softplus": (lambda x: np.log1p(np.exp(x)), lambda x, g: g / (1 + np.exp(-x))),
+    "softsign": (lambda x: x / (1 + np.abs(x)), lambda x, g: g / (1 + np.abs(x)) ** 2),
+    "Swish": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "Mish": (lambda x: x * np.tanh(np.log1p(np.exp(x))), mish_backward),
+    "tanhExp": (lambda x: x * np.tanh(np.exp(x)), tanhexp_backward),
+    "GELU": (gelu, gelu_backward),
+    "softmax": (softmax, softmax_backward),
+    "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
+    "log-softmax": (log_softmax, lambda x, g: g - softmax(x) * g.sum(axis=-1, keepdims=True)),
+}
+
+
+# An optimizer changes the parameter p with the gradient g, and the state s: arrays by slot.
+
+def sgd(p, g, s, t):
+    p -= 0.01 * g
+
+
+def momentum_sgd(p, g, s, t):
+    s["delta"] = 0.9 * s["delta"] - 0.1 * 0.01 * g
+    p += s["delta"]
+
+
+def adagrad(p, g, s, t):
+    s["G"] += g * g
+    p -= 0.001 * g / np.sqrt(s["G"])
+
+
+def rmsprop(p, g, s, t):
+    s["v"] = 0.99 * s["v"] + 0.01 * g * g
+    p -= 0.01 * g / np.sqrt(s["v"] + 1e-8)
+
+
+def adadelta(p, g, s, t):
+    s["v"] = 0.95 * s["v"] + 0.05 * g * g
+    delta = g * np.sqrt(s["u"] + 1e-6) / np.sqrt(s["v"] + 1e-6)
+    s["u"] = 0.95 * s["u"] + 0.05 * delta * delta
+    p -= delta
+
+
+def moments(g, s):
+    s["m"] += 0.1 * (g - s["m"])
+    s["v"] += 0.001 * (g * g - s["v"])
+
+
+def adam(p, g, s, t):
+    moments(g, s)
+    rate = 0.001 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    p -= rate * s["m"] / np.sqrt(s["v"] + 1e-8)
+
+
+def rmsprop_graves(p, g, s, t):
+    s["m"] = 0.95 * s["m"] + 0.05 * g
+    s["v"] = 0.95 * s["v"] + 0.05 * g * g
+    p -= 1e-4 * g / np.sqrt(s["v"] - s["m"] ** 2 + 1e-4)
+
+
+def smorms3(p, g, s, t):
+    r = 1 / (s["s"] + 1)
+    s["m"] = (1 - r) * s["m"] + r * g
+    s["v"] = (1 - r) * s["v"] + r * g * g
+    zeta = s["m"] ** 2 / (s["v"] + 1e-8)
+    s["s"] = 1 + s["s"] * (1 - zeta)
+    p -= g * np.minimum(0.001, zeta) / np.sqrt(s["v"] + 1e-8)
+
+
+def adamax(p, g, s, t):
+    s["m"] += 0.1 * (g - s["m"])
+    s["u"] = np.maximum(0.999 * s["u"], np.abs(g))
+    p -= 0.002 / (1 - 0.9**t) * s["m"] / s["u"]
+
+
+def nadam(p, g, s, t):
+    mu, nu = 0.975, 0.999
+    s["m"] += (1 - mu) * (g - s["m"])
+    s["v"] += (1 - nu) * (g * g - s["v"])
+    mhat = mu / (1 - mu**(t + 1)) * s["m"] + (1 - mu) / (1 - mu**t) * g
+    p -= 0.002 * mhat / np.sqrt(nu / (1 - nu**t) * s["v"] + 1e-8)
+
+
+def eve(p, g, s, t):
+    moments(g, s)                   # the loss stands still: the feedback is 1
+    mhat, vhat = s["m"] / (1 - 0.9**t), s["v"] / (1 - 0.999**t)
+    p -= 0.001 * mhat / (np.sqrt(vhat) + 1e-8)
+
+
+def santa(p, g, s, t, move):
+    warmth = 0.01 / math.sqrt(t)
+    if t == 1:
+        s["alpha"] += 0.1 * 5
+        s["u"] = 0.1 * draw(s, p)
+    s["v"] = 0.95 * s["v"] + 0.05 / 16**2 * g * g
+    q, q_prev = 1 / np.sqrt(1e-8 + np.sqrt(s["v"])), s["preconditioner"]
+    heat = warmth * (1 - q_prev / q) / s["u"]
+    noise = np.sqrt(2 * warmth * q_prev) * draw(s, p)
+    move(s, warmth, 0.01 * q * g, heat, noise)
+    s["preconditioner"] = q
+    return q * s["u"]
+
+
+def draw(s, p):
+    rng = s.setdefault("rng", np.random.default_rng(0))
+    return rng.standard_normal(p.shape).astype(p.dtype)
+
+
+def euler(s, warmth, pull, heat, noise):
+    s["alpha"] += s["u"] ** 2 - warmth
+    s["u"] = heat + noise + (1 - s["alpha"]) * s["u"] - pull
+
+
+def symmetric(s, warmth, pull, heat, noise):
+    s["alpha"] += (s["u"] ** 2 - warmth) / 2
+    friction = np.exp(-s["alpha"] / 2)
+    s["u"] = friction * (friction * s["u"] - pull + noise + heat)
+    s["alpha"] += (s["u"] ** 2 - warmth) / 2
+
+
+def santa_e(p, g, s, t):
+    p += santa(p, g, s, t, euler)
+
+
+def santa_sss(p, g, s, t):
+    p += santa(p, g, s, t, symmetric) / 2
+
+
+def amsgrad(p, g, s, t):
+    moments(g, s)
+    s["vhat"] = np.maximum(s["vhat"], s["v"])
+    p -= 0.001 / math.sqrt(t) * s["m"] / np.sqrt(s["vhat"] + 1e-8)
+
+
+def bounded(p, s, v, t):
+    low, high = 0.1 * (1 - 1 / (0.001 * t + 1)), 0.1 * (1 + 1 / (0.001 * t + 1e-8))
+    p -= np.clip(0.001 / np.sqrt(v), low, high) / math.sqrt(t) * s["m"]
+
+
+def adabound(p, g, s, t):
+    moments(g, s)
+    bounded(p, s, s["v"], t)
+
+
+def amsbound(p, g, s, t):
+    moments(g, s)
+    s["vhat"] = np.maximum(s["vhat"], s["v"])
+    bounded(p, s, s["vhat"], t)
+
+
+def momentum(p, g, s, t):
+    s["v"] = 0.9 * s["v"] - 0.01 * g
+    p += s["v"]
+
+
+def nesterov(p, g, s, t):
+    p += 0.81 * s["v"] - 1.9 * 0.01 * g
+    s["v"] = 0.9 * s["v"] - 0.01 * g
+
+
+OPTIMIZERS = {
+    "SGD": sgd, "MSGD": momentum_sgd, "NAG": momentum_sgd, "AdaGrad": adagrad, "RMSprop": rmsprop,
+    "AdaDelta": adadelta, "Adam": adam, "RMSpropGraves": rmsprop_graves, "SMORMS3": smorms3, "AdaMax": adamax,
+    "Nadam": nadam, "Eve": eve, "SantaE": santa_e, "SantaSSS": santa_sss, "AMSGrad": amsgrad,
+    "AdaBound": adabound, "AMSBound": amsbound, "Momentum": momentum, "Nesterov": nesterov,
+}

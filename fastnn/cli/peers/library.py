@@ -1,0 +1,57 @@
+"""What a side of the comparison offers, and what all sides are given alike."""
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+__all__ = ["ARGUMENTS", "OPTIMIZER_ARGUMENTS", "BATCH", "WIDTHS", "Call", "Side", "Task"]
+
+# What has no defaults. Santa draws noise only while it explores: that phase is timed.
+ARGUMENTS = {"threshold": (0.5, -0.25)}
+OPTIMIZER_ARGUMENTS = {name: {"burnin": 10**9, "rng": 0} for name in ("SantaE", "SantaSSS")}
+
+WIDTHS, BATCH = (784, 100, 100, 100, 100, 10), 128      # of the network that is trained
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is timed.
+
+    `run` takes nothing; when it returns, the result is there. `around` makes a context that is entered outside
+    of the clock.
+    """
+
+    run: Callable
+    around: Callable = nullcontext
+
+
+@dataclass(frozen=True)
+class Task:
+    """One batch for the network of `WIDTHS`: x (rows, features), integer labels (rows,)."""
+
+    x: object
+    labels: object
+
+
+class Side:
+    """A library. The methods return a `Call`, or None where it has no counterpart.
+
+    Arrays that are handed over are read, never written, and whatever has to be converted is converted here, before
+    the clock runs.
+    """
+
+    version = ""
+
+    def begin(self, dtype):
+        """What follows is in float32 or float64."""
+
+    def forward(self, name, x):
+        """The activation of x; the result is allocated."""
+
+    def backward(self, name, x, grad):
+        """grad times the derivative at x (softmax & co.: the vector-Jacobian product); the result is allocated."""
+
+    def step(self, name, params, grads):
+        """One step of an optimizer over the lists of arrays `params` and `grads`."""
+
+    def train(self, task):
+        """One step of training: forward, loss, backward, Adam."""

@@ -1,0 +1,37 @@
+"""fastnn's side: the calls that its users write."""
+from functools import partial
+
+import numpy as np
+
+import fastnn
+
+from .library import ARGUMENTS, OPTIMIZER_ARGUMENTS, WIDTHS, Call, Side
+
+__all__ = ["Library"]
+
+
+class Library(Side):
+    version = fastnn.__version__
+
+    def forward(self, name, x):
+        return Call(partial(fastnn.get_act(name, *ARGUMENTS.get(name, ())).forward, x))
+
+    def backward(self, name, x, grad):
+        return Call(partial(fastnn.get_act(name, *ARGUMENTS.get(name, ())).backward, x, grad=grad))
+
+    def step(self, name, params, grads):
+        opt = fastnn.get_opt(name, **OPTIMIZER_ARGUMENTS.get(name, {}))
+        params = {f"p{i}": np.array(p) for i, p in enumerate(params)}
+        grads = {f"p{i}": grad for i, grad in enumerate(grads)}
+        return Call(partial(opt.update, params, grads))
+
+    def train(self, task):
+        from fastnn.nn import MultiLayerNet
+        first, *hidden, last = WIDTHS
+        net = MultiLayerNet(first, hidden, last, dtype=task.x.dtype, rng=0)
+        opt = fastnn.get_opt("Adam")
+
+        def run():
+            _, grads = net.loss_and_gradient(task.x, task.labels)
+            opt.update(net.params, grads)
+        return Call(run)

@@ -1,0 +1,104 @@
+"""JAX's side, compiled with jit, each call waited for; arrays lie in JAX before the clock runs.
+
+XLA chooses its own number of threads. Calls are dispatched in the caller's thread, which is up to five times as quick
+for small arrays that are waited for; with JAX_CPU_ENABLE_ASYNC_DISPATCH set, as that says. Backward is the compiled
+vector-Jacobian product from x and the gradient; optimizers are optax's, the update and its application compiled as
+one, parameters and state donated.
+"""
+import os
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .library import ARGUMENTS, Call, Side
+
+__all__ = ["Library"]
+
+
+def threshold(x):
+    limit, value = ARGUMENTS["threshold"]
+    return jnp.where(x > limit, x, value)
+
+
+ACTIVATIONS = {
+    "step": lambda x: (x > 0).astype(x.dtype), "identity": jnp.copy,
+    "bent-identity": lambda x: 0.5 * (jnp.sqrt(x * x + 1) - 1) + x,
+    "hard-shrink": lambda x: jnp.where(jnp.abs(x) <= 0.5, 0, x),
+    "soft-shrink": lambda x: x - jnp.clip(x, -0.5, 0.5), "threshold": threshold, "sigmoid": jax.nn.sigmoid,
+    "hard-sigmoid": jax.nn.hard_sigmoid, "log-sigmoid": jax.nn.log_sigmoid, "tanh": jnp.tanh,
+    "tanh-shrink": lambda x: x - jnp.tanh(x), "hard-tanh": jax.nn.hard_tanh, "ReLU": jax.nn.relu,
+    "ReLU6": jax.nn.relu6, "leaky-ReLU": jax.nn.leaky_relu, "ELU": jax.nn.elu, "SELU": jax.nn.selu,
+    "CELU": jax.nn.celu, "softplus": jax.nn.softplus, "softsign": jax.nn.soft_sign, "Swish": jax.nn.silu,
+    "Mish": jax.nn.mish, "tanhExp": lambda x: x * jnp.tanh(jnp.exp(x)),
+    "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
+    "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
+}
+
+NESTEROV = optax.sgd(0.01, momentum=0.9, nesterov=True)
+OPTIMIZERS = {
+    "SGD": optax.sgd(0.01),
+    "MSGD": optax.chain(optax.ema(0.9, debias=False), optax.scale(-0.01)),
+    "NAG": NESTEROV,
+    "AdaGrad": optax.adagrad(0.001),
+    "RMSprop": optax.rmsprop(0.01, decay=0.99),
+    "AdaDelta": optax.adadelta(1.0, rho=0.95),
+    "Adam": optax.adam(0.001),
+    "RMSpropGraves": optax.rmsprop(1e-4, decay=0.95, eps=1e-4, centered=True),
+    "AdaMax": optax.adamax(0.002),
+    "Nadam": optax.nadam(0.002),
+    "AMSGrad": optax.amsgrad(0.001),
+    "Momentum": optax.sgd(0.01, momentum=0.9),
+    "Nesterov": NESTEROV,
+}
+
+
+class Library(Side):
+    version = f"{jax.__version__}, optax {optax.__version__}"
+
+    def __init__(self, threads):
+        jax.config.update("jax_platforms", "cpu")
+        if "JAX_CPU_ENABLE_ASYNC_DISPATCH" not in os.environ:
+            jax.config.update("jax_cpu_enable_async_dispatch", False)
+
+    def begin(self, dtype):
+        jax.config.update("jax_enable_x64", dtype == "float64")
+
+    def forward(self, name, x):
+        if name not in ACTIVATIONS:
+            return None
+        # compiled, identity would hand its argument back
+        function = jnp.copy if name == "identity" else jax.jit(ACTIVATIONS[name])
+        return _waited_for(function, jnp.array(x))
+
+    def backward(self, name, x, grad):
+        if name not in ACTIVATIONS:
+            return None
+        if name == "identity":
+            return _waited_for(jnp.copy, jnp.array(grad))
+        activation = ACTIVATIONS[name]
+        product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
+        return _waited_for(product, jnp.array(x), jnp.array(grad))
+
+    def step(self, name, params, grads):
+        if name not in OPTIMIZERS:
+            return None
+        rule = OPTIMIZERS[name]
+        params, grads = [jnp.array(p) for p in params], [jnp.array(g) for g in grads]
+        state = rule.init(params)
+
+        def advance(params, state, grads):
+            updates, state = rule.update(grads, state, params)
+            return optax.apply_updates(params, updates), state
+        advance = jax.jit(advance, donate_argnums=(0, 1))
+
+        def run():
+            nonlocal params, state
+            params, state = advance(params, state, grads)
+            params[-1].block_until_ready()      # one program computes them all
+            return params
+        return Call(run)
+
+
+def _waited_for(function, *args):
+    return Call(lambda: function(*args).block_until_ready())

@@ -1,0 +1,130 @@
+"""PyTorch's side, eager.
+
+Forward runs under no_grad. Backward is the operator that autograd would call, without autograd around it, with what
+the forward pass keeps for it; where the activation is a chain of operators, it is autograd over a graph that is kept.
+Optimizers are the fused ones, else "foreach".
+"""
+from functools import partial
+
+import torch
+import torch.nn.functional as F
+
+from .library import ARGUMENTS, WIDTHS, Call, Side
+
+__all__ = ["Library"]
+
+aten = torch.ops.aten
+
+FORWARD = {
+    "step": lambda x: (x > 0).to(x.dtype), "identity": torch.clone,
+    "bent-identity": lambda x: 0.5 * (torch.sqrt(x * x + 1) - 1) + x, "hard-shrink": F.hardshrink,
+    "soft-shrink": F.softshrink, "threshold": lambda x: F.threshold(x, *ARGUMENTS["threshold"]),
+    "sigmoid": torch.sigmoid, "hard-sigmoid": F.hardsigmoid, "log-sigmoid": F.logsigmoid, "tanh": torch.tanh,
+    "tanh-shrink": F.tanhshrink, "hard-tanh": F.hardtanh, "ReLU": torch.relu, "ReLU6": F.relu6,
+    "leaky-ReLU": F.leaky_relu, "ELU": F.elu, "SELU": F.selu, "CELU": F.celu, "softplus": F.softplus,
+    "softsign": F.softsign, "Swish": F.silu, "Mish": F.mish, "tanhExp": lambda x: x * torch.tanh(torch.exp(x)),
+    "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
+    "log-softmax": lambda x: torch.log_softmax(x, -1),
+}
+
+
+
+def softmin_backward(g, y):
+    return torch.neg(aten._softmax_backward_data.default(g, y, -1, y.dtype))
+
+
+# x and the gradient -> the operator and its arguments, among them what the forward pass has kept
+SELU = 1.6732632423543772, 1.0507009873554805
+BACKWARD = {
+    "identity": lambda x, g: (torch.clone, g),
+    "hard-shrink": lambda x, g: (aten.hardshrink_backward.default, g, x, 0.5),
+    "soft-shrink": lambda x, g: (aten.softshrink_backward.default, g, x, 0.5),
+    "threshold": lambda x, g: (aten.threshold_backward.default, g, x, ARGUMENTS["threshold"][0]),
+    "sigmoid": lambda x, g: (aten.sigmoid_backward.default, g, torch.sigmoid(x)),
+    "hard-sigmoid": lambda x, g: (aten.hardsigmoid_backward.default, g, x),
+    "log-sigmoid": lambda x, g: (aten.log_sigmoid_backward.default, g, x, aten.log_sigmoid_forward(x)[1]),
+    "tanh": lambda x, g: (aten.tanh_backward.default, g, torch.tanh(x)),
+    "hard-tanh": lambda x, g: (aten.hardtanh_backward.default, g, x, -1, 1),
+    "ReLU": lambda x, g: (aten.threshold_backward.default, g, torch.relu(x), 0),
+    "ReLU6": lambda x, g: (aten.hardtanh_backward.default, g, x, 0, 6),
+    "leaky-ReLU": lambda x, g: (aten.leaky_relu_backward.default, g, x, 0.01, False),
+    "ELU": lambda x, g: (aten.elu_backward.default, g, 1, 1, 1, False, x),
+    "SELU": lambda x, g: (aten.elu_backward.default, g, *SELU, 1, False, x),
+    "CELU": lambda x, g: (aten.elu_backward.default, g, 1, 1, 1, False, x),
+    "softplus": lambda x, g: (aten.softplus_backward.default, g, x, 1, 20),
+    "Swish": lambda x, g: (aten.silu_backward.default, g, x),
+    "Mish": lambda x, g: (aten.mish_backward.default, g, x),
+    "GELU": lambda x, g: (aten.gelu_backward.default, g, x),
+    "softmax": lambda x, g: (aten._softmax_backward_data.default, g, torch.softmax(x, -1), -1, x.dtype),
+    "softmin": lambda x, g: (softmin_backward, g, F.softmin(x, -1)),
+    "log-softmax": lambda x, g: (aten._log_softmax_backward_data.default, g, torch.log_softmax(x, -1), -1,
+                                 x.dtype),
+}
+CHAINS = ("bent-identity", "tanh-shrink", "softsign", "tanhExp")
+
+
+def fused(kind, **options):
+    return lambda params: kind(params, fused=True, **options)
+
+
+def foreach(kind, **options):
+    return lambda params: kind(params, foreach=True, **options)
+
+
+NESTEROV = fused(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)
+OPTIMIZERS = {
+    "SGD": fused(torch.optim.SGD, lr=0.01),
+    "MSGD": fused(torch.optim.SGD, lr=0.01, momentum=0.9, dampening=0.1),
+    "NAG": NESTEROV,
+    "AdaGrad": fused(torch.optim.Adagrad, lr=0.001),
+    "RMSprop": foreach(torch.optim.RMSprop),
+    "AdaDelta": foreach(torch.optim.Adadelta, rho=0.95),
+    "Adam": fused(torch.optim.Adam),
+    "RMSpropGraves": foreach(torch.optim.RMSprop, lr=1e-4, alpha=0.95, eps=1e-2, centered=True),
+    "AdaMax": foreach(torch.optim.Adamax),
+    "Nadam": foreach(torch.optim.NAdam),
+    "AMSGrad": fused(torch.optim.Adam, amsgrad=True),
+    "Momentum": fused(torch.optim.SGD, lr=0.01, momentum=0.9),
+    "Nesterov": NESTEROV,
+}
+
+
+class Library(Side):
+    version = torch.__version__
+
+    def __init__(self, threads):
+        torch.set_num_threads(threads)
+
+    def forward(self, name, x):
+        return Call(partial(FORWARD[name], torch.from_numpy(x)), torch.no_grad) if name in FORWARD else None
+
+    def backward(self, name, x, grad):
+        x, grad = torch.from_numpy(x), torch.from_numpy(grad)
+        if name in BACKWARD:
+            return Call(partial(*BACKWARD[name](x, grad)), torch.no_grad)
+        if name in CHAINS:
+            x = x.clone().requires_grad_()
+            return Call(partial(torch.autograd.grad, FORWARD[name](x), x, grad, retain_graph=True))
+        return None
+
+    def step(self, name, params, grads):
+        if name not in OPTIMIZERS:
+            return None
+        params = [torch.nn.Parameter(torch.tensor(p)) for p in params]
+        for p, grad in zip(params, grads):
+            p.grad = torch.tensor(grad)
+        return Call(OPTIMIZERS[name](params).step)
+
+    def train(self, task):
+        x, labels = torch.from_numpy(task.x), torch.from_numpy(task.labels)
+        layers = []
+        for n, m in zip(WIDTHS, WIDTHS[1:]):
+            layers += [torch.nn.Linear(n, m, dtype=x.dtype), torch.nn.ReLU()]
+        net, loss = torch.nn.Sequential(*layers[:-1]), torch.nn.CrossEntropyLoss()
+        opt = torch.optim.Adam(net.parameters(), fused=True)
+
+        def run():
+            opt.zero_grad()
+            loss(net(x), labels).backward()
+            opt.step()
+        return Call(run)

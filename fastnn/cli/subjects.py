@@ -1,0 +1,163 @@
+"""What ``fastnn bench`` compares: sections, each a table of rows that all sides compute on the same data."""
+import numpy as np
+
+import fastnn
+
+from .catalog import resolve
+from .errors import UserError
+from .peers.library import BATCH, WIDTHS, Task
+
+__all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
+
+SUBJECTS = ("activations", "optimizers", "training")
+# What a bare `fastnn bench` takes from the catalogues, so that it ends within a minute.
+SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
+         "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"]}
+WITH_WEIGHTS = ("maxout",)              # a layer: its time is that of a matrix product
+ROWS = ("softmax", "softmin", "log-softmax")
+ROW = 100                               # they work on rows of that many, where the size allows
+NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
+MODELS = {                              # the shapes of a model's tensors
+    NETWORK: [shape for n, m in zip(WIDTHS, WIDTHS[1:]) for shape in ((n, m), (m,))],
+    "100x10": [(10,)] * 100,
+    "100x1000": [(1000,)] * 100,
+    "1x1e7": [(10_000_000,)],
+}
+
+
+class Section:
+    """One table.
+
+    Attributes
+    ----------
+    subject : str
+    facts : dict
+        What the rows have in common.
+    group, detail : str
+        The title in two parts: what it shares with its neighbours, and what it does not.
+    rows : list of str
+    bytes : int
+        Of what one side holds at least.
+    yardstick : str or None
+        A side that computes only part of the work: it is shown and not among the peers.
+    """
+
+    subject = group = detail = ""
+    yardstick = None
+
+    def __init__(self, rows, **facts):
+        self.rows, self.facts, self.bytes = rows, facts, 0
+
+    def prepare(self):
+        """Make the data that all rows share."""
+
+    def call(self, side, row):
+        """The `Call` of a library on a row, or None."""
+        raise NotImplementedError
+
+    def release(self):
+        """Let go of the data."""
+        self.x = self.grad = self.params = self.grads = self.task = None
+
+
+class Activations(Section):
+    subject = "activations"
+
+    def __init__(self, rows, direction, dtype, size):
+        super().__init__(rows, direction=direction, dtype=dtype, size=size)
+        self.group, self.detail = f"{direction}, {dtype}", f"{size:,} element{'s' * (size > 1)}"
+        self.bytes = 4 * size * np.dtype(dtype).itemsize
+
+    def prepare(self):
+        size, dtype = self.facts["size"], self.facts["dtype"]
+        self.x, self.grad = 2 * normal(size, dtype), normal(size, dtype, seed=1)
+
+    def call(self, side, row):
+        shape = (-1, ROW) if row in ROWS and self.x.size % ROW == 0 else (-1,)
+        x, grad = self.x.reshape(shape), self.grad.reshape(shape)
+        return side.forward(row, x) if self.facts["direction"] == "forward" else side.backward(row, x, grad)
+
+
+class Optimizers(Section):
+    subject = "optimizers"
+
+    def __init__(self, rows, dtype, model):
+        super().__init__(rows, dtype=dtype, model=model)
+        self.group, self.detail = f"one step, {dtype}", model
+        self.bytes = 5 * sum(int(np.prod(shape)) for shape in MODELS[model]) * np.dtype(dtype).itemsize
+
+    def prepare(self):
+        dtype, shapes = self.facts["dtype"], MODELS[self.facts["model"]]
+        self.params = [normal(shape, dtype, seed=(0, i)) for i, shape in enumerate(shapes)]
+        self.grads = [normal(shape, dtype, seed=(1, i)) for i, shape in enumerate(shapes)]
+
+    def call(self, side, row):
+        return side.step(row, self.params, self.grads)
+
+
+class Training(Section):
+    subject, yardstick = "training", "numpy"
+
+    def __init__(self, dtype):
+        super().__init__([NETWORK], dtype=dtype, batch=BATCH)
+        self.group, self.detail = f"one step with Adam, {dtype}", f"batch of {BATCH}"
+
+    def prepare(self):
+        x = normal((BATCH, WIDTHS[0]), self.facts["dtype"])
+        self.task = Task(x, np.random.default_rng(1).integers(0, WIDTHS[-1], BATCH))
+
+    def call(self, side, row):
+        return side.train(self.task)
+
+
+def normal(shape, dtype, seed=0):
+    """Standard normal numbers. Large arrays repeat a block, which is quicker than drawing them."""
+    block = np.random.default_rng(seed).standard_normal(min(int(np.prod(shape)), 1_000_000), dtype)
+    return np.resize(block, shape)
+
+
+def choose_names(subjects, wanted):
+    """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
+    comparable = {"activations": [name for name in fastnn.activations() if name not in WITH_WEIGHTS],
+                  "optimizers": fastnn.optimizers()}
+    if not wanted:
+        return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
+    found = {}
+    for name in wanted:
+        catalogue, name = find(name, [known for known in comparable if not subjects or known in subjects])
+        if name not in comparable[catalogue]:
+            raise UserError(f"{name} is a layer with weights: there is nothing to compare it with")
+        if name not in found.setdefault(catalogue, []):
+            found[catalogue].append(name)
+    for subject in subjects:
+        if subject in comparable and subject not in found:
+            raise UserError(f"--names has none of the {subject}")
+    return subjects or list(found), found
+
+
+def find(name, catalogues):
+    """(catalogue, name as it spells it); the error of the first one if none has it."""
+    errors = []
+    for catalogue in catalogues:
+        try:
+            return catalogue, resolve(catalogue, name)
+        except ValueError as error:
+            errors.append(error)
+    if not errors:
+        raise UserError(f"--names {name}: neither activations nor optimizers are to be compared")
+    raise UserError("; ".join(str(error) for error in errors)) from errors[0]
+
+
+def sections(subjects, names, dtypes, sizes, models):
+    """All tables, in the order in which they are measured."""
+    found = []
+    for subject in subjects:
+        for dtype in dtypes:
+            if subject == "activations":
+                found += [Activations(names[subject], direction, dtype, size)
+                          for direction in ("forward", "backward") for size in sizes]
+            elif subject == "optimizers":
+                found += [Optimizers(names[subject], dtype, model) for model in models]
+            else:
+                found.append(Training(dtype))
+    return found

@@ -1,0 +1,249 @@
+"""`fastnn bench`: every side computes the same, the clock is fair, the figures are what they say."""
+import math
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.cli import build_parser, contest
+from fastnn.cli.peers import PEERS, load, load_own
+from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
+from fastnn.cli.peers.library import Call
+from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
+from fastnn.cli.subjects import MODELS, SUBJECTS, Activations, Optimizers, Training
+
+LAYERS = {"maxout"}
+COMPARED = [name for name in fastnn.activations() if name not in LAYERS]
+# A slope of 1/6 in place of 1/5; NumPy has no erf, and its users take an approximation.
+OTHERWISE = {("torch", "hard-sigmoid"), ("jax", "hard-sigmoid"), ("numpy", "GELU")}
+# Rules that agree but for where a small eps stands. (PyTorch's first step of MSGD is not damped.)
+SAME_RULE = ["SGD", "RMSprop", "AdaDelta", "Adam", "AdaMax", "Momentum"]
+
+
+def library(name):
+    for module in PEERS[name].needs:
+        pytest.importorskip(module)
+    return load(name, fastnn.get_num_threads())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("peer", ["numpy", "torch", "jax"])
+def test_peers_compute_what_the_activations_do(peer, direction, dtype):
+    side, own = library(peer), load_own()
+    side.begin(dtype)
+    compared = []
+    for size in (300, 7):
+        section = Activations(COMPARED, direction, dtype, size)
+        section.prepare()
+        for name in COMPARED:
+            call = section.call(side, name)
+            if call is None:
+                continue
+            found, exact = call.run(), section.call(own, name).run()
+            found = np.asarray(found[0] if isinstance(found, tuple) else found)
+            assert (found.dtype, found.shape) == (dtype, exact.shape), name
+            tolerance = 1e-1 if (peer, name) in OTHERWISE and direction == "forward" else \
+                1 if (peer, name) in OTHERWISE else 1e-4
+            np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance, err_msg=name)
+            compared.append(name)
+    assert set(COMPARED) - set(compared) <= {"step"}
+
+
+def test_numpy_has_the_formula_of_every_entry():
+    assert set(ACTIVATIONS) == set(COMPARED)
+    assert set(OPTIMIZERS) == set(fastnn.optimizers())
+
+
+@pytest.mark.parametrize("name", fastnn.optimizers())
+def test_numpy_takes_the_same_steps(name):
+    p, g = np.linspace(-1, 1, 60).reshape(6, 10), np.cos(np.arange(60.0)).reshape(6, 10)
+    found, params = p.copy(), {"p": p.copy()}
+    slots = type(fastnn.get_opt(name)).slots
+    state = {slot: np.full_like(p, first) for slot, first in slots.items()}
+    opt = fastnn.get_opt(name, **({"burnin": 100, "rng": 0} if name.startswith("Santa") else {}))
+    with np.errstate(all="ignore"):
+        for t in (1, 2, 3):
+            OPTIMIZERS[name](found, g, state, t)
+            opt.update(params, {"p": g})
+    np.testing.assert_allclose(found, params["p"], rtol=1e-9)
+    assert not np.array_equal(found, p)
+
+
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+def test_peers_step_with_the_rule_of_that_name(peer):
+    side = library(peer)
+    side.begin("float64")
+    p, g = np.linspace(-1, 1, 60).reshape(6, 10), 2 + np.cos(np.arange(60.0)).reshape(6, 10)
+    stepped = []
+    for name in fastnn.optimizers():
+        call = side.step(name, [p], [g])
+        if call is None:
+            continue
+        stepped.append(name)
+        for _ in range(3):
+            result = call.run()
+        found = call.run.__self__.param_groups[0]["params"][0].detach() if peer == "torch" else result[0]
+        expected = {"p": p.copy()}
+        opt = fastnn.get_opt(name)
+        for _ in range(3):
+            opt.update(expected, {"p": g})
+        moved = np.asarray(found) - p
+        assert (moved < 0).all(), name
+        if name in SAME_RULE:
+            np.testing.assert_allclose(moved, expected["p"] - p, rtol=1e-3, err_msg=name)
+    assert {*SAME_RULE, "AdaGrad", "Nadam", "AMSGrad", "Nesterov"} <= set(stepped)
+
+
+@pytest.mark.parametrize("peer", ["numpy", "torch", "sklearn"])
+def test_peers_train(peer):
+    side, section = library(peer), Training("float32")
+    section.prepare()
+    section.call(side, section.rows[0]).run()
+    section.call(load_own(), section.rows[0]).run()
+
+
+def test_numpy_multiplies_as_much_as_a_step_of_training():
+    """Forward, and the gradients of weights and layers but for the input's."""
+    from fastnn.cli.peers import with_numpy
+    section = Training("float32")
+    section.prepare()
+    work = []
+
+    class Counting:
+        def __getattr__(self, name):
+            return getattr(np, name)
+
+        def dot(self, a, b, out):
+            work.append(a.shape[0] * a.shape[1] * b.shape[1])
+            return np.dot(a, b, out=out)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(with_numpy, "np", Counting())
+        section.call(library("numpy"), section.rows[0]).run()
+    weights = 784 * 100 + 3 * 100 * 100 + 100 * 10
+    assert sum(work) == 128 * (3 * weights - 784 * 100)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_no_side_changes_what_all_share(dtype):
+    section = Optimizers(["Adam"], dtype, "100x10")
+    section.prepare()
+    before = [array.copy() for array in section.params + section.grads]
+    for side in (load_own(), library("numpy")):
+        section.call(side, "Adam").run()
+    for array, copy in zip(section.params + section.grads, before):
+        assert array.dtype == dtype
+        np.testing.assert_array_equal(array, copy)
+
+
+def test_the_command_line_knows_all_there_is():
+    everything = [*SUBJECTS, "--models", ",".join(MODELS), "--peers", ",".join(PEERS)]
+    options = build_parser().parse_args(["bench", *everything])
+    assert (options.subjects, options.models, options.peers) == ([*SUBJECTS], [*MODELS], [*PEERS])
+    assert build_parser().parse_args(["bench"]).models == [*MODELS]
+
+
+# the clock
+
+def test_sides_take_turns():
+    order, inside = [], []
+
+    @contextmanager
+    def around(side):
+        inside.append(side)
+        yield
+        inside.remove(side)
+
+    def side(name):
+        def run():
+            assert inside == [name]
+            if order[-1:] != [name]:
+                order.append(name)
+        return Call(run, lambda: around(name))
+
+    times = contest.fastest({"a": side("a"), "b": side("b")}, rounds=3, pause=0)
+    assert order == ["a", "b"] * 4, "once to compile, then three rounds"
+    for seconds, spread in times.values():
+        assert 0 < seconds < 1 and spread >= 0
+
+
+class Clock:
+    """A clock that only calls advance: each by the next of some durations, the last one again and again."""
+
+    def __init__(self, *durations):
+        self.now, self.durations, self.calls = 0.0, list(durations), 0
+
+    def __call__(self):
+        return self.now
+
+    def run(self):
+        self.calls += 1
+        self.now += self.durations.pop(0) if len(self.durations) > 1 else self.durations[0]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    def install(*durations):
+        made = Clock(*durations)
+        monkeypatch.setattr(contest, "perf_counter", made)
+        monkeypatch.setattr(contest, "sleep", lambda seconds: None)
+        return made
+    return install
+
+
+@pytest.mark.parametrize("seconds", [1e-7, 1e-6, 1e-4, 5e-3, 2.0])
+def test_a_time_is_that_of_one_call(clock, seconds):
+    assert contest.turn(clock(seconds).run, math.inf) == pytest.approx(seconds)
+
+
+def test_short_calls_are_repeated_and_long_ones_are_not(clock):
+    short = clock(1e-6)
+    contest.turn(short.run, math.inf)
+    assert short.calls * 1e-6 >= contest.TURN
+    long = clock(1.0)
+    contest.turn(long.run, math.inf)
+    assert long.calls == 1
+
+
+def test_the_best_round_counts_and_the_next_tells_how_steady_it_was(clock):
+    # the first is the one that compiles
+    times = contest.fastest({"a": Call(clock(9.0, 1.5, 1.0, 3.0).run)}, rounds=3, pause=0.03)
+    assert times == {"a": (1.0, 0.5)}
+
+
+# the figures
+
+def test_the_ratio_is_to_the_best_peer():
+    score = Score("x", {"fastnn": 2.0, "numpy": 1.0, "torch": 3.0, "jax": 5.0})
+    assert (score.best_peer, score.ratio) == ("numpy", 0.5)
+    assert score.ratios == {"numpy": 0.5, "torch": 1.5, "jax": 2.5}
+
+
+def test_a_yardstick_is_no_peer():
+    score = Score("x", {"fastnn": 2.0, "numpy": 1.0, "torch": 3.0}, yardstick="numpy")
+    assert (score.best_peer, score.ratio) == ("torch", 1.5)
+    alone = Score("x", {"fastnn": 2.0, "numpy": 1.0}, yardstick="numpy")
+    assert alone.best_peer is alone.ratio is summary([alone]) is None
+
+
+def test_an_unsteady_time_is_marked():
+    seconds = {"fastnn": 1e-6, "numpy": 2e-6, "torch": 3e-6}
+    score = Score("x", seconds, spread={"fastnn": 0.01, "numpy": 0.9, "torch": 0.2})
+    titles = {"fastnn": "fastnn", "numpy": "NumPy", "torch": "PyTorch", "jax": "JAX"}
+    assert line(score, titles).split() == ["x", "1.00", "us", "*2.00", "us", "3.00", "us", "-", "2.00", "NumPy"]
+
+
+def test_the_summary_names_what_is_slower():
+    scores = [Score("a", {"fastnn": 1.0, "numpy": 8.0}), Score("b", {"fastnn": 1.0, "numpy": 2.0})]
+    assert geometric_mean([8.0, 2.0]) == pytest.approx(4)
+    assert summary(scores) == "geometric mean of 2: 4.00; least 2.00 (b)"
+    slower = Score("c", {"fastnn": 4.0, "numpy": 1.0})
+    assert summary([*scores, slower]).endswith("; slower than the best peer: c 0.25")
+
+
+@pytest.mark.parametrize("seconds, text", [
+    (2.5, "2.50 s"), (0.0123, "12.3 ms"), (1e-6, "1.00 us"), (0.25e-6, "0.25 us"), (431e-6, "431 us")])
+def test_durations_have_three_digits(seconds, text):
+    assert duration(seconds) == text
