@@ -37,14 +37,6 @@ cdef inline bint is_one(real e) noexcept nogil:
     return e * unscale(e) == <real>1
 
 
-cdef inline double below_one(real e, real g, real c) noexcept nogil:
-    return <double>0 if is_one(e) else <double>e
-
-
-cdef inline double ones(real e, real g, real c) noexcept nogil:
-    return <double>1 if is_one(e) else <double>0
-
-
 cdef inline double weighted(real e, real g, real c) noexcept nogil:
     return <double>e * (<double>g - <double>c)
 
@@ -117,7 +109,8 @@ cdef inline real lost_by(real d, real a, real b) noexcept nogil:
 cdef inline real shifted_exp(real x, real top) noexcept nogil:
     """2^BIAS exp(x - top), the difference kept in two parts because exp multiplies its rounding."""
     cdef real d = shifted(x, top)
-    return exp_scaled_sum(d, lost_by(d, x, top) if d > exp_floor(d) and d < <real>0 else <real>0)
+    cdef real low = lost_by(d, x, top)
+    return exp_scaled_sum(d, low if absolute(low) < <real>1 else <real>0)       # NaN at infinities, large where exp is 0
 
 
 cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ssize_t n) noexcept nogil:
@@ -126,28 +119,38 @@ cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ss
         e[i] = shifted_exp(sign * x[i], top)
 
 
-cdef inline double largest_apart(const real *e, Py_ssize_t n, double *rest, double *low) noexcept nogil:
-    """sum(exp), which is that plus `low`, and in `rest` the sum of all but one of the largest, each of which is 1."""
+cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t j
+    cdef int found
+    while i + 32 <= n:                      # 32 at a time, in SIMD lanes
+        found = 0
+        for j in range(32):
+            found |= is_one(e[i + j])
+        if found:
+            break
+        i += 32
+    while i < n - 1 and not is_one(e[i]):
+        i += 1
+    return i
+
+
+cdef inline double largest_apart(real *e, Py_ssize_t n, double *rest, double *low) noexcept nogil:
+    """sum(exp), which is that plus `low`, and in `rest` the sum of all but the first of the largest, which is 1."""
     cdef double less, whole
-    cdef double alike = total(ones[real], e, e, <real>0, n, &less)
-    cdef double others = total(below_one[real], e, e, <real>0, n, &less) * <double>unscale(<real>0)
-    less *= <double>unscale(<real>0)
-    whole = alike + others
-    low[0] = ((alike - whole) + others if alike >= others else (others - whole) + alike) + less
-    rest[0] = (alike - 1) + others
+    cdef Py_ssize_t largest = first_largest(e, n)
+    cdef real kept = e[largest]
+    e[largest] = <real>0
+    rest[0] = total(itself[real], e, e, <real>0, n, &less) * <double>unscale(kept)
+    e[largest] = kept
+    whole = 1 + rest[0]
+    low[0] = ((1 - whole) + rest[0] if rest[0] <= 1 else (rest[0] - whole) + 1) + less * <double>unscale(kept)
     return whole
 
 
 cdef inline double log_of_sum(double rest) noexcept nogil:
     """log(1 + rest)."""
     return log1p(rest) if rest < 1 else log(1 + rest)
-
-
-cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i = 0
-    while i < n - 1 and not is_one(e[i]):
-        i += 1
-    return i
 
 
 cdef inline real inverse(double sum_, double low, real *rest) noexcept nogil:
