@@ -52,7 +52,7 @@ class Activation(CataloguedActivation, ElementwiseActivation):
     accuracy = bounds.ELEMENTWISE
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], self._kernel_parameters())
+        self._bind(kernels.ELEMENTWISE[self.kernel], self._kernel_parameters())
 
     def _kernel_parameters(self):
         return tuple(self.__dict__[k] for k in self.hyperparameters)
@@ -187,9 +187,10 @@ class _AlongAxis(CataloguedActivation, RowActivation):
     accuracy = bounds.ROWS
 
     axis = Choice(-1, _axis)
+    product_by_value = True                 # y (g - sum(g y)) keeps its digits with a rounded y
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ROWS[self.kernel], self.axis)
+        self._bind(kernels.ROWS[self.kernel], self.axis, self.product_by_value)
 
     __reduce__ = Activation.__reduce__
 
@@ -204,3 +205,5 @@ class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
 
 class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
     """x_i - log(sum_j exp(x_j)) along `axis` (None: over the whole array, as in article A)."""
+
+    product_by_value = False                # exp(y) would multiply y's rounding by |y|

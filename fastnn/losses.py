@@ -65,7 +65,7 @@ class _Loss(Configurable):
 class _Elementwise(_Loss, ElementwiseLoss):
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ELEMENTWISE[self.kernel], kernels.ELEMENTWISE["multiply"], ())
+        self._bind(kernels.ELEMENTWISE[self.kernel], ())
 
     def forward(self, y: Any, t: Any, out: np.ndarray | None = None) -> Any:
         """The error of each element, of y's shape and dtype; also kept as `error`."""

@@ -52,6 +52,34 @@ def test_products(name, dtype, n):
         assert_close(got, vjp(name, x, grad), x, BOUND, dtype, softmax_terms(name, x, grad)[3])
 
 
+@pytest.mark.parametrize("name", ["softmax", "softmin"])
+@each_float
+@each_length
+def test_products_by_value(name, dtype, n):
+    """With y the unit is that of the larger of y g and y sum(g y)."""
+    x = logits(n, dtype)
+    act = get_act(name)
+    for grad in gradients(x):
+        y = act.forward(x)
+        exact_y, magnitude = softmax_reference(name, x)[0], np.abs(grad.astype(np.float64))
+        terms = np.maximum(exact_y, float(np.finfo(dtype).tiny))*np.maximum(
+            magnitude, (exact_y*magnitude).sum(axis=-1, keepdims=True))
+        assert_close(act.backward(x, y, grad=grad), vjp(name, x, grad), x, BOUND, dtype, terms)
+
+
+@each_name
+@each_float
+def test_a_product_takes_the_values_where_they_serve(name, dtype):
+    """y counts for softmax and softmin where it is an array like x, whatever its layout; else it is left alone."""
+    x = logits(40, dtype)
+    act, grad = get_act(name), np.ones_like(x)
+    used = act.backward(x, np.zeros_like(x), grad=grad)
+    assert (not used.any()) == (name != "log-softmax")
+    assert_same_bits(act.backward(x, np.zeros_like(x)[:, ::-1], grad=grad), used)
+    for other in (np.zeros(3, dtype), np.zeros(x.shape, np.float16), 0.0, None):
+        assert_same_bits(act.backward(x, other, grad=grad), act.backward(x, grad=grad))
+
+
 @each_float
 @each_length
 @pytest.mark.parametrize("kind", ["label", "one-hot", "distribution"])

@@ -7,9 +7,7 @@ _Real = TypeVar("_Real", bound=np.floating[Any])
 _Out = TypeVar("_Out", bound=NDArray[Any])
 
 class Elementwise:
-    def _bind(
-        self, kernels: tuple[int, int], multiply: tuple[int, int], parameters: tuple[float, ...],
-    ) -> None: ...
+    def _bind(self, kernels: tuple[int, int], parameters: tuple[float, ...]) -> None: ...
     def _addresses(self) -> tuple[int, int, int, int]: ...
 
 # Any stands for what depends on the values: a scalar for a number, otherwise an array.

@@ -14,7 +14,7 @@ from libc.string cimport memcpy, memset
 from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps,
                                  result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport elementwise_double, elementwise_float
+from fastnn.core.kernels cimport FIRST, PRODUCT, SECOND, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
@@ -41,32 +41,23 @@ cdef enum:
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
 
-cdef enum Mode:
-    VALUES                  # out = kernel(order)
-    TIMES_GRAD              # out = kernel(order) * grad
-    BOTH                    # out = kernel(0), second = kernel(1)
-
 cdef struct Work:
     # one call: which kernel over which memory
     uintptr_t kernel
-    uintptr_t multiply
     const void *h
     int order
-    Mode mode
     bint streaming
     const char *x
     const char *y           # the second operand, or NULL
-    const char *grad
     char *out
-    char *second
+    char *second            # f', where it is wanted together with f, or NULL
 
 
-cdef inline void call(const Work *work, uintptr_t kernel, int order, const real *x, const real *y, real *out,
-                      Py_ssize_t n) noexcept nogil:
+cdef inline void call(const Work *work, int order, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>kernel)(order, x, y, out, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(order, x, y, out, n, <const float *>work.h)
     else:
-        (<elementwise_double>kernel)(order, x, y, out, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(order, x, y, out, n, <const double *>work.h)
 
 
 cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
@@ -102,16 +93,11 @@ cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) n
     cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
     cdef const real *a = padded(x + start, first_room, n)
     cdef const real *y = <const real *>work.y
-    cdef const real *grad = <const real *>work.grad
     if y != NULL:
         y = padded(y + start, second_room, n)
-    call(work, work.kernel, work.order, a, y, value, whole)
-    if work.mode == TIMES_GRAD:
-        call(work, work.multiply, 0, value, padded(grad + start, second_room, n), result, whole)
-        put(work, result, <real *>work.out + start, n)
-        return
-    if work.mode == BOTH:
-        call(work, work.kernel, 1, a, y, result, whole)
+    call(work, work.order, a, y, value, whole)
+    if work.second != NULL:
+        call(work, FIRST, a, y, result, whole)
         put(work, result, <real *>work.second + start, n)
     put(work, value, <real *>work.out + start, n)
 
@@ -130,8 +116,6 @@ cdef void run_streaming(const Work *work, real *x, Py_ssize_t start, Py_ssize_t 
             fastnn_prefetch(x + fetch, STREAMED)
             if work.y != NULL:
                 fastnn_prefetch(<real *>work.y + fetch, STREAMED)
-            if work.grad != NULL:
-                fastnn_prefetch(<real *>work.grad + fetch, STREAMED)
         run_block(work, x, start, n)
         start += n
         n = block
@@ -144,10 +128,10 @@ cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop
     if work.streaming:
         run_streaming(work, x, start, stop)
         return
-    if work.mode == VALUES and out != x and out != <const real *>work.y:
+    if work.second == NULL and out != x and out != <const real *>work.y:
         whole = (stop - start) & -BLOCK_STEP
         if whole:
-            call(work, work.kernel, work.order, x + start,
+            call(work, work.order, x + start,
                  <const real *>work.y + start if work.y != NULL else <const real *>NULL, out + start, whole)
         start += whole
     while start < stop:
@@ -174,9 +158,9 @@ cdef void run_double(const void *work, Py_ssize_t start, Py_ssize_t stop) noexce
 
 cdef bint outgrows_the_cache(const Work *work, bint single, Py_ssize_t n) noexcept:
     """What a call reads and writes is more than the last cache holds, and it does not write where it has just read."""
-    cdef Py_ssize_t arrays = 2 + (work.y != NULL) + (work.grad != NULL) + (work.second != NULL)
+    cdef Py_ssize_t arrays = 2 + (work.y != NULL) + (work.second != NULL)
     return (n * (4 if single else 8) * arrays > stream_above and work.out != work.x and work.out != work.y
-            and work.out != work.grad and work.second != work.x)
+            and work.second != work.x)
 
 
 cdef bint is_light(const Work *work, real *x) noexcept:
@@ -187,7 +171,7 @@ cdef bint is_light(const Work *work, real *x) noexcept:
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     for _ in range(4):                  # the first one brings everything into the cache
         start = fastnn_now()
-        call(work, work.kernel, work.order, x, <const real *>work.y, room, n)
+        call(work, work.order, x, <const real *>work.y, room, n)
         least = min(least, fastnn_now() - start)
     fastnn_fp_leave(state)
     return least <= LIGHT
@@ -196,7 +180,7 @@ cdef bint is_light(const Work *work, real *x) noexcept:
 cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
     if not FASTNN_STREAMS or not outgrows_the_cache(work, single, n):
         return False
-    if work.mode != VALUES or stream_above == 0:
+    if work.second != NULL or stream_above == 0:
         return True                     # results of two kernels go through a block of scratch in any case
     return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
 
@@ -222,16 +206,12 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
             and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
-cdef inline void point(Work *work, char **operands, int inputs) noexcept nogil:
-    """Set the memory of the inputs (x, then y or grad) and of the outputs behind them."""
+cdef inline void point(Work *work, char **operands, int inputs, int count) noexcept nogil:
+    """Set the memory of the inputs (x, perhaps y) and of the outputs behind them."""
     work.x = operands[0]
-    if work.mode == TIMES_GRAD:
-        work.grad = operands[1]
-    elif inputs == 2:
-        work.y = operands[1]
+    work.y = operands[1] if inputs == 2 else NULL
     work.out = operands[inputs]
-    if work.mode == BOTH:
-        work.second = operands[inputs + 1]
+    work.second = operands[inputs + 1] if count > inputs + 1 else NULL
 
 
 cdef struct Walk:
@@ -245,6 +225,7 @@ cdef struct Walks:
     const Work *work
     bint single
     int inputs
+    int count               # of operands
     Walk walks[MOST_WALKS]
 
 
@@ -276,7 +257,7 @@ cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
     for i in range(start, stop):
         one = &walks.walks[i]
         while True:
-            point(&work, one.pointers, walks.inputs)
+            point(&work, one.pointers, walks.inputs, walks.count)
             run_part(&work, walks.single, 0, one.size[0])
             if not one.advance(one.it):
                 break
@@ -310,7 +291,7 @@ cdef list cut(list operands, int inputs, int parts):
 
 
 cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
-    """Run over arrays of any layout. `operands` are the inputs (x, then y or grad), then the outputs."""
+    """Run over arrays of any layout. `operands` are the inputs (x, perhaps y), then the outputs."""
     cdef Py_ssize_t n = operands[0].size
     cdef Py_ssize_t cost = n * (HALF_COSTS if operands[0].itemsize == 2 else 1)
     cdef int threads = threads_for(cost) if cost >= WALK_APART else 1
@@ -327,6 +308,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     walks.work = work
     walks.single = single
     walks.inputs = inputs
+    walks.count = len(operands)
     try:
         for part in parts:
             one = &walks.walks[count]
@@ -350,15 +332,13 @@ cdef class Elementwise:
     """A kernel and its hyperparameters, ready to be run over arrays. The catalogues' classes derive from it."""
 
     cdef uintptr_t kernels[2]           # for float, for double
-    cdef uintptr_t multiply[2]
     cdef float single_parameters[MOST_PARAMETERS]
     cdef double double_parameters[MOST_PARAMETERS]
 
-    def _bind(self, tuple kernels, tuple multiply, parameters):
+    def _bind(self, tuple kernels, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
         cdef int i
         self.kernels = kernels
-        self.multiply = multiply
         for i in range(MOST_PARAMETERS):
             self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
             self.single_parameters[i] = <float>self.double_parameters[i]
@@ -368,24 +348,22 @@ cdef class Elementwise:
         must_be_bound(self.kernels[0])
         return (self.kernels[0], self.kernels[1], <uintptr_t>self.single_parameters, <uintptr_t>self.double_parameters)
 
-    cdef void prepare(self, Work *work, bint single, int order, Mode mode) noexcept:
+    cdef void prepare(self, Work *work, bint single, int order) noexcept:
         work.kernel = self.kernels[0 if single else 1]
-        work.multiply = self.multiply[0 if single else 1]
         work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
         work.order = order
-        work.mode = mode
         work.streaming = False
-        work.x = work.y = work.grad = NULL
+        work.x = work.y = NULL
         work.out = work.second = NULL
 
-    cdef object apply(self, int order, Mode mode, object x, object grad, object out):
+    cdef object apply(self, int order, object x, object grad, object out):
         """One input, perhaps a gradient to multiply with, one output: the plain cases here, all others in apply_any."""
         cdef Work work
         cdef cnp.ndarray a, result
         cdef int kind, layout
         must_be_bound(self.kernels[0])
         if not cnp.PyArray_CheckExact(x):
-            return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
+            return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
         layout = cnp.NPY_ARRAY_ALIGNED | (
@@ -394,25 +372,25 @@ cdef class Elementwise:
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
                 and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
                 and (out is None or alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))
-                and (mode != TIMES_GRAD or alike(grad, a, layout) and (
+                and (grad is None or alike(grad, a, layout) and (
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
-            return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
+            return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
         if out is None:
             result = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
-                return self.apply_any(order, mode, x, grad, out, "grad" if mode == TIMES_GRAD else None)
-        self.prepare(&work, kind == cnp.NPY_FLOAT, order, mode)
+                return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
+        self.prepare(&work, kind == cnp.NPY_FLOAT, order)
         work.x = cnp.PyArray_BYTES(a)
         work.out = cnp.PyArray_BYTES(result)
-        if mode == TIMES_GRAD:
-            work.grad = cnp.PyArray_BYTES(<cnp.ndarray>grad)
+        if grad is not None:
+            work.y = cnp.PyArray_BYTES(<cnp.ndarray>grad)
         run(&work, kind == cnp.NPY_FLOAT, cnp.PyArray_SIZE(a))
         return result
 
-    cdef object apply_any(self, int order, Mode mode, object x, object other, object out, str other_name):
-        """Any operands: `other` is grad in the mode TIMES_GRAD, else y. Results are `out`, or new."""
+    cdef object apply_any(self, int order, bint both, object x, object other, object out, str other_name):
+        """Any operands; without a name there is no other. Results are `out`, or new; `both` is for f and f'."""
         must_be_bound(self.kernels[0])
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
@@ -426,8 +404,8 @@ cdef class Elementwise:
         cdef Py_ssize_t i
         cdef Work work
         if out is None:
-            outputs = [new_like(a, dtype) for _ in range(2 if mode == BOTH else 1)]
-        elif mode == BOTH:
+            outputs = [new_like(a, dtype) for _ in range(2 if both else 1)]
+        elif both:
             checked_pair(out[0], out[1], a, dtype)
             outputs = list(out)
         else:
@@ -437,18 +415,18 @@ cdef class Elementwise:
         for given in outputs:
             for b in inputs:
                 straight = straight and not partly_overlaps(given, b)
-        self.prepare(&work, single, order, mode)
+        self.prepare(&work, single, order)
         if straight:
             for i, b in enumerate(inputs + outputs):
                 memory[i] = cnp.PyArray_BYTES(b)
-            point(&work, memory, len(inputs))
+            point(&work, memory, len(inputs), len(inputs) + len(outputs))
             run(&work, single, cnp.PyArray_SIZE(a))
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
             iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
         if out is None and cnp.PyArray_NDIM(a) == 0:
             outputs = [array[()] for array in outputs]
-        return tuple(outputs) if mode == BOTH else outputs[0]
+        return tuple(outputs) if both else outputs[0]
 
 
 cdef class ElementwiseActivation(Elementwise):
@@ -463,28 +441,28 @@ cdef class ElementwiseActivation(Elementwise):
 
     def forward(self, x, out=None):
         """f(x)."""
-        return self.apply(0, VALUES, x, None, out)
+        return self.apply(VALUE, x, None, out)
 
     def __call__(self, x, out=None):
         """f(x)."""
-        return self.apply(0, VALUES, x, None, out)
+        return self.apply(VALUE, x, None, out)
 
     def backward(self, x, y=None, grad=None, out=None):
         """f'(x), or grad * f'(x) in one pass; grad has x's shape (or broadcasts to it) and may be `out`.
 
         y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has lost.
         """
-        return self.apply(1, VALUES if grad is None else TIMES_GRAD, x, grad, out)
+        return self.apply(FIRST if grad is None else PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
         """f''(x)."""
-        return self.apply(2, VALUES, x, None, out)
+        return self.apply(SECOND, x, None, out)
 
     def value_and_grad(self, x, out=None):
         """(f(x), f'(x)) in one pass; out is a pair of arrays."""
         if out is not None and not (isinstance(out, tuple) and len(out) == 2):
             raise TypeError("out must be a pair of arrays")
-        return self.apply_any(0, BOTH, x, None, out, None)
+        return self.apply_any(VALUE, True, x, None, out, None)
 
 
 cdef class ElementwiseLoss(Elementwise):
@@ -494,10 +472,10 @@ cdef class ElementwiseLoss(Elementwise):
     """
 
     def _value(self, y, t, out=None):
-        return self.apply_any(0, VALUES, y, t, out, "t")
+        return self.apply_any(VALUE, False, y, t, out, "t")
 
     def _derivative(self, y, t, out=None):
-        return self.apply_any(1, VALUES, y, t, out, "t")
+        return self.apply_any(FIRST, False, y, t, out, "t")
 
 
 def _stream_above(nbytes):

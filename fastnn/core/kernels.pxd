@@ -5,13 +5,21 @@ given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users'
 """
 from libc.stdint cimport uint32_t
 
-# order 0, 1, 2 for a function, its derivative, its second derivative; y the second operand where there is one
+# what a kernel is asked for
+cdef enum:
+    VALUE = 0           # f
+    FIRST = 1           # f'
+    SECOND = 2          # f''
+    PRODUCT = 3         # the vector-Jacobian product with y: f' y, element by element, or along a row
+    PRODUCT_BY_VALUE = 4    # the same along a row, where x holds the values: for the kernels that need no more
+
+# y is the second operand, where there is one
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
                                    const float *h) noexcept nogil
 ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, Py_ssize_t n,
                                     const double *h) noexcept nogil
 
-# one row of any length; order 3 is the vector-Jacobian product with g
+# one row of any length
 ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n) noexcept nogil
 ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n) noexcept nogil
 

@@ -6,97 +6,97 @@
 from libc.stdint cimport uintptr_t
 
 from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax as softmax_family
-from fastnn.core.loops cimport map_orders, map_pair, map_pair_orders
+from fastnn.core.loops cimport map_orders, map_pair_orders
 from fastnn.core.vecmath cimport real
 
 
-# Activations: f, f' and f'' by `order`; h holds the hyperparameters.
+# Activations: f, f', f'' or f' y by `order`; h holds the hyperparameters.
 
 cdef void step(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void identity(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void bent_identity(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                         const real *h) noexcept nogil:
     map_orders(sigmoidal.bent_identity[real], sigmoidal.bent_identity_d1[real], sigmoidal.bent_identity_d2[real],
-               order, x, out, n, h)
+               order, x, y, out, n, h)
 
 cdef void hard_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                       const real *h) noexcept nogil:
-    map_orders(piecewise.hard_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.hard_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void soft_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                       const real *h) noexcept nogil:
-    map_orders(piecewise.soft_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.soft_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void threshold(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
                     ) noexcept nogil:
-    map_orders(piecewise.threshold[real], piecewise.threshold_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.threshold[real], piecewise.threshold_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], sigmoidal.sigmoid_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], sigmoidal.sigmoid_d2[real], order, x, y, out, n, h)
 
 cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                        const real *h) noexcept nogil:
     map_orders(piecewise.hard_sigmoid[real], piecewise.hard_sigmoid_d1[real], piecewise.zero[real],
-               order, x, out, n, h)
+               order, x, y, out, n, h)
 
 cdef void log_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                       const real *h) noexcept nogil:
     map_orders(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real], sigmoidal.log_sigmoid_d2[real],
-               order, x, out, n, h)
+               order, x, y, out, n, h)
 
 cdef void tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.tanh[real], sigmoidal.tanh_d1[real], sigmoidal.tanh_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.tanh[real], sigmoidal.tanh_d1[real], sigmoidal.tanh_d2[real], order, x, y, out, n, h)
 
 cdef void tanh_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                       const real *h) noexcept nogil:
     map_orders(sigmoidal.tanh_shrink[real], sigmoidal.tanh_shrink_d1[real], sigmoidal.tanh_shrink_d2[real],
-               order, x, out, n, h)
+               order, x, y, out, n, h)
 
 cdef void hard_tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
                     ) noexcept nogil:
-    map_orders(piecewise.hard_tanh[real], piecewise.hard_tanh_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.hard_tanh[real], piecewise.hard_tanh_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void relu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void relu6(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void leaky_relu(int order, const real *x, const real *y, real *out, Py_ssize_t n,
                      const real *h) noexcept nogil:
-    map_orders(piecewise.leaky_relu[real], piecewise.leaky_relu_d1[real], piecewise.zero[real], order, x, out, n, h)
+    map_orders(piecewise.leaky_relu[real], piecewise.leaky_relu_d1[real], piecewise.zero[real], order, x, y, out, n, h)
 
 cdef void elu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.elu[real], sigmoidal.elu_d1[real], sigmoidal.elu_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.elu[real], sigmoidal.elu_d1[real], sigmoidal.elu_d2[real], order, x, y, out, n, h)
 
 cdef void selu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.selu[real], sigmoidal.selu_d1[real], sigmoidal.selu_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.selu[real], sigmoidal.selu_d1[real], sigmoidal.selu_d2[real], order, x, y, out, n, h)
 
 cdef void celu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.celu[real], sigmoidal.celu_d1[real], sigmoidal.celu_d2[real], order, x, out, n, h)
+    map_orders(sigmoidal.celu[real], sigmoidal.celu_d1[real], sigmoidal.celu_d2[real], order, x, y, out, n, h)
 
 cdef void softplus(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.softplus[real], sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], order, x, out, n, h)
+    map_orders(sigmoidal.softplus[real], sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], order, x, y, out, n, h)
 
 cdef void softsign(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     map_orders(sigmoidal.softsign[real], sigmoidal.softsign_d1[real], sigmoidal.softsign_d2[real],
-               order, x, out, n, h)
+               order, x, y, out, n, h)
 
 cdef void swish(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.swish[real], gated.swish_d1[real], gated.swish_d2[real], order, x, out, n, h)
+    map_orders(gated.swish[real], gated.swish_d1[real], gated.swish_d2[real], order, x, y, out, n, h)
 
 cdef void mish(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.mish[real], gated.mish_d1[real], gated.mish_d2[real], order, x, out, n, h)
+    map_orders(gated.mish[real], gated.mish_d1[real], gated.mish_d2[real], order, x, y, out, n, h)
 
 cdef void tanhexp(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.tanhexp[real], gated.tanhexp_d1[real], gated.tanhexp_d2[real], order, x, out, n, h)
+    map_orders(gated.tanhexp[real], gated.tanhexp_d1[real], gated.tanhexp_d2[real], order, x, y, out, n, h)
 
 cdef void gelu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, out, n, h)
+    map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, n, h)
 
 
 # Error functions of a prediction x and a target y: the value (order 0) and its derivative.
@@ -134,16 +134,6 @@ cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label
     return softmax_family.softmax_cross_entropy(x, t, label, grad, n)
 
 
-# What the engine itself needs.
-
-cdef inline real product(real x, real y) noexcept nogil:
-    return x * y
-
-
-cdef void multiply(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_pair(product[real], x, y, out, n)
-
-
 # name: (address for float, address for double)
 
 ELEMENTWISE = {
@@ -175,7 +165,6 @@ ELEMENTWISE = {
     "cross_entropy": (<uintptr_t>cross_entropy[float], <uintptr_t>cross_entropy[double]),
     "binary_cross_entropy": (<uintptr_t>binary_cross_entropy[float], <uintptr_t>binary_cross_entropy[double]),
     "sigmoid_cross_entropy": (<uintptr_t>sigmoid_cross_entropy[float], <uintptr_t>sigmoid_cross_entropy[double]),
-    "multiply": (<uintptr_t>multiply[float], <uintptr_t>multiply[double]),
 }
 
 ROWS = {

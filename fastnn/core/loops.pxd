@@ -5,6 +5,7 @@ is one line.
 The number of elements is a multiple of BLOCK_STEP: the engine pads the last ones. There is then no scalar remainder,
 and an element gets the same bits wherever it stands.
 """
+from fastnn.core.kernels cimport FIRST, SECOND, VALUE
 from fastnn.core.vecmath cimport real
 
 ctypedef real (*formula)(real x, const real *h) noexcept nogil
@@ -23,15 +24,27 @@ cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, cons
         out[i] = f(x[i], kept)
 
 
+cdef inline void map_product(formula f, const real *x, const real *y, real *out, Py_ssize_t n,
+                             const real *h) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real kept[2]
+    kept[0] = h[0]
+    kept[1] = h[1]
+    for i in range(n & -BLOCK_STEP):
+        out[i] = f(x[i], kept) * y[i]
+
+
 cdef inline void map_orders(formula f, formula d1, formula d2, int order,
-                            const real *x, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    """f, f' or f'' by `order`."""
-    if order == 0:
+                            const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+    """f, f', f'' or f' y by `order`."""
+    if order == VALUE:
         map_one(f, x, out, n, h)
-    elif order == 1:
+    elif order == FIRST:
         map_one(d1, x, out, n, h)
-    else:
+    elif order == SECOND:
         map_one(d2, x, out, n, h)
+    else:
+        map_product(d1, x, y, out, n, h)
 
 
 cdef inline void map_pair(pair_formula f, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
@@ -42,7 +55,7 @@ cdef inline void map_pair(pair_formula f, const real *x, const real *y, real *ou
 
 cdef inline void map_pair_orders(pair_formula f, pair_formula d1, int order,
                                  const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
-    if order == 0:
+    if order == VALUE:
         map_pair(f, x, y, out, n)
     else:
         map_pair(d1, x, y, out, n)

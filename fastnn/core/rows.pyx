@@ -11,7 +11,7 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays cimport checked_out, checked_pair, must_be_bound, operand, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport row_double, row_float, row_loss_double, row_loss_float
+from fastnn.core.kernels cimport FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double, row_loss_float
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.threads cimport share_out, threads_for
 
@@ -19,12 +19,6 @@ cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
-
-cdef enum Order:
-    VALUE
-    FIRST
-    SECOND
-    PRODUCT
 
 
 cdef struct Work:
@@ -105,6 +99,13 @@ cdef inline bint flat_rows(cnp.ndarray a, int kind) noexcept:
             and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
 
 
+cdef inline bint alike(object y, object x) noexcept:
+    """Arrays of one floating-point type and one shape."""
+    return (cnp.PyArray_CheckExact(y) and cnp.PyArray_CheckExact(x) and cnp.PyArray_ISFLOAT(<cnp.ndarray>x)
+            and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>x)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>y, <cnp.ndarray>x))
+
+
 cdef class RowActivation:
     """y = f(x) over the rows along `axis` (None: the whole array is one row), with derivatives.
 
@@ -115,10 +116,12 @@ cdef class RowActivation:
     cdef uintptr_t kernels[2]
     cdef object along
     cdef bint last
+    cdef bint product_by_value
 
-    def _bind(self, tuple kernels, axis):
+    def _bind(self, tuple kernels, axis, bint product_by_value):
         self.kernels = kernels
         self.along = axis
+        self.product_by_value = product_by_value
         self.last = axis == -1
 
     cdef object apply(self, int order, object x, object grad, object out):
@@ -176,8 +179,16 @@ cdef class RowActivation:
         return self.apply(VALUE, x, None, out)
 
     def backward(self, x, y=None, grad=None, out=None):
-        """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i. y is not needed."""
-        return self.apply(FIRST if grad is None else PRODUCT, x, grad, out)
+        """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
+
+        y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is quicker, and
+        within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may cancel.
+        """
+        if grad is None:
+            return self.apply(FIRST, x, None, out)
+        if self.product_by_value and alike(y, x):
+            return self.apply(PRODUCT_BY_VALUE, y, grad, out)
+        return self.apply(PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
         """d2y_i/dx_i^2."""

@@ -15,13 +15,10 @@ magnitudes and a y below the normal numbers as the least of these. Adding a numb
 
 An infinite maximum is taken as the limit: its holders share 1, the others get 0.
 """
+from fastnn.core.kernels cimport FIRST, PRODUCT_BY_VALUE, SECOND, VALUE
 from fastnn.core.vecmath cimport INFINITY, absolute, exp_floor, exp_scaled_sum, log, log1p, product_low, real, unscale
 
 cdef enum:
-    VALUE = 0
-    FIRST = 1
-    SECOND = 2
-    PRODUCT = 3
     LANES = 8
 
 # one term of a sum over a row
@@ -190,12 +187,26 @@ cdef inline real largest_d2(real y, real q) noexcept nogil:
     return -softmax_d2(q) if q < y else softmax_d2(y)
 
 
+cdef inline void product_by_value(const real *y, const real *g, real *out, Py_ssize_t n, real sign) noexcept nogil:
+    """sign y (g - sum(g y)) for a y that is at hand: its rounding counts little beside the larger of the two terms."""
+    cdef double lost
+    cdef double mean = total(weighted[real], y, g, <real>0, n, &lost) + lost
+    cdef real center = <real>mean
+    cdef real rest = <real>(mean - <double>center)
+    cdef Py_ssize_t i
+    for i in range(n):
+        out[i] = sign * y[i] * ((g[i] - center) - rest)
+
+
 cdef inline void softmax_signed(int order, const real *x, const real *g, real *out, Py_ssize_t n,
                                 real sign) noexcept nogil:
     cdef double whole, rest, mean, mean_low
     cdef double low = 0
     cdef real high, below, largest, c, center, rest_of_center, d, y
     cdef Py_ssize_t i
+    if order == PRODUCT_BY_VALUE:
+        product_by_value(x, g, out, n, sign)
+        return
     exponentials(x, sign, maximum(x, sign, n), out, n)
     if order == VALUE:
         whole = total(itself[real], out, out, <real>0, n, &low) * <double>unscale(<real>0)

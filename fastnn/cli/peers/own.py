@@ -17,7 +17,8 @@ class Library(Side):
         return Call(partial(fastnn.get_act(name, *ARGUMENTS.get(name, ())).forward, x))
 
     def backward(self, name, x, grad):
-        return Call(partial(fastnn.get_act(name, *ARGUMENTS.get(name, ())).backward, x, grad=grad))
+        act = fastnn.get_act(name, *ARGUMENTS.get(name, ()))
+        return Call(partial(act.backward, x, act.forward(x), grad=grad))
 
     def step(self, name, params, grads):
         opt = fastnn.get_opt(name, **OPTIMIZER_ARGUMENTS.get(name, {}))
