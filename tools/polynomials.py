@@ -1,7 +1,8 @@
-"""Print the polynomials that stand in fastnn/core/vecmath.pxd, each with the relative error it leaves in the result.
+"""Print the polynomials that stand in fastnn/core/*.pxd, each with the weighted error it leaves.
 
-Run `python tools/polynomials.py` (needs mpmath, a few seconds). Every row of `FITS` is a minimax polynomial (Remez
-exchange); the coefficients are then rounded to the type they are used in.
+Run `python tools/polynomials.py` (needs mpmath, a minute). `MINIMAX` are Remez polynomials whose coefficients are rounded
+together. `ROUNDED` are fits at Chebyshev nodes whose coefficients are rounded one by one, from the constant up, and the rest
+fitted anew each time: what the rounding of one has lost, the next ones make up for.
 """
 import mpmath as mp
 import numpy as np
@@ -30,26 +31,82 @@ def tanh_shrink_ratio(w):
     return (1 - mp.tanh(x) / x) / w
 
 
-def mills(c):
-    """P in Phi(-a) = exp(-a^2/2) P(t) / (a + c), t = (a - c) / (a + c)."""
-    def p(t):
-        a = c * (1 + t) / (1 - t)
-        return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2 * (a + c)
-    return p
+def normal_tail(a):
+    """exp(a^2/2) Phi(-a), Phi the normal distribution function."""
+    return mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2)) / 2
+
+
+START = mp.mpf(11) / 16         # of GELU's tail; T(0) happens to be a float there
+DENSITY = 1 / mp.sqrt(2 * mp.pi)
+
+
+def gelu_tail(c):
+    """a normal_tail(a), u = (a - START) / (a + c)."""
+    def t(u):
+        a = (START + c * u) / (1 - u)
+        return a * normal_tail(a)
+    return t
+
+
+def gelu_d1_tail(c):
+    """(a phi(0) - normal_tail(a)) / (a + c)."""
+    def k(u):
+        a = (START + c * u) / (1 - u)
+        return (a * DENSITY - normal_tail(a)) / (a + c)
+    return k
+
+
+def gelu_core(w):
+    """((Phi(x) - 1/2) / x - phi(0)) / w, w = x^2."""
+    if w < mp.mpf(10) ** -9:
+        return DENSITY * (-mp.mpf(1) / 6 + w / 40 - w * w / 336)
+    x = mp.sqrt(w)
+    return (mp.erf(x / mp.sqrt(2)) / 2 / x - DENSITY) / w
+
+
+def gelu_d1_core(w):
+    """((f'(x) - 1/2) / x - 2 phi(0)) / w."""
+    if w < mp.mpf(10) ** -9:
+        return gelu_core(w) + (-mp.mpf(1) / 2 + w / 8 - w * w / 48) * DENSITY
+    return gelu_core(w) + (mp.exp(-w / 2) - 1) * DENSITY / w
 
 
 tiny = mp.mpf(10) ** -12
 
-# name, function, degree, bits of the type, interval, weight that turns its error into one of the result
-FITS = [
+# name, function, degree, bits of the coefficients, interval, weight that turns its error into one of the result
+MINIMAX = [
     ("exp, float", exp_tail, 4, 24, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("exp, double", exp_tail, 9, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("log1p, float", log1p_tail, 3, 24, (0, 1 / 9), lambda w: w / 2 + tiny),
     ("log1p, double", log1p_tail, 8, 53, (0, 1 / 9), lambda w: w / 2 + tiny),
-    ("tanh_shrink, float", tanh_shrink_ratio, 7, 24, (0, 1), lambda w: 1 / tanh_shrink_ratio(w)),
-    ("tanh_shrink, double", tanh_shrink_ratio, 15, 53, (0, 1), lambda w: 1 / tanh_shrink_ratio(w)),
-    ("normal_tail, float", mills(4), 9, 24, (-1, 11 / 19), lambda t: 1 / mills(4)(t)),
-    ("normal_tail, double", mills(3), 22, 53, (-1, 36 / 42), lambda t: 1 / mills(3)(t)),
+]
+
+
+def of_core(w):
+    return w * mp.sqrt(w) / (mp.erfc(mp.sqrt(w / 2)) / 2) + tiny
+
+
+def of_d1_core(w):
+    return 8 * w * mp.sqrt(w) + tiny
+
+
+def gelu_rows(kind, bits, degrees, c, end):
+    core, tail, d1_core, d1_tail = degrees
+    near, far = (0, START**2), (0, (end - START) / (end + c))
+    return [
+        (f"core, {kind}", gelu_core, core, bits, near, of_core),
+        (f"tail, {kind}", gelu_tail(c), tail, bits, far, lambda u: 1 / gelu_tail(c)(u)),
+        (f"slope_core, {kind}", gelu_d1_core, d1_core, bits, near, of_d1_core),
+        (f"slope_tail, {kind}", gelu_d1_tail(c), d1_tail, bits, far,
+         lambda u: 1 / max(abs(gelu_d1_tail(c)(u)), mp.mpf("0.02"))),
+    ]
+
+
+ROUNDED = [
+    ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
+    ("tanh_shrink, double", tanh_shrink_ratio, 18, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
+    *gelu_rows("float", 24, (3, 9, 4, 8), 2, 15),
+    *gelu_rows("double", 53, (8, 22, 8, 22), 3, 39),
 ]
 
 
@@ -78,18 +135,40 @@ def remez(f, weight, interval, degree, rounds=8):
     return coefficients
 
 
-def fit(f, degree, bits, interval, weight):
-    """Coefficients from the constant up, rounded to `bits`, and the largest weighted error they leave."""
-    cast = np.float32 if bits == 24 else np.float64
-    rounded = [mp.mpf(float(cast(float(c)))) for c in remez(f, weight, interval, degree)]
-    lo, hi = interval
+def rounded_together(f, degree, bits, interval, weight):
+    """Coefficients from the constant up."""
+    return [to_bits(c, bits) for c in remez(f, weight, interval, degree)]
+
+
+def rounded_one_by_one(f, degree, bits, interval, weight):
+    """Coefficients from the constant up."""
+    lo, hi = map(mp.mpf, interval)
+    n = max(60, 3 * degree)
+    nodes = [(lo + hi) / 2 - (hi - lo) / 2 * mp.cos(mp.pi * (k + mp.mpf("0.5")) / n) for k in range(n)]
+    weights, rest, done = [weight(x) for x in nodes], [f(x) for x in nodes], []
+    for k in range(degree + 1):
+        powers = mp.matrix([[w * x**p for p in range(k, degree + 1)] for x, w in zip(nodes, weights)])
+        c = to_bits(mp.lu_solve(powers, mp.matrix([w * r for w, r in zip(weights, rest)]))[0], bits)
+        done.append(c)
+        rest = [r - c * x**k for x, r in zip(nodes, rest)]
+    return done
+
+
+def to_bits(c, bits):
+    return mp.mpf(float((np.float32 if bits == 24 else np.float64)(float(c))))
+
+
+def largest_error(coefficients, f, interval, weight):
+    lo, hi = map(mp.mpf, interval)
     points = [lo + (hi - lo) * mp.mpf(i) / 500 for i in range(501)]
-    return rounded, max(abs((f(x) - mp.polyval(rounded[::-1], x)) * weight(x)) for x in points)
+    return max(abs((f(x) - mp.polyval(coefficients[::-1], x)) * weight(x)) for x in points)
 
 
 if __name__ == "__main__":
-    for name, *spec in FITS:
-        coefficients, error = fit(*spec)
-        print(f"{name}: degree {spec[1]}, 2^{float(mp.log(error, 2)):.1f}")
-        for c in coefficients:
-            print(f"    {mp.nstr(c, 10 if spec[2] == 24 else 18)}")
+    for make, rows in ((rounded_together, MINIMAX), (rounded_one_by_one, ROUNDED)):
+        for name, f, degree, bits, interval, weight in rows:
+            coefficients = make(f, degree, bits, interval, weight)
+            error = largest_error(coefficients, f, interval, weight)
+            print(f"{name}: degree {degree}, 2^{float(mp.log(error, 2)):.1f}")
+            for c in coefficients:
+                print(f"    {mp.nstr(c, 10 if bits == 24 else 18)}")

@@ -3,11 +3,12 @@
 
 All are written in e = exp(-|x|). In the left tail the product x e is subnormal long before e is 0, so e enters scaled
 by 2^BIAS and one multiplication by `unscale` ends the formula. h holds the hyperparameters in the catalogue's order.
+Where float lanes would lose too many digits, a float argument is computed in `wide` ones.
 """
+from fastnn.core.normal cimport core, density_product, normal_bound, normal_weight, slope_core, slope_tail, tail
 from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
-                                  expm1, HAS_FMA, INFINITY, lane, least, normal_bound, normal_weight_scaled,
-                                  over_one_plus, over_one_plus_squared, product_low, sum_low, tanh_parts, unscale,
-                                  wide, with_sign)
+                                  expm1, HAS_FMA, INFINITY, lane, least, over_one_plus,
+                                  over_one_plus_squared, product_low, sum_low, tanh_parts, unscale, wide, with_sign)
 
 
 # Swish: x s(z), z = beta x, s the sigmoid; h = (beta,)
@@ -59,145 +60,7 @@ cdef inline lane swish_d2(lane x, const lane *h) noexcept nogil:
 
 # GELU: x Phi(x), Phi and phi the normal distribution function and density (Hendrycks and Gimpel 2016, arXiv 1606.08415)
 # f' = Phi(x) + x phi(x), and f'(-x) = 1 - f'(x);  f'' = phi(x) (2 - x^2)
-# Up to |x| = 11/16 Phi and f' are 1/2 and x times an even polynomial, whose first coefficient is kept in two parts.
-# Beyond, with w = exp(-a^2/2) = t (1 + p), Phi(-a) = w G(a), a = |x|, and u = (a - 11/16)/(a + c) from 0 to 1, there are
-# polynomials for a G = T(u) and phi(0) a - G = (a + c) K(u).
-
-cdef inline lane density_product(lane x, lane low, lane *rest) noexcept nogil:
-    """x phi(0) and, as rest, what its rounding lost and x low."""
-    cdef lane c = <lane>0.3989422804014327
-    cdef lane y = x * c
-    rest[0] = product_low(x, c, y) + x * ((<lane>-1.1335170e-8 if lane is float else <lane>-2.4923272e-17) + low)
-    return y
-
-
-cdef inline lane normal_weight(lane a, lane *t) noexcept nogil:
-    """p and t in 2^BIAS exp(-a^2/2) = t (1 + p), a^2 kept in two parts because exp multiplies its error."""
-    cdef lane square = a * a
-    return exp_parts(<lane>-0.5 * square, <lane>-0.5 * product_low(a, a, square), t)
-
-
-cdef inline lane gelu_core(lane w) noexcept nogil:
-    """(Phi(x) - 1/2)/x = phi(0) + w (this), w = x^2, x <= 11/16"""
-    cdef lane q
-    if lane is not double:
-        q = <lane>0.0001041563737
-        q = q * w + <lane>-0.001182356151
-        q = q * w + <lane>0.009972640313
-        q = q * w + <lane>-0.06649032235
-    else:
-        q = <lane>-1.01011296214466498e-10
-        q = q * w + <lane>2.26099336563922043e-9
-        q = q * w + <lane>-4.12192841085431805e-8
-        q = q * w + <lane>6.65966678311504936e-7
-        q = q * w + <lane>-9.44465565107836805e-6
-        q = q * w + <lane>0.000115434687530196369
-        q = q * w + <lane>-0.00118732821547331223
-        q = q * w + <lane>0.0099735570100355081
-        q = q * w + <lane>-0.0664903800669054412
-    return q
-
-
-cdef inline lane gelu_tail(lane u) noexcept nogil:
-    """(T(u) - T(0))/u"""
-    cdef lane q
-    if lane is not double:
-        q = <lane>0.006665215828
-        q = q * u + <lane>0.002244630828
-        q = q * u + <lane>-0.03839026019
-        q = q * u + <lane>0.01393099781
-        q = q * u + <lane>0.01867102459
-        q = q * u + <lane>0.07830295712
-        q = q * u + <lane>-0.01030332316
-        q = q * u + <lane>-0.3817459345
-        q = q * u + <lane>0.4954734743
-    else:
-        q = <lane>-0.00160720468954206937
-        q = q * u + <lane>0.0153392247950783073
-        q = q * u + <lane>-0.0664738071631577887
-        q = q * u + <lane>0.174053439194510967
-        q = q * u + <lane>-0.310256268672743418
-        q = q * u + <lane>0.402978180477987724
-        q = q * u + <lane>-0.397032713217969957
-        q = q * u + <lane>0.302579694230588891
-        q = q * u + <lane>-0.181496940104441118
-        q = q * u + <lane>0.087797242825351729
-        q = q * u + <lane>-0.0313442521634959975
-        q = q * u + <lane>0.00864432764734300758
-        q = q * u + <lane>-0.00815541155672409
-        q = q * u + <lane>-0.00528671221588493303
-        q = q * u + <lane>0.00995770220307373374
-        q = q * u + <lane>0.031731552019032605
-        q = q * u + <lane>-0.000869858407303527106
-        q = q * u + <lane>-0.121010888222229981
-        q = q * u + <lane>-0.0361023714903466325
-        q = q * u + <lane>0.603242250035405325
-        q = q * u + <lane>-0.971692083906853243
-        q = q * u + <lane>0.679836312618521732
-    return q
-
-
-cdef inline lane gelu_d1_core(lane w) noexcept nogil:
-    """(f'(x) - 1/2)/x = 2 phi(0) + w (this), w = x^2, x <= 11/16"""
-    cdef lane q
-    if lane is not double:
-        q = <lane>-9.862431762e-5
-        q = q * w + <lane>0.001144974842
-        q = q * w + <lane>-0.009495747276
-        q = q * w + <lane>0.05984092504
-        q = q * w + <lane>-0.265961498
-    else:
-        q = <lane>-2.00232937541124097e-9
-        q = q * w + <lane>4.06603205776812917e-8
-        q = q * w + <lane>-6.59475591241633692e-7
-        q = q * w + <lane>9.32351783351863104e-6
-        q = q * w + <lane>-0.0001133358634475577
-        q = q * w + <lane>0.00115434687458143364
-        q = q * w + <lane>-0.00949862572371903274
-        q = q * w + <lane>0.0598413420602098636
-        q = q * w + <lane>-0.265961520267621709
-    return q
-
-
-cdef inline lane gelu_d1_tail(lane u) noexcept nogil:
-    """K"""
-    cdef lane q
-    if lane is not double:
-        q = <lane>0.003683988703
-        q = q * u + <lane>-0.007268222515
-        q = q * u + <lane>-0.001842923113
-        q = q * u + <lane>-0.001376659959
-        q = q * u + <lane>0.02506264858
-        q = q * u + <lane>0.04464907572
-        q = q * u + <lane>-0.2477352023
-        q = q * u + <lane>0.5976010561
-        q = q * u + <lane>-0.01382741146
-    else:
-        q = <lane>-0.0000834674064903421381
-        q = q * u + <lane>0.000750773880811301435
-        q = q * u + <lane>-0.0030546871149976485
-        q = q * u + <lane>0.00749914283099040006
-        q = q * u + <lane>-0.0125711250899001262
-        q = q * u + <lane>0.0154569380423403777
-        q = q * u + <lane>-0.014477005574803567
-        q = q * u + <lane>0.0104940896512414911
-        q = q * u + <lane>-0.0060925884026599977
-        q = q * u + <lane>0.00286762101536420155
-        q = q * u + <lane>-0.000805343857998055664
-        q = q * u + <lane>0.000447029214499893262
-        q = q * u + <lane>-0.000540309092292423914
-        q = q * u + <lane>-0.00128865794550545639
-        q = q * u + <lane>-0.000244279902134044141
-        q = q * u + <lane>0.00496452536556839848
-        q = q * u + <lane>0.00677615479707192533
-        q = q * u + <lane>-0.0200884695900887152
-        q = q * u + <lane>-0.0455149079480845833
-        q = q * u + <lane>0.210591309200320015
-        q = q * u + <lane>-0.339918156309279518
-        q = q * u + <lane>0.593851299891276163
-        q = q * u + <lane>-0.0100776052539275195
-    return q
-
+# In fastnn/core/normal.pxd are polynomials for both: x Phi(x) and f' up to |x| = 11/16, and beyond.
 
 cdef inline lane gelu(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
@@ -205,15 +68,10 @@ cdef inline lane gelu(lane x, const lane *h) noexcept nogil:
     cdef lane a = normal_bound(absolute(x))
     cdef lane t
     cdef lane p = normal_weight(a, &t)
-    cdef lane u = (a - <lane>0.6875) / (a + (<lane>3 if lane is double else <lane>2))
-    cdef lane start = <lane>0.214110866165516861            # T(0)
-    cdef lane y = u * gelu_tail(u)
-    cdef lane lost = start + y
-    cdef lane lost_low = (start - lost) + y
-    cdef lane w = x * x
-    cdef lane rest
-    cdef lane near = <lane>0.5 * x + x * (density_product(x, w * gelu_core(w), &rest) + rest)
-    lost = (lost + (lost * p + lost_low)) * t * unscale(x)
+    cdef lane lost, low, rest
+    cdef lane near = <lane>0.5 * x + x * (density_product(x, core(x * x), &rest) + rest)
+    lost = tail(a, &low)
+    lost = (lost + (lost * p + low)) * t * unscale(x)
     return near if a < <lane>0.6875 else (at_least(x, <lane>0) - lost)
 
 
@@ -223,23 +81,24 @@ cdef inline lane gelu_d1(lane x, const lane *h) noexcept nogil:
     cdef lane a = normal_bound(absolute(x))
     cdef lane t
     cdef lane p = normal_weight(a, &t)
-    cdef lane d = a + (<lane>3 if lane is double else <lane>2)
-    cdef lane left = gelu_d1_tail((a - <lane>0.6875) / d) * -d
-    cdef lane w = x * x
     cdef lane rest
-    cdef lane y = density_product(x + x, w * (<lane>0.5 * gelu_d1_core(w)), &rest)
-    cdef lane near = (<lane>0.5 + y) + rest
+    cdef lane near = density_product(x + x, <lane>0.5 * slope_core(x * x), &rest)
+    cdef lane left = -slope_tail(a)
+    near = (<lane>0.5 + near) + rest
     left = (left * p + left) * t * unscale(x)
     return near if a < <lane>0.6875 else (left if x < <lane>0 else (<lane>1 - left if x >= <lane>0 else x))
 
 
 cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane a = normal_bound(absolute(x))
-    cdef lane y = normal_weight_scaled(a) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
+    cdef lane t
+    cdef lane p = normal_weight(a, &t)
+    cdef lane y = (t * p + t) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
     return y if x == x else x
 
 
-# Mish: x t, t = tanh(softplus(x)) = (w^2 + 2w)/D = w (1 - (w + w^2)/D), D = w^2 + 2w + 2, w = exp(x)  (Misra 2019, arXiv 1908.08681)
+# Mish: x t, t = tanh(softplus(x)) = (w^2 + 2w)/D = w (1 - (w + w^2)/D), D = w^2 + 2w + 2, w = exp(x)
+# (Misra 2019, arXiv 1908.08681)
 # f' = t + 4x w (1 + w)/D^2 = w (4 (1 + x) + w (6 + 4x + w (4 + w)))/D^2, which cancels least
 # f'' = (8w (1 + w) D + 4x w (2 + 2w - 3w^2 - 2w^3))/D^3
 # The right half is the same with numerator and denominator multiplied by powers of e = 1/w, d = 1 + 2e + 2e^2.

@@ -229,16 +229,11 @@ cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
     return exp_tail(exp_rest(x, low, shifted, bias))
 
 
-cdef inline lane exp_scaled_within(lane x, lane low) noexcept nogil:
-    """2^BIAS exp(x + low) for x from `exp_floor` to about 40 and a small correction `low`."""
-    cdef lane t
-    cdef lane p = exp_parts(x, low, &t)
-    return t * p + t
-
-
 cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
     """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
-    return exp_scaled_within(at_least(x, exp_floor(x)), low)
+    cdef lane t
+    cdef lane p = exp_parts(at_least(x, exp_floor(x)), low, &t)
+    return t * p + t
 
 
 cdef inline lane exp_scaled(lane x) noexcept nogil:
@@ -365,58 +360,3 @@ cdef inline lane over_one_plus_squared(lane x, lane t, lane p) noexcept nogil:
     cdef lane low
     cdef lane d = one_plus(t, p, &low)
     return x / (d * d + d * (low + low))
-
-
-cdef inline lane normal_tail(lane a) noexcept nogil:
-    """exp(a^2/2) Phi(-a) for a >= 0, Phi the normal distribution function: from 1/2 down to about 1/(a sqrt(2 pi))."""
-    cdef lane c = <lane>3 if lane is double else <lane>4
-    cdef lane inverse = <lane>1 / (a + c)
-    cdef lane t = (a - c) * inverse
-    cdef lane q
-    if lane is not double:
-        q = <lane>-0.0001341958268
-        q = q * t + <lane>0.0001746588096
-        q = q * t + <lane>0.001568406471
-        q = q * t + <lane>-0.003510210896
-        q = q * t + <lane>-0.007524003275
-        q = q * t + <lane>0.06040348858
-        q = q * t + <lane>-0.186523661
-        q = q * t + <lane>0.3871369064
-        q = q * t + <lane>-0.6078965664
-        q = q * t + <lane>0.7552851439
-    else:
-        q = <lane>-6.75237593124667127e-9
-        q = q * t + <lane>-2.98923210694760316e-9
-        q = q * t + <lane>6.8081274175822997e-8
-        q = q * t + <lane>9.17135807714082394e-8
-        q = q * t + <lane>-2.24595226128372482e-7
-        q = q * t + <lane>-6.43170685467558486e-7
-        q = q * t + <lane>-4.17004120070467601e-8
-        q = q * t + <lane>2.28901279527028182e-6
-        q = q * t + <lane>3.67178863414817296e-6
-        q = q * t + <lane>-3.53170167854323055e-6
-        q = q * t + <lane>-0.0000207022381171183041
-        q = q * t + <lane>-0.0000132419852946909483
-        q = q * t + <lane>0.0000788161526298376955
-        q = q * t + <lane>0.000154393684259569589
-        q = q * t + <lane>-0.000256575922724830614
-        q = q * t + <lane>-0.00104582852686777787
-        q = q * t + <lane>0.00102759231461572943
-        q = q * t + <lane>0.0069726212336453184
-        q = q * t + <lane>-0.0104628670260353083
-        q = q * t + <lane>-0.0472630251427393414
-        q = q * t + <lane>0.23001771997465531
-        q = q * t + <lane>-0.509331981917491849
-        q = q * t + <lane>0.729083690133372819
-    return q * inverse
-
-
-cdef inline lane normal_bound(lane a) noexcept nogil:
-    """a >= 0, at most where Phi(-a) has vanished in the type of `a`; NaN becomes that, too."""
-    return least(a, <lane>39 if lane is double else <lane>15)
-
-
-cdef inline lane normal_weight_scaled(lane a) noexcept nogil:
-    """2^BIAS exp(-a^2/2) for a from 0 to `normal_bound`, a^2 kept in two parts because exp multiplies its error."""
-    cdef lane square = a * a
-    return exp_scaled_within(<lane>-0.5 * square, <lane>-0.5 * product_low(a, a, square))
