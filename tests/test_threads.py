@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -333,6 +334,16 @@ def test_rounding_mode_neither_matters_nor_changes(n):
 # Instruction-set levels
 
 LEVELS = levels.usable()
+CORE = Path(__file__).parents[1]/"fastnn"/"core"
+
+
+@pytest.mark.skipif(not CORE.is_dir(), reason="no sources beside the tests")
+@pytest.mark.parametrize("kind", ["kernels", "rules"])
+def test_every_level_is_compiled_from_one_source(kind):
+    """Also those that this processor cannot run."""
+    modules = {path.stem: path.read_text().split("\n", 1) for path in CORE.glob(f"_{kind}_*.pyx")}
+    assert set(modules) == {f"_{kind}_{suffix}" for suffix in levels.LEVELS.values()}
+    assert len({code for _, code in modules.values()}) == 1
 
 
 @pytest.mark.parametrize("level", LEVELS)

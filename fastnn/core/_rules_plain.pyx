@@ -1,3 +1,2 @@
 # Compiled for plain: see setup.py.
 include "rules.pxi"
-include "stored_rules.pxi"

@@ -1,3 +1,2 @@
 # Compiled for x86_64_v2: see setup.py.
 include "rules.pxi"
-include "stored_rules.pxi"

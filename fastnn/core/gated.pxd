@@ -21,6 +21,10 @@ cdef inline lane swish_parts(lane a, lane beta, lane *t) noexcept nogil:
 
 
 cdef inline lane swish(lane x, const lane *h) noexcept nogil:
+    cdef wide beta[1]
+    if lane is float and not HAS_FMA:
+        beta[0] = h[0]
+        return <float>swish[wide](x, beta)
     cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
     cdef lane t, left
     cdef lane p = swish_parts(a, h[0], &t)
@@ -30,6 +34,10 @@ cdef inline lane swish(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
+    cdef wide beta[1]
+    if lane is float and not HAS_FMA:
+        beta[0] = h[0]
+        return <float>swish_d1[wide](x, beta)
     cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
     cdef lane t, q, z, left, right
     cdef lane p = swish_parts(a, h[0], &t)

@@ -103,3 +103,6 @@ RULES = {
     "santa_sss_explore": (<uintptr_t>santa_sss_explore[float], <uintptr_t>santa_sss_explore[double]),
     "santa_sss_refine": (<uintptr_t>santa_sss_refine[float], <uintptr_t>santa_sss_refine[double]),
 }
+
+
+include "stored_rules.pxi"

@@ -51,6 +51,8 @@ cdef inline lane sigmoid_d2(lane x, const lane *h) noexcept nogil:
 # log-sigmoid: -log(1 + exp(-x)) = -softplus(-x)
 
 cdef inline lane log_sigmoid(lane x, const lane *h) noexcept nogil:
+    if lane is float and not HAS_FMA:
+        return <float>log_sigmoid[wide](x, NULL)
     return at_most(x, <lane>0) - log1p(exp(-absolute(x)))
 
 
@@ -65,6 +67,8 @@ cdef inline lane log_sigmoid_d2(lane x, const lane *h) noexcept nogil:
 # softplus: log(1 + exp(x)), whose derivative is the sigmoid
 
 cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
+    if lane is float and not HAS_FMA:
+        return <float>softplus[wide](x, NULL)
     return at_least(x, <lane>0) + log1p(exp(-absolute(x)))
 
 

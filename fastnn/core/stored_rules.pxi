@@ -1,6 +1,6 @@
 """The rules whose state may be stored in fewer bits, as compiled kernels: one line each, and a table of their addresses.
 
-`_rules_<level>.pyx` includes this file once per instruction-set level. The signature is rule_stored of kernels.pxd. In
+rules.pxi includes this file. The signature is rule_stored of kernels.pxd. In
 int8 numbers of both signs are spaced linearly, averages of squares and of magnitudes logarithmically.
 """
 from libc.stdint cimport int32_t, uint32_t, uintptr_t
