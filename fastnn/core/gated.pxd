@@ -74,12 +74,12 @@ cdef inline lane gelu(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
         return <float>gelu[wide](x, NULL)
     cdef lane a = normal_bound(absolute(x))
-    cdef lane t
-    cdef lane p = normal_weight(a, &t)
+    cdef lane t, r
+    cdef lane c = normal_weight(a, &t, &r)
     cdef lane lost, low, rest
     cdef lane near = <lane>0.5 * x + x * (density_product(x, core(x * x), &rest) + rest)
     lost = tail(a, &low)
-    lost = (lost + (lost * p + low)) * t * unscale(x)
+    lost = (lost + (lost * r + (lost * c + low))) * t * unscale(x)
     return near if a < <lane>0.6875 else (at_least(x, <lane>0) - lost)
 
 
@@ -87,8 +87,9 @@ cdef inline lane gelu_d1(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
         return <float>gelu_d1[wide](x, NULL)
     cdef lane a = normal_bound(absolute(x))
-    cdef lane t
-    cdef lane p = normal_weight(a, &t)
+    cdef lane t, r
+    cdef lane c = normal_weight(a, &t, &r)
+    cdef lane p = r + c
     cdef lane rest
     cdef lane near = density_product(x + x, <lane>0.5 * slope_core(x * x), &rest)
     cdef lane left = -slope_tail(a)
@@ -99,9 +100,9 @@ cdef inline lane gelu_d1(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane a = normal_bound(absolute(x))
-    cdef lane t
-    cdef lane p = normal_weight(a, &t)
-    cdef lane y = (t * p + t) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
+    cdef lane t, r
+    cdef lane c = normal_weight(a, &t, &r)
+    cdef lane y = (t * (r + c) + t) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
     return y if x == x else x
 
 

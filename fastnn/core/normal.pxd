@@ -5,7 +5,7 @@ Near 0 Phi(x) is 1/2 + x (phi(0) + core(x^2)) and GELU'(x) is 1/2 + x (2 phi(0) 
 Phi(-a) is exp(-a^2/2) G(a), where a G = `tail` and phi(0) a - G = `slope_tail` are polynomials in u = (a - 11/16)/(a + c), which
 goes from 0 to 1. The border was chosen for G, which is there within 2^-33 of a float. Errors: tools/polynomials.py.
 """
-from fastnn.core.vecmath cimport exp_parts, lane, least, product_low
+from fastnn.core.vecmath cimport exp_pieces, lane, least, product_low
 
 
 cdef inline lane normal_bound(lane a) noexcept nogil:
@@ -13,10 +13,10 @@ cdef inline lane normal_bound(lane a) noexcept nogil:
     return least(a, <lane>39 if lane is double else <lane>15)
 
 
-cdef inline lane normal_weight(lane a, lane *t) noexcept nogil:
-    """p and t in 2^BIAS exp(-a^2/2) = t (1 + p), a^2 kept in two parts because exp multiplies its error."""
+cdef inline lane normal_weight(lane a, lane *t, lane *r) noexcept nogil:
+    """t, r and, returned, c in 2^BIAS exp(-a^2/2) = t (1 + r + c), a^2 kept in two parts because exp multiplies its error."""
     cdef lane square = a * a
-    return exp_parts(<lane>-0.5 * square, <lane>-0.5 * product_low(a, a, square), t)
+    return exp_pieces(<lane>-0.5 * square, <lane>-0.5 * product_low(a, a, square), t, r)
 
 
 cdef inline lane density_product(lane x, lane low, lane *rest) noexcept nogil:

@@ -179,7 +179,7 @@ cdef inline lane exp_rest(lane x, lane low, lane shifted, lane bias) noexcept no
 
 
 cdef inline lane exp_tail(lane r) noexcept nogil:
-    """exp(r) - 1 for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
+    """exp(r) - 1 - r for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
     cdef lane q
     if lane is not double:
         q = <lane>0.001395062311
@@ -198,7 +198,7 @@ cdef inline lane exp_tail(lane r) noexcept nogil:
         q = q * r + <lane>0.0416666666665150981
         q = q * r + <lane>0.16666666666666699
         q = q * r + <lane>0.500000000000001332
-    return r * r * q + r
+    return r * r * q
 
 
 cdef inline lane power_of_two(lane shifted) noexcept nogil:
@@ -218,15 +218,23 @@ cdef inline lane unscale(lane like) noexcept nogil:
         return <lane>5.421010862427522e-20 if lane is float else <lane>2.938735877055719e-39    # 2^-64, 2^-128
 
 
-cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
-    """p and t in 2^BIAS exp(x + low) = t (1 + p), t a power of two: what is multiplied with t is not rounded again.
+cdef inline lane exp_pieces(lane x, lane low, lane *t, lane *r) noexcept nogil:
+    """t, r and, returned, c in 2^BIAS exp(x + low) = t (1 + r + c), t a power of two and c below 0.07.
 
     x from `exp_floor` to about 40, `low` a small correction.
     """
     cdef lane bias = <lane>(127 + 64) if lane is float else (<lane>1023 if lane is wide else <lane>(1023 + 128))
     cdef lane shifted = exp_shift(x, bias)
     t[0] = power_of_two(shifted)
-    return exp_tail(exp_rest(x, low, shifted, bias))
+    r[0] = exp_rest(x, low, shifted, bias)
+    return exp_tail(r[0])
+
+
+cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
+    """t and, returned, p in 2^BIAS exp(x + low) = t (1 + p): what is multiplied with t is not rounded again."""
+    cdef lane r
+    cdef lane c = exp_pieces(x, low, t, &r)
+    return c + r
 
 
 cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
