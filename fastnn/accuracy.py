@@ -2,10 +2,11 @@
 
 float32 results are held against the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
 unit. The few largest errors of each function are then judged again in exact arithmetic, where mpmath and the
-formulas of tests/oracles are at hand: in a checkout. float64 results are only ever judged so, on a sample.
+formulas of tests/oracles are at hand: in a checkout, or with its tests/ on PYTHONPATH. float64 results are only ever judged so, on a sample.
 """
 import argparse
 import heapq
+import importlib
 import importlib.util
 import os
 import sys
@@ -123,9 +124,13 @@ class Scan:
 
 
 def exact_arithmetic():
-    """The module tests/oracles/activations.py of the checkout that fastnn lies in, or None."""
+    """tests/oracles/activations.py of the checkout that fastnn lies in or whose tests are on the path, or None."""
+    if importlib.util.find_spec("mpmath") is None:
+        return None
+    if importlib.util.find_spec("oracles") and importlib.util.find_spec("oracles.activations"):
+        return importlib.import_module("oracles.activations")
     path = Path(fastnn.__file__).parents[1]/"tests"/"oracles"/"activations.py"
-    if not path.is_file() or importlib.util.find_spec("mpmath") is None:
+    if not path.is_file():
         return None
     if "fastnn_oracles" not in sys.modules:
         spec = importlib.util.spec_from_file_location("fastnn_oracles", path)
@@ -293,7 +298,7 @@ def main(argv=None):
     oracle = exact_arithmetic()
     dtypes = options.dtype or ["float32"]
     if "float64" in dtypes and oracle is None:
-        parse.error("float64 results can only be judged with mpmath and tests/oracles of a checkout")
+        parse.error("float64 results can only be judged with mpmath and a checkout's tests/ (on PYTHONPATH)")
     try:
         text, failures = report(names, orders, dtypes, options, oracle)
     except KeyboardInterrupt:
