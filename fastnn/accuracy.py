@@ -2,7 +2,8 @@
 
 float32 results are held against the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
 unit. The few largest errors of each function are then judged again in exact arithmetic, where mpmath and the
-formulas of tests/oracles are at hand: in a checkout, or with its tests/ on PYTHONPATH. float64 results are only ever judged so, on a sample.
+formulas of tests/oracles are at hand: in a checkout, or with its tests/ on PYTHONPATH. float64 results are only ever
+judged so, on a sample.
 """
 import argparse
 import heapq

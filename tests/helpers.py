@@ -1,11 +1,14 @@
 """What test files share: units in the last place, samples and their exact values, a fresh interpreter."""
 import os
+import signal
 import subprocess
 import sys
+import time
 from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import fastnn
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
@@ -97,6 +100,18 @@ def assert_same_bits(got, wanted, context=None):
     if got.tobytes() != wanted.tobytes():
         same = (got == wanted) & (np.signbit(got) == np.signbit(wanted)) | (np.isnan(got) & np.isnan(wanted))
         assert same.all(), (context, np.argwhere(~same)[:5], got[~same][:5], wanted[~same][:5])
+
+
+def exit_status(child, seconds=30):
+    """Of a forked process; one that hangs is killed and fails the test."""
+    for _ in range(10*seconds):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    pytest.fail("the child hangs")
 
 
 def python(code, *arguments, timeout=60, **environment):

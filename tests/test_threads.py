@@ -1,10 +1,8 @@
 """Threads, forks, the floating-point environment, and what an import brings along."""
 import ctypes
 import os
-import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,7 @@ import pytest
 import fastnn
 from fastnn import get_act, get_num_threads, set_num_threads
 from fastnn.core import levels, openmp
-from helpers import CASES, FLOATS, activation, all_orders, assert_same_bits, exact_values, python, samples
+from helpers import CASES, FLOATS, activation, all_orders, assert_same_bits, exact_values, exit_status, python, samples
 from test_activations import check
 
 needs_openmp = pytest.mark.skipif(not openmp, reason="built without OpenMP")
@@ -237,16 +235,7 @@ def test_fork_after_parallel_work():
             os._exit(0 if right and work()[1].tobytes() == wanted.tobytes() else 3)
         finally:
             os._exit(4)
-    for _ in range(300):
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            break
-        time.sleep(0.1)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        pytest.fail("the child hangs")
-    assert os.waitstatus_to_exitcode(status) == 0
+    assert exit_status(child) == 0
     assert_same_bits(work()[1], wanted)
 
 

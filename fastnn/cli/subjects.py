@@ -1,4 +1,6 @@
 """What ``fastnn bench`` compares: sections, each a table of rows that all sides compute on the same data."""
+from abc import ABC, abstractmethod
+
 import numpy as np
 
 import fastnn
@@ -25,7 +27,7 @@ MODELS = {                              # the shapes of a model's tensors
 }
 
 
-class Section:
+class Section(ABC):
     """One table.
 
     Attributes
@@ -51,9 +53,9 @@ class Section:
     def prepare(self):
         """Make the data that all rows share."""
 
+    @abstractmethod
     def call(self, side, row):
         """The `Call` of a library on a row, or None."""
-        raise NotImplementedError
 
     def release(self):
         """Let go of the data."""

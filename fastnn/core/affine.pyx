@@ -8,14 +8,14 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastnn.core.elementwise import ElementwiseActivation
 
-from fastnn.core.arrays cimport checked_out, result_dtype
+from fastnn.core.arrays cimport checked_out, contiguous, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport elementwise_double, elementwise_float
-from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.kernels cimport PRODUCT, VALUE, elementwise_double, elementwise_float
+from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
 
@@ -43,9 +43,7 @@ cdef struct Work:
 
 cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
     """A contiguous array of this type and number of axes, with these flags."""
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_NDIM(<cnp.ndarray>a) == axes
-            and cnp.PyArray_TYPE(<cnp.ndarray>a) == kind and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>a)
-            and cnp.PyArray_CHKFLAGS(<cnp.ndarray>a, flags | cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+    return contiguous(a, kind, flags) and cnp.PyArray_NDIM(<cnp.ndarray>a) == axes
 
 
 cdef inline bint floating(object a) noexcept:
@@ -74,36 +72,35 @@ cdef inline void add_vector(real *z, const real *vector, Py_ssize_t columns, Py_
         column = 0
 
 
-cdef inline void call(const Work *work, int order, const real *x, real *out, Py_ssize_t n) noexcept nogil:
+cdef inline void call(const Work *work, int order, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>work.kernel)(order, x, NULL, out, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(order, x, y, out, n, <const float *>work.h)
     else:
-        (<elementwise_double>work.kernel)(order, x, NULL, out, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(order, x, y, out, n, <const double *>work.h)
 
 
-cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
-    """x, or its n elements followed by zeros up to the next multiple of BLOCK_STEP."""
-    if n % BLOCK_STEP == 0:
-        return x
-    memcpy(room, x, n * sizeof(real))
-    memset(room + n, 0, (BLOCK_STEP - n % BLOCK_STEP) * sizeof(real))
-    return room
+cdef inline void run_kernel(const Work *work, int order, const real *x, const real *y, real *out,
+                            Py_ssize_t n) noexcept nogil:
+    """One block; y may be NULL. Kernels see whole steps and never run in place, hence the rooms."""
+    cdef real[BLOCK] room
+    cdef real[BLOCK] second_room
+    cdef real[BLOCK] result
+    if n % BLOCK_STEP == 0 and out != x and out != y:
+        call(work, order, x, y, out, n)
+    else:
+        call(work, order, padded(x, room, n), padded(y, second_room, n), <real *>result,
+             (n + BLOCK_STEP - 1) & -BLOCK_STEP)
+        memcpy(out, result, n * sizeof(real))
 
 
 cdef void run_blocks(const Work *work, real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """z += bias, then out = f(z), block by block. Kernels see whole steps and never run in place, hence the rooms."""
-    cdef real[BLOCK] room
-    cdef real[BLOCK] result
-    cdef real *out = <real *>work.out
+    """z += bias, then out = f(z), block by block."""
     cdef Py_ssize_t n
     while start < stop:
         n = min(<Py_ssize_t>BLOCK, stop - start)
         add_vector(z, <const real *>work.other, work.columns, start, start + n)
-        if work.kernel and n % BLOCK_STEP == 0 and out != z:
-            call(work, 0, z + start, out + start, n)
-        elif work.kernel:
-            call(work, 0, padded(z + start, room, n), <real *>result, (n + BLOCK_STEP - 1) & -BLOCK_STEP)
-            memcpy(out + start, result, n * sizeof(real))
+        if work.kernel:
+            run_kernel(work, VALUE, z + start, <const real *>NULL, <real *>work.out + start, n)
         start += n
 
 
@@ -278,21 +275,10 @@ def column_sums(a, out=None):
 
 cdef void run_products(const Work *work, const real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """out = grad * f'(z), block by block; out may be grad."""
-    cdef real[BLOCK] room
-    cdef real[BLOCK] slope
-    cdef const real *grad
-    cdef real *out
-    cdef Py_ssize_t n, i
+    cdef Py_ssize_t n
     while start < stop:
         n = min(<Py_ssize_t>BLOCK, stop - start)
-        call(work, 1, padded(z + start, room, n), <real *>slope, (n + BLOCK_STEP - 1) & -BLOCK_STEP)
-        grad, out = <const real *>work.other + start, <real *>work.out + start
-        if out == grad:         # said to the compiler, which would not vectorise the other loop for it
-            for i in range(n):
-                out[i] *= slope[i]
-        else:
-            for i in range(n):
-                out[i] = grad[i] * slope[i]
+        run_kernel(work, PRODUCT, z + start, <const real *>work.other + start, <real *>work.out + start, n)
         start += n
 
 

@@ -20,6 +20,13 @@ cdef inline bint flat(cnp.ndarray a, int kind) noexcept:
                  or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)))
 
 
+cdef inline bint contiguous(object a, int kind, int flags) noexcept:
+    """a is an array, no subclass, of the type `kind`, aligned, native, row after row, and has these flags besides."""
+    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray>a) == kind
+            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>a)
+            and cnp.PyArray_CHKFLAGS(<cnp.ndarray>a, flags | cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+
+
 cdef inline bint both(cnp.ndarray a, cnp.ndarray b, int flag) noexcept:
     return cnp.PyArray_CHKFLAGS(a, flag) and cnp.PyArray_CHKFLAGS(b, flag)
 

@@ -9,13 +9,13 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps,
                                  result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport FIRST, PRODUCT, SECOND, VALUE, elementwise_double, elementwise_float
-from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
                                      fastnn_stream_end)
@@ -58,15 +58,6 @@ cdef inline void call(const Work *work, int order, const real *x, const real *y,
         (<elementwise_float>work.kernel)(order, x, y, out, n, <const float *>work.h)
     else:
         (<elementwise_double>work.kernel)(order, x, y, out, n, <const double *>work.h)
-
-
-cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
-    """x, or its n elements followed by zeros up to the next multiple of BLOCK_STEP."""
-    if x == NULL or n % BLOCK_STEP == 0:
-        return x
-    memcpy(room, x, n * sizeof(real))
-    memset(room + n, 0, (BLOCK_STEP - n % BLOCK_STEP) * sizeof(real))
-    return room
 
 
 cdef inline real *at_line(real *room) noexcept nogil:

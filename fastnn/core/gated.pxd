@@ -51,15 +51,10 @@ cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
     return left if x < <lane>0 else (right if x >= <lane>0 else x)
 
 
-cdef inline lane swish_exp_scaled(lane x, lane beta) noexcept nogil:
-    """2^BIAS exp(-|beta x|), the product kept in two parts because exp multiplies its error."""
-    cdef lane a = at_most(absolute(x), (<lane>-1.1 * exp_floor(x)) / beta)
-    cdef lane z = a * beta
-    return exp_scaled_sum(-z, -product_low(a, beta, z))
-
-
 cdef inline lane swish_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane es = swish_exp_scaled(x, h[0])
+    cdef lane t
+    cdef lane p = swish_parts(least(absolute(x), -exp_floor(x) / h[0]), h[0], &t)
+    cdef lane es = t * p + t
     cdef lane e = es * unscale(x)
     cdef lane d = <lane>1 + e
     cdef lane z = at_most(absolute(x) * h[0], <lane>-1.1 * exp_floor(x))

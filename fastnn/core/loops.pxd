@@ -5,6 +5,8 @@ is one line.
 The number of elements is a multiple of BLOCK_STEP: the engine pads the last ones. There is then no scalar remainder,
 and an element gets the same bits wherever it stands.
 """
+from libc.string cimport memcpy, memset
+
 from fastnn.core.kernels cimport FIRST, SECOND, VALUE
 from fastnn.core.vecmath cimport real
 
@@ -13,6 +15,15 @@ ctypedef real (*pair_formula)(real x, real y) noexcept nogil
 
 cdef enum:
     BLOCK_STEP = 16
+
+
+cdef inline const real *padded(const real *x, real *room, Py_ssize_t n) noexcept nogil:
+    """x, or its n elements followed by zeros up to the next multiple of BLOCK_STEP."""
+    if x == NULL or n % BLOCK_STEP == 0:
+        return x
+    memcpy(room, x, n * sizeof(real))
+    memset(room + n, 0, (BLOCK_STEP - n % BLOCK_STEP) * sizeof(real))
+    return room
 
 
 cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h) noexcept nogil:

@@ -7,7 +7,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport partly_overlaps
+from fastnn.core.arrays cimport contiguous, partly_overlaps
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.threads cimport share_out, threads_for
@@ -69,18 +69,12 @@ cdef double mean(const double *a, Py_ssize_t n) noexcept:
     return (sum_ + lost if lost == lost else sum_) / n      # lost is NaN where the sum is infinite
 
 
-cdef inline bint flat(object a, int kind, int flags) noexcept:
-    return (cnp.PyArray_CheckExact(a) and cnp.PyArray_TYPE(<cnp.ndarray>a) == kind
-            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>a)
-            and cnp.PyArray_CHKFLAGS(<cnp.ndarray>a, flags | cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
-
-
 def labels_fit(cnp.ndarray labels, Py_ssize_t classes):
     """Whether all labels, of dtype intp and contiguous, lie in 0..classes - 1."""
     cdef const cnp.npy_intp *p
     cdef Py_ssize_t i
     cdef bint fit = True
-    if not flat(labels, cnp.NPY_INTP, 0):
+    if not contiguous(labels, cnp.NPY_INTP, 0):
         raise TypeError(f"labels must be contiguous integers of dtype {np.dtype(np.intp)}, not {labels.dtype}")
     p = <const cnp.npy_intp *>cnp.PyArray_DATA(labels)
     for i in range(cnp.PyArray_SIZE(labels)):
@@ -100,8 +94,8 @@ def mean_row_loss(tuple kernels, x, t, out):
     cdef cnp.ndarray logits, gradient, losses
     cdef Py_ssize_t rows
     cdef int threads
-    cdef int kind = cnp.NPY_FLOAT if flat(x, cnp.NPY_FLOAT, 0) else cnp.NPY_DOUBLE
-    if not (flat(x, kind, 0) and flat(out, kind, cnp.NPY_ARRAY_WRITEABLE)):
+    cdef int kind = cnp.NPY_FLOAT if contiguous(x, cnp.NPY_FLOAT, 0) else cnp.NPY_DOUBLE
+    if not (contiguous(x, kind, 0) and contiguous(out, kind, cnp.NPY_ARRAY_WRITEABLE)):
         raise TypeError("logits and out must be contiguous arrays, both of float32 or both of float64")
     logits, gradient = <cnp.ndarray>x, <cnp.ndarray>out
     if cnp.PyArray_NDIM(logits) != 2 or not cnp.PyArray_SAMESHAPE(logits, gradient):
@@ -114,9 +108,9 @@ def mean_row_loss(tuple kernels, x, t, out):
     if cnp.PyArray_BYTES(logits) == cnp.PyArray_BYTES(gradient) or partly_overlaps(gradient, logits):
         raise ValueError("out must not share memory with the logits")
     work.target, work.labels = NULL, NULL
-    if flat(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
+    if contiguous(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
         work.target = cnp.PyArray_BYTES(<cnp.ndarray>t)
-    elif (flat(t, cnp.NPY_INTP, 0) and cnp.PyArray_NDIM(<cnp.ndarray>t) == 1
+    elif (contiguous(t, cnp.NPY_INTP, 0) and cnp.PyArray_NDIM(<cnp.ndarray>t) == 1
           and cnp.PyArray_DIM(<cnp.ndarray>t, 0) == rows):
         if not labels_fit(<cnp.ndarray>t, work.columns):
             raise ValueError(f"labels must be from 0 to {work.columns - 1}, not {t.min()} to {t.max()}")

@@ -9,9 +9,10 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport checked_out, checked_pair, must_be_bound, operand, result_dtype
+from fastnn.core.arrays cimport checked_out, checked_pair, contiguous, must_be_bound, operand, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double, row_loss_float
+from fastnn.core.kernels cimport (FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double,
+                                  row_loss_float)
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.threads cimport share_out, threads_for
 
@@ -94,11 +95,6 @@ cdef object as_rows(cnp.ndarray a, object axis, object dtype):
         return np.require(moved, dtype=dtype, requirements=["C", "A"])
 
 
-cdef inline bint flat_rows(cnp.ndarray a, int kind) noexcept:
-    return (cnp.PyArray_TYPE(a) == kind and cnp.PyArray_ISNOTSWAPPED(a)
-            and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
-
-
 cdef inline bint alike(object y, object x) noexcept:
     """Arrays of one floating-point type and one shape."""
     return (cnp.PyArray_CheckExact(y) and cnp.PyArray_CheckExact(x) and cnp.PyArray_ISFLOAT(<cnp.ndarray>x)
@@ -135,8 +131,8 @@ cdef class RowActivation:
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
-                and flat_rows(a, kind)
-                and (grad is None or cnp.PyArray_CheckExact(grad) and flat_rows(<cnp.ndarray>grad, kind)
+                and contiguous(a, kind, 0)
+                and (grad is None or contiguous(grad, kind, 0)
                      and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
             return self.apply_any(order, x, grad, out)
         result = new_result(a, kind, False)
