@@ -31,10 +31,10 @@ COSTS = [
     r"^memory\.Forward\..*\('Mish', 'float32', ",
     r"^memory\.Step\..*\('Adam', ",
     r"^memory\.peakmem_training_step",
+]
+FIGURES = [         # single figures, without statistics; of throughput more is better, which asv would call worse
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
-]
-GAINS = [           # more is better: asv would call a gain a loss
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]
@@ -58,6 +58,8 @@ def main():
     history = commands.add_parser("run", help="measure commits, and keep the results for asv publish")
     history.add_argument("range", nargs="?", default="ALL",
                          help="as asv run takes it, such as v1.0..HEAD (default: ALL, the first parents of HEAD)")
+    compare.add_argument("--rounds", type=rounds, default=2,
+                         help="processes for each case and commit, in turn: more on a restless machine (default: %(default)s)")
     for command in (compare, history):
         command.add_argument("--cpu-affinity", metavar="CORES", help="pin benchmarks to cores, such as 0,1")
     options = parser.parse_args()
@@ -69,12 +71,12 @@ def main():
     pinned = ["--cpu-affinity", options.cpu_affinity] if getattr(options, "cpu_affinity", None) else []
     if options.command == "check":
         status, _ = asv("run", "--environment", "existing:same", "--quick", "--dry-run",
-                        *selecting(COSTS + GAINS))
+                        *selecting(COSTS + FIGURES))
     elif options.command == "run":
-        status, _ = asv("run", "--skip-existing-commits", *pinned, *selecting(COSTS + GAINS), options.range)
+        status, _ = asv("run", "--skip-existing-commits", *pinned, *selecting(COSTS + FIGURES), options.range)
     else:
-        status, told = asv("continuous", "--factor", str(options.factor), *pinned, *selecting(COSTS),
-                           options.base, options.head)
+        status, told = asv("continuous", "--factor", str(options.factor), "--attribute", f"rounds={options.rounds}",
+                           *pinned, *selecting(COSTS), options.base, options.head)
         if status == 1 and "PERFORMANCE DECREASED" in told:     # it is 1 where nothing could be measured, too
             return 1
     return 2 if status else 0
@@ -98,6 +100,13 @@ def factor(text):
     if not value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 1")
     return value
+
+
+def rounds(text):
+    """An integer of at least 1, or an error of argparse."""
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not an integer above 0")
+    return int(text)
 
 
 def selecting(expressions):

@@ -379,26 +379,27 @@ def test_short_profile_covers_every_body():
     for name, _, params in all_bodies():
         for case in itertools.product(*params) if params else [()]:
             full = f"{name}({', '.join(map(repr, case))})" if params else name
-            hits = [regex for regex in short.COSTS + short.GAINS if re.search(regex, full)]
+            hits = [regex for regex in short.COSTS + short.FIGURES if re.search(regex, full)]
             used.update(hits)
             selected[name] = selected.get(name, 0) + bool(hits)
     assert [name for name, count in selected.items() if not count] == []
-    assert used == {*short.COSTS, *short.GAINS}
+    assert used == {*short.COSTS, *short.FIGURES}
     assert sum(selected.values()) <= 100
 
 
-def test_gains_are_what_asv_does_not_compare():
+def test_asv_compares_what_has_statistics_and_memory():
     short = importlib.import_module("short")
     for name, _, params in all_bodies():
-        more_is_better = name.startswith("throughput.")
+        others = short.COSTS if ".track_" in name else short.FIGURES
         for case in itertools.product(*params) if params else [()]:
             full = f"{name}({', '.join(map(repr, case))})" if params else name
-            assert not any(re.search(regex, full) for regex in (short.COSTS if more_is_better else short.GAINS))
+            assert not any(re.search(regex, full) for regex in others), full
 
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["compare", "no-such-commit"], "no commit 'no-such-commit' here"),
     (["compare", "HEAD", "--factor", "0.9"], "'0.9' is not a number above 1"),
+    (["compare", "HEAD", "--rounds", "0"], "'0' is not an integer above 0"),
     (["measure"], "invalid choice: 'measure'")])
 def test_short_says_what_cannot_work(arguments, message):
     process = subprocess.run([sys.executable, SUITE / "short.py", *arguments], capture_output=True, text=True)
