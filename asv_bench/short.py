@@ -66,12 +66,12 @@ def main():
     if importlib.util.find_spec("asv") is None:
         parser.error("asv not found: pip install '.[bench]'")
 
-    if not Path.home().joinpath(".asv-machine.json").exists() and asv("machine", "--yes")[0]:
+    if not Path.home().joinpath(".asv-machine.json").exists() and asv("machine", "--yes", brief=True)[0]:
         return 2
     pinned = ["--cpu-affinity", options.cpu_affinity] if getattr(options, "cpu_affinity", None) else []
     if options.command == "check":
         status, _ = asv("run", "--environment", "existing:same", "--quick", "--dry-run",
-                        *selecting(COSTS + FIGURES))
+                        *selecting(COSTS + FIGURES), brief=True)
     elif options.command == "run":
         status, _ = asv("run", "--skip-existing-commits", *pinned, *selecting(COSTS + FIGURES), options.range)
     else:
@@ -113,15 +113,17 @@ def selecting(expressions):
     return [word for expression in expressions for word in ("--bench", expression)]
 
 
-def asv(*arguments):
-    """Run asv in its folder; (exit status, output). Rows of tables without a figure are not shown."""
+def asv(*arguments, brief=False):
+    """Run asv in its folder; (exit status, output). Brief: tables are shown only if something has failed."""
     told = []
     with subprocess.Popen([sys.executable, "-m", "asv", *arguments], cwd=HERE, text=True, encoding="utf-8",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             told.append(line)
-            if not line.rstrip().endswith("n/a"):
+            if not brief or line.startswith(("[", "\N{MIDDLE DOT}")) and "===" not in line:
                 print(line, end="", flush=True)
+    if brief and process.returncode:
+        print("".join(told), flush=True)
     return process.returncode, "".join(told)
 
 

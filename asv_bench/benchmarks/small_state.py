@@ -3,7 +3,7 @@ from functools import partial
 
 import numpy as np
 
-from .common import optimizer, warm
+from .common import absent_from, optimizer, warm
 
 
 class SmallState:
@@ -15,5 +15,8 @@ class SmallState:
     @warm
     def time_update(self, name, state_dtype, dtype, size):
         arguments = {} if state_dtype == "float32" else {"state_dtype": state_dtype}
-        return partial(optimizer(name, **arguments).update,
+        call = partial(optimizer(name, **arguments).update,
                        {"w": np.zeros(size, dtype)}, {"w": np.full(size, 0.5, dtype)})
+        with absent_from(TypeError):        # half precision
+            call()
+        return call
