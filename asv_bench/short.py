@@ -66,20 +66,23 @@ def main():
     if importlib.util.find_spec("asv") is None:
         parser.error("asv not found: pip install '.[bench]'")
 
-    if not Path.home().joinpath(".asv-machine.json").exists() and asv("machine", "--yes", brief=True)[0]:
+    if not Path.home().joinpath(".asv-machine.json").exists() and asv("machine", "--yes")[0]:
         return 2
     pinned = ["--cpu-affinity", options.cpu_affinity] if getattr(options, "cpu_affinity", None) else []
     if options.command == "check":
-        status, _ = asv("run", "--environment", "existing:same", "--quick", "--dry-run",
-                        *selecting(COSTS + FIGURES), brief=True)
+        status, told = asv("run", "--environment", "existing:same", "--quick", "--dry-run",
+                           *selecting(COSTS + FIGURES))
     elif options.command == "run":
-        status, _ = asv("run", "--skip-existing-commits", *pinned, *selecting(COSTS + FIGURES), options.range)
+        status, told = asv("run", "--skip-existing-commits", *pinned, *selecting(COSTS + FIGURES), options.range)
     else:
         status, told = asv("continuous", "--factor", str(options.factor), "--attribute", f"rounds={options.rounds}",
                            *pinned, *selecting(COSTS), options.base, options.head)
         if status == 1 and "PERFORMANCE DECREASED" in told:     # it is 1 where nothing could be measured, too
             return 1
-    return 2 if status else 0
+    if not status:
+        return 0
+    print(told, flush=True)
+    return 2
 
 
 def commit(name):
@@ -113,17 +116,18 @@ def selecting(expressions):
     return [word for expression in expressions for word in ("--bench", expression)]
 
 
-def asv(*arguments, brief=False):
-    """Run asv in its folder; (exit status, output). Brief: tables are shown only if something has failed."""
+def asv(*arguments):
+    """Run asv in its folder and show what it says but for its tables, most of whose cells are not in the short profile.
+
+    Returns (exit status, everything it said).
+    """
     told = []
     with subprocess.Popen([sys.executable, "-m", "asv", *arguments], cwd=HERE, text=True, encoding="utf-8",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         for line in process.stdout:
             told.append(line)
-            if not brief or line.startswith(("[", "\N{MIDDLE DOT}")) and "===" not in line:
+            if line.strip() and not line.startswith(" ") and "===" not in line:
                 print(line, end="", flush=True)
-    if brief and process.returncode:
-        print("".join(told), flush=True)
     return process.returncode, "".join(told)
 
 
