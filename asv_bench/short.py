@@ -1,6 +1,6 @@
 """The short profile of the asv suite: each kind of benchmark, on what its subject is mostly used for.
 
-    python asv_bench/short.py check                     the fastnn that is installed, each case once; saves nothing
+    python asv_bench/short.py check                     the fastnn that is installed, each case once, unsaved
     python asv_bench/short.py compare BASE [HEAD]       two commits in turn; fails if HEAD is slower or takes more memory
     python asv_bench/short.py run [RANGE]               commits for the history; all first parents of HEAD by default
 
@@ -59,7 +59,7 @@ def main():
     history.add_argument("range", nargs="?", default="ALL",
                          help="as asv run takes it, such as v1.0..HEAD (default: ALL, the first parents of HEAD)")
     compare.add_argument("--rounds", type=rounds, default=2,
-                         help="processes for each case and commit, in turn: more on a restless machine (default: %(default)s)")
+                         help="processes for each case and commit, in turn (default: %(default)s)")
     for command in (compare, history):
         command.add_argument("--cpu-affinity", metavar="CORES", help="pin benchmarks to cores, such as 0,1")
     options = parser.parse_args()

@@ -168,7 +168,8 @@ def test_optimizer(found, body, case):
 def test_every_layer_of_every_model_is_stepped():
     for model, shapes in MODULES["common"].MODELS.items():
         if sum(map(math.prod, shapes)) < 10**6:
-            [layers] = prepared(MODULES["optimizers"].Optimizers, "time_update_to_deltas", ("SGD", "float32", model)).args
+            case = "SGD", "float32", model
+            [layers] = prepared(MODULES["optimizers"].Optimizers, "time_update_to_deltas", case).args
             assert [grad.shape for _, grads in layers for grad in grads] == shapes
 
 

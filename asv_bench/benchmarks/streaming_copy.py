@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def compiled():
-    """The function streaming_copy(out, in, bytes, threads) -> seconds; OSError or CalledProcessError if there is no way."""
+    """The function streaming_copy(out, in, bytes, threads) -> seconds. Raises OSError or CalledProcessError."""
     source = Path(__file__).parents[1] / "streaming_copy.c"
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder, "streaming_copy.so")
