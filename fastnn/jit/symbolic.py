@@ -8,11 +8,12 @@ import numpy
 
 from . import graph
 from .errors import FormulaError, at_line
-from .functions import named
+from .functions import FUNCTIONS
 
 LARGEST_POWER = 16          # of whole powers that are multiplied out
 
 _own = __name__.rpartition(".")[0]
+_functions = {name: row for row in FUNCTIONS.values() for name in row.callables}
 
 
 class Undecided(BaseException):
@@ -221,7 +222,7 @@ def qualified_name(function):
 
 def shown_function(function, name):
     """A function of math, numpy or scipy.special as the formula sees it."""
-    ours, other = named(name), _OTHERS.get(name)
+    ours, other = _functions.get(name), _OTHERS.get(name)
 
     def call(*args, **kwds):
         if not is_symbolic(*args, *kwds.values()):
