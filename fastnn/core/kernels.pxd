@@ -34,6 +34,7 @@ ctypedef void (*rule_float)(const float *g, float *const *state, float *target, 
                             bint add) noexcept nogil
 ctypedef void (*rule_double)(const double *g, double *const *state, double *target, Py_ssize_t n, const double *c,
                              bint add) noexcept nogil
-# a block of up to STORED_BLOCK elements whose state is stored in fewer bits; a number for random rounding of each slot
+# the same in one with loading and storing a block of up to STORED_BLOCK elements whose state is kept in fewer bits; a
+# number for random rounding of each slot
 ctypedef void (*rule_stored)(const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
                              const float *c, bint add, const uint32_t *random) noexcept nogil
