@@ -91,8 +91,8 @@ def power(base, exponent, line=None):
     return constant(1) if result is None else result
 
 
-def in_order(*roots):
-    """All nodes below `roots`, operands before what works on them."""
+def in_order(*roots, leaves=()):
+    """All nodes below `roots`, operands before what works on them. What is below `leaves` is left out."""
     seen, ordered, stack = set(), [], [(root, False) for root in reversed(roots)]
     while stack:
         current, ready = stack.pop()
@@ -101,7 +101,8 @@ def in_order(*roots):
         elif current not in seen:
             seen.add(current)
             stack.append((current, True))
-            stack.extend((operand, False) for operand in reversed(current.operands))
+            if current not in leaves:
+                stack.extend((operand, False) for operand in reversed(current.operands))
     return ordered
 
 
