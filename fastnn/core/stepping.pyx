@@ -30,6 +30,9 @@ cdef extern from "numpy/ndarraytypes.h":
 
 cnp.import_array()
 
+# what a rule may have
+LIMITS = {"constants": MOST_CONSTANTS, "slots": MOST_SLOTS, "stored slots": MOST_STORED_SLOTS}
+
 cdef enum:
     MOST_AXES = 64          # NumPy's own limit
     FEW = 8192              # elements that are stepped before it would pay to let another thread run
