@@ -126,3 +126,31 @@ def evaluate(roots, values, arithmetic):
         else:
             found[current] = arithmetic[current.op](*(found[operand] for operand in current.args))
     return [found[root] for root in roots]
+
+
+def dumped(roots):
+    """Graphs as text: a line a node, then one with the numbers of the roots. Equal graphs give equal texts."""
+    numbers, lines = {}, []
+    for current in in_order(*roots):
+        if current.op == "constant":
+            args = [current.args[0].hex()]
+        else:
+            args = current.args if current.op in LEAVES else [str(numbers[operand]) for operand in current.args]
+        numbers[current] = len(lines)
+        lines.append(" ".join([current.op, *args]))
+    return "\n".join([*lines, " ".join(str(numbers[root]) for root in roots)])
+
+
+def undumped(text):
+    """The nodes of what `dumped` wrote."""
+    *lines, roots = text.split("\n")
+    made = []
+    for line in lines:
+        op, *args = line.split(" ")
+        if op == "constant":
+            made.append(constant(float.fromhex(args[0])))
+        elif op in LEAVES:
+            made.append(element(args[0]) if op == "element" else parameter(args[0]))
+        else:
+            made.append(node(op, *(made[int(number)] for number in args)))
+    return [made[int(number)] for number in roots.split(" ")]
