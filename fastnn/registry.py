@@ -66,6 +66,7 @@ class Registry:
 
     def registered(self, name):
         """Whether the entry of that name is a user's."""
+        self._must_be_string(name)
         return folded(name) in self._registered
 
     def names(self):
