@@ -1,0 +1,168 @@
+"""Every derivative, derived or given, is held against the formula's own differences before anything is registered.
+
+The formula and its derivatives are evaluated with 50 digits, where differences over a tiny step are exact enough, and the
+derivatives once more in float64, where they must stay finite and near.
+"""
+import operator
+
+import numpy as np
+
+from .errors import FormulaError, at_line
+from .functions import FUNCTIONS
+from .graph import evaluate, in_order
+
+DIGITS = 50
+POINTS, FEWER_POINTS = 60, 20       # with the defaults of the hyperparameters, with other values
+FACTORS = (0.75, 1.5)               # of those other values
+MOST_NODES = 12000                  # evaluated for one derivative: long formulas are checked at fewer points
+TOLERANCE = 1e-6                    # relative; constants may have been written with seven digits
+FLOOR = 1e-10                       # of the largest slope: what counts as 0
+NOISE = 1e-16                       # of f, in its differences
+ROUNDED = 1e-2                      # float64 against 50 digits, from NEAR on: nearer to 0 honest formulas may cancel
+ROUNDED_ZERO = 1e-8
+NEAR = 0.05
+LARGEST_EXPONENT = 1e4       # beyond it exp is infinite here, too
+
+_ORDERS = {1: "first", 2: "second"}
+
+
+def points(count):
+    """Numbers of both signs between 1e-3 and 30, none of them round."""
+    return [1.0131e-3*29371.3**(i/(count - 1))*(-1)**i for i in range(count)]
+
+
+def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), element="x"):
+    """Compare f' and f'' with differences of f.
+
+    Parameters
+    ----------
+    name : str
+        Of the formula, for the messages.
+    formula, first, second : Node
+        f, f' and f'' of the element.
+    hyperparameters : mapping
+        Their defaults by name. Other values are tried, too.
+    lines : pair of (file, number) or None
+        Where each derivative was given.
+
+    Points where f is not finite or has a kink are left out.
+
+    Raises
+    ------
+    FormulaError
+        For a wrong derivative: shows the point and both values. For a formula that no point is left of.
+    """
+    mp = _mp()
+    exactly = mp, _in_50_digits(mp)
+    nodes = len(in_order(formula, first, second))
+    many, few = (max(8, min(count, MOST_NODES//nodes)) for count in (POINTS, FEWER_POINTS))
+    for values, count in [(hyperparameters, many), *((other, few) for other in _others(hyperparameters))]:
+        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, *exactly)
+        checked = check.run()
+        if values is hyperparameters and not checked:
+            raise FormulaError(at_line(formula.line, f"{name} is finite and smooth at none of {count} points between -30 and "
+                                                     f"30{_told(values)}: its derivatives cannot be checked"))
+
+
+def _others(hyperparameters):
+    if not hyperparameters:
+        return
+    for factor in FACTORS:
+        yield {key: value*factor if value else 1 - factor for key, value in hyperparameters.items()}
+
+
+class _Check:
+    """The comparison for one set of hyperparameters."""
+
+    def __init__(self, name, roots, hyperparameters, xs, element, lines, mp, arithmetic):
+        self.name, self.roots, self.hyperparameters = name, roots, hyperparameters
+        self.xs, self.element, self.lines = xs, element, lines
+        self.mp, self.arithmetic = mp, arithmetic
+
+    def run(self):
+        """The number of points compared."""
+        rounded = self.in_float64()
+        found = []
+        for x, *got in zip(self.xs, *rounded):
+            exact = self.exact(x) if np.isfinite(got[0]) else None
+            if exact:
+                found.append((x, got, *exact))
+        for order in (1, 2):
+            largest = max((abs(slopes[order]) for *_, slopes in found), default=0)
+            for x, got, stated, slopes in found:
+                slope, floor = slopes[order], max(FLOOR*min(1, largest), NOISE*max(1, abs(slopes[0])))
+                if not abs(stated[order] - slope) <= TOLERANCE*abs(slope) + floor:
+                    self.refuse(order, x, stated[order], slope)
+                near = abs(got[order] - slope) <= ROUNDED*(abs(slope) + min(1, largest)) + ROUNDED_ZERO
+                if not near and (abs(x) >= NEAR or not np.isfinite(got[order])):
+                    self.refuse(order, x, got[order], slope)
+        return len(found)
+
+    def in_float64(self):
+        values = {self.element: np.array(self.xs), **{k: np.float64(v) for k, v in self.hyperparameters.items()}}
+        with np.errstate(all="ignore"):
+            return [np.broadcast_to(found, len(self.xs)) for found in evaluate(self.roots, values, _in_float64())]
+
+    def exact(self, x):
+        """((f, f', f'') of the graphs, (f, slope, curvature) of the differences), None where there is no slope."""
+        mp, arithmetic = self.mp, self.arithmetic
+        values = {k: mp.mpf(float(v)) for k, v in self.hyperparameters.items()}
+        step = mp.mpf(10)**(-3*DIGITS//10)
+        x = mp.mpf(x)
+        stated = evaluate(self.roots, {self.element: x, **values}, arithmetic)
+        before, after = (evaluate(self.roots[:1], {self.element: at, **values}, arithmetic)[0]
+                         for at in (x - step, x + step))
+        left, right = (stated[0] - before)/step, (after - stated[0])/step
+        if not mp.isfinite(left + right) or abs(right - left) > TOLERANCE*(abs(left) + abs(right)) + mp.sqrt(step):
+            return None
+        return stated, (stated[0], (left + right)/2, (right - left)/step)
+
+    def refuse(self, order, x, got, slope):
+        raise FormulaError(at_line(self.lines[order - 1], (
+            f"the {_ORDERS[order]} derivative of {self.name} is wrong: at {self.element} = {x:.6g}"
+            f"{_told(self.hyperparameters)} it is {float(got):.10g}, and should be {float(slope):.10g}")))
+
+
+def _told(hyperparameters):
+    return "".join(f", {key} = {value:.6g}" for key, value in hyperparameters.items())
+
+
+_ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": operator.abs,
+               "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne}
+
+
+def _in_float64():
+    return {**_ARITHMETIC, "constant": np.float64, "div": np.true_divide, "select": np.where,
+            "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
+            **{row.name: row.evaluate for row in FUNCTIONS.values()}}
+
+
+def _mp():
+    import mpmath
+    mp = mpmath.mp.clone()              # the user's own precision stays as it is
+    mp.dps = DIGITS
+    return mp
+
+
+def _in_50_digits(mp):
+    """As IEEE has it where it matters: what is not defined is NaN, and nothing raises."""
+    def real(function):
+        def call(*args):
+            try:
+                found = function(*args)
+            except (ValueError, ZeroDivisionError, OverflowError, TypeError):
+                return mp.nan
+            return found if isinstance(found, mp.mpf) else mp.nan
+        return call
+
+    def safe(row):
+        function = real(lambda *args: row.mpmath(mp, *args))
+        if not row.name.startswith("exp"):
+            return function
+        return lambda x: function(x) if abs(x) < LARGEST_EXPONENT else mp.inf if x > 0 else mp.zero if x < 0 else x
+
+    return {**_ARITHMETIC, "constant": mp.mpf, "div": real(operator.truediv),
+            "select": lambda condition, a, b: a if condition else b,
+            "and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": operator.not_,
+            **{row.name: safe(row) for row in FUNCTIONS.values()},
+            "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x)}         # the table's has the digits of a double
