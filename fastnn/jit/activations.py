@@ -2,15 +2,14 @@
 import functools
 import threading
 from inspect import Parameter, signature
-from pathlib import Path
 from types import FunctionType, new_class
 
 from ..activations import Activation, _registry, get_act
 from ..hyperparameters import Hyperparameter
 from . import disk, graph
-from .compiler import compile_kernel, require_numba
+from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
-from .source import ELEMENTWISE, MOST_PARAMETERS, elementwise
+from .kernels import MOST_PARAMETERS, elementwise
 from .symbolic import Symbolic
 from .trace import trace
 from .uniform import computer
@@ -59,7 +58,7 @@ def register_act(name, /, *, replace=False, **hyperparameters):
     TypeError, ValueError
         For a name that is taken and for hyperparameters that do not fit the function. Nothing is registered then.
     """
-    require_numba()
+    require_llvm()
     _registry.check(name, replace)
     declared = {key: _declared(key, default) for key, default in hyperparameters.items()}
 
@@ -175,10 +174,8 @@ class Formula:
         return text and graph.undumped(text.decode())
 
     def _key(self, nodes):
-        own = Path(__file__).parent
-        sources = disk.digests(*(own/f"{part}.py" for part in ("derivatives", "rules", "algebra", "checks", "functions")))
         return disk.key("derivatives", graph.dumped([self._value, *filter(None, nodes)]),
-                        *("given" if node else "" for node in nodes), repr(self._defaults), *sources)
+                        *("given" if node else "" for node in nodes), repr(self._defaults))
 
     def _derived(self, nodes, given):
         from .checks import check_derivatives
@@ -227,8 +224,7 @@ class _Kernels:
         """Of the kernels for float and for double."""
         with _compiling:
             if self._addresses is None:
-                self._addresses = tuple(compile_kernel(self.kernel, tuple(ELEMENTWISE.values()), dtype)
-                                        for dtype in ("float32", "float64"))
+                self._addresses = tuple(compile_kernel(self.kernel, dtype) for dtype in ("float32", "float64"))
             return self._addresses
 
 

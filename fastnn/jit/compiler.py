@@ -1,47 +1,33 @@
-"""From a kernel's source to an address: compiled by numba, or found on disk, and linked into this process by LLVM.
-
-For a kernel on disk numba is not imported, llvmlite's binding is: 30 ms against 700.
-"""
-import os
+"""From a kernel to an address: compiled by LLVM, or found on disk, and linked into this process."""
 import threading
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
 
 from . import disk
 from .errors import FormulaError
 
-# what the code calls from outside: of the C library, what LLVM has for functions of a number
-_EXTERNAL = {name + suffix for name in ("fmod", "pow", "exp", "log", "sin", "cos", "tan", "floor", "ceil", "trunc",
-                                        "rint", "nearbyint", "fma") for suffix in ("", "f")}
+# what the code may call from outside: of the C library, what LLVM makes of an instruction or of one of its functions
+EXTERNAL = {name + suffix for name in ("fmod", "floor", "ceil", "trunc", "rint", "nearbyint", "fma") for suffix in ("", "f")}
 
 _lock = threading.Lock()
 _linked = {}                # key -> LLVM's library: machine code stays for as long as this process
 
 
-def require_numba():
-    """Raises ImportError where numba is not installed."""
-    if find_spec("numba") is None:
-        raise ImportError("registering a formula needs numba: pip install 'fastnn[jit]'")
+def require_llvm():
+    """Raises ImportError where llvmlite is not installed."""
+    if find_spec("llvmlite") is None:
+        raise ImportError("formulas are compiled by LLVM, which needs llvmlite: pip install 'fastnn[jit]'")
 
 
-def compile_kernel(kernel, arguments, dtype):
-    """The address of a kernel.
+def compile_kernel(kernel, dtype):
+    """The address of a kernel for "float32" or "float64".
 
-    Parameters
-    ----------
-    kernel : source.Kernel
-    arguments : sequence of str
-        The types of its arguments, as in lowering.py.
-    dtype : str
-        "float32" or "float64".
-
-    Raises FormulaError, with the formula's line, for what cannot be compiled.
+    Raises FormulaError for what cannot be compiled.
     """
     with _lock:
-        key = disk.key(kernel.source, *arguments, dtype, *_target())
+        key = disk.key(kernel.text(), dtype, *_processor(), _llvm_version())
         if key not in _linked:
-            _linked[key] = _stored(key) or _new(kernel, arguments, dtype, key)
+            _linked[key] = _stored(key) or _new(kernel, dtype, key)
         return _linked[key]["kernel"]
 
 
@@ -55,25 +41,30 @@ def _stored(key):
         return None
 
 
-def _new(kernel, arguments, dtype, key):
-    code = machine_code(kernel, arguments, dtype)
+def _new(kernel, dtype, key):
     try:
+        code = target_machine().emit_object(optimised(kernel, dtype))
         linked = _link(code, key)
     except RuntimeError as error:
-        raise FormulaError(f"LLVM cannot link this formula: {error}") from None
+        raise FormulaError(f"LLVM cannot compile this formula: {error}") from None
     disk.store(key, code)
     return linked
 
 
-def machine_code(kernel, arguments, dtype):
-    """The kernel as an object file's bytes."""
-    from .lowering import llvm_module
-    module = llvm_module(kernel, arguments, dtype)
-    foreign = [value.name for value in module.functions
-               if value.is_declaration and not value.name.startswith("llvm.") and value.name not in _EXTERNAL]
-    if foreign:
-        raise FormulaError(f"this formula needs {', '.join(foreign)}, which a kernel cannot call")
-    return target_machine().emit_object(module)
+def optimised(kernel, dtype):
+    """LLVM's module of a kernel, optimised for this processor."""
+    from llvmlite import binding as llvm
+
+    from .lowering import written
+    module = llvm.parse_assembly(written(kernel, dtype, has_fma()))
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name != "kernel":
+            value.linkage = "internal"
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    options.loop_vectorization = options.slp_vectorization = True
+    builder = llvm.create_pass_builder(target_machine(), options)
+    builder.getModulePassManager().run(module, builder)
+    return module
 
 
 def _link(code, key):
@@ -90,6 +81,7 @@ def _jit():
 
 @cache
 def _processor():
+    """Its platform, name and features."""
     from llvmlite import binding as llvm
     try:
         features = llvm.get_host_cpu_features().flatten()
@@ -98,24 +90,25 @@ def _processor():
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), features
 
 
+def has_fma():
+    triple, _, features = _processor()
+    return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
+
+
+def _llvm_version():
+    import llvmlite
+    return llvmlite.__version__
+
+
 @cache
 def target_machine():
     """LLVM's for this processor."""
     from llvmlite import binding as llvm
     try:
         llvm.initialize()
-    except RuntimeError:        # newer LLVMs need no such call
+    except RuntimeError:        # newer ones need no such call
         pass
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     triple, name, features = _processor()
     return llvm.Target.from_triple(triple).create_target_machine(name, features, opt=3, codemodel="jitdefault", jit=True)
-
-
-@cache
-def _target():
-    """What the machine code depends on besides the source."""
-    import llvmlite
-    own, numba = Path(__file__).parent, Path(find_spec("numba").origin).parent
-    return (*_processor(), llvmlite.__version__, *(f"{k}={v}" for k, v in sorted(os.environ.items()) if k[:6] == "NUMBA_"),
-            *disk.digests(numba/"_version.py", own/"lowering.py", own/"vecmath.py"))

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 import sys
+from functools import cache
 from pathlib import Path
 
 from .._version import __version__
@@ -33,20 +34,18 @@ def folder():
 
 
 def key(*parts):
-    """The name of what depends on these texts, and on fastnn's version."""
-    texts = [text.encode() for text in (__version__, *parts)]
+    """The name of what depends on these texts, and on this version of fastnn."""
+    texts = [text.encode() for text in (__version__, _sources(), *parts)]
     return hashlib.sha256(b"".join(b"%d:%s" % (len(text), text) for text in texts)).hexdigest()
 
 
-def digests(*paths):
-    """One text for each file's content, "" for a file that is not there."""
-    found = []
-    for path in paths:
-        try:
-            found.append(hashlib.sha256(Path(path).read_bytes()).hexdigest())
-        except OSError:
-            found.append("")
-    return found
+@cache
+def _sources():
+    """A digest of this package's own files: in development its version stays the same."""
+    found = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()
 
 
 def load(key):

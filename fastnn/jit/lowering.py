@@ -1,105 +1,168 @@
-"""From a kernel's source to machine code, by numba. Imported for the first kernel that is not on disk."""
-import re
+"""From kernels to LLVM's language. Imported for the first kernel that is not on disk.
+
+What LLVM needs to vectorise a loop: its body is straight-line code, its arrays are said not to overlap, and the number of
+elements is a multiple of BLOCK_STEP, since the engine pads the last ones.
+"""
+import struct
 
 import numpy as np
-from llvmlite import binding as llvm
-from numba import cfunc, types
-from numba.extending import intrinsic
+from llvmlite import ir
 
-from . import vecmath
-from .compiler import target_machine
-from .errors import FormulaError, at_line
+from . import graph, vecmath
+from .functions import FUNCTIONS
+from .kernels import STATE
 
-_POINTERS = re.compile(r"\b(load|store)_(\w+)\(")
-_FUNCTIONS = re.compile(r"\bf_(\w+)\(")
+BLOCK_STEP = 16             # as in fastnn/core/loops.pxd
+BLOCK = 256                 # elements that are computed again if an argument was out of a function's reach
 
-
-@intrinsic
-def select(context, condition, a, b):
-    """a if condition else b, without a branch."""
-    def generate(context, builder, signature, values):
-        return builder.select(*values)
-    return a(types.boolean, a, a), generate
+_SIZE, _INT32, _INT64 = ir.IntType(8*struct.calcsize("n")), ir.IntType(32), ir.IntType(64)
+_INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg", "and": "and_", "or": "or_",
+                 "not": "not_", "select": "select"}
+_COMPARISONS = {"lt": "<", "le": "<=", "eq": "=="}
 
 
-def _memory(name, names):
-    """Functions that read and write the array `name`: LLVM is told that it does not overlap the others."""
-    def keep_apart(builder, instruction):
-        module = builder.module
-        domain = module.add_metadata(["fastnn"])
-        scopes = {each: module.add_metadata([each, domain]) for each in names}
-        instruction.set_metadata("alias.scope", module.add_metadata([scopes[name]]))
-        instruction.set_metadata("noalias", module.add_metadata([scopes[each] for each in names if each != name]))
-
-    @intrinsic
-    def load(context, pointer, i):
-        def generate(context, builder, signature, values):
-            value = builder.load(builder.gep(values[0], [values[1]], inbounds=True))
-            keep_apart(builder, value)
-            return value
-        return pointer.dtype(pointer, types.intp), generate
-
-    @intrinsic
-    def store(context, pointer, i, value):
-        def generate(context, builder, signature, values):
-            keep_apart(builder, builder.store(values[2], builder.gep(values[0], [values[1]], inbounds=True)))
-            return context.get_dummy_value()
-        return types.void(pointer, types.intp, pointer.dtype), generate
-
-    return load, store
-
-
-def _namespace(source, real):
-    names = sorted({name for _, name in _POINTERS.findall(source)})
-    space = {"real": real, "select": select}
-    for name in names:
-        space[f"load_{name}"], space[f"store_{name}"] = _memory(name, names)
-    for name in set(_FUNCTIONS.findall(source)):
-        space[f"f_{name}"] = getattr(vecmath, name)
-    return space
-
-
-def _type(text, real):
-    if text.endswith("*"):
-        return types.CPointer(_type(text[:-1], real))
-    return real if text == "real" else getattr(types, text)
-
-
-def llvm_module(kernel, arguments, dtype):
-    """LLVM's optimised module of the kernel, which is its one function that can be seen from outside.
+def written(kernel, dtype, fused):
+    """A kernel in LLVM's language: a module with the function `kernel`.
 
     Parameters
     ----------
-    kernel : source.Kernel
-    arguments : sequence of str
-        "real" (the dtype), another of numba's types, or a pointer to one, as in "real*".
+    kernel : kernels.Kernel
     dtype : str
-
-    Raises FormulaError, with the formula's line, for what numba does not compile.
+        "float32" or "float64".
+    fused : bool
+        Whether the machine has fused multiply-add. Only the functions of vecmath.py use it: formulas are not contracted.
     """
-    space = _namespace(kernel.source, np.dtype(dtype).type)
-    with np.errstate(all="ignore"):             # constants beyond float32 are infinite
-        exec(compile(kernel.source, "<kernel>", "exec"), space)
-    signature = types.void(*(_type(text, getattr(types, dtype)) for text in arguments))
-    try:
-        compiled = cfunc(signature, error_model="numpy", forceinline=True)(space["kernel"])
-    except Exception as error:
-        line = getattr(getattr(error, "loc", None), "line", None)
-        line = kernel.lines[line - 1] if line and line <= len(kernel.lines) else None
-        raise FormulaError(at_line(line, f"numba cannot compile this: {str(error).strip().splitlines()[0]}")) from None
-    module = llvm.parse_assembly(compiled.inspect_llvm())
-    _only(module, compiled.native_name)
-    return module
+    module = ir.Module("fastnn")
+    real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+    types = {"real*": real.as_pointer(), "real**": real.as_pointer().as_pointer(), "int32": _INT32, "size": _SIZE}
+    signature = ir.FunctionType(ir.VoidType(), [types[each] for each in kernel.arguments.values()])
+    function = ir.Function(module, signature, "kernel")
+    given = dict(zip(kernel.arguments, function.args))
+    builder = ir.IRBuilder(function.append_basic_block("entry"))
+    arrays = {name: given[name] for name, kind in kernel.arguments.items()
+              if kind == "real*" and name != kernel.parameters}
+    arrays |= {slot: _element(builder, given[STATE], i) for i, slot in enumerate(kernel.slots)}
+    hoisted = {}
+    for i, node in enumerate(kernel.hoisted):
+        value = _element(builder, given[kernel.parameters], i)
+        hoisted[node] = builder.fcmp_unordered("!=", value, ir.Constant(real, 0)) if node.is_condition else value
+    n = builder.and_(given["n"], ir.Constant(_SIZE, -BLOCK_STEP))
+    end = function.append_basic_block("end")
+    ir.IRBuilder(end).ret_void()
+    blocks = {value: function.append_basic_block(f"case_{value}") for value in kernel.loops}
+    choice = builder.switch(given[kernel.case], [*blocks.values()][-1])
+    for value, loop in kernel.loops.items():
+        choice.add_case(ir.Constant(_INT32, value), blocks[value])
+        _Pass(loop, real, fused, arrays, hoisted).write(ir.IRBuilder(blocks[value]), n, end)
+    return str(module)
 
 
-def _only(module, name):
-    """Drop everything that the function `name` does not need, and call it `kernel`."""
-    for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration and value.name != name:
-            value.linkage = "internal"
-    module.get_function(name).name = "kernel"
-    passes = llvm.create_new_module_pass_manager()
-    passes.add_always_inliner_pass()
-    passes.add_global_dead_code_eliminate_pass()
-    passes.add_strip_dead_prototype_pass()
-    passes.run(module, llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options(3)))
+def _element(builder, pointer, i):
+    return builder.load(builder.gep(pointer, [ir.Constant(_SIZE, i)], inbounds=True))
+
+
+class _Pass:
+    """Writes the code of one loop."""
+
+    def __init__(self, loop, real, fused, arrays, hoisted):
+        self.loop, self.real, self.fused = loop, real, fused
+        self.arrays, self.hoisted = arrays, hoisted
+        self.whole = _INT32 if isinstance(real, ir.FloatType) else _INT64     # as wide as a lane, to be collected in one
+
+    def write(self, builder, n, end):
+        """All n elements, then go to the block `end`."""
+        called = {node.op for node in graph.in_order(*self.loop.roots, leaves=self.hoisted)}
+        in_place = set(self.loop.reads()).intersection(self.loop.writes)
+        if called.isdisjoint(vecmath.NEAR) or in_place:
+            self.elements(builder, ir.Constant(_SIZE, 0), n, end)
+        else:
+            self.blocks(builder, n, end)
+
+    def blocks(self, builder, n, end):
+        """By blocks, with functions for arguments within reach; a block again if an argument was not."""
+        function, zero = builder.function, ir.Constant(_SIZE, 0)
+        block, done, again, following = (function.append_basic_block(name)
+                                         for name in ("block", "done", "again", "following"))
+        before = builder.block
+        builder.cbranch(builder.icmp_signed("<", zero, n), block, end)
+
+        builder = ir.IRBuilder(block)
+        start = builder.phi(_SIZE)
+        start.add_incoming(zero, before)
+        stop = builder.add(start, ir.Constant(_SIZE, BLOCK))
+        stop = builder.select(builder.icmp_signed("<", stop, n), stop, n)
+        far = self.elements(builder, start, stop, done, near=True)
+
+        builder = ir.IRBuilder(done)
+        builder.cbranch(builder.icmp_signed("!=", far, ir.Constant(self.whole, 0)), again, following)
+        self.elements(ir.IRBuilder(again), start, stop, following)
+
+        builder = ir.IRBuilder(following)
+        start.add_incoming(stop, following)
+        builder.cbranch(builder.icmp_signed("<", stop, n), block, end)
+
+    def elements(self, builder, start, stop, end, near=False):
+        """Elements start to stop; returns, if `near`, an integer that is not 0 if an argument was out of reach."""
+        body, before = builder.function.append_basic_block("elements"), builder.block
+        builder.cbranch(builder.icmp_signed("<", start, stop), body, end) if not near else builder.branch(body)
+        builder = ir.IRBuilder(body)
+        i = builder.phi(_SIZE)
+        i.add_incoming(start, before)
+        far = builder.phi(self.whole) if near else None
+        if near:
+            far.add_incoming(ir.Constant(self.whole, 0), before)
+        values = {graph.element(name): self.apart(name, builder.load(self.place(builder, name, i)))
+                  for name in self.loop.reads()}
+        found, beyond = self.formula(builder, self.hoisted | values, far)
+        for root, name in zip(self.loop.roots, self.loop.writes):
+            self.apart(name, builder.store(found[root], self.place(builder, name, i)))
+        following = builder.add(i, ir.Constant(_SIZE, 1), flags=("nuw", "nsw"))
+        i.add_incoming(following, builder.block)
+        if near:
+            far.add_incoming(beyond, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, stop), body, end)
+        return beyond
+
+    def place(self, builder, name, i):
+        return builder.gep(self.arrays[name], [i], inbounds=True)
+
+    def apart(self, name, instruction):
+        """Say that memory of the array `name` is no other array's."""
+        module = instruction.function.module
+        domain = module.add_metadata(["arrays"])
+        scopes = {each: module.add_metadata([each, domain]) for each in self.arrays}
+        instruction.set_metadata("alias.scope", module.add_metadata([scopes.pop(name)]))
+        if scopes:
+            instruction.set_metadata("noalias", module.add_metadata([*scopes.values()]))
+        return instruction
+
+    def formula(self, builder, known, far):
+        """The values of all nodes below the roots, and what is known of the functions' reach after `far`."""
+        found = {}
+        for node in graph.in_order(*self.loop.roots, leaves=known):
+            if node in known:
+                found[node] = known[node]
+            elif node.op == "constant":
+                found[node] = self.constant(node.args[0])
+            else:
+                operands = [found[operand] for operand in node.args]
+                if far is not None and node.op in vecmath.NEAR:
+                    out = vecmath.beyond(node.op, builder, operands, self.fused)
+                    far = builder.or_(far, builder.sext(out, self.whole))
+                found[node] = self.operation(builder, node.op, operands, far is not None)
+        return found, far
+
+    def constant(self, value):
+        with np.errstate(over="ignore"):            # beyond float32 it is infinite
+            return ir.Constant(self.real, float(np.float32(value)) if isinstance(self.real, ir.FloatType) else value)
+
+    def operation(self, builder, op, operands, near):
+        if op in FUNCTIONS:
+            return vecmath.call(op, builder, operands, self.fused, near)
+        if op in _COMPARISONS:
+            return builder.fcmp_ordered(_COMPARISONS[op], *operands)
+        if op == "ne":
+            return builder.fcmp_unordered("!=", *operands)
+        if op == "abs":
+            return vecmath.call("fabs", builder, operands, self.fused)
+        return getattr(builder, _INSTRUCTIONS[op])(*operands)

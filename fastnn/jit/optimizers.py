@@ -10,12 +10,12 @@ from ..hyperparameters import Hyperparameter
 from ..optimizers import Optimizer, _lr, _registry, rate
 from ..registry import hint
 from . import graph
-from .compiler import compile_kernel, require_numba
+from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
-from .source import BLOCK_STEP, Writer, hoisted, indented
+from .kernels import rule as rule_kernel
 from .symbolic import Symbolic
 from .trace import trace
-from .uniform import computer
+from .uniform import computer, hoisted
 
 SPACINGS = ("linear", "logarithmic")
 _compiling = Lock()
@@ -64,7 +64,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     TypeError, ValueError
         For names that are taken, no identifiers, or do not fit the function; nothing is registered then.
     """
-    require_numba()
+    require_llvm()
     _registry.check(name, replace)
     state = _checked_state(state)
     stored = _checked_stored(stored, state)
@@ -125,9 +125,8 @@ class Rule:
         """The table in which Optimizer looks its kernel up. Compiled, or loaded from the disk, the first time."""
         with _compiling:
             if self._kernels is None:
-                kernel = rule_kernel(self.roots)
-                self._kernels = {self.name: tuple(compile_kernel(kernel, tuple(SIGNATURE.values()), dtype)
-                                                  for dtype in ("float32", "float64"))}
+                kernel = rule_kernel(self.roots[0], self.roots[1:])
+                self._kernels = {self.name: tuple(compile_kernel(kernel, dtype) for dtype in ("float32", "float64"))}
         return self._kernels
 
 
@@ -167,27 +166,6 @@ def traced(rule, name, state, hyperparameters):
         raise FormulaError(at_line(place, f"the rule of {name!r} must return the delta{_listed(state, ' and the new ')}"
                                           f", but returns {len(roots)} number{'s' if len(roots) > 1 else ''}"))
     return roots
-
-
-SIGNATURE = {"g": "real*", "s": "real**", "target": "real*", "n": "intp", "c": "real*", "add": "int32"}
-
-
-def rule_kernel(roots):
-    """The kernel of a rule with the signature of fastnn/core/kernels.pxd. Both ways to use a delta give the same bits."""
-    writer = Writer(roots, "c")
-    slots = [f"s{i}" for i in range(len(roots) - 1)]
-    elements = [graph.element(name) for name in ("g", *slots)]
-    lines, (delta, *new) = writer.statements(roots, {name: f"{name}_i" for name in ("g", *slots)})
-    used = [current.args[0] for current in graph.in_order(*roots, leaves=writer.hoisted) if current.op == "element"]
-    body = [(f"n = n & -{BLOCK_STEP}", None), *((f"{slot} = s[{i}]", None) for i, slot in enumerate(slots))]
-    for case, result in (("if add != 0:", f"load_target(target, i) + {delta}"), ("else:", delta)):
-        body += [(case, None), ("    for i in range(n):", None),
-                 *((f"        {name}_i = load_{name}({name}, i)", None) for name in used),
-                 *indented(lines, 2),
-                 *((f"        store_{slot}({slot}, i, {value})", None)
-                   for slot, value, before, after in zip(slots, new, elements[1:], roots[1:]) if after is not before),
-                 (f"        store_target(target, i, {result})", None)]
-    return writer.kernel(SIGNATURE, body)
 
 
 def place_of(rule):

@@ -3,7 +3,33 @@ import math
 
 from . import graph
 from .functions import FUNCTIONS
-from .source import ARITHMETIC
+
+
+def _over(a, b):
+    """a / b as IEEE 754 has it."""
+    if b:
+        return a/b
+    return math.nan if a == 0 or a != a else math.copysign(math.inf, a)*math.copysign(1.0, b)
+
+
+# of Python's floats, as IEEE 754 has it: nothing raises
+ARITHMETIC = {name: row.evaluate for name, row in FUNCTIONS.items()} | {
+    "constant": float, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a*b, "div": _over,
+    "neg": lambda a: -a, "abs": abs, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b, "and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": lambda a: not a,
+    "select": lambda condition, a, b: a if condition else b}
+
+
+def hoisted(roots):
+    """The largest parts of graphs that are the same for all elements and depend on a parameter, each once."""
+    ordered = graph.in_order(*roots)
+    fixed = set()
+    for current in ordered:
+        if current.op == "constant" or current.op not in graph.LEAVES and fixed.issuperset(current.operands):
+            fixed.add(current)
+    outer = {operand for current in ordered if not current.uniform for operand in current.operands}.union(roots)
+    return [current for current in ordered if current.uniform and current not in fixed and current in outer]
+
 
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "and": "and",
           "or": "or"}
