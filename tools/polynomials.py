@@ -104,10 +104,15 @@ def erf_decay(a):
     return -mp.log(mp.erfc(a)) / a
 
 
-def erfc_tail(u):
+def erfc_ratio(u):
     """(a + 4) exp(a^2) erfc(a), u = (a - 4) / (a + 4)."""
     a = 4 * (1 + u) / (1 - u)
     return (a + 4) * mp.exp(a * a) * mp.erfc(a)
+
+
+def erfc_tail(u):
+    """T in erfc_ratio(u) = erfc_ratio(0) + u T(u)."""
+    return mp.diff(erfc_ratio, 0) if abs(u) < mp.mpf(10) ** -15 else (erfc_ratio(u) - erfc_ratio(0)) / u
 
 
 def cube_root(m):
@@ -173,11 +178,15 @@ def of_decay(a):
     return a * mp.erfc(a) / mp.erf(a)
 
 
+def of_tail(u):
+    return (abs(u) + tiny) / erfc_ratio(u)
+
+
 ROUNDED = [
     ("erf_decay, float", erf_decay, 6, 24, (0.85, 4), of_decay),
     ("erf_decay, double", erf_decay, 18, 53, (0.85, 6), of_decay),
-    ("erfc_tail, float", erfc_tail, 10, 53, ((0.47 - 4) / 4.47, (10.1 - 4) / 14.1), lambda u: 1 / erfc_tail(u)),
-    ("erfc_tail, double", erfc_tail, 20, 53, ((0.47 - 4) / 4.47, (27.3 - 4) / 31.3), lambda u: 1 / erfc_tail(u)),
+    ("erfc_tail, float", erfc_tail, 8, 53, (-3.16 / 4.84, 6.1 / 14.1), of_tail),
+    ("erfc_tail, double", erfc_tail, 18, 53, (-3.16 / 4.84, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     ("tanh_shrink, double", tanh_shrink_ratio, 18, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     *gelu_rows("float", 24, (3, 9, 4, 8), 2, 15),

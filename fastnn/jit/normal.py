@@ -1,6 +1,6 @@
 """The error function, its complement, and the normal distribution function made of it."""
 from fastnn.jit.exponential import exp_parts
-from fastnn.jit.lanes import Lanes, Value
+from fastnn.jit.lanes import Lanes, Number, Value
 
 
 def erf(m: Lanes, x: Value) -> Value:
@@ -12,38 +12,54 @@ def erf(m: Lanes, x: Value) -> Value:
     return m.copysign(m.select(a > 0.85, m.fma(-t, p, 1.0 - t), near), x)
 
 
-def _complement(m: Lanes, z: Value, square: Value, square_low: Value | None) -> Value:
-    """erfc(z), square + square_low being z^2: exp multiplies its error. |z| ends where the tail has vanished."""
+# 8 exp(16) erfc(4), where the argument of erfc's tail is 0
+START, START_LOW = 1.095995661000491, 5.757254511326975e-17
+
+
+def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Number) -> Value:
+    """erfc(z + z_low), square + square_low being its square: exp multiplies its error.
+
+    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.85 on. In double all that is rounded before the last sum is
+    made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
+    """
     a = m.fabs(z)
     start, low = m.fast_sum(m.constant(1.0), -z)
-    near = start + m.fma(-z, m.polynomial("erf_core", a*a), low)
+    near = start + m.fma(-z, m.polynomial("erf_core", a*a), low - z_low)
 
     s = a + 4.0
     inverse = 1.0/s
-    u = m.fma(inverse, -8.0, 1.0)
-    g = m.polynomial("erfc_tail", u)*inverse
-    shifted, p = exp_parts(m, -square, 0.0 if square_low is None else -square_low)
-    if m.kind == "double":                  # what the inverse, and u from it, have lost
+    eight = inverse*8.0
+    u = 1.0 - eight
+    y = u*m.polynomial("erfc_tail", u)
+    ratio, ratio_low = m.fast_sum(m.constant(START), y)
+    shifted, p = exp_parts(m, -square, -square_low)
+    g = ratio*inverse
+    if m.kind == "double":
         product = s*inverse
         lost = ((1.0 - product) - m.product_low(s, inverse, product)) - (a - (s - 4.0))*inverse
-        eight = inverse*8.0
         p = p + m.fma((1.0 - u) - eight - eight*lost, m.fma(u, 0.65, -0.93), lost)
+        g_low = (ratio_low + START_LOW)*inverse
+        g = g + m.fma(g, p, g_low)
+    else:
+        g = m.fma(g, p, g)
     middle = m.by(0, 0, 128)                # 2^middle keeps the power of two normal
     t = m.number((m.bits(shifted) << m.digits) + (middle << m.digits))
-    tail = m.fma(g, p, g)*t*2.0**-middle
-    return m.select(a < 0.47, near, m.select(z < 0.0, 2.0 - tail, tail))
+    tail = g*t*2.0**-middle
+    return m.select(a < 0.85, near, m.select(z < 0.0, 2.0 - tail, tail))
 
 
 def erfc(m: Lanes, x: Value) -> Value:
     """In double or wide lanes."""
     z = m.at_most(m.at_least(x, m.by(None, -10.1, -27.3)), m.by(None, 10.1, 27.3))
     square = z*z
-    return _complement(m, z, square, m.product_low(z, z, square) if m.kind == "double" else None)
+    return _complement(m, z, 0.0, square, m.product_low(z, z, square) if m.kind == "double" else 0.0)
 
 
 def ndtr(m: Lanes, x: Value) -> Value:
     """erfc(-x/sqrt(2))/2, in double or wide lanes."""
     x = m.at_most(m.at_least(x, m.by(None, -14.3, -38.6)), m.by(None, 14.3, 38.6))
-    square = x*x
-    low = m.product_low(x, x, square)*0.5 if m.kind == "double" else None
-    return _complement(m, x*-0.7071067811865476, square*0.5, low)*0.5
+    square, z = x*x, x*-0.7071067811865476
+    if m.kind == "wide":
+        return _complement(m, z, 0.0, square*0.5, 0.0)*0.5
+    z_low = m.product_low(x, -0.7071067811865476, z) + x*4.833646656726457e-17
+    return _complement(m, z, z_low, square*0.5, m.product_low(x, x, square)*0.5)*0.5
