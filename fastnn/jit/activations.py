@@ -4,11 +4,12 @@ import threading
 from inspect import Parameter, signature
 from types import FunctionType, new_class
 
-from ..activations import Activation, _registry, get_act
+from ..activations import Activation, _registry
 from ..hyperparameters import Hyperparameter
 from . import disk, graph
 from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
+from .names import restored
 from .kernels import MOST_PARAMETERS, elementwise
 from .symbolic import Symbolic
 from .trace import trace
@@ -96,7 +97,8 @@ class RegisteredActivation(Activation):
         return self.__copy__()
 
     def __reduce__(self):
-        return get_act, (self.name, *(self.__dict__[key] for key in self.hyperparameters))
+        values = (self.__dict__[key] for key in self.hyperparameters)
+        return restored, (_registry.noun, self.name, type(self).__module__, *values)
 
 
 class Formula:
@@ -201,10 +203,10 @@ class _Missing:
     """In place of kernels until the derivative that could not be derived is given."""
 
     def __init__(self, error):
-        self.error = error
+        self._error = error
 
-    def addresses(self):
-        raise self.error.with_traceback(None)
+    def __getattr__(self, name):
+        raise self._error.with_traceback(None)
 
 
 class _Kernels:

@@ -90,6 +90,11 @@ def _processor():
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), features
 
 
+def processor_name():
+    """As LLVM calls it."""
+    return _processor()[1]
+
+
 def has_fma():
     triple, _, features = _processor()
     return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))

@@ -8,12 +8,13 @@ import struct
 import numpy as np
 from llvmlite import ir
 
-from . import graph, vecmath
-from .functions import FUNCTIONS
+from . import graph
+from .formulas import FORMULAS, emit
 from .kernels import STATE
 
 BLOCK_STEP = 16             # as in fastnn/core/loops.pxd
 BLOCK = 256                 # elements that are computed again if an argument was out of a function's reach
+NEAR = {name for name, formula in FORMULAS.items() if formula.near}         # which call a function out of reach
 
 _SIZE, _INT32, _INT64 = ir.IntType(8*struct.calcsize("n")), ir.IntType(32), ir.IntType(64)
 _INSTRUCTIONS = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv", "neg": "fneg", "and": "and_", "or": "or_",
@@ -30,7 +31,7 @@ def written(kernel, dtype, fused):
     dtype : str
         "float32" or "float64".
     fused : bool
-        Whether the machine has fused multiply-add. Only the functions of vecmath.py use it: formulas are not contracted.
+        Whether the machine has fused multiply-add. Only the functions of formulas.py use it: formulas are not contracted.
     """
     module = ir.Module("fastnn")
     real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
@@ -73,7 +74,7 @@ class _Pass:
         """All n elements, then go to the block `end`."""
         called = {node.op for node in graph.in_order(*self.loop.roots, leaves=self.hoisted)}
         in_place = set(self.loop.reads()).intersection(self.loop.writes)
-        if called.isdisjoint(vecmath.NEAR) or in_place:
+        if called.isdisjoint(NEAR) or in_place:
             self.elements(builder, ir.Constant(_SIZE, 0), n, end)
         else:
             self.blocks(builder, n, end)
@@ -146,8 +147,8 @@ class _Pass:
                 found[node] = self.constant(node.args[0])
             else:
                 operands = [found[operand] for operand in node.args]
-                if far is not None and node.op in vecmath.NEAR:
-                    out = vecmath.beyond(node.op, builder, operands, self.fused)
+                if far is not None and node.op in NEAR:
+                    out = emit(builder, node.op, operands, self.fused, "beyond")
                     far = builder.or_(far, builder.sext(out, self.whole))
                 found[node] = self.operation(builder, node.op, operands, far is not None)
         return found, far
@@ -157,12 +158,12 @@ class _Pass:
             return ir.Constant(self.real, float(np.float32(value)) if isinstance(self.real, ir.FloatType) else value)
 
     def operation(self, builder, op, operands, near):
-        if op in FUNCTIONS:
-            return vecmath.call(op, builder, operands, self.fused, near)
+        if op in FORMULAS:
+            return emit(builder, op, operands, self.fused, "near" if near and op in NEAR else "complete")
         if op in _COMPARISONS:
             return builder.fcmp_ordered(_COMPARISONS[op], *operands)
         if op == "ne":
             return builder.fcmp_unordered("!=", *operands)
         if op == "abs":
-            return vecmath.call("fabs", builder, operands, self.fused)
+            return emit(builder, "fabs", operands, self.fused)
         return getattr(builder, _INSTRUCTIONS[op])(*operands)
