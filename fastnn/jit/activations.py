@@ -9,8 +9,8 @@ from ..hyperparameters import Hyperparameter
 from . import disk, graph
 from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
-from .names import restored
 from .kernels import MOST_PARAMETERS, elementwise
+from .names import restored
 from .symbolic import Symbolic
 from .trace import trace
 from .uniform import computer

@@ -1,5 +1,6 @@
 """Optimizers whose rule is a Python function: registered, traced, and compiled to kernels like the built-in ones."""
 from collections.abc import Mapping
+from functools import partial
 from inspect import Parameter, signature
 from keyword import iskeyword
 from threading import Lock
@@ -12,6 +13,7 @@ from ..registry import hint
 from . import graph
 from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
+from .names import restored
 from .kernels import rule as rule_kernel
 from .symbolic import Symbolic
 from .trace import trace
@@ -99,6 +101,15 @@ class RegisteredOptimizer(Optimizer):
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
         self._rules = self._formula.kernels()
+
+    def __reduce__(self):
+        """By name. State stays where it is: half of an optimizer would go on as if nothing had been learnt."""
+        if self.state:
+            raise TypeError(f"{self.name} has taken steps: its state cannot be copied or pickled")
+        values = {key: self.__dict__[key] for key in self.hyperparameters}
+        if self.state_dtype != "float32":
+            values["state_dtype"] = self.state_dtype
+        return partial(restored, **values), (_registry.noun, self.name, type(self).__module__)
 
 
 class Rule:
