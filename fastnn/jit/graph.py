@@ -6,12 +6,14 @@ depends on no element is uniform: it is computed once a call, in double precisio
 Operations: add, sub, mul, div, neg, abs; lt, le, eq, ne, and, or, not, which make conditions; select(condition, a, b);
 and the functions of functions.py by their names. Both sides of a select are computed, as SIMD does it.
 """
+import threading
 from weakref import WeakValueDictionary
 
 CONDITIONS = {"lt", "le", "eq", "ne", "and", "or", "not"}
 LEAVES = {"constant", "element", "parameter"}
 
 _nodes = WeakValueDictionary()
+_making = threading.Lock()
 
 
 class Node:
@@ -44,11 +46,12 @@ class Node:
 
 
 def _made(key, op, args, uniform, line):
-    found = _nodes.get(key)
-    if found is None:
-        found = Node()
-        found.op, found.args, found.uniform, found.line = op, args, uniform, line
-        _nodes[key] = found
+    with _making:
+        found = _nodes.get(key)
+        if found is None:
+            found = Node()
+            found.op, found.args, found.uniform, found.line = op, args, uniform, line
+            _nodes[key] = found
     return found
 
 

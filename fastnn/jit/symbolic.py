@@ -1,8 +1,10 @@
 """Numbers whose values are not known yet: what a formula does to them is recorded as a graph."""
 import builtins
+import math
 import sys
 import threading
 from contextlib import contextmanager
+from numbers import Real
 
 import numpy
 
@@ -10,9 +12,9 @@ from . import graph
 from .errors import FormulaError, at_line
 from .functions import FUNCTIONS
 
-LARGEST_POWER = 16          # of whole powers that are multiplied out
+LARGEST_POWER = 16                  # of whole powers that are multiplied out
+FOLLOWED = "__fastnn_formula__"     # among the globals of functions that are being followed
 
-_own = __name__.rpartition(".")[0]
 _functions = {name: row for row in FUNCTIONS.values() for name in row.callables}
 
 
@@ -37,15 +39,15 @@ def assuming(answers):
         _state.assumed = before
 
 
-def is_own(frame):
-    """Whether it runs a function of this package."""
-    return frame.f_globals.get("__name__", "").rpartition(".")[0] == _own
+def is_formula(frame):
+    """Whether it runs a function that is being followed."""
+    return FOLLOWED in frame.f_globals
 
 
 def _line():
     """The line of the formula that is being run: (file, number)."""
     frame = sys._getframe(2)
-    while frame is not None and is_own(frame):
+    while frame is not None and not is_formula(frame):
         frame = frame.f_back
     return None if frame is None else (frame.f_code.co_filename, frame.f_lineno)
 
@@ -55,22 +57,36 @@ def _refuse(text):
 
 
 def number(value):
-    """The node of an operand of arithmetic: conditions count as 1 and 0."""
+    """The node of an operand of arithmetic: conditions count as 1 and 0. None for what is no number."""
     if isinstance(value, Symbolic):
         found = value.node
         return graph.select(found, graph.constant(1), graph.constant(0)) if found.is_condition else found
-    try:
-        return graph.constant(value)
-    except (TypeError, ValueError, OverflowError):
-        return None
+    if isinstance(value, (Real, numpy.bool_)) or isinstance(value, numpy.ndarray) and value.shape == ():
+        try:
+            return graph.constant(value)
+        except (TypeError, OverflowError):      # of a dtype that is no number; a large integer
+            return None
+    return None
+
+
+def _numbers(*values):
+    nodes = [number(value) for value in values]
+    if None in nodes:
+        _refuse(f"{values[nodes.index(None)]!r} is no number")
+    return nodes
 
 
 def _condition(value):
+    """The node of what is asked whether it is true."""
     if isinstance(value, Symbolic):
         found = value.node
         return found if found.is_condition else graph.node("ne", found, graph.constant(0))
     yes = graph.node("eq", graph.constant(0), graph.constant(0))
     return yes if value else graph.node("not", yes)
+
+
+def _is_condition(value):
+    return value.node.is_condition if isinstance(value, Symbolic) else isinstance(value, (bool, numpy.bool_))
 
 
 def _operation(op, swapped=False):
@@ -86,8 +102,15 @@ def _operation(op, swapped=False):
 
 def _logic(op):
     def method(self, other):
+        if not (_is_condition(self) and _is_condition(other)):
+            return NotImplemented
         return Symbolic(graph.node(op, _condition(self), _condition(other), line=_line()))
     return method
+
+
+def _truth(op):
+    """numpy's logical functions, which numbers can be given to as well."""
+    return lambda a, b: Symbolic(graph.node(op, _condition(a), _condition(b), line=_line()))
 
 
 def _power(base, exponent):
@@ -113,6 +136,7 @@ class Symbolic:
     __sub__, __rsub__ = _operation("sub"), _operation("sub", swapped=True)
     __mul__, __rmul__ = _operation("mul"), _operation("mul", swapped=True)
     __truediv__, __rtruediv__ = _operation("div"), _operation("div", swapped=True)
+    __mod__, __rmod__ = (lambda self, other: _modulo(self, other)), (lambda self, other: _modulo(other, self))
     __lt__, __le__ = _operation("lt"), _operation("le")
     __gt__, __ge__ = _operation("lt", swapped=True), _operation("le", swapped=True)
     __eq__, __ne__ = _operation("eq"), _operation("ne")
@@ -135,6 +159,8 @@ class Symbolic:
         return Symbolic(graph.node("abs", number(self), line=_line()))
 
     def __invert__(self):
+        if not self.node.is_condition:
+            _refuse("~ is for conditions")
         return Symbolic(graph.node("not", _condition(self), line=_line()))
 
     def __bool__(self):
@@ -171,7 +197,7 @@ def is_symbolic(*values):
 def where(condition, yes, no):
     """`yes` where the condition holds, else `no`: on numbers, on arrays, and inside of a formula."""
     if is_symbolic(condition, yes, no):
-        return Symbolic(graph.select(_condition(condition), number(yes), number(no)))
+        return Symbolic(graph.select(_condition(condition), *_numbers(yes, no)))
     if isinstance(condition, (bool, int, float)):
         return yes if condition else no
     return numpy.where(condition, yes, no)
@@ -196,8 +222,44 @@ def _extreme(values, better, plain, key):
     return found
 
 
-def as_float(value=0.0):
-    return +value if is_symbolic(value) else float(value)
+class _Float(type):
+    def __call__(cls, value=0.0):
+        return +value if is_symbolic(value) else float(value)
+
+    def __instancecheck__(cls, value):
+        return is_symbolic(value) or isinstance(value, float)
+
+
+class Float(float, metaclass=_Float):
+    """float as a formula sees it."""
+
+
+def _sign(x):
+    return where(x > 0, 1, where(x < 0, -1, where(x == 0, 0, x)))
+
+
+def _heaviside(x, middle):
+    return where(x > 0, 1, where(x < 0, 0, where(x == 0, middle, x)))
+
+
+def _logaddexp(a, b):
+    rest = _call("log1p", _call("exp", -abs(a - b)))
+    return where(a == b, a + math.log(2), where(a > b, a, b) + rest)
+
+
+def _clip(x, low=None, high=None):
+    x = x if low is None else _call("maximum", x, low)
+    return x if high is None else _call("minimum", x, high)
+
+
+def _modulo(x, y):
+    """As Python's: the result has the sign of y."""
+    rest = _call("fmod", x, y)
+    return where(rest == 0, _call("copysign", 0, y), where((rest < 0) == (y < 0), rest, rest + y))
+
+
+def _call(name, *args):
+    return Symbolic(graph.node(name, *_numbers(*args), line=_line()))
 
 
 # what is no function of functions.py, by its qualified name
@@ -208,8 +270,12 @@ _OTHERS = {"numpy.where": where, "numpy.abs": abs, "numpy.absolute": abs, "numpy
            "numpy.reciprocal": lambda a: 1 / a, "numpy.less": lambda a, b: a < b, "numpy.greater": lambda a, b: a > b,
            "numpy.less_equal": lambda a, b: a <= b, "numpy.greater_equal": lambda a, b: a >= b,
            "numpy.equal": lambda a, b: a == b, "numpy.not_equal": lambda a, b: a != b,
-           "numpy.logical_and": lambda a, b: Symbolic(_condition(a)) & b, "numpy.logical_not": lambda a: ~a,
-           "numpy.logical_or": lambda a, b: Symbolic(_condition(a)) | b}
+           "numpy.logical_and": _truth("and"), "numpy.logical_or": _truth("or"),
+           "numpy.logical_not": lambda a: ~Symbolic(_condition(a)), "numpy.sign": _sign, "numpy.heaviside": _heaviside,
+           "numpy.logaddexp": _logaddexp, "numpy.clip": _clip, "math.isnan": lambda a: a != a,
+           "numpy.isnan": lambda a: a != a, "math.isinf": lambda a: abs(a) == math.inf,
+           "numpy.isinf": lambda a: abs(a) == math.inf, "math.isfinite": lambda a: abs(a) < math.inf,
+           "numpy.isfinite": lambda a: abs(a) < math.inf}
 
 
 def qualified_name(function):
@@ -227,6 +293,8 @@ def shown_function(function, name):
     def call(*args, **kwds):
         if not is_symbolic(*args, *kwds.values()):
             return function(*args, **kwds)
+        if name == "math.log" and len(args) == 2:
+            return call(args[0])/call(args[1])
         if other:
             return other(*args, **kwds)
         if ours is None:

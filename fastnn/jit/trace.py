@@ -5,12 +5,13 @@ the user's own are traced like the formula. An `if` on a number is followed on b
 results are joined by a select.
 """
 import builtins
+import threading
 from types import CellType, CodeType, FunctionType, ModuleType
 
 from . import graph
 from .errors import FormulaError, at_line
 from .symbolic import (
-    Undecided, as_float, assuming, is_own, largest, least, number, qualified_name, shown_function, where)
+    FOLLOWED, Float, Undecided, assuming, is_formula, largest, least, number, qualified_name, shown_function, where)
 
 MOST_DECISIONS = 32         # on one way through the function; a loop whose end depends on the numbers never stops asking
 MOST_WAYS = 256
@@ -21,11 +22,11 @@ def _import(name, *args, **kwds):
     return _shown(builtins.__import__(name, *args, **kwds))
 
 
-_BUILTINS = dict(vars(builtins), min=least, max=largest, float=as_float, pow=lambda a, b: a ** b, __import__=_import)
+_BUILTINS = dict(vars(builtins), min=least, max=largest, float=Float, pow=lambda a, b: a ** b, __import__=_import)
 
 
 class _Module:
-    """math, numpy or scipy.special as the formula sees it."""
+    """A module as the formula sees it: math, numpy, scipy.special, or one with functions of the user's."""
 
     def __init__(self, module):
         self._module = module
@@ -37,7 +38,9 @@ class _Module:
 def _shown(value, name=None):
     """What the formula sees in place of a value that it uses by name."""
     if isinstance(value, ModuleType):
-        return _Module(value) if value.__name__ in MODULES or value.__name__ == "scipy" else value
+        return _Module(value)
+    if not isinstance(value, (type, FunctionType)):
+        value = getattr(value, "__wrapped__", value)        # a registered formula, a function that is cached
     if isinstance(value, FunctionType) and value.__module__.partition(".")[0] not in ("numpy", "scipy", "fastnn"):
         return _seen(value)
     if value is where or isinstance(value, type) or not callable(value):
@@ -55,29 +58,31 @@ def _names(code):
     return found
 
 
-_being_seen = {}
+_being_seen = {}                # functions that call each other
+_seeing = threading.RLock()
 
 
 def _seen(function):
     """A copy of the function that sees its globals and its closure through the glass."""
-    if function in _being_seen:
-        return _being_seen[function]
-    space = {"__builtins__": _BUILTINS, "__name__": function.__globals__.get("__name__")}
-    cells = tuple(CellType() for _ in function.__closure__ or ())
-    copy = FunctionType(function.__code__, space, function.__name__, function.__defaults__, cells)
-    copy.__kwdefaults__ = function.__kwdefaults__
-    _being_seen[function] = copy
-    try:
-        for name in _names(function.__code__) & function.__globals__.keys():
-            space[name] = _shown(function.__globals__[name])
-        for cell, original in zip(cells, function.__closure__ or ()):
-            try:
-                cell.cell_contents = _shown(original.cell_contents)
-            except ValueError:          # nothing in it yet
-                pass
-    finally:
-        del _being_seen[function]
-    return copy
+    with _seeing:
+        if function in _being_seen:
+            return _being_seen[function]
+        space = {"__builtins__": _BUILTINS, "__name__": function.__globals__.get("__name__"), FOLLOWED: True}
+        cells = tuple(CellType() for _ in function.__closure__ or ())
+        copy = FunctionType(function.__code__, space, function.__name__, function.__defaults__, cells)
+        copy.__kwdefaults__ = function.__kwdefaults__
+        _being_seen[function] = copy
+        try:
+            for name in _names(function.__code__) & function.__globals__.keys():
+                space[name] = _shown(function.__globals__[name])
+            for cell, original in zip(cells, function.__closure__ or ()):
+                try:
+                    cell.cell_contents = _shown(original.cell_contents)
+                except ValueError:          # nothing in it yet
+                    pass
+        finally:
+            del _being_seen[function]
+        return copy
 
 
 def trace(function, *args):
@@ -111,7 +116,7 @@ def trace(function, *args):
                 returned = seen(*args)
         except Undecided as open_question:
             condition, line = open_question.condition, open_question.line
-        except (FormulaError, RecursionError):
+        except FormulaError:
             raise
         except Exception as error:
             raise FormulaError(_told(error)) from error
@@ -132,10 +137,10 @@ def trace(function, *args):
 
 
 def _told(error):
-    """An exception inside of the formula, with the last line of it that is not fastnn's own."""
+    """An exception inside of the formula, with the last line of it."""
     line, step = None, error.__traceback__
     while step is not None:
-        if not is_own(step.tb_frame):
+        if is_formula(step.tb_frame):
             line = step.tb_frame.f_code.co_filename, step.tb_lineno
         step = step.tb_next
     return at_line(line, f"{type(error).__name__}: {error}")
