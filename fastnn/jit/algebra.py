@@ -1,6 +1,6 @@
 """Operations on nodes that leave out what is nothing: 0 a, 1 a, a + 0. For derivatives alone: a formula stays as written."""
-from .graph import constant, in_order, node
-from .graph import select as _select
+from .graph import constant, in_order, node, select
+from .graph import power as _power
 
 ZERO, ONE, TWO, HALF, MINUS_ONE = map(constant, (0, 1, 2, 0.5, -1))
 
@@ -17,10 +17,10 @@ def neg(a):
         return a.args[0]
     if a.op == "sub":
         return node("sub", *reversed(a.args))
-    if a.op == "mul" and a.args[0].op == "constant":
-        return mul(neg(a.args[0]), a.args[1])
-    if a.op == "mul" and a.args[1].op == "constant":
-        return mul(neg(a.args[1]), a.args[0])
+    if a.op == "mul":
+        for one, other in (a.args, a.args[::-1]):
+            if one.op == "constant":
+                return _times(neg(one), other)
     return node("neg", a)
 
 
@@ -51,41 +51,66 @@ def sub(a, b):
 
 
 def mul(a, b):
-    if b.op == "constant":
-        a, b = b, a
-    if value(a) == 0:
+    """The product, what is uniform in it in front: that is computed once a call."""
+    first, a = _split(a)
+    second, b = _split(b)
+    front, rest = _times(first, second), _times(a, b)
+    if value(front) == 0:
         return ZERO
+    return _negative(rest) if value(front) == -1 else _times(front, rest)
+
+
+def _split(a):
+    """(uniform factor, the others)."""
+    if a.uniform:
+        return a, ONE
+    if a.op == "neg":
+        front, rest = _split(a.args[0])
+        return neg(front), rest
+    if a.op == "mul":
+        for front, rest in (a.args, a.args[::-1]):
+            if front.uniform:
+                return front, rest
+    return ONE, a
+
+
+def _times(a, b):
     if value(a) == 1:
         return b
+    if value(b) == 1:
+        return a
     if a.op == b.op == "constant":
         return constant(value(a)*value(b))
-    if value(a) == -1:
-        return b.args[0] if b.op == "neg" else node("neg", b)
-    if a.op == "neg":
-        return neg(mul(a.args[0], b))
-    if b.op == "neg":
-        return neg(mul(a, b.args[0]))
-    if a.op == "constant" and b.op == "mul":
-        for one, other in (b.args, b.args[::-1]):
-            if one.op == "constant":
-                return mul(constant(value(a)*value(one)), other)
     return node("mul", a, b)
 
 
+def _negative(a):
+    return a.args[0] if a.op == "neg" else node("neg", a)
+
+
 def div(a, b):
+    """The quotient; a uniform divisor divides once a call."""
     if value(a) == 0:
         return ZERO
     if value(b) == 1:
         return a
-    if value(b) == -1:
-        return neg(a)
+    front, rest = _split(a)
+    if b.uniform:
+        return mul(_ratio(front, b), rest)
+    return mul(front, node("div", rest, b)) if value(front) == -1 else node("div", a, b)
+
+
+def _ratio(a, b):
     if a.op == b.op == "constant" and value(b):
         return constant(value(a)/value(b))
-    return neg(div(a.args[0], b)) if a.op == "neg" else node("div", a, b)
+    return node("div", a, b)
 
 
-def select(condition, a, b):
-    return _select(condition, a, b)
+def power(a, count):
+    """a to a whole number."""
+    if a.op == "neg":
+        return power(a.args[0], count) if count % 2 == 0 else neg(power(a.args[0], count))
+    return _power(a, count)
 
 
 def sign(a):

@@ -6,8 +6,8 @@ docs/decisions.md compares this with SymPy's derivative of the whole formula.
 """
 from weakref import WeakKeyDictionary
 
-from .algebra import HALF, ONE, TWO, ZERO, add, div, factors, mul, neg, rebuilt, select, sign, sub, value
-from .graph import constant, in_order, node, power
+from .algebra import HALF, ONE, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
+from .graph import constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
 LARGEST_QUOTIENT = 60           # nodes; SymPy's time to simplify grows quickly

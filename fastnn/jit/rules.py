@@ -3,10 +3,10 @@ import importlib
 import math
 from functools import cache
 
-from .algebra import HALF, MINUS_ONE, ONE, ZERO, add, div, mul, neg, select, sign, sub
+from .algebra import HALF, MINUS_ONE, ONE, ZERO, add, div, mul, neg, power, select, sign, sub
 from .errors import FormulaError, at_line
 from .functions import FUNCTIONS
-from .graph import constant, node, power
+from .graph import constant, node
 
 
 def sech2(u):
@@ -103,8 +103,11 @@ def from_sympy(expression, names):
                 total = sub(total, built(-term)) if term.could_extract_minus_sign() else add(total, built(term))
             return total
         if one.is_Mul:
-            above, below = ONE, ONE
+            numbers = [factor for factor in one.args if factor.is_number]
+            above, below = constant(float(sympy.Mul(*numbers))), ONE
             for factor in one.args:
+                if factor in numbers:
+                    continue
                 if factor.is_Pow and factor.exp.could_extract_minus_sign():
                     below = mul(below, built(1/factor))
                 else:
