@@ -196,8 +196,11 @@ def _numerator(u, v, du, dv):
     difference = expanded(first - second)
     if len(sympy.Add.make_args(difference)) >= max(len(sympy.Add.make_args(one)) for one in (first, second)):
         return None
+    shorter = sympy.factor(difference)/below
+    if sympy.count_ops(shorter) > sympy.count_ops(du*v) + sympy.count_ops(u*dv):
+        return None
     names = {form: a for a, form in forms.items() if not form.is_number} | signs
-    return from_sympy(sympy.factor(difference)/below, names)
+    return from_sympy(shorter, names)
 
 
 def _to_sympy(root, forms, signs):
