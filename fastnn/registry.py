@@ -1,5 +1,6 @@
 """Names: aliases, spellings, and the nearest ones to a name that is not known. Knows no activation and no optimizer."""
 from difflib import get_close_matches
+from threading import Lock
 
 
 def folded(name):
@@ -32,6 +33,7 @@ class Registry:
         self.noun = noun
         self._catalogue = {}        # folded name or alias -> (name, class)
         self._registered = {}
+        self._changing = Lock()
 
     def add(self, name, cls, aliases=(), replace=None):
         """Enter a class under its name and aliases.
@@ -41,10 +43,11 @@ class Registry:
 
         Raises TypeError for a name that is no string, ValueError for one that is taken or empty.
         """
-        for spelling in (name, *aliases):
-            self.check(spelling, bool(replace))
-        entries = self._catalogue if replace is None else self._registered
-        entries.update({folded(spelling): (name, cls) for spelling in (name, *aliases)})
+        with self._changing:
+            for spelling in (name, *aliases):
+                self.check(spelling, bool(replace))
+            entries = self._catalogue if replace is None else self._registered
+            entries.update({folded(spelling): (name, cls) for spelling in (name, *aliases)})
 
     def check(self, name, replace=False):
         """Raises what `add` would raise."""

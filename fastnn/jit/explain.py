@@ -8,7 +8,6 @@ from . import graph, kernels
 from .compiler import optimised, processor_name
 from .errors import at_line
 from .listing import listing
-from .lowering import NEAR
 
 _STORE = re.compile(r"\bstore <(\d+) x (?:float|double)>")
 _SCALAR = re.compile(r"\bstore (?:float|double) ")
@@ -75,6 +74,7 @@ def _verdict(kernel, case, dtype):
         return "memory is copied" if kind and kind[1] == "cpy" else "memory is filled"
     if not called:
         return "not vectorised: LLVM found it not worth while"
+    from .lowering import NEAR
     nodes = [node for node in graph.in_order(*loop.roots) if node.op in NEAR and not node.uniform]
     return "\n    ".join(["not vectorised:", *(
         at_line(node.line, f"{node.op} calls a function for some arguments, which stops LLVM") for node in nodes)])
