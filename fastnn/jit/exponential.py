@@ -181,7 +181,7 @@ def expit(m: Lanes, x: Value) -> Value:
 
 
 def log_expit(m: Lanes, x: Value) -> Value:
-    return m.at_most(x, 0.0) - log_near_1(m, exp(m, -m.fabs(x)))
+    return m.at_most(x, -0.0) - log_near_1(m, exp(m, -m.fabs(x)))
 
 
 # Powers

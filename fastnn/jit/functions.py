@@ -48,7 +48,7 @@ def _expit(x: float) -> float:
 
 
 def _log_expit(x: float) -> float:
-    return min(x, 0.0) - math.log1p(math.exp(-abs(x))) if x == x else x
+    return min(x, -0.0) - math.log1p(math.exp(-abs(x))) if x == x else x
 
 
 def _ndtr(x: float) -> float:
