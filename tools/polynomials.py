@@ -99,11 +99,6 @@ def erf_core(w):
     return 2 / mp.sqrt(mp.pi) - 1 if w < mp.mpf(10) ** -20 else mp.erf(mp.sqrt(w)) / mp.sqrt(w) - 1
 
 
-def erf_decay(a):
-    """D in erf(a) = 1 - exp(-a D(a))."""
-    return -mp.log(mp.erfc(a)) / a
-
-
 def erfc_ratio(u):
     """(a + 4) exp(a^2) erfc(a), u = (a - 4) / (a + 4)."""
     a = 4 * (1 + u) / (1 - u)
@@ -174,17 +169,11 @@ def gelu_rows(kind, bits, degrees, c, end):
     ]
 
 
-def of_decay(a):
-    return a * mp.erfc(a) / mp.erf(a)
-
-
 def of_tail(u):
     return (abs(u) + tiny) / erfc_ratio(u)
 
 
 ROUNDED = [
-    ("erf_decay, float", erf_decay, 6, 24, (0.85, 4), of_decay),
-    ("erf_decay, double", erf_decay, 18, 53, (0.85, 6), of_decay),
     ("erfc_tail, float", erfc_tail, 8, 53, (-3.16 / 4.84, 6.1 / 14.1), of_tail),
     ("erfc_tail, double", erfc_tail, 18, 53, (-3.16 / 4.84, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),

@@ -160,14 +160,23 @@ def log1p(m: Lanes, x: Value) -> Value:
     return m.copysign(log1p_with(m, x), x)
 
 
-# 1/(1 + exp(-x)) in e = exp(-|x|) = t (1 + p): t, a power of two, is multiplied with last
+# exp(z) = t (1 + p) for z <= 0, t a power of two, needs no care at the upper end
+
+def falling(m: Lanes, z: Value, low: Number = 0.0) -> tuple[Value, Value, float]:
+    """t/unit, p and the constant unit, which keeps t/unit normal where t is not; z is not far below where exp ends."""
+    shifted, p = exp_parts(m, z, low)
+    middle = m.by(64, 0, 128)
+    return m.number((m.bits(shifted) << m.digits) + (middle << m.digits)), p, 2.0**-middle
+
+
+def _at_exp_end(m: Lanes, z: Value) -> Value:
+    return m.at_least(z, m.by(-110.0, -200.0, -760.0))
+
 
 def expit(m: Lanes, x: Value) -> Value:
-    z = m.at_least(-m.fabs(x), m.by(-110.0, -200.0, -760.0))
-    shifted, p = exp_parts(m, z)
-    # 2^middle keeps t normal where the result is not
-    middle = m.by(64, 0, 128)
-    t = m.number((m.bits(shifted) << m.digits) + (middle << m.digits))*2.0**-middle
+    """1/(1 + exp(-x)) in e = exp(-|x|) = t (1 + p), which t is multiplied with last."""
+    t, p, unit = falling(m, _at_exp_end(m, -m.fabs(x)))
+    t = t*unit
     below = x < 0.0
     if m.kind == "wide":
         e = m.fma(t, p, t)
@@ -181,7 +190,8 @@ def expit(m: Lanes, x: Value) -> Value:
 
 
 def log_expit(m: Lanes, x: Value) -> Value:
-    return m.at_most(x, 0.0) - log_near_1(m, exp(m, -m.fabs(x)))
+    t, p, unit = falling(m, _at_exp_end(m, -m.fabs(x)))
+    return m.at_most(x, -0.0) - log_near_1(m, m.fma(t, p, t)*unit)
 
 
 # Powers

@@ -52,6 +52,7 @@ FORMULAS: dict[str, Formula] = {
     "acosh": Formula(hyperbolic.acosh),
     "atanh": Formula(hyperbolic.atanh),
     "erf": Formula(normal.erf, "float"),
+    "gauss": Formula(normal.gauss, "float"),
     "erfc": Formula(normal.erfc),
     "ndtr": Formula(normal.ndtr),
     "sqrt": Formula(rounding.sqrt, "float", "float"),

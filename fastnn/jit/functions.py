@@ -48,11 +48,16 @@ def _expit(x: float) -> float:
 
 
 def _log_expit(x: float) -> float:
-    return min(x, 0.0) - math.log1p(math.exp(-abs(x))) if x == x else x
+    return min(x, -0.0) - math.log1p(math.exp(-abs(x))) if x == x else x
 
 
 def _ndtr(x: float) -> float:
     return 0.5*math.erfc(-x*math.sqrt(0.5))
+
+
+def _gauss(x: Any) -> Any:
+    with np.errstate(all="ignore"):
+        return np.exp(-np.square(np.asarray(x, np.float64)))[()]
 
 
 def _trunc(mp: Any, x: Any) -> Any:
@@ -107,6 +112,7 @@ _ROWS = (
 
     _row("erf", "", "math.erf scipy.special.erf", "erf", "erf", evaluate=_each(math.erf)),
     _row("erfc", "", "math.erfc scipy.special.erfc", "erfc", "erfc", evaluate=_each(math.erfc)),
+    _row("gauss", "", "", None, lambda mp, x: mp.exp(-x*x), evaluate=_gauss),           # in the derivative of erf
     _row("ndtr", "", "scipy.special.ndtr", None, "ncdf", evaluate=_each(_ndtr)),
     _row("expit", "", "scipy.special.expit", None, lambda mp, x: 1/(1 + mp.exp(-x)), evaluate=_each(_expit)),
     _row("log_expit", "", "scipy.special.log_expit", None, lambda mp, x: -mp.log1p(mp.exp(-x)),

@@ -1,19 +1,33 @@
 """The error function, its complement, and the normal distribution function made of it."""
-from fastnn.jit.exponential import exp_parts
+from fastnn.jit.exponential import falling
 from fastnn.jit.lanes import Lanes, Number, Value
-
-
-def erf(m: Lanes, x: Value) -> Value:
-    """1 - exp(-a D(a)) from a = 0.85 on, where the rounding of D has little weight; it is 1 from 4 (6) on."""
-    a = m.at_most(m.fabs(x), m.by(4.0, 4.0, 6.0))
-    near = m.fma(a, m.polynomial("erf_core", a*a), a)
-    shifted, p = exp_parts(m, -a*m.polynomial("erf_decay", a))
-    t = m.power_of_two(shifted)
-    return m.copysign(m.select(a > 0.85, m.fma(-t, p, 1.0 - t), near), x)
 
 
 # 8 exp(16) erfc(4), where the argument of erfc's tail is 0
 START, START_LOW = 1.095995661000491, 5.757254511326975e-17
+
+
+def _weight(m: Lanes, x: Value) -> tuple[Value, Value, Value]:
+    """|x|, up to where the last has vanished, x^2 and exp(-x^2). LLVM computes them once for erf and its derivative."""
+    a = m.at_most(m.fabs(x), m.by(11.0, 14.0, 28.0))
+    square = a*a
+    t, p, unit = falling(m, -square, -m.product_low(a, a, square) if m.kind != "wide" else 0.0)
+    return a, square, m.fma(t, p, t)*unit
+
+
+def gauss(m: Lanes, x: Value) -> Value:
+    """exp(-x^2)."""
+    return _weight(m, x)[2]
+
+
+def erf(m: Lanes, x: Value) -> Value:
+    """1 - erfc(a) from a = 0.85 on, where erfc's errors count a quarter."""
+    a, square, weight = _weight(m, x)
+    near = m.fma(a, m.polynomial("erf_core", square), a)
+    inverse = 1.0/(a + 4.0)
+    u = m.fma(inverse, -8.0, 1.0)
+    ratio = m.fma(u, m.polynomial("erfc_tail", u), START)*inverse
+    return m.copysign(m.select(a > 0.85, m.fma(-weight, ratio, 1.0), near), x)
 
 
 def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Number) -> Value:
@@ -32,7 +46,7 @@ def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Nu
     u = 1.0 - eight
     y = u*m.polynomial("erfc_tail", u)
     ratio, ratio_low = m.fast_sum(m.constant(START), y)
-    shifted, p = exp_parts(m, -square, -square_low)
+    t, p, unit = falling(m, -square, -square_low)
     g = ratio*inverse
     if m.kind == "double":
         product = s*inverse
@@ -42,9 +56,7 @@ def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Nu
         g = g + m.fma(g, p, g_low)
     else:
         g = m.fma(g, p, g)
-    middle = m.by(0, 0, 128)                # 2^middle keeps the power of two normal
-    t = m.number((m.bits(shifted) << m.digits) + (middle << m.digits))
-    tail = g*t*2.0**-middle
+    tail = g*t*unit
     return m.select(a < 0.85, near, m.select(z < 0.0, 2.0 - tail, tail))
 
 
