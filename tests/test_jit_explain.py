@@ -3,12 +3,13 @@ import math
 
 import pytest
 
-from fastnn import explain, get_act, register_act, register_opt, unregister
+from fastnn import core, explain, get_act, register_act, register_opt, unregister
 from fastnn.jit import compiler, graph
 from fastnn.jit.functions import FUNCTIONS
 from fastnn.jit.kernels import elementwise, rule
 from fastnn.jit.symbolic import Symbolic
 from fastnn.jit.trace import trace
+from helpers import python
 
 pytest.importorskip("llvmlite")
 
@@ -109,3 +110,22 @@ def test_loops_have_no_checks_for_overlap(dtype):
     roots = trace(lambda g, a, b, c: (g*a + b, a + g, b*g, c - a), x, s0, s1, s2)
     code = str(compiler.optimised(rule(roots[0], roots[1:]), dtype))
     assert "store <" in code and "memcheck" not in code and "diff.check" not in code
+
+
+@pytest.mark.skipif(core.isa() not in ("x86-64-v3", "x86-64-v4"), reason="two levels to choose from")
+@pytest.mark.parametrize(("level", "lanes"), [("x86-64-v2", 4), ("x86-64-v3", 8)])
+def test_the_level_that_is_forced(level, lanes):
+    """Without fused multiply-add the functions go other ways."""
+    done = python("""if True:
+        import math
+        import numpy as np
+        import fastnn
+        fastnn.register_act("own", a=1.0)(lambda x, a: x*math.tanh(math.log1p(math.exp(x))) + math.sin(a*x)**2/a)
+        x = np.linspace(-9, 9, 300)
+        wanted = x*np.tanh(np.log1p(np.exp(x))) + np.sin(x)**2
+        for dtype in (np.float32, np.float64):
+            got = fastnn.get_act("own")(x.astype(dtype))
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=20*np.finfo(dtype).eps)
+        print(fastnn.explain("own"))""", FASTNN_ISA=level)
+    assert f"float32, for {level}:" in done.stdout, done.stderr
+    assert done.stdout.count(f"vectorised, {lanes} elements") == 4

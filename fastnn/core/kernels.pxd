@@ -1,7 +1,8 @@
 """The C signatures of compiled kernels: all that the engine knows of them.
 
 A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates nothing. The number of elements it is
-given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users' formulas to the same signatures.
+given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); users' formulas are compiled to the same signatures
+(fastnn/jit/kernels.py).
 """
 from libc.stdint cimport uint32_t
 

@@ -53,7 +53,7 @@ def register_act(name, /, *, replace=False, **hyperparameters):
     Raises
     ------
     ImportError
-        If numba is not installed.
+        If llvmlite is not installed.
     FormulaError
         A ValueError, which names the line of the formula: it cannot be compiled, or a derivative is wrong.
     TypeError, ValueError

@@ -1,4 +1,5 @@
 """From a kernel to an address: compiled by LLVM, or found on disk, and linked into this process."""
+import os
 import threading
 from functools import cache
 from importlib.util import find_spec
@@ -81,8 +82,11 @@ def _jit():
 
 @cache
 def _processor():
-    """Its platform, name and features."""
+    """The platform, and what to compile for: this processor and its features, or the level that FASTNN_ISA forces."""
     from llvmlite import binding as llvm
+    forced = os.environ.get("FASTNN_ISA", "")
+    if forced.startswith("x86-64"):
+        return llvm.get_process_triple(), forced, ""
     try:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:        # not known on this platform
@@ -91,13 +95,14 @@ def _processor():
 
 
 def processor_name():
-    """As LLVM calls it."""
+    """What is compiled for, as LLVM calls it."""
     return _processor()[1]
 
 
 def has_fma():
-    triple, _, features = _processor()
-    return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
+    triple, name, features = _processor()
+    return ("+fma" in features.split(",") or name in ("x86-64-v3", "x86-64-v4")
+            or triple.startswith(("aarch64", "arm64")))
 
 
 def _llvm_version():
