@@ -9,7 +9,7 @@ import pytest
 
 import fastnn
 from fastnn import activations, get_act, register_act, unregister
-from fastnn.hyperparameters import Hyperparameter
+from fastnn.hyperparameters import Choice, Hyperparameter
 from fastnn.jit.errors import FormulaError
 from fastnn.nn import MultiLayerNet
 from helpers import FLOATS, all_orders, assert_same_bits, python
@@ -92,6 +92,10 @@ def test_hyperparameters_in_any_order_and_with_ranges():
     assert get_act("needs", 4)(2) == 8
     with pytest.raises(TypeError, match="missing"):
         get_act("needs")
+    for limits in ({"at_least": 5}, {"below": -2}, {"above": 0, "below": 0.5}):
+        register_act("needs", replace=True, b=Hyperparameter(**limits))(lambda x, b: b*x)
+    with pytest.raises(ValueError, match="b must be above 0 and below 0.5"):
+        get_act("needs", 1)
 
 
 def test_sixteen_numbers_and_no_more():
@@ -198,7 +202,8 @@ def test_unregister():
     ("-_ ", {}, lambda x: x, ValueError, "no name"), ("own", {"a": "1"}, leaky, TypeError, "a must be a number"),
     ("own", {"a": math.nan}, leaky, ValueError, "a must be"), ("own", {"a": True}, leaky, TypeError, "a must be a number"),
     ("own", {"forward": 1}, leaky, ValueError, "use that name"), ("own", {"_a": 1}, leaky, ValueError, "use that name"),
-    ("own", {"name": 1}, leaky, ValueError, "use that name"),
+    ("own", {"name": 1}, leaky, ValueError, "use that name"), ("own", {"x": 1}, lambda u, x: u, ValueError, "use that name"),
+    ("own", {"alpha": Choice("same", str)}, leaky, TypeError, "alpha must be a number"),
     ("own", {}, leaky, TypeError, r"must take \(x\)"), ("own", {"beta": 1}, leaky, TypeError, r"must take \(x, beta\)"),
     ("own", {"alpha": 1, "b": 1}, leaky, TypeError, r"must take \(x, alpha, b\)"), ("own", {}, lambda: 1, TypeError, "must take"),
     ("own", {}, lambda *x: 1, TypeError, "must take"), ("own", {}, lambda x, *, k: 1, TypeError, "must take"),

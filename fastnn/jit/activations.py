@@ -1,11 +1,14 @@
 """Activations whose formula is a Python function: registered, traced, differentiated, and compiled at first use."""
 import functools
+import math
 import threading
+from collections.abc import Callable
 from inspect import Parameter, signature
 from types import FunctionType, new_class
+from typing import Any
 
 from ..activations import Activation, _registry
-from ..hyperparameters import Hyperparameter
+from ..hyperparameters import Choice, Hyperparameter
 from . import disk, graph
 from .compiler import compile_kernel, require_llvm
 from .errors import FormulaError, at_line
@@ -18,7 +21,8 @@ from .uniform import computer
 _compiling = threading.Lock()
 
 
-def register_act(name, /, *, replace=False, **hyperparameters):
+def register_act(name: str, /, *, replace: bool = False,
+                 **hyperparameters: float | Hyperparameter) -> "Callable[[Callable[..., Any]], Formula]":
     """A decorator that makes an activation of a Python function: `get_act(name)` is then like a built-in one.
 
         @register_act("snake", a=1.0)
@@ -71,14 +75,26 @@ def register_act(name, /, *, replace=False, **hyperparameters):
 
 
 def _declared(name, default):
-    if name.startswith("_") or hasattr(Activation, name):
+    if name.startswith("_") or name == "x" or hasattr(Activation, name):
         raise ValueError(f"a hyperparameter cannot be called {name!r}: activations use that name")
+    if isinstance(default, Choice):
+        raise TypeError(f"{name} must be a number: it is part of a formula")
     if isinstance(default, Hyperparameter):
         return default
     found = Hyperparameter(default)
     found.name = name
     found.checked(default)
     return found
+
+
+def _example(hyperparameter):
+    """Its default, or a number in its range."""
+    if hyperparameter.default is not Parameter.empty:
+        return float(hyperparameter.default)
+    low, high = max(hyperparameter.above, hyperparameter.at_least), hyperparameter.below
+    if low < 1 < high:
+        return 1.0
+    return low + 1.0 if high == math.inf else high - 1.0 if low == -math.inf else (low + high)/2
 
 
 class RegisteredActivation(Activation):
@@ -113,11 +129,10 @@ class Formula:
 
     def __init__(self, name, function, hyperparameters):
         self.name, self._function, self._hyperparameters = name, function, hyperparameters
-        self._defaults = {key: float(each.default) if each.default is not Parameter.empty else 1.0
-                          for key, each in hyperparameters.items()}
+        self._defaults = {key: _example(each) for key, each in hyperparameters.items()}
         self._value = self._traced(function)
         self._given = {}            # order -> (node, line)
-        functools.update_wrapper(self, function)
+        functools.update_wrapper(self, function, updated=())
 
         def body(space):
             space.update(hyperparameters, name=name, kernel=None, _kernels=self._checked({}), __doc__=function.__doc__,
@@ -126,17 +141,17 @@ class Formula:
         title = "".join(part.capitalize() for part in "".join(c if c.isalnum() else " " for c in name).split())
         self.activation = new_class(title, (RegisteredActivation,), exec_body=body)
 
-    def __call__(self, *args, **kwds):
+    def __call__(self, *args: Any, **kwds: Any) -> Any:
         return self._function(*args, **kwds)
 
     def __repr__(self):
         return f"<the formula of {self.name!r}>"
 
-    def derivative(self, function):
+    def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function is f'. Raises FormulaError, and changes nothing, if it is not."""
         return self._give(1, function)
 
-    def second_derivative(self, function):
+    def second_derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function is f''. Raises FormulaError, and changes nothing, if it is not."""
         return self._give(2, function)
 

@@ -24,7 +24,7 @@ class Explanation(str):
         return str(self)
 
 
-def explain(name):
+def explain(name: str) -> Explanation:
     """A report on a formula that has been registered.
 
     It shows f, f' and f'' (or an optimizer's rule) as they are computed, which hyperparameters' expressions are computed
