@@ -25,7 +25,7 @@ def erf(m: Lanes, x: Value) -> Value:
     a, square, weight = _weight(m, x)
     near = m.fma(a, m.polynomial("erf_core", square), a)
     inverse = 1.0/(a + 4.0)
-    u = m.fma(inverse, -8.0, 1.0)
+    u = (a - 4.0)*inverse
     ratio = m.fma(u, m.polynomial("erfc_tail", u), START)*inverse
     return m.copysign(m.select(a > 0.85, m.fma(-weight, ratio, 1.0), near), x)
 
