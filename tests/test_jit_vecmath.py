@@ -15,13 +15,14 @@ import mpmath
 from emitted import assembly, evaluate, host_has_fma
 from fastnn.jit.coefficients import COEFFICIENTS
 from fastnn.jit.formulas import FORMULAS
-from fastnn.jit.functions import EXACT, FUNCTIONS, find
+from fastnn.jit.functions import CHAINS, EXACT, FUNCTIONS, find
 from fastnn.jit.trigonometric import TWO_OVER_PI_BITS
 from helpers import assert_same_bits, python
 
+ROWS = FUNCTIONS | {row.name: row for row in CHAINS.values()}
 DTYPES = ["float32", "float64"]
 FMA = [True, False] if host_has_fma() else [False]
-each_function = pytest.mark.parametrize("name", FUNCTIONS)
+each_function = pytest.mark.parametrize("name", ROWS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_mode = pytest.mark.parametrize("fma", FMA)
 
@@ -67,7 +68,7 @@ def dtype_of(dtype):
 def arguments(name, dtype, count):
     """Samples; of a function of two arguments also such as have a result of usual size."""
     x = numbers(dtype, count)
-    if FUNCTIONS[name].arity == 1:
+    if ROWS[name].arity == 1:
         return x,
     rng = np.random.default_rng(86)
     y = rng.permutation(x)
@@ -94,7 +95,7 @@ def specials(arity, dtype):
 @cache
 def exact_float64(name):
     """float64 samples, results rounded to float64 and what that rounding lost."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = arguments(name, "float64", 60)
     rounded = np.array(row.evaluate(*samples))
     lost = np.zeros(rounded.size)
@@ -109,19 +110,28 @@ def exact_float64(name):
 
 
 def test_every_function_has_a_formula():
-    assert set(FORMULAS) == set(FUNCTIONS)
+    assert set(FORMULAS) == set(ROWS)
     assert all((formula.near is None) == (formula.beyond is None) for formula in FORMULAS.values())
 
 
 @each_function
 def test_both_oracles_agree(name):
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     for x in (1.25, 0.375, -2.625, 17.0):
         values = (x, 0.75)[:row.arity]
         wanted = float(row.evaluate(*values))
         if math.isfinite(wanted):
             exact = row.mpmath(mpmath, *map(mpmath.mpf, values))
             assert math.isclose(wanted, float(exact), rel_tol=1e-13), values
+
+
+def test_chains_are_what_they_replace():
+    x = np.concatenate([np.linspace(-800, 800, 999), [np.inf, -np.inf, np.nan, 0.0]])
+    for chain, row in CHAINS.items():
+        y = x
+        for name in reversed(chain):
+            y = FUNCTIONS[name].evaluate(y)
+        np.testing.assert_allclose(row.evaluate(x), y, rtol=1e-13)
 
 
 def test_python_callables_are_found():
@@ -164,7 +174,7 @@ def assert_within(bound, samples, got, exact, lost, dtype):
 @each_function
 def test_accuracy(name, dtype, fma):
     """float32 is judged by the C library's float64."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = arguments(name, dtype, 4000) if dtype == "float32" else exact_float64(name)[0]
     got = evaluate(name, dtype, fma, *samples)
     exact, lost = (np.array(row.evaluate(*samples)), 0) if dtype == "float32" else exact_float64(name)[1:]
@@ -176,7 +186,7 @@ def test_accuracy(name, dtype, fma):
 @each_function
 def test_specials(name, dtype, fma):
     """NaN, infinities and the signs of zeros are Python's and NumPy's, of all pairs of such arguments."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = specials(row.arity, dtype)
     got, exact = evaluate(name, dtype, fma, *samples), np.array(row.evaluate(*samples))
     assert_within(16 if row.ulps[dtype] else 0, samples, got, exact, 0, dtype)      # how exact is another test's matter
