@@ -7,7 +7,9 @@ import numpy as np
 from llvmlite import ir
 
 from fastnn.jit.formulas import FORMULAS, emit
-from fastnn.jit.functions import FUNCTIONS
+from fastnn.jit.functions import CHAINS, FUNCTIONS
+
+ROWS = FUNCTIONS | {row.name: row for row in CHAINS.values()}
 
 REAL = {"float32": ir.FloatType(), "float64": ir.DoubleType()}
 COUNT = ir.IntType(64)
@@ -45,7 +47,7 @@ def add_loop(module, name, dtype, fma, form):
         i, far = builder.phi(COUNT), builder.phi(whole)
         i.add_incoming(COUNT(0), before)
         far.add_incoming(whole(0), before)
-        values = [builder.load(builder.gep(p, [i])) for p in pointers[:FUNCTIONS[name].arity]]
+        values = [builder.load(builder.gep(p, [i])) for p in pointers[:ROWS[name].arity]]
         builder.store(emit(builder, name, values, fma, form), builder.gep(pointers[2], [i]))
         found = far
         if after is not None:
@@ -97,7 +99,7 @@ def forms(name):
 @functools.cache
 def compiled(dtype, fma):
     """{(name, form): function of arrays}, and what keeps their code alive."""
-    loops = [(name, form) for name in FUNCTIONS for form in forms(name)]
+    loops = [(name, form) for name in ROWS for form in forms(name)]
     engine = llvm.create_mcjit_compiler(optimised(loops, dtype, fma), target())
     engine.finalize_object()
     prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p]*3, ctypes.c_int64)

@@ -8,23 +8,21 @@ from functools import cache
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("llvmlite")
 
 import mpmath
-import numba
-from numba import carray, types
 
 from emitted import assembly, evaluate, host_has_fma
-from fastnn.jit import vecmath
 from fastnn.jit.coefficients import COEFFICIENTS
 from fastnn.jit.formulas import FORMULAS
-from fastnn.jit.functions import EXACT, FUNCTIONS, find
+from fastnn.jit.functions import CHAINS, EXACT, FUNCTIONS, find
 from fastnn.jit.trigonometric import TWO_OVER_PI_BITS
 from helpers import assert_same_bits, python
 
+ROWS = FUNCTIONS | {row.name: row for row in CHAINS.values()}
 DTYPES = ["float32", "float64"]
 FMA = [True, False] if host_has_fma() else [False]
-each_function = pytest.mark.parametrize("name", FUNCTIONS)
+each_function = pytest.mark.parametrize("name", ROWS)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_mode = pytest.mark.parametrize("fma", FMA)
 
@@ -70,7 +68,7 @@ def dtype_of(dtype):
 def arguments(name, dtype, count):
     """Samples; of a function of two arguments also such as have a result of usual size."""
     x = numbers(dtype, count)
-    if FUNCTIONS[name].arity == 1:
+    if ROWS[name].arity == 1:
         return x,
     rng = np.random.default_rng(86)
     y = rng.permutation(x)
@@ -97,7 +95,7 @@ def specials(arity, dtype):
 @cache
 def exact_float64(name):
     """float64 samples, results rounded to float64 and what that rounding lost."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = arguments(name, "float64", 60)
     rounded = np.array(row.evaluate(*samples))
     lost = np.zeros(rounded.size)
@@ -112,20 +110,28 @@ def exact_float64(name):
 
 
 def test_every_function_has_a_formula():
-    assert set(FORMULAS) == set(FUNCTIONS) == set(vecmath.functions())
-    assert set(vecmath.near()) == {name for name, formula in FORMULAS.items() if formula.near}
+    assert set(FORMULAS) == set(ROWS)
     assert all((formula.near is None) == (formula.beyond is None) for formula in FORMULAS.values())
 
 
 @each_function
 def test_both_oracles_agree(name):
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     for x in (1.25, 0.375, -2.625, 17.0):
         values = (x, 0.75)[:row.arity]
         wanted = float(row.evaluate(*values))
         if math.isfinite(wanted):
             exact = row.mpmath(mpmath, *map(mpmath.mpf, values))
             assert math.isclose(wanted, float(exact), rel_tol=1e-13), values
+
+
+def test_chains_are_what_they_replace():
+    x = np.concatenate([np.linspace(-800, 800, 999), [np.inf, -np.inf, np.nan, 0.0]])
+    for chain, row in CHAINS.items():
+        y = x
+        for name in reversed(chain):
+            y = FUNCTIONS[name].evaluate(y)
+        np.testing.assert_allclose(row.evaluate(x), y, rtol=1e-13)
 
 
 def test_python_callables_are_found():
@@ -168,7 +174,7 @@ def assert_within(bound, samples, got, exact, lost, dtype):
 @each_function
 def test_accuracy(name, dtype, fma):
     """float32 is judged by the C library's float64."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = arguments(name, dtype, 4000) if dtype == "float32" else exact_float64(name)[0]
     got = evaluate(name, dtype, fma, *samples)
     exact, lost = (np.array(row.evaluate(*samples)), 0) if dtype == "float32" else exact_float64(name)[1:]
@@ -180,7 +186,7 @@ def test_accuracy(name, dtype, fma):
 @each_function
 def test_specials(name, dtype, fma):
     """NaN, infinities and the signs of zeros are Python's and NumPy's, of all pairs of such arguments."""
-    row = FUNCTIONS[name]
+    row = ROWS[name]
     samples = specials(row.arity, dtype)
     got, exact = evaluate(name, dtype, fma, *samples), np.array(row.evaluate(*samples))
     assert_within(16 if row.ulps[dtype] else 0, samples, got, exact, 0, dtype)      # how exact is another test's matter
@@ -254,65 +260,3 @@ def test_coefficients_are_used():
     from fastnn.jit import exponential, hyperbolic, normal, trigonometric
     text = "".join(map(inspect.getsource, (exponential, hyperbolic, normal, trigonometric)))
     assert all(f'"{name}"' in text for name, _kind in COEFFICIENTS)
-
-
-@each_dtype
-def test_numba_compiles_every_function(dtype):
-    """One kernel with a loop for each, and the bits that LLVM's own compilation gives."""
-    names = list(FUNCTIONS)
-    lines = ["def kernel(px, py, pout, n):",
-             f"    x, y, out = carray(px, n), carray(py, n), carray(pout, ({len(names)}, n))"]
-    for k, name in enumerate(names):
-        given = ", ".join(["x[i]", "y[i]"][:FUNCTIONS[name].arity])
-        lines += ["    for i in range(n):", f"        out[{k}, i] = f_{name}({given})"]
-    scope = {"carray": carray, **{f"f_{name}": function for name, function in vecmath.functions().items()}}
-    exec("\n".join(lines), scope)
-    pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
-    kernel = numba.cfunc(types.void(pointer, pointer, pointer, types.intp), error_model="numpy")(scope["kernel"])
-    x, y = arguments("atan2", dtype, 60)
-    out = np.empty((len(names), x.size), dtype)
-    kernel.ctypes(*(a.ctypes.data_as(t) for a, t in zip((x, y, out), kernel.ctypes.argtypes)), x.size)
-    for name, row in zip(names, out):
-        assert_same_bits(row, evaluate(name, dtype, host_has_fma(), *(x, y)[:FUNCTIONS[name].arity], form="complete"), name)
-
-
-@each_dtype
-def test_numba_runs_a_near_loop(dtype):
-    """The loop of vecmath's docstring; its first half is vector code."""
-    sine, sin, zero = vecmath.near()["sin"], vecmath.functions()["sin"], np.dtype(dtype.replace("float", "int")).type(0)
-    near_function, beyond = sine
-
-    def kernel(px, pout, n):
-        x, out = carray(px, n), carray(pout, n)
-        far = zero
-        for i in range(n):
-            out[i] = near_function(x[i])
-            far = beyond(x[i], far)
-        if far != 0:
-            for i in range(n):
-                out[i] = sin(x[i])
-
-    pointer = types.CPointer(types.float32 if dtype == "float32" else types.float64)
-    kernel = numba.cfunc(types.void(pointer, pointer, types.intp), error_model="numpy")(kernel)
-    for x in (numbers(dtype, 60), np.linspace(-50, 50, 45).astype(dtype)):
-        out = np.empty_like(x)
-        kernel.ctypes(*(a.ctypes.data_as(t) for a, t in zip((x, out), kernel.ctypes.argtypes)), x.size)
-        assert_same_bits(out, evaluate("sin", dtype, host_has_fma(), x))
-
-
-def test_arguments_of_other_types():
-    """Integers and mixed types are computed in float64; what is no real number is refused."""
-    f = vecmath.functions()
-    exp, atan2 = f["exp"], f["atan2"]
-
-    @numba.njit
-    def mixed(i, x, y):
-        return exp(i), exp(x), atan2(x, y)
-
-    of_integer, of_float32, of_both = mixed(3, np.float32(0.5), 0.25)
-    [signature] = mixed.nopython_signatures
-    assert list(signature.return_type) == [types.float64, types.float32, types.float64]
-    assert math.isclose(of_integer, math.exp(3)) and math.isclose(of_both, math.atan2(0.5, 0.25))
-    assert math.isclose(of_float32, math.exp(0.5), rel_tol=1e-7)
-    with pytest.raises(numba.TypingError):
-        numba.njit(lambda z: exp(z))(1j)

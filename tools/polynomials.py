@@ -174,8 +174,8 @@ def of_tail(u):
 
 
 ROUNDED = [
-    ("erfc_tail, float", erfc_tail, 8, 53, (-3.16 / 4.84, 6.1 / 14.1), of_tail),
-    ("erfc_tail, double", erfc_tail, 18, 53, (-3.16 / 4.84, 23.3 / 31.3), of_tail),
+    ("erfc_tail, float", erfc_tail, 8, 53, (-3.31 / 4.69, 6.1 / 14.1), of_tail),
+    ("erfc_tail, double", erfc_tail, 19, 53, (-3.31 / 4.69, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     ("tanh_shrink, double", tanh_shrink_ratio, 18, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     *gelu_rows("float", 24, (3, 9, 4, 8), 2, 15),

@@ -189,9 +189,20 @@ def expit(m: Lanes, x: Value) -> Value:
     return (((q - m.fma(low, q, low)) + 1.0)/d)*m.select(below, t, 1.0)
 
 
-def log_expit(m: Lanes, x: Value) -> Value:
+def _log_near_0(m: Lanes, x: Value) -> Value:
+    """log(1 + exp(-|x|))."""
     t, p, unit = falling(m, _at_exp_end(m, -m.fabs(x)))
-    return m.at_most(x, -0.0) - log_near_1(m, m.fma(t, p, t)*unit)
+    return log_near_1(m, m.fma(t, p, t)*unit)
+
+
+def log_expit(m: Lanes, x: Value) -> Value:
+    return m.at_most(x, -0.0) - _log_near_0(m, x)
+
+
+def log1p_exp(m: Lanes, x: Value) -> Value:
+    """log1p(exp(x)), infinite where exp(x) is in Python."""
+    end = m.by(709.78265380859375, 709.782712893384, 709.782712893384)
+    return m.select(x > end, INF, m.at_least(x, 0.0) + _log_near_0(m, x))
 
 
 # Powers

@@ -35,6 +35,8 @@ FORMULAS: dict[str, Formula] = {
     "log1p": Formula(exponential.log1p, "float", "float"),
     "expit": Formula(exponential.expit, "float"),
     "log_expit": Formula(exponential.log_expit, "float"),
+    "log1p_exp": Formula(exponential.log1p_exp, "float"),
+    "tanh_log1p_exp": Formula(hyperbolic.tanh_log1p_exp),
     "pow": Formula(exponential.power),
     "hypot": Formula(exponential.hypot),
     "cbrt": Formula(exponential.cbrt),

@@ -133,6 +133,25 @@ _ROWS = (
 FUNCTIONS: dict[str, Function] = {row.name: row for row in _ROWS}
 
 
+def _log1p_exp(x: Any) -> Any:
+    x = np.asarray(x, np.float64)
+    with np.errstate(all="ignore"):
+        return np.where(x > 709.782712893384, np.inf, np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))[()]
+
+
+def _tanh_log1p_exp(x: Any) -> Any:
+    e = np.exp(-np.abs(np.asarray(x, np.float64)))
+    return np.where(x < 0, e*(e + 2)/(e*(e + 2) + 2), (1 + 2*e)/(1 + 2*e*(1 + e)))[()]
+
+
+# Chains of functions, the outermost first, that one function computes in half the time with the same results
+CHAINS: dict[tuple[str, ...], Function] = {
+    ("tanh", "log1p", "exp"): _row("tanh_log1p_exp", "", "", None, lambda mp, x: mp.tanh(mp.log1p(mp.exp(x))),
+                                   evaluate=_tanh_log1p_exp),
+    ("log1p", "exp"): _row("log1p_exp", "", "", None, lambda mp, x: mp.log1p(mp.exp(x)), evaluate=_log1p_exp),
+}
+
+
 def find(function: Any) -> Function | None:
     """The row that a Python callable means, or None. Only modules that are loaded already are looked into."""
     for row in _ROWS:

@@ -1,7 +1,7 @@
 """Hyperbolic functions and their inverses."""
 import math
 
-from fastnn.jit.exponential import exp_parts, log1p_with
+from fastnn.jit.exponential import exp_parts, falling, log1p_with
 from fastnn.jit.lanes import Lanes, Value
 
 INF, NAN = math.inf, math.nan
@@ -28,6 +28,16 @@ def tanh(m: Lanes, x: Value) -> Value:
         d_low = (2.0 - d) + e
         y = y - m.fma(y, e_low + d_low, e_low)*(1.457 - d*0.5)
     return m.copysign(y, x)
+
+
+def tanh_log1p_exp(m: Lanes, x: Value) -> Value:
+    """tanh(log1p(w)), w = exp(x): w (w + 2)/(w (w + 2) + 2), divided by w^2 for x > 0. In double or wide lanes."""
+    t, p, unit = falling(m, m.at_least(-m.fabs(x), m.by(None, -200.0, -760.0)))
+    e = m.fma(t, p, t)*unit
+    below = x < 0.0
+    near_one = m.fma(e, 2.0, 1.0)
+    y = m.select(below, e + 2.0, near_one)/m.select(below, m.fma(e, e + 2.0, 2.0), m.fma(e*2.0, e, near_one))
+    return m.select(below, m.fma(y, p, y)*t*unit, y)
 
 
 def half_exp(m: Lanes, a: Value) -> Value:

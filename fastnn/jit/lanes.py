@@ -156,7 +156,13 @@ class Lanes:
         return self.horner(x, COEFFICIENTS[name, "double" if self.kind == "double" else "float"])
 
     def horner(self, x: Value, coefficients: Sequence[float]) -> Value:
-        """coefficients from the highest power down."""
+        """coefficients from the highest power down. Long ones as two halves, in even and odd powers, that need not wait
+        for each other; the last step, whose rounding counts, stays as it is."""
+        if len(coefficients) > 7:
+            *rest, last = coefficients
+            square = x*x
+            odd, even = self.horner(square, rest[-2::-2][::-1]), self.horner(square, rest[-1::-2][::-1])
+            return self.fma(self.fma(odd, x, even), x, last)
         total = self.constant(coefficients[0])
         for c in coefficients[1:]:
             total = self.fma(total, x, c)

@@ -25,7 +25,7 @@ def erf(m: Lanes, x: Value) -> Value:
     a, square, weight = _weight(m, x)
     near = m.fma(a, m.polynomial("erf_core", square), a)
     inverse = 1.0/(a + 4.0)
-    u = m.fma(inverse, -8.0, 1.0)
+    u = (a - 4.0)*inverse
     ratio = m.fma(u, m.polynomial("erfc_tail", u), START)*inverse
     return m.copysign(m.select(a > 0.85, m.fma(-weight, ratio, 1.0), near), x)
 
@@ -33,7 +33,7 @@ def erf(m: Lanes, x: Value) -> Value:
 def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Number) -> Value:
     """erfc(z + z_low), square + square_low being its square: exp multiplies its error.
 
-    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.85 on. In double all that is rounded before the last sum is
+    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.7 on. In double all that is rounded before the last sum is
     made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
     """
     a = m.fabs(z)
@@ -50,14 +50,15 @@ def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Nu
     g = ratio*inverse
     if m.kind == "double":
         product = s*inverse
-        lost = ((1.0 - product) - m.product_low(s, inverse, product)) - (a - (s - 4.0))*inverse
+        s_low = (a - (s - 4.0)) + (m.select(z < 0.0, -z_low, z_low) if isinstance(z_low, Value) else 0.0)
+        lost = ((1.0 - product) - m.product_low(s, inverse, product)) - s_low*inverse
         p = p + m.fma((1.0 - u) - eight - eight*lost, m.fma(u, 0.65, -0.93), lost)
         g_low = (ratio_low + START_LOW)*inverse
         g = g + m.fma(g, p, g_low)
     else:
         g = m.fma(g, p, g)
     tail = g*t*unit
-    return m.select(a < 0.85, near, m.select(z < 0.0, 2.0 - tail, tail))
+    return m.select(a < 0.7, near, m.select(z < 0.0, 2.0 - tail, tail))
 
 
 def erfc(m: Lanes, x: Value) -> Value:

@@ -32,7 +32,7 @@ class Near(NamedTuple):
 @functools.cache
 def functions(fma: bool | None = None) -> dict[str, Any]:
     """Every function by its name in FUNCTIONS. fma: whether to use fused multiply-add; None: where the processor has it."""
-    return {name: _function(name, "complete", fma) for name in FORMULAS}
+    return {name: _function(name, "complete", fma) for name in FUNCTIONS}
 
 
 @functools.cache
