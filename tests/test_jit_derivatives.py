@@ -1,5 +1,6 @@
 """Derived derivatives of formulas: exact in value, finite in the tails, for every function that a formula may call."""
 import math
+import random
 
 import numpy as np
 import pytest
@@ -199,3 +200,39 @@ def test_derivatives_of_a_long_formula_stay_short():
     f, first, second = graphs(repeated)
     assert len(graph.in_order(first)) < 8*len(graph.in_order(f))
     assert len(graph.in_order(second)) < 30*len(graph.in_order(f))
+
+
+def random_formula(rng):
+    """About a dozen operations on x, a hyperparameter a and constants."""
+    count = 0
+
+    def node():
+        nonlocal count
+        count += 1
+        if count > 16 or (count > 1 and rng.random() < 0.22):
+            return rng.choice([X, X, X, graph.parameter("a"), *map(graph.constant, (0.7, 1, 2))])
+        op = rng.choice(["add", "sub", "mul", "neg", "abs", "exp", "tanh", "sin", "expit", "erf", "quotient", "root",
+                         "larger", "branch", "softplus", "gate", "cube", "power"])
+        operands = [node() for _ in range({"add": 2, "sub": 2, "mul": 2, "quotient": 2, "larger": 2, "branch": 4}.get(op, 1))]
+        u, v = operands[0], operands[1 % len(operands)]
+        one = graph.constant(1)
+        return {
+            "quotient": lambda: graph.node("div", u, graph.node("add", graph.constant(1.3), graph.node("mul", v, v))),
+            "root": lambda: graph.node("sqrt", graph.node("add", graph.node("mul", u, u), one)),
+            "larger": lambda: graph.select(graph.node("lt", u, v), v, u),
+            "branch": lambda: graph.select(graph.node("lt", u, v), *operands[2:]),
+            "softplus": lambda: graph.node("log1p", graph.node("exp", u)),
+            "gate": lambda: graph.node("div", u, graph.node("add", one, graph.node("exp", v))),
+            "cube": lambda: graph.power(u, 3),
+            "power": lambda: graph.node("pow", graph.node("add", graph.constant(0.3), graph.node("abs", u)),
+                                        graph.constant(rng.choice([0.5, 1.5, -0.7]))),
+        }.get(op, lambda: graph.node(op, *operands))()
+    return node()
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_formulas(seed):
+    """Most of them overflow somewhere."""
+    f = random_formula(random.Random(seed))
+    first = derived(f)
+    check_derivatives("formula", f, first, derived(first), {"a": 1.3})

@@ -21,7 +21,8 @@ NOISE = 1e-16                       # of f, in its differences
 ROUNDED = 1e-2                      # float64 against 50 digits, from NEAR on: nearer to 0 honest formulas may cancel
 ROUNDED_ZERO = 1e-8
 NEAR = 0.05
-LARGEST_EXPONENT = 1e4       # beyond it exp is infinite here, too
+FAR = 1e100                         # arguments beyond which exponentials are at their limits, and
+HUGE = 1e40                         # beyond which others have no digits left: mpmath would need as many as the number has
 
 _ORDERS = {1: "first", 2: "second"}
 
@@ -155,11 +156,19 @@ def _in_50_digits(mp):
             return found if isinstance(found, mp.mpf) else mp.nan
         return call
 
+    limits = {"exp": (mp.zero, mp.inf), "exp2": (mp.zero, mp.inf), "expm1": (-mp.one, mp.inf), "expit": (mp.zero, mp.one),
+              "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf), "tanh": (-mp.one, mp.one)}
+
     def safe(row):
         function = real(lambda *args: row.mpmath(mp, *args))
-        if not row.name.startswith("exp"):
-            return function
-        return lambda x: function(x) if abs(x) < LARGEST_EXPONENT else mp.inf if x > 0 else mp.zero if x < 0 else x
+        if row.name in limits:
+            low, high = limits[row.name]
+            return lambda x: function(x) if abs(x) < FAR else high if x > 0 else low if x < 0 else x
+        if row.name in ("sin", "cos", "tan", "fmod"):
+            return lambda *args: function(*args) if abs(args[0]) < HUGE else mp.nan
+        if row.name in ("floor", "ceil", "trunc", "rint"):
+            return lambda x: function(x) if abs(x) < HUGE else x
+        return function
 
     return {**_ARITHMETIC, "constant": mp.mpf, "div": real(operator.truediv),
             "select": lambda condition, a, b: a if condition else b,

@@ -4,13 +4,15 @@ The graph of a derivative calls the formula's own subexpressions, so it is as ex
 What the chain rule alone would spoil is written otherwise: see `_exponential_sum`, `_numerator` and `rules.OWN`.
 docs/decisions.md compares this with SymPy's derivative of the whole formula.
 """
+import math
 from weakref import WeakKeyDictionary
 
 from .algebra import HALF, ONE, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
 from .graph import constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
-LARGEST_QUOTIENT = 60           # nodes; SymPy's time to simplify grows quickly
+LARGEST_QUOTIENT = 60           # nodes of u, v, u' and v' together,
+MOST_TERMS = 24                 # and terms when multiplied out: SymPy's time to simplify grows quickly
 
 _EXPLOSIVE = {"exp", "exp2", "expm1", "sinh", "cosh", "pow"}
 
@@ -105,8 +107,8 @@ def _quotient(y, u, v, slopes):
         if numerator is not None:
             inverse = div(ONE, v)
             return mul(mul(numerator, inverse), inverse)        # v*v may overflow
-    if du is ZERO and not exponential:
-        return _chained(neg(y), div(dv, v))
+    if (du is ZERO or _may_overflow(dv)) and not exponential:
+        return sub(div(du, v), _chained(y, div(dv, v)))
     if exponential:
         return sub(div(du, v), mul(y, mul(constant(count), _relative_slope(base, slopes))))
     return div(sub(du, mul(y, dv)), v)
@@ -190,6 +192,8 @@ def _numerator(u, v, du, dv):
             lambda one: one.is_Pow and one.base in signs and one.exp.is_Integer,
             lambda one: one.base**(one.exp % 2))                # sign(a)^2 is 1
 
+    if max(_terms(du)*_terms(v), _terms(u)*_terms(dv)) > MOST_TERMS:
+        return None
     first, second = du*v, u*dv
     below = sympy.fraction(sympy.together(first - second))[1]
     first, second = expanded(first*below), expanded(second*below)
@@ -199,8 +203,21 @@ def _numerator(u, v, du, dv):
     shorter = sympy.factor(difference)/below
     if sympy.count_ops(shorter) > sympy.count_ops(du*v) + sympy.count_ops(u*dv):
         return None
+    if not shorter.atoms(sympy.exp) <= (du*v).atoms(sympy.exp) | (u*dv).atoms(sympy.exp):
+        return None             # exp(x) in place of exp(-x) would overflow
     names = {form: a for a, form in forms.items() if not form.is_number} | signs
     return from_sympy(shorter, names)
+
+
+def _terms(expression):
+    """About how many terms there are when it is multiplied out; those of denominators count, too."""
+    if expression.is_Add:
+        return sum(map(_terms, expression.args))
+    if expression.is_Mul:
+        return math.prod(map(_terms, expression.args))
+    if expression.is_Pow and expression.exp.is_Rational:
+        return _terms(expression.base)**max(1, int(abs(expression.exp)))
+    return 1
 
 
 def _to_sympy(root, forms, signs):
@@ -239,7 +256,7 @@ _ARITHMETIC = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lamb
 def _power(y, u, v, slopes):
     if v.uniform:
         lower = node("sqrt", u) if value(v) == 1.5 else node("pow", u, sub(v, ONE))
-        return mul(mul(v, lower), slopes[u])
+        return _chained(mul(v, lower), slopes[u])
     growth = mul(slopes[v], node("log", u))
     return mul(y, growth if u.uniform else add(growth, mul(v, _relative_slope(u, slopes))))
 
