@@ -11,6 +11,7 @@ from llvmlite import ir
 
 from . import graph
 from .formulas import FORMULAS, emit
+from .functions import CHAINS
 from .kernels import STATE
 
 BLOCK_STEP = 16             # as in fastnn/core/loops.pxd
@@ -159,8 +160,9 @@ class _Pass:
                 found[node] = known[node]
             elif node.op == "constant":
                 found[node] = self.constant(node.args[0])
-            elif node.op == "log1p" and node.args[0].op == "exp" and node.args[0] not in known:
-                found[node] = self.softplus(builder, found[node.args[0].args[0]])
+            elif chain := self.chain(node, known):          # what is computed for nothing, LLVM drops
+                name, start = chain
+                found[node] = emit(builder, name, [found[start]], self.fused)
             else:
                 operands = [found[operand] for operand in node.args]
                 if far is not None and node.op in NEAR:
@@ -173,10 +175,17 @@ class _Pass:
         with np.errstate(over="ignore"):            # beyond float32 it is infinite
             return ir.Constant(self.real, float(np.float32(value)) if isinstance(self.real, ir.FloatType) else value)
 
-    def softplus(self, builder, value):
-        """log1p(exp(value)): without its overflow, in half the time."""
-        result = emit(builder, "log_expit", [builder.fneg(value)], self.fused)
-        return builder.fsub(ir.Constant(self.real, 0.0), result)        # a zero stays positive
+    def chain(self, node, known):
+        """The name of the function that computes a chain of calls, and the node that it starts from; or None."""
+        for called, row in CHAINS.items():
+            inner = node
+            for op in called:
+                if inner.op != op or inner in known:
+                    break
+                inner = inner.args[0]
+            else:
+                return row.name, inner
+        return None
 
     def operation(self, builder, op, operands, near):
         if op in FORMULAS:
