@@ -99,6 +99,26 @@ def test_every_bit_counts(place):
         assert disk.load("k"*64) is None, length
 
 
+@pytest.mark.parametrize("length", [0, 10, 64, 700])
+def test_what_cannot_be_linked_is_compiled_again(place, length):
+    """Even with the right digest. In a process of its own, since machine code stays."""
+    done = python(f"""if True:
+        import fastnn
+        from fastnn.jit import compiler, disk
+        load = disk.load
+        disk.load = lambda key: load(key) and load(key)[:{length}]
+        compiled, original = [], compiler.optimised
+        compiler.optimised = lambda kernel, dtype: compiled.append(dtype) or original(kernel, dtype)
+        from fastnn.jit import graph, kernels
+        x = graph.element("x")
+        kernel = kernels.elementwise(graph.node("mul", x, x), x, x)
+        for _ in range(2):
+            assert compiler.compile_kernel(kernel, "float32")
+            compiler._linked.clear()
+        print(*compiled)""", FASTNN_CACHE_DIR=str(place))
+    assert done.stdout.split() == ["float32", "float32"], done.stderr
+
+
 def test_files_are_not_exchanged(place):
     disk.store("one", b"data")
     os.replace(place/"one", place/"other")

@@ -3,6 +3,7 @@ import os
 import threading
 from functools import cache
 from importlib.util import find_spec
+from itertools import count
 
 from . import disk
 from .errors import FormulaError
@@ -11,6 +12,7 @@ from .errors import FormulaError
 EXTERNAL = {name + suffix for name in ("fmod", "floor", "ceil", "trunc", "rint", "nearbyint", "fma") for suffix in ("", "f")}
 
 _lock = threading.Lock()
+_numbers = count()          # of libraries: a name is used up even where linking fails
 _linked = {}                # key -> LLVM's library: machine code stays for as long as this process
 
 
@@ -37,15 +39,15 @@ def _stored(key):
     if code is None:
         return None
     try:
-        return _link(code, key)
-    except RuntimeError:        # calls what this process does not have: compiled again
+        return _link(code)
+    except RuntimeError:        # what it calls is not in this process, or it is no object file: compiled again
         return None
 
 
 def _new(kernel, dtype, key):
     try:
         code = target_machine().emit_object(optimised(kernel, dtype))
-        linked = _link(code, key)
+        linked = _link(code)
     except RuntimeError as error:
         raise FormulaError(f"LLVM cannot compile this formula: {error}") from None
     disk.store(key, code)
@@ -68,10 +70,10 @@ def optimised(kernel, dtype):
     return module
 
 
-def _link(code, key):
+def _link(code):
     from llvmlite import binding as llvm
     return (llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel")
-            .link(_jit(), f"fastnn-{key}-{len(_linked)}"))
+            .link(_jit(), f"fastnn-{next(_numbers)}"))
 
 
 @cache
