@@ -110,6 +110,11 @@ def erfc_tail(u):
     return mp.diff(erfc_ratio, 0) if abs(u) < mp.mpf(10) ** -15 else (erfc_ratio(u) - erfc_ratio(0)) / u
 
 
+def erfc_far(t):
+    """erfc(a), t = FAR_SCALE a + FAR_START of fastnn/jit/normal.py."""
+    return mp.erfc((t + 1.548387050628662) / 0.6451612710952759)
+
+
 def cube_root(m):
     return mp.cbrt(m)
 
@@ -174,6 +179,7 @@ def of_tail(u):
 
 
 ROUNDED = [
+    ("erfc_far, float", erfc_far, 14, 24, (-1, 1), lambda t: 1),
     ("erfc_tail, float", erfc_tail, 8, 53, (-3.31 / 4.69, 6.1 / 14.1), of_tail),
     ("erfc_tail, double", erfc_tail, 19, 53, (-3.31 / 4.69, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
