@@ -1,4 +1,4 @@
-"""Print the polynomials that stand in fastnn/core/*.pxd and fastnn/jit/coefficients.py, each with the weighted error it leaves.
+"""Print the polynomials of fastnn/core/*.pxd and fastnn/jit/coefficients.py, each with the weighted error it leaves.
 
 Run `python tools/polynomials.py` (needs mpmath, a minute). `MINIMAX` are Remez polynomials whose coefficients are rounded
 together. `ROUNDED` are fits at Chebyshev nodes whose coefficients are rounded one by one, from the constant up, and the rest

@@ -2,7 +2,6 @@
 from fastnn.jit.exponential import falling
 from fastnn.jit.lanes import Lanes, Number, Value
 
-
 # 8 exp(16) erfc(4), where the argument of erfc's tail is 0
 START, START_LOW = 1.095995661000491, 5.757254511326975e-17
 
@@ -33,8 +32,8 @@ def erf(m: Lanes, x: Value) -> Value:
 def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Number) -> Value:
     """erfc(z + z_low), square + square_low being its square: exp multiplies its error.
 
-    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.7 on. In double all that is rounded before the last sum is
-    made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
+    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.7 on. In double all that is rounded before the last
+    sum is made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
     """
     a = m.fabs(z)
     start, low = m.fast_sum(m.constant(1.0), -z)
