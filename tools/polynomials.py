@@ -99,6 +99,11 @@ def erf_core(w):
     return 2 / mp.sqrt(mp.pi) - 1 if w < mp.mpf(10) ** -20 else mp.erf(mp.sqrt(w)) / mp.sqrt(w) - 1
 
 
+def erfc_far(t):
+    """erfc(a), t = a S + O with floats S and O that take [0.85, 3.95] to [-1, 1]."""
+    return mp.erfc((t + mp.mpf(1.548387050628662)) / mp.mpf(0.6451612710952759))
+
+
 def erfc_ratio(u):
     """(a + 4) exp(a^2) erfc(a), u = (a - 4) / (a + 4)."""
     a = 4 * (1 + u) / (1 - u)
@@ -174,6 +179,7 @@ def of_tail(u):
 
 
 ROUNDED = [
+    ("erfc_far, float", erfc_far, 14, 24, (-1, 1), lambda t: 1),
     ("erfc_tail, float", erfc_tail, 8, 53, (-3.31 / 4.69, 6.1 / 14.1), of_tail),
     ("erfc_tail, double", erfc_tail, 19, 53, (-3.31 / 4.69, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),

@@ -7,7 +7,7 @@ START, START_LOW = 1.095995661000491, 5.757254511326975e-17
 
 
 def _weight(m: Lanes, x: Value) -> tuple[Value, Value, Value]:
-    """|x|, up to where the last has vanished, x^2 and exp(-x^2). LLVM computes them once for erf and its derivative."""
+    """|x|, up to where the last has vanished, x^2 and exp(-x^2). In double erf and its derivative share them."""
     a = m.at_most(m.fabs(x), m.by(11.0, 14.0, 28.0))
     square = a*a
     t, p, unit = falling(m, -square, -m.product_low(a, a, square) if m.kind != "wide" else 0.0)
@@ -20,7 +20,12 @@ def gauss(m: Lanes, x: Value) -> Value:
 
 
 def erf(m: Lanes, x: Value) -> Value:
-    """1 - erfc(a) from a = 0.85 on, where erfc's errors count a quarter."""
+    """1 - erfc(a) from a = 0.85 on, where erfc's errors count a quarter. In float lanes erfc is a polynomial."""
+    if m.kind == "float":
+        a = m.at_most(m.fabs(x), 3.95)
+        near = m.fma(a, m.polynomial("erf_core", a*a), a)
+        far = 1.0 - m.polynomial("erfc_far", m.fma(a, 0.6451612710952759, -1.548387050628662))
+        return m.copysign(m.select(a > 0.85, far, near), x)
     a, square, weight = _weight(m, x)
     near = m.fma(a, m.polynomial("erf_core", square), a)
     inverse = 1.0/(a + 4.0)
