@@ -29,7 +29,7 @@ def host_has_fma():
 
 
 def add_loop(module, name, dtype, fma, form):
-    """void name_form(const T *x, const T *y, T *out, int64 n). The form "any" is a near loop and, if need be, a complete one."""
+    """void name_form(const T *x, const T *y, T *out, int64 n). "any" is a near loop and, if need be, a complete one."""
     real = REAL[dtype]
     kind = ir.FunctionType(ir.VoidType(), [real.as_pointer()]*3 + [COUNT])
     function = ir.Function(module, kind, f"{name}_{form}")

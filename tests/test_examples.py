@@ -47,8 +47,8 @@ def smelu(x, beta=1.0):
     return MP.zero if x <= -beta else x if x >= beta else (x + beta)**2/(4*MP.mpf(beta))
 
 
-# The formula by mpmath, another value for the hyperparameter, and the bounds of f, f' and f'' in ULP. The unit is that of
-# the value, or of 1/16 where that is larger: f' and f'' cross zero.
+# The formula by mpmath, another value for the hyperparameter, and the bounds of f, f' and f'' in ULP. The unit is that
+# of the value, or of 1/16 where that is larger: f' and f'' cross zero.
 FORMULAS = {
     "snake": (lambda x, a=1.0: x + MP.sin(a*x)**2/a, {"a": 0.5}, (4, 40, 40)),
     "Serf": (serf, {}, (8, 20, 200)),
@@ -129,3 +129,17 @@ def test_the_script_prints_a_table():
     for name in ("snake", "RAdam"):
         assert name in done.stdout
     assert done.stdout.count("%") == 9
+
+
+def test_the_guide_can_be_typed_in():
+    done = python("import pathlib, re, sys\n"
+                  "import numpy as np\n"
+                  "x, g = np.ones((2, 5))\n"
+                  "params, grads = {'w': x.copy()}, {'w': g}\n"
+                  "text = pathlib.Path(sys.argv[1]).read_text(encoding='utf-8')\n"
+                  "blocks = re.findall('```python\\n(.*?)```', text, re.DOTALL)\n"
+                  "for block in blocks:\n"
+                  "    exec(compile(block, 'guide', 'exec'))\n"
+                  "assert len(blocks) == 3 and (params['w'] < 1).all() and (gx > 0).all()",
+                  Path(__file__).parents[1] / "docs" / "formulas.md")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -73,8 +73,8 @@ def test_plot_draws_what_is_registered(formulas, tmp_path):
 
 
 def test_compare_trains_with_what_is_registered(formulas, tmp_path):
-    succeed("compare", "--import", formulas.name, "--optimizers", "halved,SGD", "--activation", "wave", "--iterations", 5,
-            "--hidden", 8, "--jobs", 2, cwd=tmp_path)
+    succeed("compare", "--import", formulas.name, "--optimizers", "halved,SGD", "--activation", "wave", "--iterations",
+            5, "--hidden", 8, "--jobs", 2, cwd=tmp_path)
     document = json.loads((tmp_path / "compare.json").read_text())
     assert document["settings"]["activation"] == "wave"
     runs = {one["name"]: one for one in document["optimizers"]}

@@ -112,7 +112,8 @@ def test_derivatives_are_exact(function):
                 assert (error[normal] <= (relative + 1e-20)*size[normal]).all()
 
 
-@pytest.mark.parametrize("function", [softplus, mish, sigmoid, swish, softplus_too], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("function", [softplus, mish, sigmoid, swish, softplus_too],
+                         ids=lambda function: function.__name__)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_saturated_slopes_are_finite_although_exponentials_overflow(function, dtype):
     """Where f itself overflows, too."""
@@ -213,7 +214,8 @@ def random_formula(rng):
             return rng.choice([X, X, X, graph.parameter("a"), *map(graph.constant, (0.7, 1, 2))])
         op = rng.choice(["add", "sub", "mul", "neg", "abs", "exp", "tanh", "sin", "expit", "erf", "quotient", "root",
                          "larger", "branch", "softplus", "gate", "cube", "power"])
-        operands = [node() for _ in range({"add": 2, "sub": 2, "mul": 2, "quotient": 2, "larger": 2, "branch": 4}.get(op, 1))]
+        arity = {"add": 2, "sub": 2, "mul": 2, "quotient": 2, "larger": 2, "branch": 4}.get(op, 1)
+        operands = [node() for _ in range(arity)]
         u, v = operands[0], operands[1 % len(operands)]
         one = graph.constant(1)
         return {

@@ -47,12 +47,13 @@ def test_numba_compiles_every_function(dtype):
     out = np.empty((len(names), x.size), dtype)
     kernel.ctypes(*(a.ctypes.data_as(t) for a, t in zip((x, y, out), kernel.ctypes.argtypes)), x.size)
     for name, row in zip(names, out):
-        assert_same_bits(row, evaluate(name, dtype, host_has_fma(), *(x, y)[:FUNCTIONS[name].arity], form="complete"), name)
+        given = (x, y)[:FUNCTIONS[name].arity]
+        assert_same_bits(row, evaluate(name, dtype, host_has_fma(), *given, form="complete"), name)
 
 
 @each_dtype
 def test_numba_runs_a_near_loop(dtype):
-    """The loop of vecmath's docstring; its first half is vector code."""
+    """The loop of vecmath's docstring."""
     sine, sin, zero = vecmath.near()["sin"], vecmath.functions()["sin"], np.dtype(dtype.replace("float", "int")).type(0)
     near_function, beyond = sine
 

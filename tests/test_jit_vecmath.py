@@ -28,11 +28,11 @@ each_mode = pytest.mark.parametrize("fma", FMA)
 
 # Where a formula changes over to another, and where results leave the format: the neighbours of these are sampled.
 SWITCHES = [
-    0.5, 0.6, 0.85, 1.0, 2.0, math.sqrt(0.5), math.sqrt(2), math.sqrt(2) - 1, math.sqrt(2) + 1, math.log(2)/2, math.pi/4, math.pi/2,
-    math.pi, 2*math.pi, 0.85*math.sqrt(2), 2.0**17, 2.0**20, 2.0**30, 4.0, 6.0, 10.1, 27.3, 14.3, 38.6, 40.0, 60.0,
-    88.02969, 88.72284, 87.33655, 103.97208, 125.5, 126.5, 127.5, 149.5, 500.0, 708.396419, 709.782712893384, 710.4758600739439,
-    745.1332191019412, 1021.5, 1023.5, 1074.5]
-# Floats next to a multiple of pi/2, whose sine or cosine is smaller than that of any other (Muller, Elementary Functions)
+    0.5, 0.6, 0.7, 0.85, 1.0, 2.0, math.sqrt(0.5), math.sqrt(2), math.sqrt(2) - 1, math.sqrt(2) + 1, math.log(2)/2,
+    math.pi/4, math.pi/2, math.pi, 2*math.pi, 0.7*math.sqrt(2), 2.0**17, 2.0**20, 2.0**30, 4.0, 6.0, 10.1, 27.3, 14.3,
+    38.6, 40.0, 60.0, 88.02969, 88.72284, 87.33655, 103.97208, 125.5, 126.5, 127.5, 149.5, 500.0, 708.396419,
+    709.782712893384, 710.4758600739439, 745.1332191019412, 1021.5, 1023.5, 1074.5]
+# The floats nearest to a multiple of pi/2 (Muller, Elementary Functions)
 NEAREST = {"float32": math.ldexp(16367173, 72), "float64": math.ldexp(6381956970095103, 797)}
 SPECIAL = [0.0, math.inf, math.nan, 0.5, 1.0, 2.0, 3.0, 1e-20, 1e10]
 
@@ -52,8 +52,8 @@ def numbers(dtype, count):
     exponents = rng.integers(lowest, highest, 2*count)
     sizes = np.concatenate([
         np.ldexp(rng.uniform(1, 2, exponents.size), exponents).clip(max=float(limits.max)),
-        rng.uniform(0, 1.2, count), rng.uniform(0, 8, count), rng.exponential(40, count), np.exp(rng.normal(0, 0.1, count)),
-        rng.uniform(0, 110 if dtype == "float32" else 760, count)]).astype(dtype)
+        rng.uniform(0, 1.2, count), rng.uniform(0, 8, count), rng.exponential(40, count),
+        np.exp(rng.normal(0, 0.1, count)), rng.uniform(0, 110 if dtype == "float32" else 760, count)]).astype(dtype)
     sizes *= np.where(rng.random(sizes.size) < 0.5, dtype_of(dtype)(-1), dtype_of(dtype)(1))
     near = np.concatenate([neighbours(s, dtype, 3) for s in [*SWITCHES, NEAREST[dtype]]])
     ends = neighbours(limits.smallest_normal, dtype, 2), [limits.smallest_subnormal, limits.max]
@@ -135,14 +135,14 @@ def test_chains_are_what_they_replace():
 
 
 def test_python_callables_are_found():
-    import scipy.special
+    special = pytest.importorskip("scipy.special")
     for row in FUNCTIONS.values():
         for qualified in row.callables:
             module, _, attribute = qualified.rpartition(".")
             function = getattr(sys.modules[module], attribute, None)
             if function is not None:                # math.exp2 and numpy.asin are not in every version
                 assert find(function) is row
-    assert find(scipy.special.erf).name == "erf"
+    assert find(special.erf).name == "erf"
     assert find(np.add) is None and find(None) is None and find(math) is None
 
 
@@ -152,7 +152,7 @@ def test_table_needs_no_numba():
 
 
 def errors(got, exact, lost, dtype):
-    """|got - (exact + lost)| in units in the last place; NaN and infinities must be those of `exact` rounded to dtype."""
+    """|got - (exact + lost)| in units in the last place; NaN and infinities must be those of `exact` in dtype."""
     limits = np.finfo(dtype)
     got = got.astype(np.float64)
     with np.errstate(all="ignore"):
@@ -203,9 +203,11 @@ def test_ranges_are_kept(dtype, fma):
     x = numbers(dtype, 20000)
     x = x[np.isfinite(x)]
     pi = dtype_of(dtype)(math.pi)
-    for name, low, high in (("tanh", -1, 1), ("erf", -1, 1), ("sin", -1, 1), ("cos", -1, 1), ("expit", 0, 1), ("ndtr", 0, 1),
-                            ("erfc", 0, 2), ("exp", 0, np.inf), ("exp2", 0, np.inf), ("expm1", -1, np.inf), ("cosh", 1, np.inf),
-                            ("log_expit", -np.inf, 0), ("atan", -pi/2, pi/2), ("sqrt", 0, np.inf)):
+    for name, low, high in (
+            ("tanh", -1, 1), ("erf", -1, 1), ("sin", -1, 1), ("cos", -1, 1), ("expit", 0, 1), ("ndtr", 0, 1),
+            ("erfc", 0, 2), ("gauss", 0, 1), ("exp", 0, np.inf), ("exp2", 0, np.inf), ("expm1", -1, np.inf),
+            ("cosh", 1, np.inf), ("log_expit", -np.inf, 0), ("log1p_exp", 0, np.inf), ("tanh_log1p_exp", 0, 1),
+            ("atan", -pi/2, pi/2), ("sqrt", 0, np.inf)):
         y = evaluate(name, dtype, fma, np.abs(x) if name == "sqrt" else x)
         assert (y >= low).all() and (y <= high).all(), name
 
@@ -242,9 +244,7 @@ def test_near_and_complete_forms_agree(name, dtype, fma):
 def test_loops_are_vectorised(name, dtype, fma):
     code = assembly(name, "near" if FORMULAS[name].near else "complete", dtype, fma)
     assert not re.search(r"\bcall", code)
-    if name == "fabs":
-        assert re.search(r"\sv?andp[sd]\s", code)
-    assert re.search(r"\sv?(add|mul|sub|div|max|min|and|or|xor|sqrt|round|blendv|cmp\w*|f\w+\d)p[sd]\s|\svpternlog", code)
+    assert re.search(r"\sv?mov(up[sd]|dqu)\s.*mm\d+, ?\S*\(", code), "no vector is stored"
 
 
 def test_table_of_two_over_pi():

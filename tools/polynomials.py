@@ -1,4 +1,4 @@
-"""Print the polynomials that stand in fastnn/core/*.pxd and fastnn/jit/coefficients.py, each with the weighted error it leaves.
+"""Print the polynomials of fastnn/core/*.pxd and fastnn/jit/coefficients.py, each with the weighted error it leaves.
 
 Run `python tools/polynomials.py` (needs mpmath, a minute). `MINIMAX` are Remez polynomials whose coefficients are rounded
 together. `ROUNDED` are fits at Chebyshev nodes whose coefficients are rounded one by one, from the constant up, and the rest
@@ -99,6 +99,11 @@ def erf_core(w):
     return 2 / mp.sqrt(mp.pi) - 1 if w < mp.mpf(10) ** -20 else mp.erf(mp.sqrt(w)) / mp.sqrt(w) - 1
 
 
+def erfc_far(t):
+    """erfc(a), t = a S + O with floats S and O that take [0.85, 3.95] to [-1, 1]."""
+    return mp.erfc((t + mp.mpf(1.548387050628662)) / mp.mpf(0.6451612710952759))
+
+
 def erfc_ratio(u):
     """(a + 4) exp(a^2) erfc(a), u = (a - 4) / (a + 4)."""
     a = 4 * (1 + u) / (1 - u)
@@ -108,11 +113,6 @@ def erfc_ratio(u):
 def erfc_tail(u):
     """T in erfc_ratio(u) = erfc_ratio(0) + u T(u)."""
     return mp.diff(erfc_ratio, 0) if abs(u) < mp.mpf(10) ** -15 else (erfc_ratio(u) - erfc_ratio(0)) / u
-
-
-def erfc_far(t):
-    """erfc(a), t = FAR_SCALE a + FAR_START of fastnn/jit/normal.py."""
-    return mp.erfc((t + 1.548387050628662) / 0.6451612710952759)
 
 
 def cube_root(m):

@@ -15,7 +15,7 @@ _files = {}         # the name of a module -> the absolute path of the file that
 
 
 def run_imports(names):
-    """Run what ``--import`` names, in order: files (FILE.py) and modules by their dotted names. Each is run once a process.
+    """Run what ``--import`` names, in order: files (FILE.py), and modules by their dotted names; each once a process.
 
     Raises UserError where one is missing or fails.
     """
@@ -44,7 +44,8 @@ def imports_of(entries):
         if not registry.registered(name):
             continue
         module = registry[name].__module__
-        if module not in _files and (module == "__main__" or getattr(sys.modules.get(module), "__spec__", None) is None):
+        spec = getattr(sys.modules.get(module), "__spec__", None)
+        if module not in _files and (module == "__main__" or spec is None):
             raise UserError(f"{name} is registered in {module}, which the processes that train cannot import: put it "
                             "into a file and name it with --import")
         found.append(_files.get(module, module))

@@ -1,4 +1,4 @@
-"""Operations on nodes that leave out what is nothing: 0 a, 1 a, a + 0. For derivatives alone: a formula stays as written."""
+"""Operations on nodes that leave out what is nothing: 0 a, 1 a, a + 0. For derivatives: formulas stay as written."""
 from .graph import constant, in_order, node, select
 from .graph import power as _power
 

@@ -1,7 +1,7 @@
 """Every derivative, derived or given, is held against the formula's own differences before anything is registered.
 
-The formula and its derivatives are evaluated with 50 digits, where differences over a tiny step are exact enough, and the
-derivatives once more in float64, where they must stay finite and near.
+The formula and its derivatives are evaluated with 50 digits, where differences over a tiny step are exact enough, and
+the derivatives once more in float64, where they must stay finite and near.
 """
 import operator
 
@@ -22,7 +22,7 @@ ROUNDED = 1e-2                      # float64 against 50 digits, from NEAR on: n
 ROUNDED_ZERO = 1e-8
 NEAR = 0.05
 FAR = 1e100                         # arguments beyond which exponentials are at their limits, and
-HUGE = 1e40                         # beyond which others have no digits left: mpmath would need as many as the number has
+HUGE = 1e40                         # beyond which others have no digits: mpmath would need all that the number has
 
 _ORDERS = {1: "first", 2: "second"}
 
@@ -61,8 +61,9 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
         check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, *exactly)
         checked = check.run()
         if values is hyperparameters and not checked:
-            raise FormulaError(at_line(formula.line, f"{name} is finite and smooth at none of {count} points between -30 and "
-                                                     f"30{_told(values)}: its derivatives cannot be checked"))
+            raise FormulaError(at_line(formula.line, (
+                f"{name} is finite and smooth at none of {count} points between -30 and 30{_told(values)}: its "
+                "derivatives cannot be checked")))
 
 
 def _others(hyperparameters):
@@ -90,13 +91,16 @@ class _Check:
                 found.append((x, got, *exact))
         for order in (1, 2):
             largest = max((abs(slopes[order]) for *_, slopes in found), default=0)
+            wrong = []          # (how far it is off, the point, the derivative there, and what it should be)
             for x, got, stated, slopes in found:
                 slope, floor = slopes[order], max(FLOOR*min(1, largest), NOISE*max(1, abs(slopes[0])))
                 if not abs(stated[order] - slope) <= TOLERANCE*abs(slope) + floor:
-                    self.refuse(order, x, stated[order], slope)
+                    wrong.append((abs(stated[order] - slope), x, stated[order], slope))
                 near = abs(got[order] - slope) <= ROUNDED*(abs(slope) + min(1, largest)) + ROUNDED_ZERO
                 if not near and (abs(x) >= NEAR or not np.isfinite(got[order])):
-                    self.refuse(order, x, got[order], slope)
+                    wrong.append((abs(got[order] - slope), x, got[order], slope))
+            if wrong:
+                self.refuse(order, *max(wrong, key=lambda one: np.nan_to_num(float(one[0]), nan=np.inf))[1:])
         return len(found)
 
     def in_float64(self):
@@ -156,8 +160,8 @@ def _in_50_digits(mp):
             return found if isinstance(found, mp.mpf) else mp.nan
         return call
 
-    limits = {"exp": (mp.zero, mp.inf), "exp2": (mp.zero, mp.inf), "expm1": (-mp.one, mp.inf), "expit": (mp.zero, mp.one),
-              "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf), "tanh": (-mp.one, mp.one)}
+    limits = {"exp": (mp.zero, mp.inf), "exp2": (mp.zero, mp.inf), "expm1": (-mp.one, mp.inf),
+              "expit": (mp.zero, mp.one), "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf), "tanh": (-mp.one, mp.one)}
 
     def safe(row):
         function = real(lambda *args: row.mpmath(mp, *args))

@@ -1,7 +1,7 @@
 """Derivatives of formulas: the chain rule over the graph, with SymPy for the functions and for quotients that cancel.
 
-The graph of a derivative calls the formula's own subexpressions, so it is as exact and as far from overflow as they are.
-What the chain rule alone would spoil is written otherwise: see `_exponential_sum`, `_numerator` and `rules.OWN`.
+The graph of a derivative calls the formula's own subexpressions, so it is as exact and as far from overflow as they
+are. What the chain rule alone would spoil is written otherwise: see `_exponential_sum`, `_numerator` and `rules.OWN`.
 docs/decisions.md compares this with SymPy's derivative of the whole formula.
 """
 import math
@@ -16,7 +16,7 @@ MOST_TERMS = 24                 # and terms when multiplied out: SymPy's time to
 
 _EXPLOSIVE = {"exp", "exp2", "expm1", "sinh", "cosh", "pow"}
 
-_unwritten = WeakKeyDictionary()    # a derivative -> the same with sech2 and logistic_slope, which have slopes of their own
+_unwritten = WeakKeyDictionary()    # a derivative -> the same with sech2 and logistic_slope, which have their own slopes
 
 
 def derived(root, name="x"):

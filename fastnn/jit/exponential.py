@@ -40,7 +40,7 @@ def exp_with(m: Lanes, x: Value, low: Number = 0.0) -> Value:
 
 
 def scaled(m: Lanes, x: Value, shifted: Value, p: Value) -> Value:
-    """2^k (1 + p) = t unit (1 + p), where unit, by the sign of x, takes from t = 2^k what may leave the normal range."""
+    """2^k (1 + p) = t unit (1 + p): unit, by the sign of x, takes from 2^k what may leave the normal range."""
     middle = m.by(64, None, 128) << m.digits
     excess = m.select(x > 0.0, middle, Value(m, m.whole(-middle)))
     t = m.number((m.bits(shifted) << m.digits) - excess)

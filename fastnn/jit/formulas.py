@@ -1,9 +1,10 @@
 """The compiled form of every row of fastnn/jit/functions.py, as LLVM instructions: `emit` writes one into a block.
 
-All are straight-line code without branches or calls, so that a loop around them is vectorised, but for the complete forms of
-sin, cos, tan and fmod: these call a function for arguments out of reach. Such a row has a `near` form, which is vectorised, and
-`beyond`, which tells whether an argument is out of its reach. A kernel runs its loop with the near forms, collects `beyond`,
-and runs it again with the complete forms if it was true of any element. Within reach both give the same bits.
+All are straight-line code without branches or calls, so that a loop around them is vectorised, but for the complete
+forms of sin, cos, tan and fmod: these call a function for arguments out of reach. Such a row has a `near` form, which
+is vectorised, and `beyond`, which tells whether an argument is out of its reach. A kernel runs its loop with the near
+forms, collects `beyond`, and runs it again with the complete forms if it was true of any element. Within reach both
+give the same bits.
 """
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -70,9 +71,10 @@ FORMULAS: dict[str, Formula] = {
 }
 
 
-def emit(builder: ir.IRBuilder, name: str, arguments: Sequence[ir.Value], fma: bool, form: str = "complete") -> ir.Value:
-    """Write a function's `form` where the builder stands. The arguments are all float or all double, and so is the result;
-    that of "beyond" is one bit, which is not set for NaN. fma: whether the processor has fused multiply-add."""
+def emit(builder: ir.IRBuilder, name: str, arguments: Sequence[ir.Value], fma: bool,
+         form: str = "complete") -> ir.Value:
+    """Write a function's `form` where the builder stands. The arguments are all float or all double, and so is the
+    result; that of "beyond" is one bit, which is not set for NaN. fma: whether the processor has fused multiply-add."""
     formula = FORMULAS[name]
     given = Lanes(builder, "float" if arguments[0].type is ir.FloatType() else "double", fma)
     kind = given.kind

@@ -17,8 +17,8 @@ def restored(noun, name, module, *args, **kwds):
         except ImportError:         # it may have been a file that was run, or has moved
             pass
     if not registry.registered(name):
-        raise ValueError(f"no {noun} is registered as {name!r} here: what registers it must run before an object of it is "
-                         f"unpickled (it was registered in {module})")
+        raise ValueError(f"no {noun} is registered as {name!r} here: what registers it must run before an object of it "
+                         f"is unpickled (it was registered in {module})")
     return registry[name](*args, **kwds)
 
 

@@ -2,15 +2,12 @@
 from fastnn.jit.exponential import falling
 from fastnn.jit.lanes import Lanes, Number, Value
 
-
 # 8 exp(16) erfc(4), where the argument of erfc's tail is 0
 START, START_LOW = 1.095995661000491, 5.757254511326975e-17
-# take 0.85 to -1 and 3.95, where float's erf is 1, to 1
-FAR_SCALE, FAR_START = 0.6451612710952759, -1.548387050628662
 
 
 def _weight(m: Lanes, x: Value) -> tuple[Value, Value, Value]:
-    """|x|, up to where the last has vanished, x^2 and exp(-x^2). LLVM computes them once for erf and its derivative."""
+    """|x|, up to where the last has vanished, x^2 and exp(-x^2). In double erf and its derivative share them."""
     a = m.at_most(m.fabs(x), m.by(11.0, 14.0, 28.0))
     square = a*a
     t, p, unit = falling(m, -square, -m.product_low(a, a, square) if m.kind != "wide" else 0.0)
@@ -23,11 +20,11 @@ def gauss(m: Lanes, x: Value) -> Value:
 
 
 def erf(m: Lanes, x: Value) -> Value:
-    """1 - erfc(a) from a = 0.85 on, where erfc's errors count a quarter. Float needs no more than a polynomial for it."""
+    """1 - erfc(a) from a = 0.85 on, where erfc's errors count a quarter. In float lanes erfc is a polynomial."""
     if m.kind == "float":
         a = m.at_most(m.fabs(x), 3.95)
         near = m.fma(a, m.polynomial("erf_core", a*a), a)
-        far = 1.0 - m.polynomial("erfc_far", m.fma(a, FAR_SCALE, FAR_START))
+        far = 1.0 - m.polynomial("erfc_far", m.fma(a, 0.6451612710952759, -1.548387050628662))
         return m.copysign(m.select(a > 0.85, far, near), x)
     a, square, weight = _weight(m, x)
     near = m.fma(a, m.polynomial("erf_core", square), a)
@@ -40,8 +37,8 @@ def erf(m: Lanes, x: Value) -> Value:
 def _complement(m: Lanes, z: Value, z_low: Number, square: Value, square_low: Number) -> Value:
     """erfc(z + z_low), square + square_low being its square: exp multiplies its error.
 
-    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.7 on. In double all that is rounded before the last sum is
-    made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
+    exp(-a^2) (START + u T(u))/(a + 4), u = (a - 4)/(a + 4), from 0.7 on. In double all that is rounded before the last
+    sum is made up for, roughly: of START + u T(u) it is -(0.93 - 0.65 u) times the error of u.
     """
     a = m.fabs(z)
     start, low = m.fast_sum(m.constant(1.0), -z)

@@ -1,6 +1,4 @@
 """Functions that are exact: roundings, signs, remainders, and the square root, which is rounded once."""
-import math
-
 from fastnn.jit.lanes import Lanes, Value
 
 

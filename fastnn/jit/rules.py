@@ -1,4 +1,4 @@
-"""The derivative of each function that a formula may call, as a piece of graph: SymPy's, or a form that keeps more digits."""
+"""The derivative of each function that a formula may call, as a piece of graph: SymPy's, or one with more digits."""
 import importlib
 import math
 from functools import cache

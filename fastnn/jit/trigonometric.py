@@ -1,9 +1,9 @@
 """Sine, cosine, tangent and their inverses.
 
-Angles are reduced by multiples k of pi/2 held in three parts. That is exact enough up to `reach`. Beyond it, `far_angle` takes the
-bits of 2/pi that matter from a table; it is a function of its own and is called, so a loop with `sin` is not vectorised. A
-vectorised loop calls `near_sin`, collects in `beyond` whether an argument was out of reach, and is run again with `sin` if so:
-within reach both give the same bits.
+Angles are reduced by multiples k of pi/2 held in three parts. That is exact enough up to `reach`. Beyond it,
+`far_angle` takes the bits of 2/pi that matter from a table (Payne and Hanek); it is a function of its own and is
+called, so a loop with `sin` is not vectorised. A vectorised loop calls `near_sin`, collects `beyond`, and is run again
+with `sin` if an argument was out of reach: within reach both give the same bits.
 """
 import math
 from collections.abc import Callable

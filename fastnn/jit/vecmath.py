@@ -1,7 +1,7 @@
 """fastnn's functions for numba-compiled code. Importing this module imports numba; fastnn itself never does.
 
-`functions()["exp"]` is called from numba-compiled code with float32 or float64 scalars, and computes in their type: float64
-where they differ, and for integers. It cannot be called from Python. Names and error bounds: fastnn/jit/functions.py.
+`functions()["exp"]` is called from numba-compiled code with float32 or float64 scalars, and computes in their type:
+float64 where they differ, and for integers. It cannot be called from Python. Names and bounds: fastnn/jit/functions.py.
 
     sine, far = near()["sin"], numpy.int32(0)           # int64 in a float64 kernel
     for i in range(n):
@@ -23,15 +23,15 @@ from fastnn.jit.functions import FUNCTIONS
 
 
 class Near(NamedTuple):
-    """A function within reach, and beyond(x, before): `before`, or -1 if x is out of reach. Both are integers of x's width,
-    so that a loop collects them in lanes as wide as its others."""
+    """A function within reach, and beyond(x, before): `before`, or -1 if x is out of reach. Both are integers of x's
+    width, so that a loop collects them in lanes as wide as its others."""
     function: Any
     beyond: Any
 
 
 @functools.cache
 def functions(fma: bool | None = None) -> dict[str, Any]:
-    """Every function by its name in FUNCTIONS. fma: whether to use fused multiply-add; None: where the processor has it."""
+    """Every function by its name. fma: whether to use fused multiply-add; None: where the processor has it."""
     return {name: _function(name, "complete", fma) for name in FUNCTIONS}
 
 
@@ -43,7 +43,7 @@ def near(fma: bool | None = None) -> dict[str, Near]:
 
 
 def has_fma(context: Any) -> bool:
-    """Whether numba compiles for a processor with fused multiply-add; llvm.fma is a library call where there is none."""
+    """Whether numba compiles for a processor with fused multiply-add; without, llvm.fma is a library call."""
     triple, _, features = context.codegen().magic_tuple()
     return "+fma" in features.split(",") or triple.startswith(("aarch64", "arm64"))
 
