@@ -309,6 +309,32 @@ def test_corrections_are_computed_in_double_precision(register):
     assert get_opt("rule").update(np.ones(3, np.float32), t=2)[0] == np.float32(2.0**-39)
 
 
+def test_functions_that_stop_the_vectoriser(register):
+    """sin has a quicker form for small arguments; a rule, which writes where it reads, cannot try that first."""
+    @register(state=("m",), lr=1.0)
+    def rule(g, m, h):
+        m += math.sin(g)
+        return m, m
+
+    opt, grad, total = get_opt("rule"), draw(200), 0
+    grad[::50] *= 1e30
+    for _ in range(3):
+        total = total + np.sin(grad)
+        np.testing.assert_allclose(opt.update(grad), total, rtol=1e-14, atol=1e-300)
+
+
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
+def test_more_slots_than_built_in_rules_have_in_fewer_bits(register, state_dtype):
+    @register(state=("a", "b", "c"), stored={"c": "logarithmic", "b": "linear", "a": "linear"}, lr=1.0)
+    def rule(g, a, b, c, h):
+        return a - 2*b + 4*c, a + g, b - 2*g, c + 8*g
+
+    opt = get_opt("rule", state_dtype=state_dtype)
+    for t in range(8):          # powers of two and sums of few are exact in every format where all elements are equal
+        assert_array_equal(opt.update(np.ones(300, np.float32)), (1 + 4 + 32)*t)
+    assert [slot[7] for slot in opt.state[0].values()] == [8, -16, 64]
+
+
 # What cannot be registered; nothing is left behind.
 
 def no_rule(g, h):
