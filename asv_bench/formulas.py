@@ -3,10 +3,10 @@
     python asv_bench/formulas.py [activations] [optimizers] [peers] [start] [--dtype float32 ...] [--size N ...]
                                  [--names NAME ...] [--threads N] [--rounds R] [--pause S]
 
-activations and optimizers: copies of built-in ones, written as a user would; ratios above 1 say how many times as long as
-the built-in one they take. peers: the same formula in NumPy and, where torch and a C++ compiler are, by torch.compile;
-ratios say how many times as long as fastnn they take. start: the seconds until a formula can be used in a process of its
-own, without and with its kernels on the disk.
+activations and optimizers: copies of built-in ones, written as a user would; ratios say how many times as long as the
+built-in one they take. peers: the same formula in NumPy and, where torch and a C++ compiler are, by torch.compile;
+ratios say how many times as long as fastnn they take. start: the seconds until a formula can be used in a process of
+its own, without and with its kernels on the disk.
 """
 import argparse
 import math
@@ -85,9 +85,9 @@ def quick_mish(x):
 
 
 ACTIVATIONS = [("ReLU", relu, {}), ("sigmoid", sigmoid, {}), ("sigmoid", quick_sigmoid, {}), ("tanh", tanh, {}),
-               ("softplus", softplus, {}), ("softplus", quick_softplus, {}), ("GELU", gelu, {}), ("GELU", quick_gelu, {}),
-               ("Swish", swish, {"beta": 1.0}), ("Swish", quick_swish, {"beta": 1.0}), ("Mish", mish, {}),
-               ("Mish", quick_mish, {})]
+               ("softplus", softplus, {}), ("softplus", quick_softplus, {}), ("GELU", gelu, {}),
+               ("GELU", quick_gelu, {}), ("Swish", swish, {"beta": 1.0}), ("Swish", quick_swish, {"beta": 1.0}),
+               ("Mish", mish, {}), ("Mish", quick_mish, {})]
 
 
 # Copies of optimizers.
@@ -268,8 +268,8 @@ def compare_start(options):
                 found = [float(second) for second in seconds]
                 least = found if least is None or sum(found) < sum(least) else least
         loaded = [name for name, yes in (("numba", numba), ("sympy", sympy), ("llvmlite", llvmlite)) if yes == "True"]
-        table.add_row("from the disk" if cached else "compiled", *(f"{each:.3f}" for each in least), f"{sum(least[1:]):.3f}",
-                      ", ".join(loaded))
+        table.add_row("from the disk" if cached else "compiled", *(f"{each:.3f}" for each in least),
+                      f"{sum(least[1:]):.3f}", ", ".join(loaded))
     return table
 
 
@@ -290,7 +290,8 @@ if __name__ == "__main__":
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(SECTIONS)}; all if left out")
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"], choices=["float32", "float64"])
     parser.add_argument("--size", type=int, nargs="+", help="1,000 100,000 10,000,000; 1,000,000 beside the peers")
-    parser.add_argument("--names", nargs="+", default=sorted({row[0] for row in (*ACTIVATIONS, *OPTIMIZERS)} | {*PEERS}))
+    parser.add_argument("--names", nargs="+",
+                        default=sorted({row[0] for row in (*ACTIVATIONS, *OPTIMIZERS)} | {*PEERS}))
     parser.add_argument("--threads", type=int)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pause", type=float, default=0.04)

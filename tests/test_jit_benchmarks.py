@@ -49,7 +49,8 @@ def test_copies_compute_what_the_built_in_ones_compute():
         fastnn.register_act("copy", replace=True, **hyperparameters)(function)
         for order, mine in formulas.orders(fastnn.get_act("copy"), x, x).items():
             wanted = formulas.orders(fastnn.get_act(name), x, x)[order].run()
-            np.testing.assert_allclose(mine.run(), wanted, rtol=1e-11, atol=1e-12, err_msg=f"{function.__name__} {order}")
+            np.testing.assert_allclose(mine.run(), wanted, rtol=1e-11, atol=1e-12,
+                                       err_msg=f"{function.__name__} {order}")
     fastnn.unregister("copy")
     for name, rule, state, hyperparameters in formulas.OPTIMIZERS:
         fastnn.register_opt("copy", state=state, replace=True, learning_rate=next(iter(hyperparameters)),
@@ -62,6 +63,6 @@ def test_copies_compute_what_the_built_in_ones_compute():
 
 def test_table(tmp_path):
     shown = python("import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')",
-                   str(SUITE / "formulas.py"), "activations", "optimizers", "--dtype", "float32", "--size", "100", "--names",
-                   "ReLU", "SGD", "--rounds", "1", "--pause", "0", FASTNN_CACHE_DIR=str(tmp_path))
+                   str(SUITE / "formulas.py"), "activations", "optimizers", "--dtype", "float32", "--size", "100",
+                   "--names", "ReLU", "SGD", "--rounds", "1", "--pause", "0", FASTNN_CACHE_DIR=str(tmp_path))
     assert "ReLU" in shown.stdout and "100 of 10" in shown.stdout, shown.stderr

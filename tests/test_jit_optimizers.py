@@ -1,4 +1,4 @@
-"""Registered optimizers: copies of built-in ones give their bits; random rules give what the same Python on floats gives."""
+"""Registered optimizers: copies of built-in ones give their bits, random rules what the same Python on floats gives."""
 import math
 from types import SimpleNamespace
 
@@ -110,7 +110,8 @@ def copies():
     before = fastnn.optimizers()
     for name, (rule, state, hyperparameters) in COPIES.items():
         rate = next(key for key in ("lr", "alpha", "eta") if key in hyperparameters)
-        register_opt(f"copy of {name}", state=state, stored=STORED.get(name), learning_rate=rate, **hyperparameters)(rule)
+        register_opt(f"copy of {name}", state=state, stored=STORED.get(name), learning_rate=rate,
+                     **hyperparameters)(rule)
     yield
     for name in COPIES:
         fastnn.unregister(f"copy of {name}")

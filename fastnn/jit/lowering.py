@@ -18,11 +18,11 @@ BLOCK_STEP = 16             # as in fastnn/core/loops.pxd
 BLOCK = 256                 # elements that are computed again if an argument was out of a function's reach
 NEAR = {name for name, formula in FORMULAS.items() if formula.near}         # which call a function out of reach
 
-# A polynomial waits for each of its steps. With so many vectors in work at once a loop with functions takes 0.6 to 0.9 times
-# as long; LLVM by itself does so with short loops alone. Not that square roots gained from it.
+# A polynomial waits for each of its steps. With so many vectors in work at once a loop with functions takes 0.6 to 0.9
+# times as long; LLVM by itself does so with short loops alone. Not that square roots gained from it.
 INTERLEAVED = 4
 LIGHT = {"sqrt", "fabs", "floor", "ceil", "trunc", "rint", "copysign", "minimum", "maximum"}
-_LOOP = "fastnn loop"       # begins the name of what is said about a loop: LLVM wants a node there that begins with itself
+_LOOP = "fastnn loop"       # in place of what llvmlite cannot write: what is said about a loop begins with itself
 _NAMED = re.compile(rf'^(!\d+) = !{{ !"{_LOOP} \d+"', re.MULTILINE)
 
 _SIZE, _INT32, _INT64 = ir.IntType(8*struct.calcsize("n")), ir.IntType(32), ir.IntType(64)

@@ -32,9 +32,10 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
             v += (1 - h.beta2)*(g*g - v)
             return -h.lr*m/(math.sqrt(v) + h.eps), m, v
 
-    The function is called once, with symbols for the gradient of one element, its state, and the hyperparameters; h.t is
-    the step, from 1. It returns the delta, which is added to the parameter, and the new state. What it computes of h alone
-    is computed once a step, in double precision. It is compiled when the first optimizer of that name is made.
+    The function is called once, with symbols for the gradient of one element, its state, and the hyperparameters;
+    h.t is the step, from 1. It returns the delta, which is added to the parameter, and the new state. What it
+    computes of h alone is computed once a step, in double precision. It is compiled when the first optimizer of that
+    name is made.
 
     Parameters
     ----------
@@ -60,7 +61,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     Raises
     ------
     ImportError
-        If numba is not installed.
+        If llvmlite is not installed.
     FormulaError
         A ValueError: the function cannot be compiled. Names its line.
     TypeError, ValueError
@@ -73,8 +74,8 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     declared = {key: _declared(key, default, learning_rate or "lr") for key, default in hyperparameters.items()}
     learning_rate = learning_rate or "lr"
     if learning_rate not in declared:
-        raise ValueError(f"{name!r} has no hyperparameter {learning_rate!r}: give lr=, or name the one that is the learning "
-                         "rate with learning_rate=")
+        raise ValueError(f"{name!r} has no hyperparameter {learning_rate!r}: give lr=, or name the one that is the "
+                         "learning rate with learning_rate=")
     if both := declared.keys() & state.keys():
         raise ValueError(f"{', '.join(sorted(both))}: both a hyperparameter and state")
 
@@ -83,7 +84,8 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
 
         def body(space):
             space.update(declared, slots=state, stored=stored, learning_rate=learning_rate, kernel=name, name=name,
-                         constants=formula.constants, _formula=formula, __doc__=rule.__doc__, __module__=rule.__module__)
+                         constants=formula.constants, _formula=formula, __doc__=rule.__doc__,
+                         __module__=rule.__module__)
             if learning_rate != "lr":
                 space["lr"] = _lr(learning_rate)
 
@@ -161,7 +163,8 @@ class Hyperparameters:
 def traced(rule, name, state, hyperparameters):
     """The nodes of the delta and of the new state.
 
-    Raises TypeError for what takes other arguments, FormulaError for what cannot be followed or returns too much or little.
+    Raises TypeError for what takes other arguments, FormulaError for what cannot be followed or returns too much or
+    too little.
     """
     if not isinstance(rule, FunctionType):
         raise TypeError(f"a rule must be a Python function, not {rule!r}")
@@ -169,8 +172,8 @@ def traced(rule, name, state, hyperparameters):
     given = signature(rule).parameters.values()
     named = [p.name for p in given if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
     if len(named) != len(given) or len(named) != len(state) + 2 or named[1:-1] != list(state):
-        raise TypeError(at_line(place, f"the rule of {name!r} must take the gradient{_listed(state, ', ')}, hyperparameters, "
-                                       f"not {signature(rule)}"))
+        raise TypeError(at_line(place, f"the rule of {name!r} must take the gradient{_listed(state, ', ')}, "
+                                       f"hyperparameters, not {signature(rule)}"))
     elements = [Symbolic(graph.element(element)) for element in ("g", *(f"s{i}" for i in range(len(state))))]
     roots = trace(rule, *elements, Hyperparameters(hyperparameters))
     if len(roots) != 1 + len(state):

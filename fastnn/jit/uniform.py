@@ -48,9 +48,9 @@ def _quick(name):
 def computer(roots):
     """A function that computes uniform nodes.
 
-    It takes an object whose attributes are the hyperparameters and the number of the step, t, so that it can be a method;
-    it returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that of IEEE 754: an
-    infinity or NaN.
+    It takes an object whose attributes are the hyperparameters and the number of the step, t, so that it can be a
+    method; it returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that of
+    IEEE 754: an infinity or NaN.
     """
     roots = list(roots)
     space, lines, names, parameters = {}, [], {}, []
