@@ -53,7 +53,7 @@ def branches(x):
 # formula loses digits there, or its derivative crosses zero).
 BOUNDS = {
     sigmoid: (1.5, 1.5, 2, 2), ratio: (1.5, 1.5, 2, 2), shifted_ratio: (4, 4, 6, None), softplus: (1, 1, 2, 2),
-    softplus_too: (1, 1, 2, 2), mish: (1, 3, None, None), gelu: (1, 2, None, None), snake: (80, 80, None, None),
+    softplus_too: (1, 1, 2, 2), mish: (1.5, 3, None, None), gelu: (1, 2, None, None), snake: (80, 80, None, None),
     swish: (1, 2, None, None), softsign: (2, 3, 3, 4), elu: (1, 1, 2, 2), cube: (1, 1, 2, 2), rectified: (0, 0, 0, 0),
     absolute: (0, 0, 0, 0), root: (1, 3, 2, 3), isru: (3, 3, 3, 6), hyperbolic: (2, 3, 3, None),
     tanh_by_squares: (2, 4, 3, None), fraction: (3, 4, 6, 10), powers: (60, 120, None, None), branches: (1, 1, 2, 2)}

@@ -282,17 +282,18 @@ _RULES = {
 
 def written_out(root):
     """The graph without sech2 and logistic_slope."""
+    squared = {current.args[0] for current in in_order(root) if current.op == "sech2"}
+    root = rebuilt(root, lambda current: _without_sech2(current, squared))
     nodes = in_order(root)
     even = {current.args[0] for current in nodes if current.op == "logistic_slope"}
+    logistic = {current.args[0] for current in nodes if current.op == "expit"}
+    even |= {u for u in logistic if neg(u) in logistic and u.op != "neg" and neg(u) not in even}
 
     def replace(current):
         u, *_ = current.args or (None,)
-        if current.op == "sech2":
-            e = node("exp", mul(constant(-2), node("abs", u)))
-            return div(mul(constant(4), e), mul(add(ONE, e), add(ONE, e)))
         if current.op == "logistic_slope":
             e = node("exp", neg(node("abs", u)))
-            return div(e, mul(add(ONE, e), add(ONE, e)))
+            return div(e, _square(add(ONE, e)))
         if current.op == "expit" and (u in even or neg(u) in even):         # the same exponential serves both
             argument = u if u in even else neg(u)
             e = node("exp", neg(node("abs", argument)))
@@ -301,3 +302,27 @@ def written_out(root):
         return current
 
     return rebuilt(root, replace)
+
+
+def _without_sech2(current, squared):
+    """sech2(u) as 4 e/(1 + e)^2 with e = exp(-2 |u|). Of u = log(1 + exp(x)), e is expit(-x)^2, and tanh(u) follows, too.
+
+    `squared`: the arguments of all sech2.
+    """
+    if current.op not in ("sech2", "tanh"):
+        return current
+    u, = current.args
+    minus = u.args[0].args[0] if u.op == "neg" and u.args[0].op == "log_expit" else None            # -x
+    if current.op == "tanh" and minus and u not in squared:
+        return node("tanh", node("log1p", node("exp", neg(minus))))         # compiled as one function
+    if current.op == "tanh" and minus:
+        e, gate = _square(node("expit", minus)), node("expit", neg(minus))
+        return div(mul(gate, add(ONE, node("expit", minus))), add(ONE, e))
+    if current.op == "tanh":
+        return current
+    e = _square(node("expit", minus)) if minus else node("exp", mul(constant(-2), node("abs", u)))
+    return div(mul(constant(4), e), _square(add(ONE, e)))
+
+
+def _square(a):
+    return node("mul", a, a)
