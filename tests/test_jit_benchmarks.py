@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from helpers import python
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 SUITE = Path(__file__).parents[1] / "asv_bench"
 if not SUITE.is_dir():
     pytest.skip("no asv_bench beside the tests", allow_module_level=True)

@@ -10,7 +10,7 @@ import pytest
 from fastnn.jit import disk
 from helpers import TESTS, python
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 
 posix_only = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 
@@ -19,8 +19,8 @@ USE = """if True:
     import fastnn
     from fastnn.jit import compiler
     compiled = []
-    original = compiler.optimised
-    compiler.optimised = lambda kernel, dtype: compiled.append(dtype) or original(kernel, dtype)
+    original = compiler.compiled
+    compiler.compiled = lambda kernel, dtype, name: compiled.append(dtype) or original(kernel, dtype, name)
     @fastnn.register_act("own", a=1.0)
     def own(x, a):
         return x*x/a
@@ -107,14 +107,14 @@ def test_what_cannot_be_linked_is_compiled_again(place, length):
         from fastnn.jit import compiler, disk
         load = disk.load
         disk.load = lambda key: load(key) and load(key)[:{length}]
-        compiled, original = [], compiler.optimised
-        compiler.optimised = lambda kernel, dtype: compiled.append(dtype) or original(kernel, dtype)
+        compiled, original = [], compiler.compiled
+        compiler.compiled = lambda kernel, dtype, name: compiled.append(dtype) or original(kernel, dtype, name)
         from fastnn.jit import graph, kernels
         x = graph.element("x")
         kernel = kernels.elementwise(graph.node("mul", x, x), x, x)
         for _ in range(2):
             assert compiler.compile_kernel(kernel, "float32")
-            compiler._linked.clear()
+            compiler._found.clear()
         print(*compiled)""", FASTNN_CACHE_DIR=str(place))
     assert done.stdout.split() == ["float32", "float32"], done.stderr
 

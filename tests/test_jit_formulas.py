@@ -17,7 +17,7 @@ from fastnn.jit.trace import trace
 from fastnn.jit.uniform import computer
 from helpers import FLOATS, assert_same_bits
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 

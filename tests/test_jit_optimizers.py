@@ -12,7 +12,7 @@ import fastnn
 from fastnn import get_opt, register_opt, where
 from helpers import FLOATS, assert_same_bits
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 HALVES = [np.float16]
 try:
     import ml_dtypes

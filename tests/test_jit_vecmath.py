@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 
 import mpmath
 

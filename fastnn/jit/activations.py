@@ -10,7 +10,7 @@ from typing import Any
 from ..activations import Activation, _registry
 from ..hyperparameters import Choice, Hyperparameter
 from . import disk, graph
-from .compiler import compile_kernel, require_llvm
+from .compiler import compile_kernel, require_numba
 from .errors import FormulaError, at_line
 from .kernels import MOST_PARAMETERS, elementwise
 from .names import restored
@@ -63,7 +63,7 @@ def register_act(name: str, /, *, replace: bool = False,
     TypeError, ValueError
         For a name that is taken and for hyperparameters that do not fit the function. Nothing is registered then.
     """
-    require_llvm()
+    require_numba()
     _registry.check(name, replace)
     declared = {key: _declared(key, default) for key, default in hyperparameters.items()}
 

@@ -1,25 +1,26 @@
-"""From a kernel to an address: compiled by LLVM, or found on disk, and linked into this process."""
+"""From a kernel to an address: compiled by numba, or found on disk and linked into this process.
+
+For a kernel on disk llvmlite, numba's binding of LLVM, is imported, numba itself is not.
+"""
 import os
 import threading
 from functools import cache
+from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import count
 
 from . import disk
 from .errors import FormulaError
 
-# what the code may call from outside: of the C library, what LLVM makes of an instruction or of one of its functions
-EXTERNAL = {name + suffix for name in ("fmod", "floor", "ceil", "trunc", "rint", "nearbyint", "fma") for suffix in ("", "f")}
-
 _lock = threading.Lock()
 _numbers = count()          # of libraries: a name is used up even where linking fails
-_linked = {}                # key -> LLVM's library: machine code stays for as long as this process
+_found = {}                 # key -> an address, and what keeps it: machine code stays for as long as this process
 
 
-def require_llvm():
-    """Raises ImportError where llvmlite is not installed."""
-    if find_spec("llvmlite") is None:
-        raise ImportError("formulas are compiled by LLVM, which needs llvmlite: pip install 'fastnn[jit]'")
+def require_numba():
+    """Raises ImportError where numba is not installed."""
+    if find_spec("numba") is None:
+        raise ImportError("formulas are compiled by numba: pip install 'fastnn[jit]'")
 
 
 def compile_kernel(kernel, dtype):
@@ -28,10 +29,14 @@ def compile_kernel(kernel, dtype):
     Raises FormulaError for what cannot be compiled.
     """
     with _lock:
-        key = disk.key(kernel.text(), dtype, *_processor(), _llvm_version())
-        if key not in _linked:
-            _linked[key] = _stored(key) or _new(kernel, dtype, key)
-        return _linked[key]["kernel"]
+        key = disk.key(kernel.text(), dtype, *_processor(), *_versions())
+        if key not in _found:
+            _found[key] = _stored(key) or _new(kernel, dtype, key)
+        return _found[key][0]
+
+
+def _symbol(key):
+    return f"fastnn_{key}"
 
 
 def _stored(key):
@@ -39,41 +44,29 @@ def _stored(key):
     if code is None:
         return None
     try:
-        return _link(code)
+        return _link(code, _symbol(key))
     except RuntimeError:        # what it calls is not in this process, or it is no object file: compiled again
         return None
 
 
 def _new(kernel, dtype, key):
-    try:
-        code = target_machine().emit_object(optimised(kernel, dtype))
-        linked = _link(code)
-    except RuntimeError as error:
-        raise FormulaError(f"LLVM cannot compile this formula: {error}") from None
-    disk.store(key, code)
-    return linked
+    from .callback import object_file
+    found = compiled(kernel, dtype, _symbol(key))
+    disk.store(key, object_file(found))
+    return found.address, found
 
 
-def optimised(kernel, dtype):
-    """LLVM's module of a kernel, optimised for this processor."""
+def compiled(kernel, dtype, symbol):
+    """numba's CFunc of a kernel, for this processor or for the level that FASTNN_ISA forces."""
+    from . import callback
+    return callback.compiled(kernel, dtype, symbol, has_fma(), _forced())
+
+
+def _link(code, symbol):
     from llvmlite import binding as llvm
-
-    from .lowering import written
-    module = llvm.parse_assembly(written(kernel, dtype, has_fma()))
-    for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration and value.name != "kernel":
-            value.linkage = "internal"
-    options = llvm.create_pipeline_tuning_options(speed_level=3)
-    options.loop_vectorization = options.slp_vectorization = True
-    builder = llvm.create_pass_builder(target_machine(), options)
-    builder.getModulePassManager().run(module, builder)
-    return module
-
-
-def _link(code):
-    from llvmlite import binding as llvm
-    return (llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("kernel")
-            .link(_jit(), f"fastnn-{next(_numbers)}"))
+    library = (llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol(symbol)
+               .link(_jit(), f"fastnn-{next(_numbers)}"))
+    return library[symbol], library
 
 
 @cache
@@ -86,14 +79,19 @@ def _jit():
 def _processor():
     """The platform, and what to compile for: this processor and its features, or the level that FASTNN_ISA forces."""
     from llvmlite import binding as llvm
-    forced = os.environ.get("FASTNN_ISA", "")
-    if forced.startswith("x86-64"):
-        return llvm.get_process_triple(), forced, ""
+    if _forced():
+        return llvm.get_process_triple(), _forced(), ""
     try:
         features = llvm.get_host_cpu_features().flatten()
     except RuntimeError:        # not known on this platform
         features = ""
     return llvm.get_process_triple(), llvm.get_host_cpu_name(), features
+
+
+def _forced():
+    """LLVM's name for the level that FASTNN_ISA forces, or None."""
+    level = os.environ.get("FASTNN_ISA", "")
+    return level if level.startswith("x86-64") else None
 
 
 def processor_name():
@@ -107,9 +105,9 @@ def has_fma():
             or triple.startswith(("aarch64", "arm64")))
 
 
-def _llvm_version():
-    import llvmlite
-    return llvmlite.__version__
+@cache
+def _versions():
+    return version("numba"), version("llvmlite")
 
 
 @cache

@@ -1,11 +1,12 @@
 """What became of a formula: its derivatives, what is computed once a call, and whether its loops are vectorised."""
 import re
+from itertools import count
 
 from .. import core
 from ..activations import _registry as activations
 from ..optimizers import _registry as optimizers
 from . import graph, kernels
-from .compiler import optimised, processor_name
+from .compiler import compiled, processor_name
 from .errors import at_line
 from .listing import listing
 
@@ -13,6 +14,7 @@ _STORE = re.compile(r"\bstore <(\d+) x (?:float|double)>")
 _SCALAR = re.compile(r"\bstore (?:float|double) ")
 _CALL = re.compile(r"\bcall [^@]*@(?!llvm\.)([\w.]+)\(")
 _MEMORY = re.compile(r"\bcall [^@]*@llvm\.mem(cpy|set)\b")
+_numbers = count()
 
 
 class Explanation(str):
@@ -63,7 +65,10 @@ def _report(cls):
 def _verdict(kernel, case, dtype):
     """What LLVM made of one loop of a kernel, compiled by itself."""
     loop = kernel.loops[case]
-    code = str(optimised(kernel._replace(loops={case: loop}), dtype).get_function("kernel"))
+    from .callback import optimised
+    name = f"fastnn_explained_{next(_numbers)}"
+    alone = compiled(kernel._replace(loops={case: loop}), dtype, name)
+    code = str(optimised(alone).get_function(name))
     lanes = [int(width) for width in _STORE.findall(code)]
     called = sorted(set(_CALL.findall(code)))
     if lanes:

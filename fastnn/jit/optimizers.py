@@ -11,7 +11,7 @@ from ..hyperparameters import Hyperparameter
 from ..optimizers import Optimizer, _lr, _registry, rate
 from ..registry import hint
 from . import graph
-from .compiler import compile_kernel, require_llvm
+from .compiler import compile_kernel, require_numba
 from .errors import FormulaError, at_line
 from .names import restored
 from .kernels import rule as rule_kernel
@@ -67,7 +67,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     TypeError, ValueError
         For names that are taken, no identifiers, or do not fit the function; nothing is registered then.
     """
-    require_llvm()
+    require_numba()
     _registry.check(name, replace)
     state = _checked_state(state)
     stored = _checked_stored(stored, state)
