@@ -1,6 +1,6 @@
 """The functions that a formula may call: which Python callables mean each, how exact it is, what it is elsewhere.
 
-One row a function. numba is not needed here: fastnn/jit/vecmath.py has the compiled form of every row, under the same
+One row a function. numba is not needed here: fastnn/jit/formulas.py has the compiled form of every row, under the same
 name. Arguments and results are as IEEE 754 has them: a domain error is NaN, a pole an infinity, nothing raises.
 """
 import math
