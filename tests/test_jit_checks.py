@@ -105,6 +105,18 @@ def test_other_values_of_hyperparameters_may_have_no_values():
     check(lambda x, a: x*math.sqrt(1 - a), a=1.0)
 
 
+def test_other_values_stay_in_their_ranges():
+    """A given derivative need not be right elsewhere."""
+    from fastnn.hyperparameters import Hyperparameter
+    declared = {"a": Hyperparameter(0, at_least=0, below=1)}
+    arguments = X, Symbolic(graph.parameter("a"))
+    f, first, second = (trace(one, *arguments)[0] for one in (
+        lambda x, a: min(a, 1)*x*x, lambda x, a: 2*a*x, lambda x, a: 2*a))
+    check_derivatives("formula", f, first, second, {"a": 0.0}, declared=declared)
+    with pytest.raises(FormulaError, match="a = 1.5 "):
+        check_derivatives("formula", f, first, second, {"a": 0.0})
+
+
 def test_mpmath_keeps_the_users_precision():
     import mpmath
     before = mpmath.mp.dps

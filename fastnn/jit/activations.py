@@ -204,7 +204,7 @@ class Formula:
         except FormulaError as error:
             raise _Underivable(error) from None
         lines = [given[order][1] if order in given else None for order in (1, 2)]
-        check_derivatives(self.name, self._value, first, second, self._defaults, lines)
+        check_derivatives(self.name, self._value, first, second, self._defaults, lines, self._hyperparameters)
         disk.store(self._key(nodes), graph.dumped([first, second]).encode())
         return first, second
 

@@ -32,7 +32,7 @@ def points(count):
     return [1.0131e-3*29371.3**(i/(count - 1))*(-1)**i for i in range(count)]
 
 
-def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), element="x"):
+def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x"):
     """Compare f' and f'' with differences of f.
 
     Parameters
@@ -45,6 +45,8 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
         Their defaults by name. Other values are tried, too.
     lines : pair of (file, number) or None
         Where each derivative was given.
+    declared : mapping of str to fastnn.hyperparameters.Hyperparameter, optional
+        Their ranges, in which the other values stay.
 
     Points where f is not finite or has a kink are left out.
 
@@ -57,7 +59,7 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
     exactly = mp, _in_50_digits(mp)
     nodes = len(in_order(formula, first, second))
     many, few = (max(8, min(count, MOST_NODES//nodes)) for count in (POINTS, FEWER_POINTS))
-    for values, count in [(hyperparameters, many), *((other, few) for other in _others(hyperparameters))]:
+    for values, count in [(hyperparameters, many), *((other, few) for other in _others(hyperparameters, declared or {}))]:
         check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, *exactly)
         checked = check.run()
         if values is hyperparameters and not checked:
@@ -66,11 +68,20 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
                 "derivatives cannot be checked")))
 
 
-def _others(hyperparameters):
-    if not hyperparameters:
-        return
+def _others(hyperparameters, declared):
+    """Other values of the hyperparameters, as far as their ranges allow."""
     for factor in FACTORS:
-        yield {key: value*factor if value else 1 - factor for key, value in hyperparameters.items()}
+        found = {}
+        for key, value in hyperparameters.items():
+            other = value*factor or factor
+            found[key] = other if key not in declared or _allows(declared[key], other) else value
+        if found != hyperparameters:
+            yield found
+
+
+def _allows(hyperparameter, value):
+    inside = hyperparameter.above < value < hyperparameter.below and value >= hyperparameter.at_least
+    return inside and (not hyperparameter.integer or value == int(value))
 
 
 class _Check:
