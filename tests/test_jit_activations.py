@@ -221,7 +221,7 @@ def test_refused_and_nothing_registered(name, hyperparameters, function, error, 
 def test_errors_have_no_inner_traceback():
     with pytest.raises(FormulaError) as caught:
         register_act("own")(lambda x: math.gamma(x))
-    assert "numba" not in str(caught.getrepr()) and caught.value.__cause__ is None
+    assert "site-packages" not in str(caught.getrepr()) and caught.value.__cause__ is None
 
 
 # Copies
