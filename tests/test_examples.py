@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 mpmath = pytest.importorskip("mpmath")
-pytest.importorskip("llvmlite")
+pytest.importorskip("numba")
 pytest.importorskip("sympy")
 pytest.importorskip("rich")
 

@@ -57,7 +57,7 @@ def register_act(name: str, /, *, replace: bool = False,
     Raises
     ------
     ImportError
-        If llvmlite is not installed.
+        If numba is not installed.
     FormulaError
         A ValueError, which names the line of the formula: it cannot be compiled, or a derivative is wrong.
     TypeError, ValueError

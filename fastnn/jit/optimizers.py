@@ -61,7 +61,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     Raises
     ------
     ImportError
-        If llvmlite is not installed.
+        If numba is not installed.
     FormulaError
         A ValueError: the function cannot be compiled. Names its line.
     TypeError, ValueError
