@@ -1,7 +1,9 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from numpy.typing import ArrayLike, NDArray
+
+LIMITS: Final[dict[str, int]]
 
 class Record:
     @property
@@ -21,7 +23,7 @@ class Plan:
 
 class Stepper:
     def _slots(self, initial: Iterable[float], name: str | None = None,
-               stored: Iterable[int] = ()) -> None: ...
+               stored: Iterable[tuple[int, int]] = ()) -> None: ...
     def _record(self, key: Hashable) -> Record | None: ...
     def _record_at(self, position: int) -> Record | None: ...
     @property
