@@ -33,7 +33,7 @@ def oldest(session):
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
     run, build = project["dependencies"], []
     if session.python == PYTHONS[0]:
-        run = run + extras["cli"] + extras["test"] + extras["test-kernels"]
+        run = run + [each for extra in ("cli", "jit", "test-kernels", "test") for each in extras[extra]]
         run.append("pyparsing>=3.1")            # matplotlib's, of its time: newer ones warn
         build = PROJECT["build-system"]["requires"]
     files = []

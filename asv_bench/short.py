@@ -27,6 +27,7 @@ COSTS = [
     r"^small_state\..*\('Adam', '(bfloat16|int8)', 'float32', 16384\)",
     r"^small_state\..*\('Adam', 'float32', 'float16', 16384\)",
     r"^training\..*\('float32', ",
+    r"^formulas\..*\('(snake|Adam as written)', 'float32', 1000\)",
     r"^imports\.",
     r"^memory\.Forward\..*\('Mish', 'float32', ",
     r"^memory\.Step\..*\('Adam', ",

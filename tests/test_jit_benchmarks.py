@@ -12,6 +12,9 @@ import fastnn
 from helpers import python
 
 pytest.importorskip("numba")
+pytest.importorskip("asv_runner")
+from asv_runner.benchmarks.mark import SkipNotImplemented  # noqa: E402
+
 SUITE = Path(__file__).parents[1] / "asv_bench"
 if not SUITE.is_dir():
     pytest.skip("no asv_bench beside the tests", allow_module_level=True)
@@ -21,24 +24,25 @@ benchmarks = importlib.import_module("benchmarks.formulas")
 
 @pytest.mark.parametrize("kind", ["RegisteredActivations", "RegisteredOptimizers"])
 def test_benchmarks_run_what_their_parameters_name(kind):
-    benchmark = getattr(benchmarks, kind)
+    found = getattr(benchmarks, kind)
     before = fastnn.activations(), fastnn.optimizers()
-    for params in product(*benchmark.params[:-1], benchmark.params[-1][:1]):
-        case = benchmark()
-        case.setup(*params)
-        assert case.subject.name == params[0]
-        for body in (name for name in dir(case) if name.startswith("time_")):
-            getattr(case, body)(*params)
-        case.teardown(*params)
+    for params in product(*found.params[:-1], found.params[-1][:1]):
+        for body in (name for name in dir(found) if name.startswith("time_")):
+            call = getattr(found, body).__wrapped__(found(), *params)
+            assert call.func.__self__.name == params[0]
+            array = call.args[0] if kind == "RegisteredActivations" else call.args[0]["w"]
+            assert (array.dtype, array.size) == params[1:]
+            call()
     assert (fastnn.activations(), fastnn.optimizers()) == before
 
 
-def test_not_available_without_the_compiler():
+def test_not_available_without_the_compiler(monkeypatch):
     def unable(*args, **kwds):
         raise ImportError("no compiler")
 
-    with pytest.raises(NotImplementedError, match="no compiler"):
-        benchmarks.registered(unable, "name", math.sin)
+    monkeypatch.setattr(fastnn, "register_act", unable)
+    with pytest.raises(SkipNotImplemented, match="no compiler"):
+        benchmarks.activation("snake")
 
 
 def test_copies_compute_what_the_built_in_ones_compute():

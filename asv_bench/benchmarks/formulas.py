@@ -1,9 +1,10 @@
-"""Formulas that a user registered; not available where their compiler is not installed."""
+"""Formulas that a user registered: n/a where numba is not installed, and in versions before them."""
 import math
+from functools import partial
 
 import fastnn
 
-from .common import DTYPES, SIZES, normal
+from .common import DTYPES, SIZES, absent_from, normal, warm
 
 
 def snake(x, a=1.0):
@@ -28,45 +29,40 @@ ACTIVATIONS = {"snake": (snake, {"a": 1.0}), "Mish as written": (mish, {}), "GEL
 OPTIMIZERS = {"Adam as written": (adam, {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})}
 
 
-def registered(register, name, function, **options):
+def registered(kind, name, formula, **options):
+    """What `get_act` or `get_opt` gives for a formula that is registered for as long as this takes."""
+    with absent_from(ImportError, AttributeError):
+        getattr(fastnn, f"register_{kind}")(name, **options)(formula)
     try:
-        register(name, replace=True, **options)(function)
-    except ImportError as error:
-        raise NotImplementedError(str(error)) from None
+        return getattr(fastnn, f"get_{kind}")(name)
+    finally:
+        fastnn.unregister(name)
+
+
+def activation(name):
+    function, hyperparameters = ACTIVATIONS[name]
+    return registered("act", name, function, **hyperparameters)
 
 
 class RegisteredActivations:
     params = [list(ACTIVATIONS), DTYPES, SIZES]
     param_names = ["formula", "dtype", "size"]
 
-    def setup(self, name, dtype, size):
-        function, hyperparameters = ACTIVATIONS[name]
-        registered(fastnn.register_act, name, function, **hyperparameters)
-        self.subject = fastnn.get_act(name)
-        self.x, self.grad = normal(size, dtype), normal(size, dtype, seed=1)
+    @warm
+    def time_forward(self, name, dtype, size):
+        return partial(activation(name).forward, normal(size, dtype))
 
-    def time_forward(self, *params):
-        self.subject.forward(self.x)
-
-    def time_backward_with_grad(self, *params):
-        self.subject.backward(self.x, grad=self.grad)
-
-    def teardown(self, name, *params):
-        fastnn.unregister(name)
+    @warm
+    def time_backward_with_grad(self, name, dtype, size):
+        return partial(activation(name).backward, normal(size, dtype), grad=normal(size, dtype, seed=1))
 
 
 class RegisteredOptimizers:
     params = [list(OPTIMIZERS), DTYPES, SIZES]
     param_names = ["formula", "dtype", "size"]
 
-    def setup(self, name, dtype, size):
+    @warm
+    def time_update_in_place(self, name, dtype, size):
         rule, hyperparameters = OPTIMIZERS[name]
-        registered(fastnn.register_opt, name, rule, state=("m", "v"), **hyperparameters)
-        self.subject = fastnn.get_opt(name)
-        self.tensors, self.grads = {"w": normal(size, dtype)}, {"w": normal(size, dtype, seed=1)}
-
-    def time_update_in_place(self, *params):
-        self.subject.update(self.tensors, self.grads)
-
-    def teardown(self, name, *params):
-        fastnn.unregister(name)
+        subject = registered("opt", name, rule, state=("m", "v"), **hyperparameters)
+        return partial(subject.update, {"w": normal(size, dtype)}, {"w": normal(size, dtype, seed=1)})
