@@ -264,9 +264,11 @@ def test_folders_and_files_that_are_not_there(tmp_path):
         load(tmp_path)
 
 
-KILLED = """import os, random, signal, sys, time
+KILLED = """import os, random, signal, sys, time, warnings
 import numpy as np
 from fastnn import get_opt, load, save
+
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)     # by the BLAS
 
 path, rng, seen = sys.argv[1], random.Random(0), []
 save(path, opt=get_opt("Adam"), params={"w": np.zeros(20_000, np.float32)}, t=0)

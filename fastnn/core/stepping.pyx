@@ -491,6 +491,17 @@ cdef class Plan:
                             cnp.PyArray_BYTES(target) if kind_of(grad) == kind_of(target) else NULL):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
 
+    cdef dict home_after(self):
+        """The records that there will be. Made before the step: hashing a key may fail."""
+        cdef Py_ssize_t i
+        cdef dict home = self.home
+        for i in range(len(self.records)):
+            if not (<Record>self.records[i]).used:
+                if home is self.home:
+                    home = dict(home)
+                home[self.keys[i]] = self.records[i]
+        return home
+
     def run(self, tuple kernels, tuple constants, dict done):
         """Step everything, keep the new records, and set the owner's attributes `done`.
 
@@ -499,7 +510,7 @@ cdef class Plan:
         cdef Pass call
         cdef Py_ssize_t i
         cdef int threads
-        cdef Record record
+        cdef dict home
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
         if len(kernels) != (2 if self.owner.storage.name is None else 1):
@@ -513,6 +524,7 @@ cdef class Plan:
         known = self.layout is not None
         if not known:
             self.layout = Layout(self.keys, self.records, self.targets, self.grads)
+            home = self.home_after()
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
@@ -533,10 +545,11 @@ cdef class Plan:
             for parameter, copy in self.copied_back:
                 np.copyto(parameter, copy)
             for i in range(len(self.records)):
-                record = <Record>self.records[i]
-                if not record.used:
-                    record.used = True
-                    self.home[self.keys[i]] = record
+                (<Record>self.records[i]).used = True
+            if self.home is self.owner.by_key:
+                self.owner.by_key = home
+            else:
+                self.owner.by_position = home
         (<object>self.owner).__dict__.update(done)
 
 
@@ -684,7 +697,8 @@ cdef class Stepper:
                     raise ValueError("params lists a key twice")
                 values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
         except KeyError as error:
-            raise KeyError(f"no gradient for parameter {error.args[0]!r}") from None
+            missing = repr(error.args[0]) if error.args else "?"       # a user's mapping may raise it bare
+            raise KeyError(f"no gradient for parameter {missing}") from None
         self.last = plan = self.plan(self.by_key, keys, values, gradients)
         return plan
 
