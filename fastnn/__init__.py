@@ -11,5 +11,5 @@ from .optimizers import get_opt, optimizers
 from .state import StateError
 from . import maxout, santa         # these rows of the catalogues have files of their own
 
-__all__ = ["StateError", "__version__", "activations", "get_act", "get_err", "get_num_threads", "get_opt", "load", "losses",
-           "optimizers", "save", "set_num_threads", "trim_memory"]
+__all__ = ["StateError", "__version__", "activations", "get_act", "get_err", "get_num_threads", "get_opt", "load",
+           "losses", "optimizers", "save", "set_num_threads", "trim_memory"]

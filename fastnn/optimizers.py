@@ -173,8 +173,8 @@ class Optimizer(Configurable, Stepper):
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays.
 
-        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for bit.
-        Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
+        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
+        bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
         """
         return state_of(self)
 

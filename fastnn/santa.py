@@ -6,7 +6,7 @@ import numpy as np
 from .core import rules
 from .hyperparameters import Choice, Hyperparameter
 from .optimizers import EtaOptimizer, decay, epsilon, rate
-from .state import generator, generator_state, same_kind, set_generator
+from .generators import generator, generator_state, position, same_kind, set_generator, set_position
 
 
 def power(t, rate):
@@ -74,14 +74,11 @@ class _Santa(EtaOptimizer):
 
     def _drawn(self, *groups):
         """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
-        before = self._noise.get_state(legacy=False) if hasattr(self._noise, "get_state") else self._noise.bit_generator.state
+        before = position(self._noise)
         try:
             return [[self._noise.standard_normal(record.shape) for record in group] for group in groups]
         except BaseException:
-            if hasattr(self._noise, "get_state"):
-                self._noise.set_state(before)
-            else:
-                self._noise.bit_generator.state = before
+            set_position(self._noise, before)
             raise
 
     def _remembered(self):

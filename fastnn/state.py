@@ -6,12 +6,13 @@
      "by_position": {},
      "rule": {}}
 
-name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the parameters of
-mappings, by_position those of sequences and of gradients that became deltas. dtype is the parameter's, order says
-whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype that is
-computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes them (no scales
-in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of hyperparameters that are functions the
-name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its generator.
+name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
+parameters of mappings, by_position those of sequences and of gradients that became deltas. dtype is the parameter's,
+order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype
+that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
+them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
+hyperparameters that are functions the name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its
+generator.
 """
 from math import isfinite, prod
 from numbers import Integral, Real
@@ -21,8 +22,6 @@ import numpy as np
 FORMAT = 1
 ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
-BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
-POSITIONS = {"MT19937": (("state", "pos"), 624), "Philox": (("buffer_pos",), 4)}     # NumPy would read beyond the buffer
 
 
 class StateError(ValueError):
@@ -79,7 +78,8 @@ def entries(value, where, names=None):
     if names is not None and value.keys() != set(names):
         missing = [name for name in names if name not in value]
         unknown = [key for key in value if key not in names]
-        raise StateError(f"{where} " + (f"has no {missing[0]!r}" if missing else f"has {unknown[0]!r}, which is unknown"))
+        raise StateError(f"{where} has no {missing[0]!r}" if missing else
+                         f"{where} has {unknown[0]!r:.80}, which is unknown")
     return value
 
 
@@ -165,66 +165,3 @@ def _dtype(name):
         import ml_dtypes                    # NumPy knows the name from then on
         return np.dtype(ml_dtypes.bfloat16)
     return np.dtype(name)
-
-
-# Generators of noise: what NumPy calls their state, and the class that it belongs to.
-
-def generator_state(rng):
-    """Where a Generator or RandomState stands, as a plain dict. Raises TypeError for bit generators of other packages."""
-    if isinstance(rng, np.random.RandomState):
-        state = {"class": "RandomState", **rng.get_state(legacy=False)}
-    else:
-        state = {"class": "Generator", **rng.bit_generator.state}
-    if state["bit_generator"] not in BIT_GENERATORS:
-        raise TypeError(f"the state of a {state['bit_generator']} cannot be kept, only that of {', '.join(BIT_GENERATORS)}")
-    return state
-
-
-def generator(state):
-    """A new Generator or RandomState that stands there. Raises StateError."""
-    name = state.get("bit_generator") if isinstance(state, dict) else None
-    if name not in BIT_GENERATORS or state.get("class") not in ("Generator", "RandomState"):
-        raise StateError("that is not the state of a generator")
-    rng = getattr(np.random, state["class"])(getattr(np.random, name)(0))
-    _must_resemble(state, generator_state(rng), "the generator")
-    path, most = POSITIONS.get(name, ((), 0))
-    position = state
-    for step in path:
-        position = position[step]
-    if path:
-        integer(position, "the generator's position", most=most)
-    try:
-        set_generator(rng, state)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise StateError(f"that is not the state of a {name}: {error}") from None
-    return rng
-
-
-def set_generator(rng, state):
-    state = {key: value for key, value in state.items() if key != "class"}
-    if isinstance(rng, np.random.RandomState):
-        rng.set_state(state)
-    else:
-        rng.bit_generator.state = state
-
-
-def same_kind(rng, other):
-    """Whether one can take the state of the other."""
-    one, two = generator_state(rng), generator_state(other)
-    return (one["class"], one["bit_generator"]) == (two["class"], two["bit_generator"])
-
-
-def _must_resemble(value, pattern, where):
-    if isinstance(pattern, dict):
-        entries(value, where, pattern)
-        for key in pattern:
-            _must_resemble(value[key], pattern[key], f"{where}'s {key}")
-    elif isinstance(pattern, np.ndarray):
-        array(value, where, pattern.dtype, pattern.shape)
-    elif isinstance(pattern, str):
-        if value != pattern:
-            raise StateError(f"{where} must be {pattern!r}")
-    elif isinstance(pattern, float):
-        finite(value, where)
-    else:
-        integer(value, where, most=2**128 - 1)

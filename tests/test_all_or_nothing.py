@@ -1,4 +1,4 @@
-"""A step is taken as a whole or not at all: whatever is passed, either nothing has changed, or all is as with plain copies."""
+"""A step is taken as a whole or not at all: whatever is passed, nothing has changed, or all is as with plain copies."""
 import pickle
 from collections.abc import Mapping
 
@@ -152,8 +152,8 @@ def parameters(draw, small):
 def gradients(draw, params):
     grads = {}
     for i, (key, p) in enumerate(params.items()):
-        kind = draw(st.sampled_from(["plain"] * 12 + ["list", "any", "NaN", "infinite", "the parameter", "another parameter",
-                                                      "missing", "shape", "None", "__array__", "read-only", "holes"]))
+        kind = draw(st.sampled_from(["plain"] * 12 + ["list", "any", "NaN", "infinite", "the parameter", "missing", "shape",
+                                                      "another parameter", "None", "__array__", "read-only", "holes"]))
         dtype = draw(st.sampled_from(FLOATS))
         grad = numbers(p.shape, dtype, i + 100)
         if kind == "any":
@@ -185,7 +185,8 @@ def plain(a):
 
 
 def everything(opt, rooms):
-    return pickle.dumps((opt.state_dict(), opt.t)), [room.tobytes() if room.dtype != object else repr(room) for room in rooms]
+    return (pickle.dumps((opt.state_dict(), opt.t)),
+            [room.tobytes() if room.dtype != object else repr(room) for room in rooms])
 
 
 def good_steps(opt, draw):
@@ -201,8 +202,8 @@ def good_steps(opt, draw):
 
 
 each_rule = st.sampled_from(RULES)
-often = settings(derandomize=True, deadline=None, max_examples=400, print_blob=False,
-                 suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
+often = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=[
+    HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
 
 
 @often
@@ -218,8 +219,9 @@ def test_mappings_and_sequences(data):
                   **{key: p for key, p in params.items() if key not in known or not draw(st.integers(0, 4))}}
     rooms = [*rooms, *known.values()]
     grads = draw(gradients(params))
-    kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"f": float("nan")}, {"f": "x"}, {"narg": 1}]))
-    form = draw(st.sampled_from(["update", "step", "lists", "tuple and list", "faulty params", "faulty grads", "twice", "short"]))
+    kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"f": float("nan")}, {"f": "x"}, {"g": 1}]))
+    form = draw(st.sampled_from(["update", "step", "lists", "tuple and list", "faulty params", "faulty grads", "twice",
+                                 "short"]))
     before = everything(opt, rooms)
     with np.errstate(all="ignore"):
         twin = pickle.loads(pickle.dumps(opt))
@@ -267,21 +269,23 @@ def test_deltas(data):
     draw = data.draw
     name, state_dtype = draw(each_rule)
     opt = make(name, state_dtype)
-    fixed = [numbers(shape, np.float32, i) for i, shape in enumerate(draw(st.lists(st.sampled_from(SHAPES), max_size=2)))]
+    shapes = draw(st.lists(st.sampled_from(SHAPES), max_size=2))
+    fixed = [numbers(shape, np.float32, i) for i, shape in enumerate(shapes)]
     if fixed:
         opt.update(*fixed)
-    grads = [numbers(draw(st.sampled_from(SHAPES)), draw(st.sampled_from(ANY)), 1) if draw(st.booleans()) else a for a in
-             [*fixed, np.ones(3, np.float32)][:2]]
+    grads = [numbers(draw(st.sampled_from(SHAPES)), draw(st.sampled_from(ANY)), 1) if draw(st.booleans()) else a
+             for a in [*fixed, np.ones(3, np.float32)][:2]]
     fault = Countdown(draw(st.integers(1, 3)))
     if draw(st.booleans()):
-        grads[draw(st.integers(0, len(grads) - 1))] = draw(st.sampled_from([None, "1", 1j, [[1], 2], FaultyGradient([1.0], fault)]))
+        bad = draw(st.sampled_from([None, "1", 1j, [[1], 2], FaultyGradient([1.0], fault)]))
+        grads[draw(st.integers(0, len(grads) - 1))] = bad
     kwds = {}
     if name == "NAG" and len(grads) == 2 and draw(st.booleans()):
         def gradient(*where):
             fault()
             return np.ones(3, np.float32)
-        kwds = {"w": draw(st.sampled_from([1.0, np.ones(3, np.float32), None])), "b": 0.0, "dfw": gradient, "dfb": gradient,
-                "nargs": draw(st.sampled_from([1, 2]))}
+        w, nargs = draw(st.sampled_from([1.0, np.ones(3, np.float32), None])), draw(st.sampled_from([1, 2]))
+        kwds = {"w": w, "b": 0.0, "dfw": gradient, "dfb": gradient, "nargs": nargs}
     rooms = [g for g in grads if isinstance(g, np.ndarray)]
     before, again = everything(opt, rooms), pickle.loads(pickle.dumps(opt))
     try:

@@ -19,8 +19,8 @@ def all_finite(arrays):
 def first_nonfinite(layers, last_layer, x, t):
     """Where a training pass ceases to be finite: (name, "output" or "gradient"), (None, "input"), or None if nowhere.
 
-    layers is a dict in the order of the forward pass; last_layer, which gives the loss of its output and t, goes by the name
-    of its class.
+    layers is a dict in the order of the forward pass; last_layer, which gives the loss of its output and t, goes by the
+    name of its class.
     """
     if not all_finite([x]):
         return None, "input"
@@ -59,15 +59,19 @@ def clip_grad_norm(grads, max_norm):
         The norm before: the root of the sum of all squares, which neither overflows nor underflows. If it is NaN or
         infinite nothing has been changed, as where it is at most max_norm.
 
-    Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or share
-    memory; TypeError for anything but arrays of floating-point numbers.
+    Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or
+    share memory; TypeError for anything but arrays of floating-point numbers.
     """
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, not {max_norm!r}")
-    arrays = list(grads.values() if isinstance(grads, Mapping) else grads if isinstance(grads, (list, tuple)) else [grads])
+    if isinstance(grads, Mapping):
+        arrays = list(grads.values())
+    else:
+        arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
     for a in arrays:
         if not isinstance(a, np.ndarray) or a.dtype.kind != "f" and a.dtype.name != "bfloat16":
-            raise TypeError(f"gradients must be arrays of floating-point numbers, not {getattr(a, 'dtype', type(a).__name__)}")
+            found = getattr(a, "dtype", type(a).__name__)
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {found}")
         if not a.flags.writeable:
             raise ValueError("a gradient is read-only")
     with np.errstate(all="ignore"):

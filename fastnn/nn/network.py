@@ -176,11 +176,11 @@ class MultiLayerNet:
         return labels
 
     def nonfinite(self, x, t):
-        """Where in `loss_and_gradient` numbers cease to be finite: (name of a layer, "output" or "gradient"), of the first one in
-        the order of computation, or (None, "input" or "weight decay"); None if all are finite.
+        """Where in `loss_and_gradient` numbers cease to be finite: (name of a layer, "output" or "gradient"), of the
+        first one in the order of computation, or (None, "input" or "weight decay"); None if all are finite.
 
-        The passes are repeated on a copy, with dropout's last masks: this is for when something has gone wrong. Takes and
-        raises what `loss` does.
+        The passes are repeated on a copy, with dropout's last masks: this is for when something has gone wrong. Takes
+        and raises what `loss` does.
         """
         x = self._input(x)
         t = self._labels(t, len(x))

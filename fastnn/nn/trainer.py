@@ -56,8 +56,9 @@ class Trainer:
     batch_size : int
     rng : None, int, Generator or RandomState
     on_nonfinite : str
-        What follows a loss or a gradient that is infinite or NaN. Parameters, optimizer and running means stay as they were
-        in any case. "stop": `train` ends; "raise": the step raises FloatingPointError; "skip": the next batch is drawn.
+        What follows a loss or a gradient that is infinite or NaN. Parameters, optimizer and running means stay as they
+        were in any case. "stop": `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on
+        with the next batch.
 
     Attributes
     ----------
@@ -134,8 +135,8 @@ class Trainer:
 
     def _running_values(self):
         """What a pass changes besides the parameters: batch normalization puts new arrays there."""
-        layers = getattr(self.network, "layers", {}).values()
-        return [(layer, layer.running_mean, layer.running_var) for layer in layers if isinstance(layer, BatchNormalization)]
+        return [(layer, layer.running_mean, layer.running_var) for layer in getattr(self.network, "layers", {}).values()
+                if isinstance(layer, BatchNormalization)]
 
     def _record_nonfinite(self, x, t, loss):
         find = getattr(self.network, "nonfinite", None)
@@ -146,7 +147,8 @@ class Trainer:
             raise FloatingPointError(str(self.nonfinite[-1]))
 
     def train(self, iterations, progress=None):
-        """Take `iterations` steps, fewer if they diverge and that is to stop them; `progress(loss)` is called after each."""
+        """Take `iterations` steps, fewer if they diverge and `on_nonfinite` is "stop"; `progress(loss)` is called after
+        each."""
         for _ in range(iterations):
             loss = self.step()
             if progress is not None:
