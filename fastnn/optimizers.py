@@ -54,6 +54,9 @@ class Optimizer(Configurable, Stepper):
     elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
     describes the formats.
 
+    Gradients that are NaN or infinite spoil their own elements alone, and for good. In rules that average squares so do
+    those whose square is infinite, from 1.9e19 on in float32 and 1.4e154 in float64: clip them.
+
     Attributes
     ----------
     t : int

@@ -84,7 +84,7 @@ def test_names_for_other_readers(path):
 
 
 ARRAYS = {
-    **{dtype: np.arange(6).reshape(2, 3).astype(dtype) for dtype in encoding.DTYPES.keys() - encoding.OF_ML_DTYPES},
+    **{dtype: np.arange(6).reshape(2, 3).astype(dtype) for dtype in sorted(encoding.DTYPES.keys() - encoding.OF_ML_DTYPES)},
     **{dtype: np.arange(6).astype(np.float32).astype(getattr(ml_dtypes, dtype)) for dtype in encoding.OF_ML_DTYPES},
     "0-d": np.array(2.5), "empty": np.zeros((0, 3)), "emptier": np.zeros((3, 0, 2), np.int8), "one": np.ones((1, 1)),
     "Fortran": np.asfortranarray(np.arange(6.0).reshape(2, 3)), "every other": np.arange(10)[::2],
@@ -176,7 +176,8 @@ CIRCLE.append(CIRCLE)
 
 @pytest.mark.parametrize(("value", "error"), [
     (object(), TypeError), ({1, 2}, TypeError), (b"bytes", TypeError), (1j, TypeError),
-    (np.ones(2, complex), TypeError), (np.array(["a"]), TypeError), (np.array([object()]), TypeError), (np.ones(2, "m8[s]"), TypeError),
+    (np.ones(2, complex), TypeError), (np.array(["a"]), TypeError), (np.array([object()]), TypeError),
+    (np.ones(2, "m8[s]"), TypeError),
     (np.longdouble(1), TypeError), (np.zeros(2, "i4,f4"), TypeError), (np.ma.masked_array([1, 2], [0, 1]), TypeError),
     ({frozenset(): 1}, TypeError), ({b"k": 1}, TypeError), ({(1, (b"k",)): 1}, TypeError), (CIRCLE, ValueError),
     (np.random.Generator, TypeError)], ids=lambda value: f"{value!r:.40}")

@@ -183,7 +183,8 @@ def test_the_layout_of_a_state():
     entry = state["by_key"].pop("W")
     slots = entry.pop("slots")
     assert state == {"format": 1, "name": "Adam", "state_dtype": "int8", "t": 1, "passes": 1, "by_key": {},
-                     "by_position": {}, "rule": {}, "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}}
+                     "by_position": {}, "rule": {},
+                     "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}}
     assert entry == {"shape": (2, 3), "dtype": "float32", "order": "F"}
     assert {name: {k: (a.dtype, a.shape) for k, a in slot.items()} for name, slot in slots.items()} == {
         name: {"codes": (np.uint8, (32,)), "scales": (np.float32, (1,))} for name in "mv"}
