@@ -153,7 +153,8 @@ def gradients(draw, params):
     grads = {}
     for i, (key, p) in enumerate(params.items()):
         kind = draw(st.sampled_from(["plain"] * 12 + ["list", "any", "NaN", "infinite", "the parameter", "missing",
-                                                      "shape", "another parameter", "None", "__array__", "read-only", "holes"]))
+                                                      "shape", "another parameter", "None", "__array__", "read-only",
+                                                      "holes"]))
         dtype = draw(st.sampled_from(FLOATS))
         grad = numbers(p.shape, dtype, i + 100)
         if kind == "any":
@@ -336,7 +337,7 @@ def test_keys_that_fail(rule, count):
 @settings(derandomize=True, deadline=None, max_examples=80)
 @given(st.data())
 def test_spoilt_gradients_stay_with_their_elements(data):
-    """NaN, infinity and what has an infinite square are no errors: all other elements are as if they had not been there."""
+    """NaN, infinity and what has an infinite square are no errors: the other elements are as if they were not there."""
     name, state_dtype = data.draw(each_rule)
     if state_dtype == "int8":                   # where a block shares a scale; tests/test_state_dtype.py has that
         return
