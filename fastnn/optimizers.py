@@ -257,7 +257,7 @@ class Optimizer(Configurable, Stepper):
 
     def _advance(self, plan, extra):
         t = self._time(extra.get("t"))
-        plan.run(self._rules[self.kernel], self.constants(t), {"t": t})
+        plan.run(self._rules[self.kernel], self.constants(t), t)
 
 
 def _rebuilt(named, state_dtype, hyperparameters):
@@ -502,7 +502,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         D = self._feedback(t, f)
-        plan.run(self._rules[self.kernel], self.constants(t, D), {"t": t, "_D": D, "_f": f})
+        plan.run(self._rules[self.kernel], self.constants(t, D), t, {"_D": D, "_f": f})
 
     def _remembered(self):
         return {"D": self._D, "f": self._f}

@@ -70,7 +70,7 @@ class _Santa(EtaOptimizer):
             record.slot(2)[...] = sqrt(self.eta) * velocity
         for record, z in zip(plan.records, noise):
             record.slot(4)[...] = z
-        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, {"t": t})
+        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
 
     def _drawn(self, *groups):
         """Normal noise for each record of each group; if that fails, the generator stands where it stood."""

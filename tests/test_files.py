@@ -207,7 +207,8 @@ CIRCLE.append(CIRCLE)
     (object(), TypeError), ({1, 2}, TypeError), (b"bytes", TypeError), (1j, TypeError),
     (np.ones(2, complex), TypeError), (np.array(["a"]), TypeError), (np.array([object()]), TypeError),
     (np.ones(2, "m8[s]"), TypeError),
-    (np.longdouble(1), TypeError), (np.zeros(2, "i4,f4"), TypeError), (np.ma.masked_array([1, 2], [0, 1]), TypeError),
+    pytest.param(np.longdouble(1), TypeError, marks=pytest.mark.skipif(np.dtype("g").itemsize == 8, reason="a float64")),
+    (np.zeros(2, "i4,f4"), TypeError), (np.ma.masked_array([1, 2], [0, 1]), TypeError),
     ({frozenset(): 1}, TypeError), ({b"k": 1}, TypeError), ({(1, (b"k",)): 1}, TypeError), (CIRCLE, ValueError),
     (np.random.Generator, TypeError)], ids=lambda value: f"{value!r:.40}")
 def test_what_cannot_be_saved_leaves_the_file(value, error, path):
@@ -256,7 +257,7 @@ def test_a_link_stays_a_link(tmp_path):
 
 
 @posix
-@pytest.mark.parametrize("make", [os.mkdir, os.mkfifo])
+@pytest.mark.parametrize("make", [os.mkdir, getattr(os, "mkfifo", None)])
 def test_only_files_are_replaced(make, path):
     make(path)
     with pytest.raises(OSError, match="not a regular file"):

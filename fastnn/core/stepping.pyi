@@ -22,8 +22,8 @@ class Record:
 class Plan:
     @property
     def records(self) -> list[Record]: ...
-    def run(self, kernels: tuple[int, ...], constants: tuple[float, ...],
-            done: dict[str, Any]) -> None: ...
+    def run(self, kernels: tuple[int, ...], constants: tuple[float, ...], t: int,
+            done: dict[str, Any] | None = None) -> None: ...
 
 class Stepper:
     def _slots(self, initial: Iterable[float], name: str | None = None,

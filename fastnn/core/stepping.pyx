@@ -502,8 +502,8 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def run(self, tuple kernels, tuple constants, dict done):
-        """Step everything, keep the new records, and set the owner's attributes `done`.
+    def run(self, tuple kernels, tuple constants, t, dict done=None):
+        """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
         All in one call of compiled code, so that no signal's handler can raise half way.
         """
@@ -550,7 +550,9 @@ cdef class Plan:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
-        (<object>self.owner).__dict__.update(done)
+        (<object>self.owner).t = t
+        if done is not None:
+            (<object>self.owner).__dict__.update(done)
 
 
 cdef class Stepper:
