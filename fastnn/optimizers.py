@@ -253,6 +253,8 @@ class Optimizer(Configurable, Stepper):
             raise TypeError(f"t must be an integer, not {t!r}") from None
         if t < 1:
             raise ValueError(f"t counts from 1, not {t}")
+        if t >= 2**63:
+            raise ValueError("t must be below 2^63")
         return t
 
     def _advance(self, plan, extra):

@@ -220,7 +220,8 @@ def test_mappings_and_sequences(data):
                   **{key: p for key, p in params.items() if key not in known or not draw(st.integers(0, 4))}}
     rooms = [*rooms, *known.values()]
     grads = draw(gradients(params))
-    kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"f": float("nan")}, {"f": "x"}, {"g": 1}]))
+    kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"t": 2**63}, {"t": 10**400},
+                                                {"f": float("nan")}, {"f": "x"}, {"g": 1}]))
     form = draw(st.sampled_from(["update", "step", "lists", "tuple and list", "faulty params", "faulty grads", "twice",
                                  "short"]))
     before = everything(opt, rooms)

@@ -116,19 +116,17 @@ def test_an_optimizer_goes_on_from_a_state(name, state_dtype, step):
     used = start(name, state_dtype, in_sequences if step is in_mappings else in_mappings)[0]
     for other in (fresh, used):
         other.load_state_dict(state)
-        other_params, wanted, wanted_params = copy.deepcopy((params, opt, params))
-        assert_goes_on_like(other, other_params, wanted, wanted_params, step)
+        assert_goes_on_like(other, copy.deepcopy(params), *start(name, state_dtype, step), step)
 
 
 @each_rule
 def test_copies_and_pickles_go_on(name, state_dtype):
     opt, params = start(name, state_dtype, in_mappings)
     for copied in (copy.deepcopy(opt), pickle.loads(pickle.dumps(opt)), copy.deepcopy(make(name, state_dtype))):
-        wanted = copy.deepcopy(opt)
         if not copied.t:
             copied.load_state_dict(opt.state_dict())
         assert type(copied) is type(opt) and copied.state_dtype == state_dtype
-        assert_goes_on_like(copied, copy.deepcopy(params), wanted, copy.deepcopy(params), in_mappings)
+        assert_goes_on_like(copied, copy.deepcopy(params), *start(name, state_dtype, in_mappings), in_mappings)
     shallow = copy.copy(opt)
     in_mappings(shallow, copy.deepcopy(params), 4)
     assert opt.t == 3 and shallow.t == 4
