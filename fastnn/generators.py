@@ -1,7 +1,7 @@
 """Where NumPy's generators of random numbers stand: as a plain dict, and back."""
 import numpy as np
 
-from .state import StateError, array, entries, finite, integer
+from .state import StateError, array, entries, finite, integer, is_one_of
 
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 # where the state counts the numbers used of a buffer, and how many that has: NumPy would read beyond it
@@ -31,10 +31,10 @@ def generator_state(rng):
 
 def generator(state):
     """A new Generator or RandomState that stands there. Raises StateError."""
-    name = state.get("bit_generator") if isinstance(state, dict) else None
-    if name not in BIT_GENERATORS or state.get("class") not in ("Generator", "RandomState"):
+    name, cls = (state.get(key) if isinstance(state, dict) else None for key in ("bit_generator", "class"))
+    if not (is_one_of(name, BIT_GENERATORS) and is_one_of(cls, ("Generator", "RandomState"))):
         raise StateError("that is not the state of a generator")
-    rng = getattr(np.random, state["class"])(getattr(np.random, name)(0))
+    rng = getattr(np.random, cls)(getattr(np.random, name)(0))
     _must_resemble(state, generator_state(rng), "the generator")
     path, most = POSITIONS.get(name, ((), 0))
     used = state
@@ -67,7 +67,7 @@ def _must_resemble(value, pattern, where):
     elif isinstance(pattern, np.ndarray):
         array(value, where, pattern.dtype, pattern.shape)
     elif isinstance(pattern, str):
-        if value != pattern:
+        if not is_one_of(value, (pattern,)):
             raise StateError(f"{where} must be {pattern!r}")
     elif isinstance(pattern, float):
         finite(value, where)

@@ -48,8 +48,8 @@ def checked(opt, state):
         raise StateError(f"the state has format {version}; this fastnn knows {FORMAT} and none that is newer")
     state = entries(state, "the state", ("format", *ENTRIES))
     for what, own in (("name", identity(opt)), ("state_dtype", opt.state_dtype)):
-        if state[what] != own:
-            raise StateError(f"the state's {what} is {state[what]!r}, the optimizer's {own!r}")
+        if not is_one_of(state[what], (own,)):
+            raise StateError(f"the state's {what} is {state[what]!r:.80}, the optimizer's {own!r}")
     done = _checked_hyperparameters(opt, state["hyperparameters"])
     done["t"] = integer(state["t"], "t")
     passes = integer(state["passes"], "passes", most=2**32 - 1)
@@ -81,6 +81,11 @@ def entries(value, where, names=None):
         raise StateError(f"{where} has no {missing[0]!r}" if missing else
                          f"{where} has {unknown[0]!r:.80}, which is unknown")
     return value
+
+
+def is_one_of(value, words):
+    """An array, compared with a word, would be no answer."""
+    return isinstance(value, str) and value in words
 
 
 def integer(value, what, least=0, most=2**63 - 1):
@@ -132,7 +137,7 @@ def _record(opt, key, entry, where):
     if not isinstance(shape, (tuple, list)):
         raise StateError(f"the shape of {where} must be a tuple, not {type(shape).__name__}")
     shape = tuple(integer(length, f"a length of {where}") for length in shape)
-    if dtype not in DTYPES or entry["order"] not in ("C", "F"):
+    if not (is_one_of(dtype, DTYPES) and is_one_of(entry["order"], ("C", "F"))):
         raise StateError(f"{where} has dtype {dtype!r:.80} and order {entry['order']!r:.80}")
     slots = entries(entry["slots"], f"the slots of {where}", opt.slots)
     if opt.state_dtype == "float32":

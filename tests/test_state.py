@@ -1,6 +1,7 @@
 """The state of optimizers: a plain dict from which every one goes on bit for bit; what does not fit is refused."""
 import copy
 import pickle
+import random
 from collections import UserDict
 
 import ml_dtypes
@@ -10,6 +11,7 @@ import pytest
 import fastnn
 from fastnn import StateError, dlfs, get_opt
 from fastnn.generators import BIT_GENERATORS
+from fastnn.optimizers import Optimizer, rate
 from helpers import assert_same_bits
 
 BOOK = {f"dlfs.{name}": cls for name, cls in vars(dlfs).items() if name in dlfs.__all__ and cls.name is None}
@@ -130,6 +132,25 @@ def test_copies_and_pickles_go_on(name, state_dtype):
     shallow = copy.copy(opt)
     in_mappings(shallow, copy.deepcopy(params), 4)
     assert opt.t == 3 and shallow.t == 4
+
+
+def test_rules_of_others_have_it_all(tmp_path):
+    """A class that says no more than its slots, made while the program runs."""
+    Mine = type("Mine", (Optimizer,), {
+        "lr": rate(0.1), "slots": {"velocity": 0.5}, "stored": {"velocity": "linear"}, "kernel": "momentum",
+        "constants": lambda self, t: (0.9, -self.lr)})
+    for state_dtype in ("float32", *SMALL):
+        opt, params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
+        wanted, wanted_params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
+        for t in range(1, 4):
+            in_mappings(opt, params, t)
+            in_mappings(wanted, wanted_params, t)
+        fastnn.save(tmp_path / "file", opt=opt)
+        other = Mine(state_dtype=state_dtype)
+        fastnn.load(tmp_path / "file", opt=other)
+        assert other.lr == 0.3 and other.state_dict()["name"] == f"{__name__}.Mine"
+        in_mappings(copy.deepcopy(opt), copy.deepcopy(params), 4)
+        assert_goes_on_like(other, params, wanted, wanted_params, in_mappings)
 
 
 def test_copies_share_what_they_shared():
@@ -263,7 +284,11 @@ BAD = {
     **{f"no {key}": (drop(key), key)
        for key in ("format", "name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")},
     "more": (put("more", value=1), "'more', which is unknown"),
-    "another optimizer": (put("name", value="SGD"), "name is 'SGD'"), "no name": (put("name", value=None), "name"),
+    "another optimizer": (put("name", value="SGD"), "name is 'SGD'"),
+    "name of arrays": (put("name", value=np.zeros(0)), "name"),
+    "dtype of arrays": (put("by_key", "W", "dtype", value=np.zeros(2)), "'W'"),
+    "order of arrays": (put("by_key", "W", "order", value=np.zeros(2)), "'W'"),
+    "no name": (put("name", value=None), "name"),
     "another state_dtype": (put("state_dtype", value="other"), "state_dtype is 'other'"),
     **{f"t {t}": (put("t", value=t), "t must be") for t in (-1, 1.0, "1", None, True, float("nan"), 2**63)},
     **{f"passes {n}": (put("passes", value=n), "passes must be") for n in (-1, 2**32, 0.5)},
@@ -299,6 +324,8 @@ BAD_SANTA = {
     "no generator": (drop(*G), "generator"), "none": (put(*G, value=None), "generator"),
     **{f"bit generator {b}": (put(*G, "bit_generator", value=b), "generator")
        for b in ("PCG64", "default_rng", "os", None, [])},
+    "bit generator of arrays": (put(*G, "bit_generator", value=np.zeros(2)), "generator"),
+    "class of arrays": (put(*G, "class", value=np.zeros(2)), "generator"),
     **{f"class {c}": (put(*G, "class", value=c), "generator") for c in ("Generator2", "Random", None, [])},
     **{f"position {p}": (put(*G, "state", "pos", value=p), "pos") for p in (-1, 625, 10**9, 2**200, 1.0, None)},
     "key": (put(*G, "state", "key", value=np.zeros(623, np.uint32)), "key"),
@@ -349,6 +376,36 @@ def test_missing_slots(name, state_dtype):
         del damaged["by_key"]["W"]["slots"][slot]
         with pytest.raises(StateError, match=f"has no '{slot}'"):
             make(name, state_dtype).load_state_dict(damaged)
+
+
+WRONG = [None, True, -1, 0, 1.5, float("nan"), float("inf"), "x", [], {}, (), 2**64, np.zeros(3), np.float32(1), b"x",
+         np.zeros((7, 100), np.float32), np.zeros(0), object()]
+
+
+def test_random_edits():
+    """Entries exchanged, dropped and added anywhere: the state is refused, or it is one that can be used."""
+    rng = random.Random(0)
+    states = {rule: start(*rule, in_mappings)[0].state_dict() for rule in RULES}
+    refused = 0
+    for _ in range(1500):
+        rule = rng.choice(RULES)
+        state = copy.deepcopy(states[rule])
+        for _ in range(rng.randint(1, 2)):
+            place = state
+            while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < 0.75:
+                place = place[key]
+            rng.choice([lambda: place.update({key: rng.choice(WRONG)}), lambda: place.pop(key),
+                        lambda: place.update({rng.choice(["y", 3, None]): rng.choice(WRONG)})])()
+        opt = make(*rule)
+        before = frozen(opt)
+        try:
+            opt.load_state_dict(state)
+        except StateError:
+            assert frozen(opt) == before
+            refused += 1
+        else:
+            assert opt.state_dict().keys() == states[rule].keys() and opt.state is not None
+    assert refused > 1000
 
 
 def test_another_annealing_function():
