@@ -76,10 +76,16 @@ class _Santa(EtaOptimizer):
         """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
         before = position(self._noise)
         try:
-            return [[self._noise.standard_normal(record.shape) for record in group] for group in groups]
+            return [[self._normal(record.shape) for record in group] for group in groups]
         except BaseException:
             set_position(self._noise, before)
             raise
+
+    def _normal(self, shape):
+        z = np.asarray(self._noise.standard_normal(shape), np.float64)
+        if z.shape != shape:
+            raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
+        return z
 
     def _remembered(self):
         return {"generator": generator_state(self._noise)}

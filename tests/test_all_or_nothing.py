@@ -319,6 +319,23 @@ def test_a_generator_that_fails(name, t, count, error):
     assert everything(opt, params) == before
 
 
+class Misshapen(np.random.RandomState):
+    def standard_normal(self, size=None):
+        return super().standard_normal(1 if size == (2, 2) else size)
+
+
+@pytest.mark.parametrize("t", [None, 1])
+@pytest.mark.parametrize("name", ["SantaE", "SantaSSS"])
+def test_a_generator_that_gives_too_little(name, t):
+    opt, params = get_opt(name, rng=Misshapen(1)), {"a": np.ones(3)}
+    opt.update(params, {"a": np.ones(3)})
+    params["b"] = np.ones((2, 2))
+    before = everything(opt, params.values())
+    with pytest.raises(ValueError, match=r"noise of shape \(1,\) instead of \(2, 2\)"):
+        opt.update(params, {"a": np.ones(3), "b": np.ones((2, 2))}, t=t)
+    assert everything(opt, params.values()) == before
+
+
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.sampled_from(RULES), st.integers(1, 12))
 def test_keys_that_fail(rule, count):
