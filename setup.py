@@ -1,6 +1,6 @@
 """Build the compiled core: the kernels once per instruction-set level, everything else once, with OpenMP if any."""
 import os
-import platform
+import re
 import sys
 import sysconfig
 import tempfile
@@ -33,26 +33,40 @@ MSVC_FLAGS = ["/O2", "/fp:precise"]
 ALWAYS_INLINE = {"unix": "inline __attribute__((always_inline))", "msvc": "__forceinline"}
 
 
+def target():
+    """What is built for: a processor, or "universal2". macOS may build for another one than its own, or for two."""
+    named = set(re.findall(r"-arch\s+(\w+)", os.environ.get("ARCHFLAGS", "")))
+    if named:
+        return named.pop() if len(named) == 1 else "universal2"
+    return sysconfig.get_platform().rpartition("-")[2]
+
+
 def levels():
     """The instruction-set levels to build, with their flags: several on x86-64 but for MSVC and fat binaries, else one."""
-    one_target = "universal2" not in sysconfig.get_platform() and "-arch" not in os.environ.get("ARCHFLAGS", "")
-    x86_64 = platform.machine() in ("x86_64", "AMD64") and sys.maxsize > 2**32
-    return X86_64_LEVELS if x86_64 and sys.platform != "win32" and one_target else {"plain": []}
+    x86_64 = target() == "x86_64" and sys.maxsize > 2**32
+    return X86_64_LEVELS if x86_64 and sys.platform != "win32" else {"plain": []}
 
 
 class BuildWithWhatIsThere(build_ext):
-    """Add the flags that this compiler accepts."""
+    """Make C of the .pyx files, add the flags that this compiler accepts, and compile."""
 
     def build_extensions(self):
+        # not in setup(), which also runs for the metadata: pip would have it done three times
+        generated = {done.name: done.sources for done in cythonize(
+            [*self.extensions], build_dir="build", force=True,          # Cython does not see changes behind an include
+            compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
+                                 "freethreading_compatible": True, "warn.unreachable": False})}
         kind = self.compiler.compiler_type
         unix = kind != "msvc"
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
-        openmp = next((found for found in self.openmp_candidates(unix) if self.accepts(*found)), ([], []))
-        if not openmp[0]:
-            print("fastnn: no OpenMP found, building single-threaded", file=sys.stderr)
+        threads = next((found for found in self.thread_flags(unix) if self.accepts(*found)), ([], []))
+        if not any("openmp" in flag for flag in threads[0]):
+            print(f"fastnn: building without OpenMP, {'with threads of its own' if unix else 'single-threaded'}",
+                  file=sys.stderr)
         for extension in self.extensions:
-            extension.extra_compile_args = flags + openmp[0] + extension.extra_compile_args
-            extension.extra_link_args = openmp[1] + extension.extra_link_args
+            extension.sources = generated[extension.name]
+            extension.extra_compile_args = flags + threads[0] + extension.extra_compile_args
+            extension.extra_link_args = threads[1] + extension.extra_link_args
             if "_rules_" in extension.name and unix:
                 extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rule_loops.pxd
             if "._" in extension.name:
@@ -61,12 +75,12 @@ class BuildWithWhatIsThere(build_ext):
         super().build_extensions()
 
     @staticmethod
-    def openmp_candidates(unix):
-        if os.environ.get("FASTNN_NO_OPENMP"):
-            return []
-        if not unix:
-            return [(["/openmp"], [])]
-        return [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])]
+    def thread_flags(unix):
+        """To compile and to link with, best first: OpenMP unless FASTNN_NO_OPENMP is set, POSIX threads."""
+        openmp = [(["-fopenmp"], ["-fopenmp"]), (["-Xpreprocessor", "-fopenmp"], ["-lomp"])] if unix \
+            else [(["/openmp"], [])]
+        posix = [(["-pthread"], ["-pthread"])] if unix else []
+        return posix if os.environ.get("FASTNN_NO_OPENMP") else openmp + posix
 
     def accepts(self, compile_args, link_args=()):
         """Whether a small program that calls OpenMP, if asked to, compiles and links with these arguments."""
@@ -91,15 +105,9 @@ def extension(name, flags=()):
         depends=[str(path) for pattern in ("*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
 
 
-jobs = min(4, os.cpu_count() or 1)
 setup(
-    ext_modules=cythonize(
-        [extension(name) for name in ENGINE]
-        + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
-        build_dir="build", force=True,          # Cython does not see changes behind an include
-        compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                             "freethreading_compatible": True,
-                             "warn.unreachable": False}),
+    ext_modules=[extension(name) for name in ENGINE]
+    + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
     cmdclass={"build_ext": BuildWithWhatIsThere},
-    options={"build_ext": {"parallel": jobs}},
+    options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},
 )

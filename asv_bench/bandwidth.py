@@ -6,31 +6,14 @@ float32, x86-64, needs a C compiler (`cc`). Each figure is the least of R altern
 multiple of the copy's, which moves the same number of bytes as `forward`.
 """
 import argparse
-import ctypes
 import subprocess
-import tempfile
-from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+from benchmarks.streaming_copy import compiled
 
 import fastnn
 from fastnn.core import elementwise
-
-
-def compiled():
-    """The function streaming_copy(out, in, bytes, threads) -> seconds, or SystemExit without a compiler."""
-    source = Path(__file__).with_name("streaming_copy.c")
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder, "streaming_copy.so")
-        try:
-            subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-pthread", source, "-o", library], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            raise SystemExit(f"cannot compile {source.name}: {error}") from None
-        function = ctypes.CDLL(str(library)).streaming_copy
-    function.restype = ctypes.c_double
-    function.argtypes = ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
-    return function
 
 
 def timed(call):
@@ -79,7 +62,10 @@ if __name__ == "__main__":
     parser.add_argument("--name", nargs="+", default=["ReLU", "sigmoid", "Mish"])
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
-    copy = compiled()
+    try:
+        copy = compiled()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(f"cannot compile streaming_copy.c: {error}") from None
     print(f"fastnn {fastnn.__version__} ({fastnn.core.isa()}); past the cache above "
           f"{elementwise._stream_above(1 << 62) >> 20} MB")
     elementwise._stream_above(fastnn.core.processor.last_level_cache())

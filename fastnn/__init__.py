@@ -1,7 +1,12 @@
 """Compiled activations, optimizers and losses for NumPy training loops.
 
     from fastnn import get_act, get_opt, get_err
+
+and a user's own formulas: register_act, register_opt.
 """
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ._version import __version__
 from .activations import activations, get_act
 from .core import get_num_threads, set_num_threads, trim_memory
@@ -11,5 +16,25 @@ from .optimizers import get_opt, optimizers
 from .state import StateError
 from . import maxout, santa         # these rows of the catalogues have files of their own
 
-__all__ = ["StateError", "__version__", "activations", "get_act", "get_err", "get_num_threads", "get_opt", "load",
-           "losses", "optimizers", "save", "set_num_threads", "trim_memory"]
+if TYPE_CHECKING:
+    from .jit.activations import register_act
+    from .jit.explain import explain
+    from .jit.names import unregister
+    from .jit.optimizers import register_opt
+    from .jit.symbolic import where
+
+__all__ = ["StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
+           "load", "losses", "optimizers", "register_act", "register_opt", "save", "set_num_threads", "trim_memory",
+           "unregister", "where"]
+
+# where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
+_FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
+             "where": "symbolic"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _FORMULAS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f".jit.{_FORMULAS[name]}", __name__), name)
+    globals()[name] = found
+    return found

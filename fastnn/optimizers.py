@@ -200,12 +200,14 @@ class Optimizer(Configurable, Stepper):
 
     def __reduce_ex__(self, protocol):
         """Copies, and pickles for other processes; files are written by `fastnn.save`."""
-        cls = type(self)
-        named = cls.name if cls.name in _registry.names() and _registry[cls.name] is cls else cls
-        values = {name: getattr(self, name) for name in cls.hyperparameters}
         attributes = {key: value for key, value in self.__dict__.items() if key != "_rules"}    # addresses
-        state = state_of(self)
-        return _rebuilt, (named, self.state_dtype, values), (attributes, state)
+        return *self._remade(), (attributes, state_of(self))
+
+    def _remade(self):
+        """(function, arguments): what makes such an optimizer, before its first step."""
+        cls = type(self)
+        values = {name: getattr(self, name) for name in cls.hyperparameters}
+        return _made, (cls, self.state_dtype, values)
 
     def __setstate__(self, state):
         attributes, state = state
@@ -262,9 +264,7 @@ class Optimizer(Configurable, Stepper):
         plan.run(self._rules[self.kernel], self.constants(t), t)
 
 
-def _rebuilt(named, state_dtype, hyperparameters):
-    """An optimizer as it was made: of that class, or of that name in the catalogue."""
-    cls = _registry[named] if isinstance(named, str) else named
+def _made(cls, state_dtype, hyperparameters):
     return cls(state_dtype=state_dtype, **hyperparameters)
 
 

@@ -1,5 +1,6 @@
 """Names: aliases, spellings, and the nearest ones to a name that is not known. Knows no activation and no optimizer."""
 from difflib import get_close_matches
+from threading import Lock
 
 
 def folded(name):
@@ -20,7 +21,7 @@ def hint(name, known):
 
 
 class Registry:
-    """Classes by name.
+    """Classes by name: those of the catalogue, and in front of them those that users registered.
 
     Parameters
     ----------
@@ -30,26 +31,68 @@ class Registry:
 
     def __init__(self, noun):
         self.noun = noun
-        self._classes = {}          # canonical name -> class
-        self._folded = {}           # folded name or alias -> canonical name
+        self._catalogue = {}        # folded name or alias -> (name, class)
+        self._registered = {}
+        self._changing = Lock()
 
-    def add(self, name, cls, aliases=()):
-        """Enter a class under its name and aliases. Raises ValueError if one is taken."""
-        for spelling in (name, *aliases):
-            if folded(spelling) in self._folded:
-                raise ValueError(f"the name {spelling!r} is taken")
-        self._classes[name] = cls
-        self._folded.update({folded(spelling): name for spelling in (name, *aliases)})
+    def add(self, name, cls, aliases=(), replace=None):
+        """Enter a class under its name and aliases.
+
+        With replace=None it belongs to the catalogue. With True or False it is a user's, which `remove` takes out again,
+        and the answer to whether it may take the place of another.
+
+        Raises TypeError for a name that is no string, ValueError for one that is taken or empty.
+        """
+        with self._changing:
+            for spelling in (name, *aliases):
+                self.check(spelling, bool(replace))
+            entries = self._catalogue if replace is None else self._registered
+            entries.update({folded(spelling): (name, cls) for spelling in (name, *aliases)})
+
+    def check(self, name, replace=False):
+        """Raises what `add` would raise."""
+        self._must_be_string(name)
+        if not folded(name):
+            raise ValueError(f"{name!r} is no name for an {self.noun}")
+        if name in self and not replace:
+            raise ValueError(f"the name {name!r} is taken (replace=True takes it)")
+
+    def remove(self, name):
+        """Take out what a user registered; what it replaced in the catalogue is back. Raises ValueError for others."""
+        self._must_be_string(name)
+        try:
+            del self._registered[folded(name)]
+        except KeyError:
+            if name in self:
+                raise ValueError(f"{name!r} belongs to fastnn's own catalogue: it cannot be removed") from None
+            raise self._unknown(name) from None
+
+    def registered(self, name):
+        """Whether the entry of that name is a user's."""
+        self._must_be_string(name)
+        return folded(name) in self._registered
 
     def names(self):
-        """The canonical names, in the order of the catalogue."""
-        return list(self._classes)
+        """The canonical names, in the order of the catalogue, then those of users in the order of their registration."""
+        shown = {key: entry for key, entry in self._catalogue.copy().items() if key not in self._registered}
+        shown.update(self._registered.copy())
+        return [name for key, (name, _) in shown.items() if key == folded(name)]
+
+    def __contains__(self, name):
+        return folded(name) in self._registered or folded(name) in self._catalogue
 
     def __getitem__(self, name):
         """The class of that name. Raises TypeError if it is no string, ValueError if it is not known."""
+        self._must_be_string(name)
+        key = folded(name)
+        found = self._registered.get(key) or self._catalogue.get(key)
+        if found is None:
+            raise self._unknown(name) from None
+        return found[1]
+
+    def _must_be_string(self, name):
         if not isinstance(name, str):
             raise TypeError(f"the name of an {self.noun} must be a string, not {type(name).__name__}")
-        try:
-            return self._classes[self._folded[folded(name)]]
-        except KeyError:
-            raise ValueError(f"Unknown {self.noun}: {name!r}{hint(name, self._classes)}") from None
+
+    def _unknown(self, name):
+        return ValueError(f"Unknown {self.noun}: {name!r}{hint(name, self.names())}")

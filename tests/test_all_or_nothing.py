@@ -2,7 +2,6 @@
 import pickle
 from collections.abc import Mapping
 
-import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -10,12 +9,12 @@ from numpy.lib.stride_tricks import as_strided
 
 from fastnn import get_opt
 from helpers import assert_same_bits
-from test_state import RULES, assert_same_state, make
+from test_state import RULES, assert_same_state, bfloat16, make
 
 KEYS = ["a", "b", ("c", 1), 4]
 SHAPES = [(), (0,), (1,), (7,), (40,), (3, 5), (2, 0, 3), (2, 3, 4)]
-FLOATS = [np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
-GOOD = [np.float32, np.float32, np.float64, np.float16, ml_dtypes.bfloat16]
+FLOATS = [np.float32, np.float64, np.float16, bfloat16]
+GOOD = [np.float32, np.float32, np.float64, np.float16, bfloat16]
 ANY = [*GOOD, np.int64, np.complex64, np.bool_, object, np.longdouble]
 
 

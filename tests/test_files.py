@@ -7,11 +7,8 @@ import stat
 import sys
 import zlib
 
-import ml_dtypes
 import numpy as np
 import pytest
-import safetensors
-from safetensors.numpy import load_file
 
 from fastnn import StateError, encoding, get_opt, load, save
 from fastnn.nn import MultiLayerNet, Trainer
@@ -19,6 +16,8 @@ from helpers import assert_same_bits, python
 from test_state import (BAD, DIALECTS, RULES, assert_goes_on_like, assert_same_state, each_dialect, each_rule, frozen,
                         gradients, in_mappings, make, start)
 
+ml_dtypes, safetensors = pytest.importorskip("ml_dtypes"), pytest.importorskip("safetensors")
+pytest.importorskip("safetensors.numpy")
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions, links and signals of POSIX")
 
 
@@ -106,7 +105,7 @@ def load_digits_like():
 
 def test_names_for_other_readers(path):
     _, params = small(path)
-    arrays = load_file(path)
+    arrays = safetensors.numpy.load_file(path)
     assert_same_bits(arrays["params.W"], params["W"])
     assert {"params.('a', 1)", "opt.by_key.W.slots.v"} <= arrays.keys()
 

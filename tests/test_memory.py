@@ -102,7 +102,7 @@ def test_large_results_are_ordinary_arrays():
     y = result(5)
     assert type(y) is np.ndarray and y.flags.writeable and y.flags.aligned and y.flags.c_contiguous
     y[:] = 3
-    y.shape = (2, -1)
+    y = y.reshape(2, -1)
     assert (y == 3).all() and (y.copy() == 3).all()
 
 

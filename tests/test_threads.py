@@ -10,11 +10,12 @@ import pytest
 
 import fastnn
 from fastnn import get_act, get_num_threads, set_num_threads
-from fastnn.core import levels, openmp
+from fastnn.core import levels, openmp, threads
 from helpers import CASES, FLOATS, activation, all_orders, assert_same_bits, exact_values, exit_status, python, samples
 from test_activations import check
 
 needs_openmp = pytest.mark.skipif(not openmp, reason="built without OpenMP")
+needs_threads = pytest.mark.skipif(not openmp and os.name != "posix", reason="built single-threaded")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 PRINT_THREADS = "import fastnn; print(fastnn.get_num_threads())"
 
@@ -32,7 +33,7 @@ def work(seed=0, name="GELU"):
 
 # How many
 
-@needs_openmp
+@needs_threads
 @pytest.mark.parametrize("n", [1, 2, 3, np.int64(4)])
 def test_set_and_get(n):
     set_num_threads(n)
@@ -60,10 +61,12 @@ def test_impossible_numbers_of_threads(n, error):
     assert get_num_threads() == before
 
 
-@needs_openmp
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@needs_threads
 @pytest.mark.parametrize(("fastnn_threads", "omp_threads", "wanted"), [
-    ("3", None, 3), ("3", "2", 3), (None, "2", 2), ("1", "4", 1), ("", "2", 2),
-    (None, None, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())])
+    ("3", None, 3), ("3", "2", 3), (None, "2", 2), ("1", "4", 1), ("", "2", 2), (None, "3,1", 3), (None, None, CORES)])
 def test_environment(fastnn_threads, omp_threads, wanted):
     done = python(PRINT_THREADS, FASTNN_NUM_THREADS=fastnn_threads, OMP_NUM_THREADS=omp_threads)
     assert (done.stdout.strip(), done.stderr) == (str(wanted), "")
@@ -76,7 +79,17 @@ def test_impossible_environment(value):
     assert "ImportError: FASTNN_NUM_THREADS must be" in done.stderr and repr(value) in done.stderr
 
 
-@needs_openmp
+@pytest.mark.parametrize(("omp_threads", "wanted"), [
+    ("5", 5), ("5,2", 5), (" 6 , 2", 6), ("007", 7), ("4096", 4096), ("4097", 4096), ("9"*5000, 4096),
+    (None, CORES), ("", CORES), ("0", CORES), ("-1", CORES), ("two", CORES), ("1.5", CORES), (",3", CORES)])
+def test_number_where_openmp_is_not_asked(omp_threads, wanted, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if omp_threads is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", omp_threads)
+    assert threads._without_openmp() == wanted
+
+
+@needs_threads
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
 def test_only_the_cores_that_this_process_may_use():
     done = python("import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n" + PRINT_THREADS,

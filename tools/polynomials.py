@@ -1,4 +1,4 @@
-"""Print the polynomials that stand in fastnn/core/*.pxd, each with the weighted error it leaves.
+"""Print the polynomials of fastnn/core/*.pxd and fastnn/jit/coefficients.py, each with the weighted error it leaves.
 
 Run `python tools/polynomials.py` (needs mpmath, a minute). `MINIMAX` are Remez polynomials whose coefficients are rounded
 together. `ROUNDED` are fits at Chebyshev nodes whose coefficients are rounded one by one, from the constant up, and the rest
@@ -71,6 +71,54 @@ def gelu_d1_core(w):
     return gelu_core(w) + (mp.exp(-w / 2) - 1) * DENSITY / w
 
 
+def odd_tail(function):
+    """S in function(s) = s + s^3 S(s^2)."""
+    def tail(w):
+        if w < mp.mpf(10) ** -12:
+            return mp.taylor(function, 0, 3)[3]
+        s = mp.sqrt(w)
+        return (function(s) / s - 1) / w
+    return tail
+
+
+def cos_tail(w):
+    """C in cos(r) = 1 - w/2 + w^2 C(w), w = r^2."""
+    return mp.mpf(1) / 24 - w / 720 if w < mp.mpf(10) ** -8 else (mp.cos(mp.sqrt(w)) - 1 + w / 2) / w**2
+
+
+def atanh_rest(w):
+    """Q in atanh(s) = s (1 + w/3 + w^2 Q(w)), w = s^2."""
+    if w < mp.mpf(10) ** -12:
+        return mp.mpf(1) / 5 + w / 7
+    s = mp.sqrt(w)
+    return (mp.atanh(s) / s - 1 - w / 3) / w**2
+
+
+def erf_core(w):
+    """E in erf(x) = x + x E(x^2)."""
+    return 2 / mp.sqrt(mp.pi) - 1 if w < mp.mpf(10) ** -20 else mp.erf(mp.sqrt(w)) / mp.sqrt(w) - 1
+
+
+def erfc_far(t):
+    """erfc(a), t = a S + O with floats S and O that take [0.85, 3.95] to [-1, 1]."""
+    return mp.erfc((t + mp.mpf(1.548387050628662)) / mp.mpf(0.6451612710952759))
+
+
+def erfc_ratio(u):
+    """(a + 4) exp(a^2) erfc(a), u = (a - 4) / (a + 4)."""
+    a = 4 * (1 + u) / (1 - u)
+    return (a + 4) * mp.exp(a * a) * mp.erfc(a)
+
+
+def erfc_tail(u):
+    """T in erfc_ratio(u) = erfc_ratio(0) + u T(u)."""
+    return mp.diff(erfc_ratio, 0) if abs(u) < mp.mpf(10) ** -15 else (erfc_ratio(u) - erfc_ratio(0)) / u
+
+
+def cube_root(m):
+    return mp.cbrt(m)
+
+
 tiny = mp.mpf(10) ** -12
 
 # name, function, degree, bits of the coefficients, interval, weight that turns its error into one of the result
@@ -79,6 +127,30 @@ MINIMAX = [
     ("exp, double", exp_tail, 9, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("log1p, float", log1p_tail, 3, 24, (0, 1 / 9), lambda w: w / 2 + tiny),
     ("log1p, double", log1p_tail, 8, 53, (0, 1 / 9), lambda w: w / 2 + tiny),
+]
+
+
+def of_odd(w):
+    return w + tiny
+
+
+def jit_rows(name, function, degrees, end):
+    return [(f"{name}, {kind}", odd_tail(function), degree, bits, (0, end), of_odd)
+            for kind, degree, bits in zip(("float", "double"), degrees, (24, 53))]
+
+
+MINIMAX += [                            # of fastnn/jit alone
+    *jit_rows("sin", mp.sin, (2, 5), 0.64),
+    ("cos, float", cos_tail, 2, 24, (0, 0.64), lambda w: w * w + tiny),
+    ("cos, double", cos_tail, 5, 53, (0, 0.64), lambda w: w * w + tiny),
+    *jit_rows("atan", mp.atan, (4, 10), 0.1716),
+    *jit_rows("asin", mp.asin, (4, 11), 0.25),
+    *jit_rows("sinh", mp.sinh, (3, 6), 1),
+    ("tanh, float", odd_tail(mp.tanh), 4, 24, (0, 0.36), of_odd),
+    ("atanh_rest, double", atanh_rest, 6, 53, (0, 0.0295), lambda w: w * w + tiny),
+    ("erf_core, float", erf_core, 6, 24, (0, 0.7225), lambda w: 1),
+    ("erf_core, double", erf_core, 11, 53, (0, 0.7225), lambda w: 1),
+    ("cube_root, double", cube_root, 4, 53, (1, 2), lambda m: 1),
 ]
 
 
@@ -102,7 +174,14 @@ def gelu_rows(kind, bits, degrees, c, end):
     ]
 
 
+def of_tail(u):
+    return (abs(u) + tiny) / erfc_ratio(u)
+
+
 ROUNDED = [
+    ("erfc_far, float", erfc_far, 14, 24, (-1, 1), lambda t: 1),
+    ("erfc_tail, float", erfc_tail, 8, 53, (-3.31 / 4.69, 6.1 / 14.1), of_tail),
+    ("erfc_tail, double", erfc_tail, 19, 53, (-3.31 / 4.69, 23.3 / 31.3), of_tail),
     ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     ("tanh_shrink, double", tanh_shrink_ratio, 18, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     *gelu_rows("float", 24, (3, 9, 4, 8), 2, 15),

@@ -1,44 +1,39 @@
 """Every activation, forward and back, results allocated."""
-import fastnn
+from functools import partial
 
-from .common import ACTIVATION_ARGUMENTS, DTYPES, SIZES, normal
-
-WITH_WEIGHTS = ["maxout"]
+from .catalogue import ACTIVATIONS, WITH_WEIGHTS
+from .common import DTYPES, LAYOUTS, SIZES, activation, normal, warm
 
 
 class _Activation:
-    params = [[name for name in fastnn.activations() if name not in WITH_WEIGHTS], DTYPES, SIZES]
-    param_names = ["activation", "dtype", "size"]
+    params = [ACTIVATIONS, DTYPES, SIZES, LAYOUTS]
+    param_names = ["activation", "dtype", "size", "layout"]
 
-    def setup(self, name, dtype, size):
-        self.subject = fastnn.get_act(name, **ACTIVATION_ARGUMENTS.get(name, {}))
-        self.x = normal(size, dtype)
-        self.grad = normal(size, dtype, seed=1)
+    @warm
+    def time_forward(self, name, dtype, size, layout):
+        return partial(activation(name, dtype).forward, normal(size, dtype, layout))
 
-    def time_forward(self, *params):
-        self.subject.forward(self.x)
-
-    def time_d2y(self, *params):
-        self.subject.d2y(self.x)
+    @warm
+    def time_d2y(self, name, dtype, size, layout):
+        return partial(activation(name, dtype).d2y, normal(size, dtype, layout))
 
 
 class Activations(_Activation):
-    def time_backward(self, *params):
-        self.subject.backward(self.x)
+    @warm
+    def time_backward(self, name, dtype, size, layout):
+        return partial(activation(name, dtype).backward, normal(size, dtype, layout))
 
-    def time_backward_with_grad(self, *params):
-        self.subject.backward(self.x, grad=self.grad)
+    @warm
+    def time_backward_with_grad(self, name, dtype, size, layout):
+        return partial(activation(name, dtype).backward, normal(size, dtype, layout),
+                       grad=normal(size, dtype, layout, seed=1))
 
 
 class ActivationsWithWeights(_Activation):
-    """Layers: their backward takes nothing but the gradient."""
+    params = [WITH_WEIGHTS, DTYPES, SIZES, LAYOUTS]
 
-    params = [WITH_WEIGHTS, DTYPES, SIZES]
-
-    def setup(self, name, dtype, size):
-        super().setup(name, dtype, size)
-        self.subject.w, self.subject.b = self.subject.w.astype(dtype), self.subject.b.astype(dtype)
-        self.subject.forward(self.x)
-
-    def time_backward_with_grad(self, *params):
-        self.subject.backward(self.grad)
+    @warm
+    def time_backward_with_grad(self, name, dtype, size, layout):
+        subject = activation(name, dtype)
+        subject.forward(normal(size, dtype, layout))
+        return partial(subject.backward, normal(size, dtype, layout, seed=1))

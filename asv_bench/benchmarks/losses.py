@@ -1,20 +1,26 @@
 """Every error function on rows of predictions and one-hot targets."""
+from functools import partial
+
 import fastnn
 
-from .common import DTYPES, SIZES, one_hot, probabilities
+from .catalogue import LOSSES
+from .common import DTYPES, LAYOUTS, SIZES, absent_from, one_hot, probabilities, warm
+
+
+def loss(name):
+    with absent_from(ValueError):
+        return fastnn.get_err(name)
 
 
 class Losses:
-    params = [fastnn.losses(), DTYPES, SIZES]
-    param_names = ["loss", "dtype", "size"]
+    params = [LOSSES, DTYPES, SIZES, LAYOUTS]
+    param_names = ["loss", "dtype", "size", "layout"]
 
-    def setup(self, name, dtype, size):
-        self.subject = fastnn.get_err(name)
-        self.y, self.t = probabilities(size, dtype), one_hot(size, dtype)
+    @warm
+    def time_forward(self, name, dtype, size, layout):
+        return partial(loss(name).forward, probabilities(size, dtype, layout), one_hot(size, dtype))
 
-    def time_forward(self, *params):
-        self.subject.forward(self.y, self.t)
-
-    def time_backward(self, *params):
+    @warm
+    def time_backward(self, name, dtype, size, layout):
         # without arguments it may hand out what forward has computed
-        self.subject.backward(self.y, self.t)
+        return partial(loss(name).backward, probabilities(size, dtype, layout), one_hot(size, dtype))

@@ -1,23 +1,30 @@
 """One step of training: a batch forward and back, then the optimizer."""
+from functools import partial
+
 import numpy as np
 
-import fastnn
-from fastnn.nn import MultiLayerNet
+from .common import DTYPES, LAYERS, absent_from, normal_array, optimizer, warm
 
-from .common import DTYPES, normal_array
+
+def training_step(dtype, batch):
+    """The step as a call, for the network of LAYERS."""
+    with absent_from(ImportError):
+        from fastnn.nn import MultiLayerNet
+    first, *hidden, last = LAYERS
+    net = MultiLayerNet(first, hidden, last, dtype=dtype, rng=0)
+    labels = np.random.default_rng(1).integers(0, last, batch)
+    return partial(step, net, optimizer("Adam"), normal_array((batch, first), dtype), labels)
+
+
+def step(net, opt, x, labels):
+    _, grads = net.loss_and_gradient(x, labels)
+    opt.update(net.params, grads)
 
 
 class Training:
     params = [DTYPES, [16, 128]]
     param_names = ["dtype", "batch"]
 
-    def setup(self, dtype, batch):
-        self.net = MultiLayerNet(784, [100] * 4, 10, dtype=dtype, rng=0)
-        self.optimizer = fastnn.get_opt("Adam")
-        self.x = normal_array((batch, 784), dtype)
-        self.labels = np.random.default_rng(1).integers(0, 10, batch)
-        self.time_step()        # allocates the state
-
-    def time_step(self, *params):
-        _, grads = self.net.loss_and_gradient(self.x, self.labels)
-        self.optimizer.update(self.net.params, grads)
+    @warm
+    def time_step(self, dtype, batch):
+        return training_step(dtype, batch)

@@ -24,6 +24,9 @@ def main(argv=None):
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")   # a folder's name may hold what stdout cannot
     try:
+        if getattr(options, "imports", None):
+            from .imports import run_imports
+            run_imports(options.imports)
         status = COMMANDS[options.command](options)
         sys.stdout.flush()
         return status
@@ -58,8 +61,14 @@ def build_parser():
     listing.add_argument("catalogues", nargs="*", metavar="CATALOGUE",
                          type=one_of("activations", "optimizers", "losses"),
                          help="activations, optimizers or losses (default: all three)")
+    add_import(listing)
     commands.add_parser("info", help="version, instruction set, threads")
     return parser
+
+
+def add_import(parser):
+    parser.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py|MODULE",
+                        help="run it first: it registers activations and optimizers of your own; may be repeated")
 
 
 def add_compare(commands):
@@ -92,6 +101,7 @@ def add_compare(commands):
     add("--jobs", type=integer(1), metavar="N",
         help="processes that train side by side; all but the times is the same for any number "
              "(default: one a core, 8 at most)")
+    add_import(parser)
     add("--out", default=".", metavar="DIR", help="where to write, made if missing (default: here)")
 
 
@@ -121,6 +131,7 @@ def add_bench(commands):
     add("--pause", type=number(0, 10_000), default=30, metavar="MS",
         help="milliseconds before each turn, in which the other side's idle threads stop spinning "
              "(default: %(default)s)")
+    add_import(parser)
     add("--json", type=file_name(".json"), metavar="FILE", help="write every figure there, too")
     add("--out", type=file_name(".png"), default="bench.png", metavar="FILE",
         help="the bar chart (default: %(default)s)")
@@ -134,6 +145,7 @@ def add_plot(commands):
     add = parser.add_argument
     add("names", nargs="*", type=names, default=[], metavar="NAME", help="which ones (default: all)")
     add("--trajectories", action="store_true", help="draw optimizers instead of activations")
+    add_import(parser)
     add("--out", default=".", metavar="DIR", help="where to write, made if missing (default: here)")
 
 

@@ -20,11 +20,15 @@ def show_list(options):
     chosen = options.catalogues or CATALOGUES
     width = max(len(name) for catalogue in chosen for name in CATALOGUES[catalogue].names())
     for catalogue in chosen:
-        names = CATALOGUES[catalogue].names()
-        print(f"{catalogue} ({len(names)})")
+        registry = CATALOGUES[catalogue]
+        names = registry.names()
+        own = sum(map(registry.registered, names))
+        print(f"{catalogue} ({len(names)}{f', {own} of them registered' if own else ''})")
         for name in names:
-            parameters = CATALOGUES[catalogue][name].__signature__.parameters.values()
-            print(f"  {name:{width}}  {', '.join(map(shown, parameters))}".rstrip())
+            told = ", ".join(map(shown, registry[name].__signature__.parameters.values()))
+            if registry.registered(name):
+                told = f"{told}  (registered)" if told else "(registered)"
+            print(f"  {name:{width}}  {told}".rstrip())
     return 0
 
 

@@ -11,6 +11,7 @@ from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
 from .files import OutputFolder
+from .imports import imports_of
 from .report import make_report, ranked
 from .workers import run_all
 
@@ -32,6 +33,7 @@ def run(options):
         dropout=options.dropout, batchnorm=options.batchnorm)
     tasks = choose(options.optimizers, options.lr)
     data = load(options.data, settings.dtype)
+    imports = imports_of([("activations", activation), *(("optimizers", name) for name, _ in tasks)])
     check(settings, data)
     output = OutputFolder(options.out, (PICTURE, DOCUMENT))
 
@@ -42,7 +44,7 @@ def run(options):
              f"seed {settings.seed}")
     report.say(f"{len(tasks)} optimizer{'s' * (len(tasks) > 1)}: {title}")
 
-    runs, complete = collect(tasks, settings, data, jobs, report)
+    runs, complete = collect(tasks, settings, data, imports, jobs, report)
     if not any(one.status != "interrupted" for one in runs):
         raise KeyboardInterrupt     # there is nothing to keep
     report.table(runs)
@@ -97,7 +99,7 @@ def check(settings, data):
         build_network(settings, data)
 
 
-def collect(tasks, settings, data, jobs, report):
+def collect(tasks, settings, data, imports, jobs, report):
     """Run all tasks. Returns the runs, and whether all of them came to their end.
 
     After Ctrl-C what was under way is among the runs, marked as interrupted and without a curve.
@@ -105,7 +107,7 @@ def collect(tasks, settings, data, jobs, report):
     runs, reached = [], {}
     try:
         with (report.progress(len(tasks), settings.iterations) as show,
-              closing(run_all(tasks, settings, data, jobs)) as events):
+              closing(run_all(tasks, settings, data, imports, jobs)) as events):
             for name, news in events:
                 if isinstance(news, Run):
                     runs.append(news)

@@ -3,7 +3,7 @@ import numpy as np
 
 import fastnn
 
-from .catalog import resolve
+from .catalog import CATALOGUES, resolve
 from .errors import as_user_error, require
 from .experiment import build_optimizer
 from .files import OutputFolder
@@ -44,14 +44,21 @@ def activations(names):
 def sample(name):
     """(name, note, function) of one activation; the function gives f, f' and f'' at abscissas (n,)."""
     name = resolve("activations", name)
-    act = fastnn.get_act(name, **EXAMPLES.get(name, {}))
-    if name == "maxout":
+    registered = CATALOGUES["activations"].registered(name)
+    act = fastnn.get_act(name, **(without_defaults(name) if registered else EXAMPLES.get(name, {})))
+    if name == "maxout" and not registered:
         act.w, act.b = np.array([[-0.8, 0.2, 1.0]]), np.array([-1.5, 0.5, -1.0])
         return name, "the largest of 3 lines", lambda x: layer_values(act, x)
     if "axis" in act.hyperparameters:
         return name, "one of 3 coordinates, the others 0", lambda x: coordinate_values(act, x)
     note = ", ".join(f"{key.strip('_')} = {getattr(act, key):g}" for key in act.hyperparameters)
     return name, note, lambda x: (act.forward(x), act.backward(x), act.d2y(x))
+
+
+def without_defaults(name):
+    """1 for each hyperparameter of a registered activation that has no default."""
+    parameters = CATALOGUES["activations"][name].__signature__.parameters.values()
+    return {parameter.name: 1.0 for parameter in parameters if parameter.default is parameter.empty}
 
 
 def coordinate_values(act, x):

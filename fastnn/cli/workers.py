@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import asdict
 from time import monotonic
 
@@ -24,6 +24,7 @@ import numpy as np
 from .errors import UserError, describe
 from .experiment import Run, Settings, train
 from .files import strict
+from .imports import run_imports
 
 __all__ = ["run_all"]
 
@@ -34,7 +35,7 @@ START = ("import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
          "from fastnn.cli.workers import serve; serve()")
 
 
-def run_all(tasks, settings, data, jobs):
+def run_all(tasks, settings, data, imports, jobs):
     """Train with every optimizer and yield what happens.
 
     Parameters
@@ -42,6 +43,8 @@ def run_all(tasks, settings, data, jobs):
     tasks : sequence of (name, lr)
     settings : Settings
     data : ((x_train, t_train), (x_test, t_test))
+    imports : sequence of str
+        What the processes run first, as with ``--import``.
     jobs : int
         The number of processes.
 
@@ -53,7 +56,7 @@ def run_all(tasks, settings, data, jobs):
     Raises
     ------
     UserError
-        If a worker runs out of memory or is killed.
+        If a worker runs out of memory, is killed, or cannot run the imports.
     """
     command = [sys.executable, "-c", START, json.dumps(sys.path)]
     waiting, events = queue.SimpleQueue(), queue.SimpleQueue()
@@ -65,7 +68,7 @@ def run_all(tasks, settings, data, jobs):
             errors = tempfile.TemporaryFile()
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors,
                                        env={**os.environ, **ONE_THREAD})
-            feeder = threading.Thread(target=_feed, args=(process, errors, settings, data, waiting, events),
+            feeder = threading.Thread(target=_feed, args=(process, errors, settings, data, imports, waiting, events),
                                       daemon=True)
             workers.append((process, errors, feeder))
             feeder.start()
@@ -91,12 +94,12 @@ def run_all(tasks, settings, data, jobs):
                     pipe.close()
 
 
-def _feed(process, errors, settings, data, waiting, events):
+def _feed(process, errors, settings, data, imports, waiting, events):
     """One thread a worker: hand it the data, then task after task, and pass on what it answers."""
     name = None
     try:
         arrays = [np.ascontiguousarray(array) for pair in data for array in pair]
-        header = {"settings": asdict(settings), "arrays": [(a.dtype.str, a.shape) for a in arrays]}
+        header = {"settings": asdict(settings), "imports": imports, "arrays": [(a.dtype.str, a.shape) for a in arrays]}
         process.stdin.write(json.dumps(header).encode() + b"\n")
         for array in arrays:
             process.stdin.write(array.data.cast("B") if array.size else b"")
@@ -152,9 +155,17 @@ def serve():
         raw = requests.read(dtype.itemsize * int(np.prod(shape)))
         arrays.append(np.frombuffer(raw, dtype).reshape(shape))
     data = (arrays[0], arrays[1]), (arrays[2], arrays[3])
+    try:
+        with redirect_stdout(sys.stderr):       # what the user's code prints is no answer
+            run_imports(header["imports"])
+        failed = None
+    except UserError as error:
+        failed = describe(error)
 
     for line in iter(requests.readline, b""):
         name, lr = json.loads(line)
+        if failed:
+            return answer(error=failed)
         spoke = monotonic()
 
         def progress(done):

@@ -5,6 +5,6 @@ RULES: Final[dict[str, tuple[int, int]]]
 # dtype, name: (address,)
 STORED_RULES: Final[dict[str, dict[str, tuple[int]]]]
 # spacing: address that loads
-STORED: Final[dict[str, int]]
+STORED: Final[dict[str, tuple[int, int]]]
 # name: (address that loads, address that stores)
 HALVES: Final[dict[str, tuple[int, int]]]

@@ -30,7 +30,7 @@ cdef extern from "clock.h":
 
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    MOST_PARAMETERS = 2     # kernels may read this many, whatever they use
+    MOST_PARAMETERS = 16    # of one kernel; those of the catalogue read two, whatever they use
     STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
     AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
     LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic
@@ -329,6 +329,8 @@ cdef class Elementwise:
     def _bind(self, tuple kernels, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
         cdef int i
+        if len(parameters) > MOST_PARAMETERS:
+            raise ValueError(f"a kernel has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
         self.kernels = kernels
         for i in range(MOST_PARAMETERS):
             self.double_parameters[i] = parameters[i] if i < len(parameters) else 0

@@ -1,7 +1,8 @@
 """The C signatures of compiled kernels: all that the engine knows of them.
 
 A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates nothing. The number of elements it is
-given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); numba compiles users' formulas to the same signatures.
+given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); users' formulas are compiled to the same signatures
+(fastnn/jit/kernels.py).
 """
 from libc.stdint cimport uint32_t
 
@@ -34,6 +35,7 @@ ctypedef void (*rule_float)(const float *g, float *const *state, float *target, 
                             bint add) noexcept nogil
 ctypedef void (*rule_double)(const double *g, double *const *state, double *target, Py_ssize_t n, const double *c,
                              bint add) noexcept nogil
-# a block of up to STORED_BLOCK elements whose state is stored in fewer bits; a number for random rounding of each slot
+# the same in one with loading and storing a block of up to STORED_BLOCK elements whose state is kept in fewer bits; a
+# number for random rounding of each slot
 ctypedef void (*rule_stored)(const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
                              const float *c, bint add, const uint32_t *random) noexcept nogil

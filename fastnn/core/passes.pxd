@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport rule_double, rule_float, rule_stored
 from fastnn.core.loops cimport BLOCK_STEP
-from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half
+from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -19,9 +19,9 @@ cdef extern from "stored.h":
 
 cdef enum:
     BLOCK = 512             # threads share tensors out in pieces of this many elements
-    MOST_CONSTANTS = 8
+    MOST_CONSTANTS = 16
     MOST_SLOTS = 8
-    MOST_STORED_SLOTS = 2   # of rules whose state may be kept in fewer bits
+    MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
 
 cdef enum Kind:
     # of numbers in memory; the halves count from FLOAT16
@@ -34,6 +34,7 @@ cdef enum Kind:
 cdef struct Format:
     # how a slot is stored
     load_state load
+    store_any_state store
     Py_ssize_t itemsize
 
 cdef struct Task:
@@ -51,7 +52,8 @@ cdef struct Task:
 
 cdef struct Pass:
     # one call: a rule over all tasks
-    uintptr_t kernels[2]    # for float and double, or one for stored state
+    uintptr_t kernels[2]    # for float and double, or a fused one for stored state
+    bint fused
     float single_constants[MOST_CONSTANTS]
     double double_constants[MOST_CONSTANTS]
     int slots
@@ -120,6 +122,31 @@ cdef inline void store_numbers(const Pass *call, const float *x, Kind kind, Py_s
         call.store_halves[kind - FLOAT16](x, numbers + 2 * start, n)
 
 
+cdef inline void step_stored(const Pass *call, const Task *task, const float *grad, float *target, Py_ssize_t start,
+                             Py_ssize_t n) noexcept nogil:
+    """Elements start to start + n, a block whose state is stored in fewer bits."""
+    cdef float[MOST_STORED_SLOTS][STORED_BLOCK] room
+    cdef float *state[MOST_STORED_SLOTS]
+    cdef char *codes[MOST_STORED_SLOTS]
+    cdef float *scales[MOST_STORED_SLOTS]
+    cdef uint32_t random[MOST_STORED_SLOTS]
+    cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
+    cdef int i
+    for i in range(call.slots):
+        codes[i] = task.state + (i * task.padded + start) * call.formats[i].itemsize
+        scales[i] = task.scales + i * blocks + start // STORED_BLOCK
+        random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
+    if call.fused:
+        (<rule_stored>call.kernels[0])(grad, codes, scales, target, n, call.single_constants, call.add, random)
+        return
+    for i in range(call.slots):
+        state[i] = room[i]
+        call.formats[i].load(codes[i], scales[i], state[i], n)
+    call_rule(call, grad, state, target, n, call.add)
+    for i in range(call.slots):
+        call.formats[i].store(state[i], codes[i], scales[i], n, random[i])
+
+
 cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
     cdef float[STORED_BLOCK] grad_room
@@ -127,10 +154,6 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
     cdef float *state[MOST_SLOTS]
     cdef const float *grad
     cdef float *target
-    cdef char *codes[MOST_STORED_SLOTS]
-    cdef float *scales[MOST_STORED_SLOTS]
-    cdef uint32_t random[MOST_STORED_SLOTS]
-    cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef Py_ssize_t grain = call.grain
     cdef Py_ssize_t n, whole
     cdef int i
@@ -150,11 +173,7 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
                 state[i] = <float *>task.state + i * task.padded + start
             call_rule(call, grad, state, target, whole, call.add)
         else:
-            for i in range(call.slots):
-                codes[i] = task.state + (i * task.padded + start) * call.formats[i].itemsize
-                scales[i] = task.scales + i * blocks + start // STORED_BLOCK
-                random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
-            (<rule_stored>call.kernels[0])(grad, codes, scales, target, whole, call.single_constants, call.add, random)
+            step_stored(call, task, grad, target, start, whole)
         if target == target_room:
             store_numbers(call, target_room, task.kind, start, n, task.target)
         start += n

@@ -33,6 +33,7 @@ typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
 #include "clock.h"
 
 enum {
+    FASTNN_POOL = 1,
     FASTNN_MOST_HELPERS = 255,
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
     FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each look */
@@ -245,6 +246,8 @@ static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdi
 }
 
 #else
+
+enum { FASTNN_POOL = 0 };
 
 static void fastnn_pool_prepare(void) {}
 

@@ -129,6 +129,14 @@ cdef inline void largest2(float (*f)(float, float *, float *, const float *) noe
     largest[1] = m1
 
 
+cdef inline int32_t largest_of(const float *x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t largest = 0
+    for i in range(n & -BLOCK_STEP):
+        largest = fastnn_larger(largest, x[i])
+    return largest
+
+
 cdef inline void stored1(float (*f)(float, float *, const float *) noexcept nogil, load_state load, store_state store,
                          const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
                          const float *c, bint add, const uint32_t *random) noexcept nogil:

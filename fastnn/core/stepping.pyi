@@ -1,8 +1,10 @@
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+LIMITS: Final[dict[str, int]]
 
 class Record:
     @property
@@ -27,7 +29,7 @@ class Plan:
 
 class Stepper:
     def _slots(self, initial: Iterable[float], name: str | None = None,
-               stored: Iterable[int] = ()) -> None: ...
+               stored: Iterable[tuple[int, int]] = ()) -> None: ...
     def _record(self, key: Hashable) -> Record | None: ...
     def _record_at(self, position: int) -> Record | None: ...
     @property

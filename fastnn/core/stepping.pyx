@@ -20,7 +20,7 @@ from fastnn.core.arrays cimport result_dtype
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
-from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_half
+from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.levels import rules
 
@@ -29,6 +29,9 @@ cdef extern from "numpy/ndarraytypes.h":
     enum: NPY_USERDEF
 
 cnp.import_array()
+
+# what a rule may have
+LIMITS = {"constants": MOST_CONSTANTS, "slots": MOST_SLOTS, "stored slots": MOST_STORED_SLOTS}
 
 cdef enum:
     MOST_AXES = 64          # NumPy's own limit
@@ -158,7 +161,8 @@ cdef class Storage:
         if name == "int8":
             self.grain = 2 * BLOCK_STEP     # a word holds four elements
         for i in range(len(stored)):
-            self.formats[i].load = <load_state><uintptr_t>stored[i]
+            self.formats[i].load = <load_state><uintptr_t>stored[i][0]
+            self.formats[i].store = <store_any_state><uintptr_t>stored[i][1]
             self.formats[i].itemsize = self.dtype.itemsize
 
 
@@ -400,7 +404,7 @@ cdef class Layout:
                 return False
             if not looks(g, &seen.grad):
                 if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
-                        and clear_of(spans, self.count, g, i, own_place(&self.tasks[i]))):
+                        and clear_of(spans, self.count, g)):
                     return False
                 seen.grad = look_of(g)
                 self.tasks[i].grad = cnp.PyArray_BYTES(g)
@@ -410,14 +414,9 @@ cdef class Layout:
         return True
 
 
-cdef inline const char *own_place(const Task *task) noexcept:
-    """Where a gradient may lie in the memory of its own parameter: exactly there, if it is of one kind with it."""
-    return task.target if task.kind == task.grad_kind else NULL
-
-
-cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad, Py_ssize_t index, const char *own) noexcept:
-    """Whether a gradient lies in no parameter's memory, or is exactly the parameter at `index`, which lies at `own`."""
-    cdef Span span = span_of(grad, index)
+cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad) noexcept:
+    """Whether a gradient lies in no parameter's memory: rules read it while they write the parameters."""
+    cdef Span span = span_of(grad, -1)
     cdef Py_ssize_t first = 0
     cdef Py_ssize_t last = count
     cdef Py_ssize_t middle
@@ -429,7 +428,7 @@ cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad, Py_ssi
             last = middle
     while first > 0 and spans[first - 1].reach > span.low:
         first -= 1
-        if spans[first].high > span.low and not (spans[first].index == index and span.low == own):
+        if spans[first].high > span.low:
             return False
     return True
 
@@ -482,13 +481,12 @@ cdef class Plan:
         self.grads.append(grad)
 
     cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
-        """Copy gradients that lie in the memory of another parameter, or of their own but shifted."""
+        """Copy gradients that lie in the memory of a parameter."""
         cdef Py_ssize_t i
-        cdef cnp.ndarray grad, target
+        cdef cnp.ndarray grad
         for i in range(count):
-            grad, target = <cnp.ndarray>self.grads[i], <cnp.ndarray>self.targets[i]
-            if not clear_of(spans, count, grad, i,
-                            cnp.PyArray_BYTES(target) if kind_of(grad) == kind_of(target) else NULL):
+            grad = <cnp.ndarray>self.grads[i]
+            if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
 
     cdef dict home_after(self):
@@ -513,8 +511,9 @@ cdef class Plan:
         cdef dict home
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
-        if len(kernels) != (2 if self.owner.storage.name is None else 1):
-            raise ValueError("kernels for float and double, or one for stored state")
+        call.fused = len(kernels) == 1
+        if len(kernels) != 2 and not (call.fused and self.owner.storage.name is not None):
+            raise ValueError("kernels for float and double, or a fused one for stored state")
         for i in range(len(kernels)):
             call.kernels[i] = kernels[i]
         call.add = self.add

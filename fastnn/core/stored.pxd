@@ -10,6 +10,9 @@ ctypedef void (*load_state)(const void *codes, const float *scale, float *out, P
 # and `largest` what the rule found
 ctypedef void (*store_state)(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random,
                              int32_t largest) noexcept nogil
+# for rules that do not look for it
+ctypedef void (*store_any_state)(const float *x, void *codes, float *scale, Py_ssize_t n,
+                                 uint32_t random) noexcept nogil
 
 cdef enum:
     STORED_BLOCK = 256      # elements that share a scale

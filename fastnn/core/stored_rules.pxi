@@ -6,7 +6,7 @@ int8 numbers of both signs are spaced linearly, averages of squares and of magni
 from libc.stdint cimport int32_t, uint32_t, uintptr_t
 
 from fastnn.core cimport rules
-from fastnn.core.rule_loops cimport stored1, stored2
+from fastnn.core.rule_loops cimport largest_of, stored1, stored2
 
 cdef extern from "stored.h":
     void fastnn_load_float16(const void *codes, float *out, Py_ssize_t n) noexcept nogil
@@ -129,11 +129,21 @@ STORED_RULES = {
     },
 }
 
-# spacing: address that loads, as load_state of stored.pxd
+cdef void store_bfloat16(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_state_bfloat16(x, codes, scale, n, random, largest_of(x, n))
+
+cdef void store_linear(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_linear(x, codes, scale, n, random, largest_of(x, n))
+
+cdef void store_log(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_log(x, codes, scale, n, random, largest_of(x, n))
+
+
+# spacing: (address that loads, address that stores), as load_state and store_any_state of stored.pxd
 STORED = {
-    "bfloat16": <uintptr_t>fastnn_load_state_bfloat16,
-    "linear": <uintptr_t>fastnn_load_linear,
-    "logarithmic": <uintptr_t>fastnn_load_log,
+    "bfloat16": (<uintptr_t>fastnn_load_state_bfloat16, <uintptr_t>store_bfloat16),
+    "linear": (<uintptr_t>fastnn_load_linear, <uintptr_t>store_linear),
+    "logarithmic": (<uintptr_t>fastnn_load_log, <uintptr_t>store_log),
 }
 
 # name: (address that loads, address that stores), as load_half and store_half of stored.pxd

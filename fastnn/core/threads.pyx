@@ -1,7 +1,8 @@
 """How many threads a call may use, and how its parts are shared out between them.
 
 OpenMP's runtime only keeps the number: OMP_NUM_THREADS, omp_set_num_threads and threadpoolctl count. The work is done
-by the pool of pool.h, which says why.
+by the pool of pool.h, which says why. A build without OpenMP finds the number by itself, once, at import; its pool is
+the same.
 """
 import os
 
@@ -18,6 +19,7 @@ cdef extern from *:
     #include "pool.h"
     """
     int FASTNN_OPENMP
+    int FASTNN_POOL
     int omp_get_max_threads() noexcept nogil
     int omp_in_parallel() noexcept nogil
     void fastnn_share(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads) noexcept nogil
@@ -28,17 +30,29 @@ cdef enum:
 
 openmp = bool(FASTNN_OPENMP)
 
-cdef int limit = 0              # 0: as many as OpenMP gives
-cdef int openmp_at_start = omp_get_max_threads()
+cdef enum:
+    MOST = 4096
+
+
+def _without_openmp():
+    """What OpenMP's runtime would answer: OMP_NUM_THREADS (the first number of its list), else the usable cores."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip().lstrip("0")
+    if first.isdecimal():                                   # anything else does not count, as in the runtimes
+        return int(first) if len(first) <= 4 and int(first) <= MOST else MOST
+    if hasattr(os, "process_cpu_count"):                    # since Python 3.13
+        return os.process_cpu_count() or 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+cdef int limit = 0              # 0: as many as `available` says
+cdef int at_start = omp_get_max_threads() if FASTNN_OPENMP else _without_openmp() if FASTNN_POOL else 1
 
 cdef int effective() noexcept:
-    cdef int available = omp_get_max_threads()
-    if not FASTNN_OPENMP:
-        return 1
-    if limit == 0:
+    cdef int available = omp_get_max_threads() if FASTNN_OPENMP else at_start
+    if limit == 0 or not (FASTNN_OPENMP or FASTNN_POOL):
         return available
     # An explicit number counts, unless OpenMP itself has been limited since (threadpoolctl, omp_set_num_threads).
-    return min(limit, available) if available < openmp_at_start else limit
+    return min(limit, available) if available < at_start else limit
 
 
 cdef int threads_for(Py_ssize_t elements) noexcept:
@@ -60,8 +74,8 @@ def get_num_threads():
 def set_num_threads(n):
     """Use at most `n` threads (at least 1) from now on, in the whole process; None goes back to OpenMP's own number.
 
-    The default is FASTNN_NUM_THREADS, then OMP_NUM_THREADS, then the cores this process may use. Without OpenMP there
-    is one thread whatever is set here.
+    The default is FASTNN_NUM_THREADS, then OMP_NUM_THREADS, then the cores this process may use. A build without OpenMP
+    reads the same variables, once, but knows nothing of threadpoolctl; on Windows it has one thread.
 
     Raises TypeError for anything but an integer or None, ValueError below 1.
     """
@@ -72,8 +86,8 @@ def set_num_threads(n):
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"the number of threads must be an integer, not {type(n).__name__}")
     n = n.__index__()
-    if not 1 <= n <= 4096:
-        raise ValueError(f"the number of threads must be from 1 to 4096, not {n}")
+    if not 1 <= n <= MOST:
+        raise ValueError(f"the number of threads must be from 1 to {MOST}, not {n}")
     limit = n
 
 

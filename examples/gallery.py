@@ -1,0 +1,97 @@
+"""Five activations and three optimizers that fastnn's catalogue lacks, each written down as in its paper.
+
+    fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH squareplus
+    fastnn compare --import examples/gallery.py --optimizers Adam,Lion,AdaBelief,RAdam
+
+train_gallery.py trains a network with each of them.
+"""
+import math
+
+from fastnn import register_act, register_opt
+
+ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "squareplus"]
+OPTIMIZERS = ["Lion", "AdaBelief", "RAdam"]
+
+
+# Ziyin, Hartwig and Ueda 2020, "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv 2006.08195:
+# Snake_a(x). The derivative is shorter by hand; fastnn checks it.
+@register_act("snake", a=1.0)
+def snake(x, a):
+    """x + sin(a x)^2/a."""
+    return x + math.sin(a*x)**2/a
+
+
+@snake.derivative
+def _(x, a):
+    return 1 + math.sin(2*a*x)
+
+
+# Nag and Bhattacharyya 2021, "SERF: Towards better training of deep neural networks using log-Softplus ERror activation
+# Function", arXiv 2108.09598.
+@register_act("Serf")
+def serf(x):
+    """x erf(log(1 + exp(x)))."""
+    return x*math.erf(math.log1p(math.exp(x)))
+
+
+# Shamir and Lin 2022, "Real World Large Scale Recommendation Systems Reproducibility and Smooth Activations",
+# arXiv 2202.06499: a parabola joins the two lines of ReLU.
+@register_act("SmeLU", beta=1.0)
+def smelu(x, beta):
+    """0 below -beta, x above beta, (x + beta)^2/(4 beta) between."""
+    if x <= -beta:
+        return 0.0
+    if x < beta:
+        return (x + beta)**2/(4*beta)
+    return x
+
+
+# Basirat and Roth 2018, "The Quest for the Golden Activation Function", arXiv 1808.00783.
+@register_act("ELiSH")
+def elish(x):
+    """x sigmoid(x), below 0 (exp(x) - 1) sigmoid(x)."""
+    return (x if x >= 0 else math.expm1(x))/(1 + math.exp(-x))
+
+
+# Barron 2021, "Squareplus: A Softplus-Like Algebraic Rectifier", arXiv 2112.11687. Below 0 the paper's form,
+# (x + root)/2, subtracts nearly equal numbers; this one is the same, and does not.
+@register_act("squareplus", b=4.0)
+def squareplus(x, b):
+    """(x + sqrt(x^2 + b))/2."""
+    root = math.sqrt(x*x + b)
+    return (x + root)/2 if x >= 0 else b/2/(root - x)
+
+
+# Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675, without weight decay.
+@register_opt("Lion", state=("m",), lr=1e-4, beta1=0.9, beta2=0.99)
+def lion(g, m, h):
+    """delta = -lr sign(beta1 m + (1 - beta1) g); m is an average of g."""
+    ahead = h.beta1*m + (1 - h.beta1)*g
+    sign = (ahead > 0)*1.0 - (ahead < 0)*1.0
+    return -h.lr*sign, h.beta2*m + (1 - h.beta2)*g
+
+
+# Zhuang et al. 2020, "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients", arXiv 2010.07468.
+@register_opt("AdaBelief", state=("m", "s"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
+def adabelief(g, m, s, h):
+    """Adam with the squared distance of g from its average in place of its square."""
+    m += (1 - h.beta1)*(g - m)
+    s = h.beta2*s + (1 - h.beta2)*(g - m)**2 + h.eps
+    step = h.lr/(1 - h.beta1**h.t)
+    return -step*m/(math.sqrt(s/(1 - h.beta2**h.t)) + h.eps), m, s
+
+
+# Liu et al. 2020, "On the Variance of the Adaptive Learning Rate and Beyond", arXiv 1908.03265. All but the last lines
+# depends on hyperparameters and t alone: fastnn computes it once a step.
+@register_opt("RAdam", state=("m", "v"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
+def radam(g, m, v, h):
+    """Adam whose first steps, while v is still uncertain, are those of momentum."""
+    m += (1 - h.beta1)*(g - m)
+    v += (1 - h.beta2)*(g*g - v)
+    longest = 2/(1 - h.beta2) - 1
+    length = longest - 2*h.t*h.beta2**h.t/(1 - h.beta2**h.t)        # of the average v, in steps
+    lr = h.lr/(1 - h.beta1**h.t)
+    if length <= 5:
+        return -lr*m, m, v
+    trust = math.sqrt((length - 4)*(length - 2)*longest/((longest - 4)*(longest - 2)*length))
+    return -lr*trust*m/(math.sqrt(v/(1 - h.beta2**h.t)) + h.eps), m, v

@@ -1,0 +1,85 @@
+"""What became of a formula: its derivatives, what is computed once a call, and whether its loops are vectorised."""
+import re
+from itertools import count
+
+from .. import core
+from ..activations import _registry as activations
+from ..optimizers import _registry as optimizers
+from . import graph, kernels
+from .compiler import compiled, processor_name
+from .errors import at_line
+from .listing import listing
+
+_STORE = re.compile(r"\bstore <(\d+) x (?:float|double)>")
+_SCALAR = re.compile(r"\bstore (?:float|double) ")
+_CALL = re.compile(r"\bcall [^@]*@(?!llvm\.)([\w.]+)\(")
+_MEMORY = re.compile(r"\bcall [^@]*@llvm\.mem(cpy|set)\b")
+_numbers = count()
+
+
+class Explanation(str):
+    """A report, shown as it is by an interactive session."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return str(self)
+
+
+def explain(name: str) -> Explanation:
+    """A report on a formula that has been registered.
+
+    It shows f, f' and f'' (or an optimizer's rule) as they are computed, which hyperparameters' expressions are computed
+    once a call, and for float32 and float64 whether LLVM vectorised each loop, how wide, and if not, why.
+
+    Returns an `Explanation`, a str. Raises ValueError for a name that is not known. Compiles the loops for this, which takes
+    about a second.
+    """
+    found = [registry for registry in (activations, optimizers) if registry.registered(name)]
+    if not found:
+        registry = optimizers if name in optimizers else activations
+        return Explanation(f"{registry[name].name} belongs to fastnn's own catalogue. Its kernels were compiled with fastnn; "
+                           f"those for {core.isa()} are in use.")
+    return Explanation("\n\n".join(_report(registry[name]) for registry in found))
+
+
+def _report(cls):
+    if hasattr(cls, "_kernels"):
+        formulas = dict(zip(("f", "f'", "f''"), cls._kernels.orders))
+        kernel, loops = cls._kernels.kernel, {**dict(enumerate(formulas)), 3: "f' grad"}
+    else:
+        delta, *state = cls._formula.roots
+        formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
+        kernel, loops = kernels.rule(delta, state), {0: "delta", 1: "step"}
+    lines = [f"{cls.name}: {cls.__signature__}", "", *listing(formulas)]
+    once = [node for node in kernel.hoisted if node.op not in graph.LEAVES]
+    if once:
+        lines += ["", "once a call, in double precision:", *listing({f"p{i + 1}": node for i, node in enumerate(once)})]
+    for dtype in ("float32", "float64"):
+        lines += ["", f"{dtype}, for {processor_name()}:"]
+        width = max(map(len, loops.values()))
+        lines += [f"{loops[case]:{width}}  {_verdict(kernel, case, dtype)}" for case in kernel.loops]
+    return "\n".join(lines)
+
+
+def _verdict(kernel, case, dtype):
+    """What LLVM made of one loop of a kernel, compiled by itself."""
+    loop = kernel.loops[case]
+    from .callback import optimised
+    name = f"fastnn_explained_{next(_numbers)}"
+    alone = compiled(kernel._replace(loops={case: loop}), dtype, name)
+    code = str(optimised(alone).get_function(name))
+    lanes = [int(width) for width in _STORE.findall(code)]
+    called = sorted(set(_CALL.findall(code)))
+    if lanes:
+        apart = "; arguments out of the reach of its functions one at a time" if called else ""
+        return f"vectorised, {max(lanes)} elements at a time{apart}"
+    if not _SCALAR.search(code):
+        kind = _MEMORY.search(code)
+        return "memory is copied" if kind and kind[1] == "cpy" else "memory is filled"
+    if not called:
+        return "not vectorised: LLVM found it not worth while"
+    from .lowering import NEAR
+    nodes = [node for node in graph.in_order(*loop.roots) if node.op in NEAR and not node.uniform]
+    return "\n    ".join(["not vectorised:", *(
+        at_line(node.line, f"{node.op} calls a function for some arguments, which stops LLVM") for node in nodes)])

@@ -1,0 +1,88 @@
+"""Kernels as data: which loops they have, what a loop reads, computes and writes. lowering.py makes LLVM's code of them.
+
+Nothing here depends on the dtype or on where a formula was written, so that it can be part of a key on disk.
+"""
+from typing import NamedTuple
+
+from . import graph
+from .uniform import hoisted
+
+MOST_PARAMETERS = 16        # as in fastnn/core/elementwise.pyx
+STATE = "state"             # the argument that points to the pointers to the slots
+
+
+class Loop(NamedTuple):
+    """One pass over all elements.
+
+    Attributes
+    ----------
+    roots : list of Node
+        What is computed of each. The names of elements are those of the arrays that they are read from.
+    writes : list of str
+        The array that each of them is written to.
+    """
+    roots: list
+    writes: list
+
+    def reads(self):
+        """The names of the arrays that are read, in order."""
+        return [node.args[0] for node in graph.in_order(*self.roots) if node.op == "element"]
+
+
+class Kernel(NamedTuple):
+    """A function without a result.
+
+    Attributes
+    ----------
+    arguments : dict of str
+        The type of each: "real*" for an array, "real**" for STATE, "int32", or "size".
+    case : str
+        The argument that says which loop is run.
+    loops : dict
+        The loop for each value of it. The last one is run for all other values, too.
+    slots : list of str
+        The names of the arrays that STATE points to.
+    hoisted : list of Node
+        The nodes whose values stand, as numbers, where the argument `parameters` points to.
+    """
+    arguments: dict
+    case: str
+    loops: dict
+    slots: list
+    hoisted: list
+    parameters: str
+
+    def text(self):
+        """All that the machine code depends on."""
+        loops = [f"{value} {loop.writes} {graph.dumped([*loop.roots, *self.hoisted])}" for value, loop in self.loops.items()]
+        return "\n\n".join([f"{self.arguments} {self.case} {self.slots} {self.parameters}", *loops])
+
+
+def elementwise(value, first, second):
+    """The kernel of f, f' and f'' of the element "x", with the signature of fastnn/core/kernels.pxd."""
+    orders = value, first, second, graph.node("mul", first, graph.element("y"))
+    arguments = {"order": "int32", "x": "real*", "y": "real*", "out": "real*", "n": "size", "h": "real*"}
+    return Kernel(arguments, "order", {order: Loop([root], ["out"]) for order, root in enumerate(orders)}, [],
+                  hoisted(orders), "h")
+
+
+def rule(delta, state):
+    """The kernel of an optimizer's rule, with the signature of fastnn/core/kernels.pxd.
+
+    Parameters
+    ----------
+    delta : Node
+        Of the elements "g", the gradient, and "s0", "s1" and so on, the state.
+    state : sequence of Node
+        The new state.
+
+    Both ways to use a delta give the same bits.
+    """
+    slots = [f"s{i}" for i in range(len(state))]
+    changed = [(slot, new) for slot, new in zip(slots, state) if new is not graph.element(slot)]
+    writes = [*(slot for slot, _ in changed), "target"]
+    new = [node for _, node in changed]
+    arguments = {"g": "real*", STATE: "real**", "target": "real*", "n": "size", "c": "real*", "add": "int32"}
+    loops = {0: Loop([*new, delta], writes),
+             1: Loop([*new, graph.node("add", graph.element("target"), delta)], writes)}
+    return Kernel(arguments, "add", loops, slots, hoisted([delta, *state]), "c")

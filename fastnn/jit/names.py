@@ -1,0 +1,33 @@
+"""The names of what users registered: out of the catalogue again, and into pickles."""
+from importlib import import_module
+
+from ..activations import _registry as activations
+from ..optimizers import _registry as optimizers
+
+
+def restored(noun, name, module, *args, **kwds):
+    """What pickle makes an object of that was registered: the entry of that name, in any process that registers it.
+
+    As for every class, the module is imported. Raises ValueError where that does not register the name.
+    """
+    registry = activations if noun == activations.noun else optimizers
+    if not registry.registered(name) and module != "__main__":
+        try:
+            import_module(module)
+        except ImportError:         # it may have been a file that was run, or has moved
+            pass
+    if not registry.registered(name):
+        raise ValueError(f"no {noun} is registered as {name!r} here: what registers it must run before an object of it "
+                         f"is unpickled (it was registered in {module})")
+    return registry[name](*args, **kwds)
+
+
+def unregister(name: str) -> None:
+    """Remove the activation and the optimizer that were registered under a name.
+
+    Objects made of them go on working, but can no longer be unpickled. An entry of fastnn's own that had been replaced is
+    back. Raises ValueError for a name that nobody registered, TypeError for one that is no string.
+    """
+    found = [registry for registry in (activations, optimizers) if registry.registered(name)]
+    for registry in found or [optimizers if name in optimizers else activations]:
+        registry.remove(name)

@@ -1,0 +1,230 @@
+"""Optimizers whose rule is a Python function: registered, traced, and compiled to kernels like the built-in ones."""
+from collections.abc import Mapping
+from functools import partial
+from inspect import Parameter, signature
+from keyword import iskeyword
+from threading import Lock
+from types import FunctionType, new_class
+
+from ..core.stepping import LIMITS
+from ..hyperparameters import Hyperparameter
+from ..optimizers import Optimizer, _lr, _registry, rate
+from ..registry import hint
+from . import graph
+from .compiler import compile_kernel, require_numba
+from .errors import FormulaError, at_line
+from .names import restored
+from .kernels import rule as rule_kernel
+from .symbolic import Symbolic
+from .trace import trace
+from .uniform import computer, hoisted
+
+SPACINGS = ("linear", "logarithmic")
+_compiling = Lock()
+
+
+def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=False, **hyperparameters):
+    """A decorator that makes an optimizer of a Python function: `get_opt(name)` is then like a built-in one.
+
+        @register_opt("adam-like", state=("m", "v"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
+        def rule(g, m, v, h):
+            m += (1 - h.beta1)*(g - m)
+            v += (1 - h.beta2)*(g*g - v)
+            return -h.lr*m/(math.sqrt(v) + h.eps), m, v
+
+    The function is called once, with symbols for the gradient of one element, its state, and the hyperparameters;
+    h.t is the step, from 1. It returns the delta, which is added to the parameter, and the new state. What it
+    computes of h alone is computed once a step, in double precision. It is compiled when the first optimizer of that
+    name is made.
+
+    Parameters
+    ----------
+    name : str
+        Ignores case, spaces, - and _, as all names do.
+    state : sequence of str, or mapping of str to number
+        The names of the state of each element, as the function calls them, and what it is at first, or else 0.
+    stored : mapping of str to str, optional
+        For each name in `state` how int8 spaces its numbers, "linear" (both signs) or "logarithmic" (averages of
+        squares and magnitudes). Allows state_dtype="bfloat16" and "int8": for averages that forget.
+    learning_rate : str, optional
+        The hyperparameter that lr= and `opt.lr` mean, if it is not called lr.
+    replace : bool
+        Whether the name may be taken from another optimizer. `unregister` gives it back to fastnn's own one.
+    **hyperparameters : number or fastnn.hyperparameters.Hyperparameter
+        Their defaults. The learning rate must be at least 0.
+
+    Returns
+    -------
+    decorator
+        It returns the function.
+
+    Raises
+    ------
+    ImportError
+        If numba is not installed.
+    FormulaError
+        A ValueError: the function cannot be compiled. Names its line.
+    TypeError, ValueError
+        For names that are taken, no identifiers, or do not fit the function; nothing is registered then.
+    """
+    require_numba()
+    _registry.check(name, replace)
+    state = _checked_state(state)
+    stored = _checked_stored(stored, state)
+    declared = {key: _declared(key, default, learning_rate or "lr") for key, default in hyperparameters.items()}
+    learning_rate = learning_rate or "lr"
+    if learning_rate not in declared:
+        raise ValueError(f"{name!r} has no hyperparameter {learning_rate!r}: give lr=, or name the one that is the "
+                         "learning rate with learning_rate=")
+    if both := declared.keys() & state.keys():
+        raise ValueError(f"{', '.join(sorted(both))}: both a hyperparameter and state")
+
+    def register(rule):
+        formula = Rule(name, traced(rule, name, state, declared), place_of(rule))
+
+        def body(space):
+            space.update(declared, slots=state, stored=stored, learning_rate=learning_rate, kernel=name, name=name,
+                         constants=formula.constants, _formula=formula, __doc__=rule.__doc__,
+                         __module__=rule.__module__)
+            if learning_rate != "lr":
+                space["lr"] = _lr(learning_rate)
+
+        title = "".join(part.capitalize() for part in "".join(c if c.isalnum() else " " for c in name).split())
+        _registry.add(name, new_class(title, (RegisteredOptimizer,), exec_body=body), replace=replace)
+        return rule
+    return register
+
+
+class RegisteredOptimizer(Optimizer):
+    """What optimizers made by `register_opt` share."""
+
+    _formula = None             # the class's Rule
+
+    def __init__(self, *args, **kwds):
+        super().__init__(*args, **kwds)
+        self._rules = self._formula.kernels()
+
+    def _remade(self):
+        """By name."""
+        values = {key: self.__dict__[key] for key in self.hyperparameters}
+        if self.state_dtype != "float32":
+            values["state_dtype"] = self.state_dtype
+        return partial(restored, **values), (_registry.noun, self.name, type(self).__module__)
+
+
+class Rule:
+    """A rule as a graph, and its kernels.
+
+    Attributes
+    ----------
+    roots : list of Node
+        The delta and the new state, of the elements "g" and "s0", "s1" and so on, which are the state.
+    constants : function
+        A method of optimizers: what the kernels read at step t.
+    """
+
+    def __init__(self, name, roots, place):
+        self.name, self.roots = name, roots
+        self.uniform = hoisted(roots)
+        if len(self.uniform) > LIMITS["constants"]:
+            raise FormulaError(at_line(place, f"{name!r} computes {len(self.uniform)} numbers of hyperparameters and t "
+                                              f"alone, {LIMITS['constants']} are possible"))
+        self.constants = computer(self.uniform)
+        self._kernels = None
+
+    def kernels(self):
+        """The table in which Optimizer looks its kernel up. Compiled, or loaded from the disk, the first time."""
+        with _compiling:
+            if self._kernels is None:
+                kernel = rule_kernel(self.roots[0], self.roots[1:])
+                self._kernels = {self.name: tuple(compile_kernel(kernel, dtype) for dtype in ("float32", "float64"))}
+        return self._kernels
+
+
+class Hyperparameters:
+    """What a rule gets as h: the hyperparameters, and t."""
+
+    __slots__ = ("_names",)
+
+    def __init__(self, names):
+        object.__setattr__(self, "_names", (*names, "t"))
+
+    def __getattr__(self, name):
+        if name not in self._names:
+            raise AttributeError(f"there is no hyperparameter {name!r}{hint(name, self._names)}")
+        return Symbolic(graph.parameter(name))
+
+    def __setattr__(self, name, value):
+        raise AttributeError("hyperparameters cannot be set by a rule; what changes from step to step is state")
+
+
+def traced(rule, name, state, hyperparameters):
+    """The nodes of the delta and of the new state.
+
+    Raises TypeError for what takes other arguments, FormulaError for what cannot be followed or returns too much or
+    too little.
+    """
+    if not isinstance(rule, FunctionType):
+        raise TypeError(f"a rule must be a Python function, not {rule!r}")
+    place = place_of(rule)
+    given = signature(rule).parameters.values()
+    named = [p.name for p in given if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
+    if len(named) != len(given) or len(named) != len(state) + 2 or named[1:-1] != list(state):
+        raise TypeError(at_line(place, f"the rule of {name!r} must take the gradient{_listed(state, ', ')}, "
+                                       f"hyperparameters, not {signature(rule)}"))
+    elements = [Symbolic(graph.element(element)) for element in ("g", *(f"s{i}" for i in range(len(state))))]
+    roots = trace(rule, *elements, Hyperparameters(hyperparameters))
+    if len(roots) != 1 + len(state):
+        raise FormulaError(at_line(place, f"the rule of {name!r} must return the delta{_listed(state, ' and the new ')}"
+                                          f", but returns {len(roots)} number{'s' if len(roots) > 1 else ''}"))
+    return roots
+
+
+def place_of(rule):
+    return rule.__code__.co_filename, rule.__code__.co_firstlineno
+
+
+def _listed(state, first=""):
+    return first + ", ".join(state) if state else ""
+
+
+def _checked_state(state):
+    if isinstance(state, str) or not all(isinstance(name, str) for name in state):
+        raise TypeError(f"state must be the names of the slots, or a mapping of names to first values, not {state!r}")
+    found = {}
+    for name, value in (state.items() if isinstance(state, Mapping) else ((name, 0) for name in state)):
+        if not name.isidentifier() or iskeyword(name) or name in found:
+            raise ValueError(f"state cannot have the name {name!r}{' twice' if name in found else ''}")
+        first = Hyperparameter()
+        first.name = f"the first value of {name}"
+        found[name] = first.checked(value)
+    if len(found) > LIMITS["slots"]:
+        raise ValueError(f"a rule can have {LIMITS['slots']} state slots, not {len(found)}")
+    return found
+
+
+def _checked_stored(stored, state):
+    if not stored:
+        return {}
+    if set(stored) != set(state):
+        raise ValueError(f"stored must name the slots, {', '.join(state)}, not {', '.join(stored)}")
+    for name, spacing in stored.items():
+        if spacing not in SPACINGS:
+            raise ValueError(f"stored[{name!r}] must be {' or '.join(map(repr, SPACINGS))}, not {spacing!r}")
+    if len(stored) > LIMITS["stored slots"]:
+        raise ValueError(f"{LIMITS['stored slots']} slots can be stored in fewer bits, not {len(stored)}")
+    return {name: stored[name] for name in state}
+
+
+def _declared(name, default, learning_rate):
+    """The hyperparameter of that name."""
+    if name == "t":
+        raise ValueError("t is the number of the step: a hyperparameter needs another name")
+    if hasattr(Optimizer, name) or name.startswith("_") or not name.isidentifier() or iskeyword(name):
+        raise ValueError(f"a hyperparameter cannot be called {name!r}")
+    if isinstance(default, Hyperparameter):
+        return default
+    found = rate(default) if name == learning_rate else Hyperparameter(default)
+    found.name = name
+    found.checked(default)
+    return found

@@ -1,0 +1,83 @@
+"""What depends on hyperparameters and the number of the step alone: computed once a call, in double precision."""
+import math
+
+from . import graph
+from .functions import FUNCTIONS
+
+
+def _over(a, b):
+    """a / b as IEEE 754 has it."""
+    if b:
+        return a/b
+    return math.nan if a == 0 or a != a else math.copysign(math.inf, a)*math.copysign(1.0, b)
+
+
+# of Python's floats, as IEEE 754 has it: nothing raises
+ARITHMETIC = {name: row.evaluate for name, row in FUNCTIONS.items()} | {
+    "constant": float, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a*b, "div": _over,
+    "neg": lambda a: -a, "abs": abs, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b, "and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": lambda a: not a,
+    "select": lambda condition, a, b: a if condition else b}
+
+
+def hoisted(roots):
+    """The largest parts of graphs that are the same for all elements and depend on a parameter, each once."""
+    ordered = graph.in_order(*roots)
+    fixed = set()
+    for current in ordered:
+        if current.op == "constant" or current.op not in graph.LEAVES and fixed.issuperset(current.operands):
+            fixed.add(current)
+    outer = {operand for current in ordered if not current.uniform for operand in current.operands}.union(roots)
+    return [current for current in ordered if current.uniform and current not in fixed and current in outer]
+
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "lt": "<", "le": "<=", "eq": "==", "ne": "!=", "and": "and",
+          "or": "or"}
+_WRITTEN = {"neg": "-{}", "not": "not {}", "abs": "abs({})", "select": "{1} if {0} else {2}"}
+
+
+def _quick(name):
+    """The function of Python's math that does the same or raises, else the row's own."""
+    for qualified in FUNCTIONS[name].callables:
+        module, _, attribute = qualified.rpartition(".")
+        if module == "math" and attribute not in ("floor", "ceil", "trunc"):        # which give integers
+            return getattr(math, attribute, FUNCTIONS[name].evaluate)
+    return FUNCTIONS[name].evaluate
+
+
+def computer(roots):
+    """A function that computes uniform nodes.
+
+    It takes an object whose attributes are the hyperparameters and the number of the step, t, so that it can be a
+    method; it returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that of
+    IEEE 754: an infinity or NaN.
+    """
+    roots = list(roots)
+    space, lines, names, parameters = {}, [], {}, []
+    for current in graph.in_order(*roots):
+        operands = [names[operand] for operand in current.operands]
+        name = names[current] = f"n{len(names)}"
+        if current.op == "constant":
+            space[name] = current.args[0]
+            continue
+        if current.op == "parameter":
+            parameters += current.args
+            written = "float(t)" if current.args[0] == "t" else f"self.{current.args[0]}"
+        elif current.op in _INFIX:
+            written = f" {_INFIX[current.op]} ".join(operands)
+        elif current.op in _WRITTEN:
+            written = _WRITTEN[current.op].format(*operands)
+        else:
+            space[current.op] = _quick(current.op)
+            written = f"{current.op}({', '.join(operands)})"
+        lines.append(f"        {name} = {written}\n")
+
+    def as_ieee(self, t):
+        known = {name: float(t if name == "t" else getattr(self, name)) for name in parameters}
+        return tuple(graph.evaluate(roots, known, ARITHMETIC))
+
+    space["as_ieee"] = as_ieee
+    returned = "".join(f"{names[root]}, " for root in roots)
+    exec(f"def compute(self, t=None):\n    try:\n{''.join(lines)}        return ({returned})\n"
+         "    except (ArithmeticError, ValueError):\n        return as_ieee(self, t)\n", space)
+    return space["compute"]
