@@ -206,7 +206,8 @@ CIRCLE.append(CIRCLE)
     (object(), TypeError), ({1, 2}, TypeError), (b"bytes", TypeError), (1j, TypeError),
     (np.ones(2, complex), TypeError), (np.array(["a"]), TypeError), (np.array([object()]), TypeError),
     (np.ones(2, "m8[s]"), TypeError),
-    pytest.param(np.longdouble(1), TypeError, marks=pytest.mark.skipif(np.dtype("g").itemsize == 8, reason="a float64")),
+    pytest.param(np.longdouble(1), TypeError,
+                 marks=pytest.mark.skipif(np.dtype("g").itemsize == 8, reason="a float64")),
     (np.zeros(2, "i4,f4"), TypeError), (np.ma.masked_array([1, 2], [0, 1]), TypeError),
     ({frozenset(): 1}, TypeError), ({b"k": 1}, TypeError), ({(1, (b"k",)): 1}, TypeError), (CIRCLE, ValueError),
     (np.random.Generator, TypeError)], ids=lambda value: f"{value!r:.40}")
