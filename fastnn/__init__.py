@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .activations import activations, get_act
 from .core import get_num_threads, set_num_threads, trim_memory
+from .files import load, save
 from .losses import get_err, losses
 from .optimizers import get_opt, optimizers
+from .state import StateError
 from . import maxout, santa         # these rows of the catalogues have files of their own
 
 if TYPE_CHECKING:
@@ -21,8 +23,9 @@ if TYPE_CHECKING:
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
-__all__ = ["__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt", "losses",
-           "optimizers", "register_act", "register_opt", "set_num_threads", "trim_memory", "unregister", "where"]
+__all__ = ["StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
+           "load", "losses", "optimizers", "register_act", "register_opt", "save", "set_num_threads", "trim_memory",
+           "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",

@@ -41,6 +41,14 @@ class Hyperparameter:
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
         return value
 
+    def stored(self, value):
+        """What stands for a value in a state."""
+        return value
+
+    def restored(self, stored, current):
+        """The value that a state stands for. Raises as `checked` does."""
+        return self.checked(stored)
+
     def range(self):
         if self.at_least > -math.inf:
             low = f"at least {self.at_least:g}"
@@ -55,6 +63,15 @@ class Choice(Hyperparameter):
     def __init__(self, default, check):
         super().__init__(default)
         self.checked = check
+
+    def stored(self, value):
+        return getattr(value, "__name__", type(value).__name__) if callable(value) else None
+
+    def restored(self, stored, current):
+        """The value that there is: a state has no more than its name."""
+        if stored != self.stored(current):
+            raise ValueError(f"{self.name} must be {stored!r} as in the state, not {self.stored(current)!r}")
+        return current
 
 
 class Configurable:

@@ -15,6 +15,7 @@ from .core import rules
 from .core.stepping import Stepper
 from .hyperparameters import Configurable, Hyperparameter
 from .registry import Registry, hint
+from .state import StateError, checked, finite, state_of
 
 _registry = Registry("optimizer")
 MISSING = object()
@@ -52,6 +53,9 @@ class Optimizer(Configurable, Stepper):
     run and for any number of threads; where an average is v or u, int8 keeps 2^-15.9 of the largest of each 256
     elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
     describes the formats.
+
+    Gradients that are NaN or infinite spoil their own elements alone, and for good. In rules that average squares so do
+    those whose square is infinite, from 1.9e19 on in float32 and 1.4e154 in float64: clip them.
 
     Attributes
     ----------
@@ -160,10 +164,55 @@ class Optimizer(Configurable, Stepper):
         """The state so far: for each key or position a dict of arrays by slot.
 
         They have the parameter's shape and are views that may be written to. State in bfloat16 or int8 is shown as the
-        numbers that it stands for, in new float32 arrays that may not.
+        numbers that it stands for, in new float32 arrays that may not; `load_state_dict` is how it is put back. Raises
+        ValueError if a mapping had a key that is also a position in a sequence: `state_dict` keeps the two apart.
         """
+        by_key, by_position = self._records
+        if both := by_key.keys() & by_position.keys():
+            raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
         return {key: {name: record.slot(i) for i, name in enumerate(self.slots)}
-                for key, record in self._records.items()}
+                for key, record in {**by_position, **by_key}.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays.
+
+        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
+        bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
+        """
+        return state_of(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned, hyperparameters included, whatever has been done so far.
+
+        A generator of noise that was given at construction is set to where the saved one stood, if it is of the same
+        kind, else exchanged for a new one. Raises StateError, a ValueError, if the state is not that of such an
+        optimizer with this state_dtype or is damaged; nothing has been changed then.
+        """
+        checked(self, state)()
+
+    def _remembered(self):
+        """What the rule remembers besides slots and t: a dict of the shape of a state."""
+        return {}
+
+    def _recalled(self, remembered):
+        """A function that puts back what was remembered, and cannot fail. Raises StateError."""
+        return lambda: None
+
+    def __reduce_ex__(self, protocol):
+        """Copies, and pickles for other processes; files are written by `fastnn.save`."""
+        attributes = {key: value for key, value in self.__dict__.items() if key != "_rules"}    # addresses
+        return *self._remade(), (attributes, state_of(self))
+
+    def _remade(self):
+        """(function, arguments): what makes such an optimizer, before its first step."""
+        cls = type(self)
+        values = {name: getattr(self, name) for name in cls.hyperparameters}
+        return _made, (cls, self.state_dtype, values)
+
+    def __setstate__(self, state):
+        attributes, state = state
+        checked(self, state)()
+        self.__dict__.update(attributes)
 
     def _by_name(self, first, second, kwds):
         """The first two arguments where they are given by the articles' names for them; taken out of kwds."""
@@ -206,12 +255,17 @@ class Optimizer(Configurable, Stepper):
             raise TypeError(f"t must be an integer, not {t!r}") from None
         if t < 1:
             raise ValueError(f"t counts from 1, not {t}")
+        if t >= 2**63:
+            raise ValueError("t must be below 2^63")
         return t
 
     def _advance(self, plan, extra):
         t = self._time(extra.get("t"))
-        plan.run(self._rules[self.kernel], self.constants(t))
-        self.t = t
+        plan.run(self._rules[self.kernel], self.constants(t), t)
+
+
+def _made(cls, state_dtype, hyperparameters):
+    return cls(state_dtype=state_dtype, **hyperparameters)
 
 
 def _lr(name):
@@ -430,9 +484,9 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     _positional = ("t", "f")
     _D, _f = 1.0, 0.0
 
-    def constants(self, t):
+    def constants(self, t, D):
         correction = sqrt(1 - self.beta2**t)
-        rate = self.alpha * correction / (1 - self.beta1**t) / self._D
+        rate = self.alpha * correction / (1 - self.beta1**t) / D
         return 1 - self.beta1, 1 - self.beta2, -rate, 0, self.eps * correction
 
     def _feedback(self, t, f):
@@ -449,13 +503,17 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         t, f = self._time(extra.get("t")), float(extra.get("f", 1.0))
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
-        before, self._D = self._D, self._feedback(t, f)
-        try:
-            super()._advance(plan, {"t": t})
-        except BaseException:
-            self._D = before
-            raise
-        self._f = f
+        D = self._feedback(t, f)
+        plan.run(self._rules[self.kernel], self.constants(t, D), t, {"_D": D, "_f": f})
+
+    def _remembered(self):
+        return {"D": self._D, "f": self._f}
+
+    def _recalled(self, remembered):
+        D, f = (finite(remembered[name], f"Eve's {name}") for name in ("D", "f"))
+        if D <= 0:
+            raise StateError(f"Eve's D must be positive, not {D}")
+        return lambda: self.__dict__.update(_D=D, _f=f)
 
 
 class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):

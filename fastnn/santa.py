@@ -6,6 +6,7 @@ import numpy as np
 from .core import rules
 from .hyperparameters import Choice, Hyperparameter
 from .optimizers import EtaOptimizer, decay, epsilon, rate
+from .generators import generator, generator_state, position, same_kind, set_generator, set_position
 
 
 def power(t, rate):
@@ -60,16 +61,44 @@ class _Santa(EtaOptimizer):
         constants = self.constants(t)
         explore = t < self.burnin
         # article A's order: all first velocities, then all noise
+        starting = [record for record in plan.records if t == 1 or not record.used]
+        velocities, noise = self._drawn(starting, plan.records if explore else [])
         for record in plan.records:
             if not record.used:
                 record.slot(3)[...] = sqrt(self.eta) * self.C
-            if t == 1 or not record.used:
-                record.slot(2)[...] = sqrt(self.eta) * self._noise.standard_normal(record.shape)
-        if explore:
-            for record in plan.records:
-                record.slot(4)[...] = self._noise.standard_normal(record.shape)
-        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants)
-        self.t = t
+        for record, velocity in zip(starting, velocities):
+            record.slot(2)[...] = sqrt(self.eta) * velocity
+        for record, z in zip(plan.records, noise):
+            record.slot(4)[...] = z
+        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
+
+    def _drawn(self, *groups):
+        """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
+        before = position(self._noise)
+        try:
+            return [[self._normal(record.shape) for record in group] for group in groups]
+        except BaseException:
+            set_position(self._noise, before)
+            raise
+
+    def _normal(self, shape):
+        z = np.asarray(self._noise.standard_normal(shape), np.float64)
+        if z.shape != shape:
+            raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
+        return z
+
+    def _remembered(self):
+        return {"generator": generator_state(self._noise)}
+
+    def _recalled(self, remembered):
+        new = generator(remembered["generator"])
+
+        def put():
+            if same_kind(self._noise, new):
+                set_generator(self._noise, generator_state(new))
+            else:
+                self.__dict__.update(rng=new, _drawn_from=new, _noise=new)
+        return put
 
 
 class SantaE(_Santa, name="SantaE", kernel="santa_e"):

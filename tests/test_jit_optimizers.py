@@ -1,5 +1,7 @@
 """Registered optimizers: copies of built-in ones give their bits, random rules what the same Python on floats gives."""
+import copy
 import math
+import pickle
 from types import SimpleNamespace
 
 import numpy as np
@@ -245,6 +247,29 @@ def test_zero_gradients(name):
 
 
 # What the class looks like.
+
+@pytest.mark.parametrize("state_dtype", ["float32", "int8"])
+@each_name
+def test_state_is_kept_like_that_of_built_in_rules(name, state_dtype, tmp_path):
+    pytest.importorskip("safetensors")
+    if state_dtype != "float32" and name not in STORED:
+        return
+    opt, built_in = both(name, state_dtype=state_dtype)
+    p, q = ({"w": draw((5, 90), np.float32)} for _ in range(2))
+    for step in range(3):
+        opt.update(p, {"w": draw((5, 90), np.float32, step)})
+        built_in.update(q, {"w": draw((5, 90), np.float32, step)})
+    fastnn.save(tmp_path / "file", opt=opt, params=p)
+    resumed = get_opt(f"copy of {name}", state_dtype=state_dtype)
+    loaded = fastnn.load(tmp_path / "file", opt=resumed).params
+    for other, params in ((resumed, loaded), (pickle.loads(pickle.dumps(opt)), {"w": p["w"].copy()})):
+        twin, wanted = copy.deepcopy(built_in), {"w": q["w"].copy()}
+        for step in range(3, 6):
+            other.update(params, {"w": draw((5, 90), np.float32, step)})
+            twin.update(wanted, {"w": draw((5, 90), np.float32, step)})
+        assert_same_bits(params["w"], wanted["w"])
+        assert_same_state(other, twin)
+
 
 def test_object():
     opt = get_opt("Copy-Of_ADAM", 2e-3, eps=1e-7)

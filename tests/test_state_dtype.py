@@ -149,7 +149,7 @@ def test_half_and_a_quarter_of_the_memory(name):
     for state_dtype in ("float32", "bfloat16", "int8"):
         opt = get_opt(name, state_dtype=state_dtype)
         opt.step(np.zeros(100_000, np.float32), np.ones(100_000, np.float32))
-        record = opt._records[0]
+        record = opt._record_at(0)
         size[state_dtype] = record.slots.nbytes + (0 if state_dtype == "float32" else record.scales.nbytes)
     assert size["bfloat16"] <= 0.51*size["float32"]
     assert size["int8"] <= 0.255*size["float32"]

@@ -173,7 +173,7 @@ cdef class Record:
     cdef readonly cnp.ndarray slots         # (number of slots, elements padded to a multiple of BLOCK_STEP or more)
     cdef readonly cnp.ndarray scales        # of stored state: (number of slots, blocks)
     cdef Storage storage
-    cdef object dtype                       # of the parameter
+    cdef readonly object dtype              # of the parameter
     cdef object computed                    # the dtype that it is computed in
     cdef cnp.npy_intp dims[MOST_AXES]
     cdef int ndim
@@ -183,6 +183,11 @@ cdef class Record:
     cdef Py_ssize_t n
     cdef readonly bint used                 # whether a step has been taken with it
     cdef Span place                         # where the parameter lay at the last step, and its index
+
+    @property
+    def order(self):
+        """"F" if the slots lie in Fortran's order, else "C"."""
+        return "F" if self.fortran else "C"
 
     def slot(self, int index):
         """A slot as an array of the parameter's shape; writing to it changes the state.
@@ -484,12 +489,26 @@ cdef class Plan:
             if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
 
-    def run(self, tuple kernels, tuple constants):
-        """Step everything, then keep the new records."""
+    cdef dict home_after(self):
+        """The records that there will be. Made before the step: hashing a key may fail."""
+        cdef Py_ssize_t i
+        cdef dict home = self.home
+        for i in range(len(self.records)):
+            if not (<Record>self.records[i]).used:
+                if home is self.home:
+                    home = dict(home)
+                home[self.keys[i]] = self.records[i]
+        return home
+
+    def run(self, tuple kernels, tuple constants, t, dict done=None):
+        """Step everything, keep the new records, and set the owner's t and the attributes `done`.
+
+        All in one call of compiled code, so that no signal's handler can raise half way.
+        """
         cdef Pass call
         cdef Py_ssize_t i
         cdef int threads
-        cdef Record record
+        cdef dict home
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
         call.fused = len(kernels) == 1
@@ -504,6 +523,7 @@ cdef class Plan:
         known = self.layout is not None
         if not known:
             self.layout = Layout(self.keys, self.records, self.targets, self.grads)
+            home = self.home_after()
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
@@ -519,15 +539,19 @@ cdef class Plan:
                 share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
         if known:
             self.layout.release()
-            return
-        self.targets = self.grads = None        # the layout is kept, the arrays are not
-        for parameter, copy in self.copied_back:
-            np.copyto(parameter, copy)
-        for i in range(len(self.records)):
-            record = <Record>self.records[i]
-            if not record.used:
-                record.used = True
-                self.home[self.keys[i]] = record
+        else:
+            self.targets = self.grads = None        # the layout is kept, the arrays are not
+            for parameter, copy in self.copied_back:
+                np.copyto(parameter, copy)
+            for i in range(len(self.records)):
+                (<Record>self.records[i]).used = True
+            if self.home is self.owner.by_key:
+                self.owner.by_key = home
+            else:
+                self.owner.by_position = home
+        (<object>self.owner).t = t
+        if done is not None:
+            (<object>self.owner).__dict__.update(done)
 
 
 cdef class Stepper:
@@ -564,8 +588,39 @@ cdef class Stepper:
 
     @property
     def _records(self):
-        """All records, by key or position."""
-        return {**self.by_position, **self.by_key}
+        """(records by key, records by position): dicts that are not to be changed."""
+        return self.by_key, self.by_position
+
+    @property
+    def _passes(self):
+        """How many steps have been taken, for random rounding."""
+        return self.passes
+
+    def _stored_sizes(self, n):
+        """(codes, scales) of a slot in fewer bits, for a parameter of n elements."""
+        padded = -(-n // self.storage.grain) * self.storage.grain
+        return padded, -(-padded // STORED_BLOCK)
+
+    def _restored(self, key, cnp.ndarray like, slots, scales=None):
+        """A record as steps with a parameter like this one would have left it.
+
+        The slots are arrays of its shape, or all codes as one array with the scales as another.
+        """
+        cdef Record record = new_record(like, self.storage, key)
+        if self.storage.name is None:
+            for i, values in enumerate(slots):
+                record.slot(i)[...] = values
+        else:
+            (<object>record.slots)[...] = slots
+            (<object>record.scales)[...] = scales
+        record.used = True
+        return record
+
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done):
+        """Put restored records in place of all that there are, and set attributes."""
+        self.by_key, self.by_position, self.passes = by_key, by_position, passes
+        self.last, self.span_count = None, 0
+        (<object>self).__dict__.update(done)
 
     cdef Plan plan(self, dict home, list keys, list params, list grads):
         cdef Plan plan = Plan.__new__(Plan, self, home, keys, True)
@@ -639,18 +694,23 @@ cdef class Stepper:
                 gradients = [(<dict>grads)[key] for key in keys]
             else:
                 keys = list(params)
+                if len(set(keys)) < len(keys):
+                    raise ValueError("params lists a key twice")
                 values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
         except KeyError as error:
-            raise KeyError(f"no gradient for parameter {error.args[0]!r}") from None
+            missing = repr(error.args[0]) if error.args else "?"       # a user's mapping may raise it bare
+            raise KeyError(f"no gradient for parameter {missing}") from None
         self.last = plan = self.plan(self.by_key, keys, values, gradients)
         return plan
 
     def _plan_sequence(self, params, grads):
         """Parameters by position, to be changed in place."""
-        if len(params) != len(grads):
-            raise ValueError(f"{len(params)} parameters, but {len(grads)} gradients")
+        cdef list values = list(params)
+        cdef list gradients = list(grads)
+        if len(values) != len(gradients):
+            raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
         self.last = None
-        return self.plan(self.by_position, list(range(len(params))), list(params), list(grads))
+        return self.plan(self.by_position, list(range(len(values))), values, gradients)
 
     def _plan_deltas(self, grads):
         """(plan, deltas): the deltas are written to new arrays, by position."""

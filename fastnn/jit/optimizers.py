@@ -104,10 +104,8 @@ class RegisteredOptimizer(Optimizer):
         super().__init__(*args, **kwds)
         self._rules = self._formula.kernels()
 
-    def __reduce__(self):
-        """By name. State stays where it is: half of an optimizer would go on as if nothing had been learnt."""
-        if self.state:
-            raise TypeError(f"{self.name} has taken steps: its state cannot be copied or pickled")
+    def _remade(self):
+        """By name."""
         values = {key: self.__dict__[key] for key in self.hyperparameters}
         if self.state_dtype != "float32":
             values["state_dtype"] = self.state_dtype

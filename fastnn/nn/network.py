@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn.core.mean_loss import labels_fit
 
+from .finite import all_finite, first_nonfinite
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
@@ -145,9 +146,7 @@ class MultiLayerNet:
         twin = copy.deepcopy(self)
         twin.dtype = np.dtype(np.float64)
         twin.params = {key: p.astype(np.float64) for key, p in self.params.items()}
-        for layer in twin.layers.values():
-            if isinstance(layer, Dropout):
-                layer.frozen = True
+        twin._freeze_dropout()
         return {key: numerical_gradient(lambda _: twin.loss(x, t, train_flg=True), p)
                 for key, p in twin.params.items()}
 
@@ -176,10 +175,39 @@ class MultiLayerNet:
             raise ValueError(f"labels must lie in 0..{self.output_size - 1}, found {t.min()}..{t.max()}")
         return labels
 
-    def _forward(self, x, train_flg):
+    def nonfinite(self, x, t):
+        """Where in `loss_and_gradient` numbers cease to be finite: (name of a layer, "output" or "gradient"), of the
+        first one in the order of computation, or (None, "input" or "weight decay"); None if all are finite.
+
+        The passes are repeated on a copy, with dropout's last masks: this is for when something has gone wrong. Takes
+        and raises what `loss` does.
+        """
+        x = self._input(x)
+        t = self._labels(t, len(x))
+        twin = copy.deepcopy(self)
+        twin._freeze_dropout()
+        twin._fetch_parameters()
+        with np.errstate(all="ignore"):
+            found = first_nonfinite(twin.layers, twin.last_layer, x, t)
+            if found is None:
+                decay = {key: np.zeros_like(W) for key, W in self._weights()}
+                self._add_decay_gradient(decay)
+                if not (math.isfinite(self._decay_loss()) and all_finite(decay.values())):
+                    return None, "weight decay"
+        return found
+
+    def _freeze_dropout(self):
+        for layer in self.layers.values():
+            if isinstance(layer, Dropout):
+                layer.frozen = True
+
+    def _fetch_parameters(self):
         for key, layer, attribute, _ in self._owners:
             if self.params.get(key) is not getattr(layer, attribute):
                 setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
+
+    def _forward(self, x, train_flg):
+        self._fetch_parameters()
         layers = list(self.layers.values())
         if train_flg:
             if not self._training_pass.fits(layers, len(x), self.dtype):

@@ -1,11 +1,44 @@
-"""A training loop with a clock in it."""
+"""A training loop with a clock in it, and a look at whether its numbers are finite."""
 import inspect
 import math
+from contextlib import contextmanager
 from time import perf_counter
+from typing import NamedTuple
 
 import numpy as np
 
+from .finite import all_finite
 from .initializers import as_rng
+from .layers import BatchNormalization
+
+ON_NONFINITE = ("stop", "raise", "skip")
+
+
+class NonFinite(NamedTuple):
+    """A step whose loss or gradients were infinite or NaN.
+
+    Attributes
+    ----------
+    step : int
+        From 1.
+    loss : float
+    layer : str or None
+        The layer in which it began, as `network.layers` calls it, or the class of the loss layer.
+    place : str
+        "output" or "gradient" of the layer; without one "input", "weight decay" or "unknown".
+    """
+
+    step: int
+    loss: float
+    layer: str | None
+    place: str
+
+    def __str__(self):
+        what = f"the loss is {self.loss}" if not math.isfinite(self.loss) else "a gradient is not finite"
+        if self.place == "unknown":
+            return f"step {self.step}: {what}"
+        where = self.place if self.layer is None else f"{self.place} of layer {self.layer!r}"
+        return f"step {self.step}: {what}; the first to be infinite or NaN is the {where}"
 
 
 class Trainer:
@@ -22,6 +55,10 @@ class Trainer:
         All training rows and their labels, as `MultiLayerNet.loss` takes them.
     batch_size : int
     rng : None, int, Generator or RandomState
+    on_nonfinite : str
+        What follows a loss or a gradient that is infinite or NaN. Parameters, optimizer and running means stay as they
+        were in any case. "stop": `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on
+        with the next batch.
 
     Attributes
     ----------
@@ -30,21 +67,26 @@ class Trainer:
         has not been fitted to this batch yet.
     update_seconds, step_seconds : list of float
         Time of each update of the parameters, and of each whole step from drawing the batch on.
+    nonfinite : list of NonFinite
+        The steps whose numbers were not all finite, and where that began; print one for a sentence.
 
     Raises
     ------
     ValueError
-        `batch_size` is not positive, or x and t have no rows or not the same number of them.
+        `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows or not the same number of them.
     """
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None):
+    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop"):
+        if on_nonfinite not in ON_NONFINITE:
+            raise ValueError(f"on_nonfinite must be one of {', '.join(ON_NONFINITE)}, not {on_nonfinite!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size!r}")
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
         self.network, self.optimizer = network, optimizer
         self.x, self.t, self.batch_size = x, t, batch_size
-        self.losses, self.update_seconds, self.step_seconds = [], [], []
+        self.on_nonfinite = on_nonfinite
+        self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self._rng = as_rng(rng)
         # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
         accepted = inspect.signature(optimizer.update).parameters.values()
@@ -52,17 +94,23 @@ class Trainer:
 
     @property
     def diverged(self):
-        """Whether the last loss is infinite or NaN."""
-        return bool(self.losses) and not math.isfinite(self.losses[-1])
+        """Whether the last step's loss or gradients were infinite or NaN."""
+        return bool(self.nonfinite) and self.nonfinite[-1].step == len(self.losses)
 
     def step(self):
-        """One minibatch; returns its loss. A loss that is not finite is recorded, but leads to no update."""
+        """One minibatch; returns its loss. Numbers that are not finite are recorded, but lead to no update."""
         start = perf_counter()
         rows = self._rng.choice(len(self.x), self.batch_size)
-        with np.errstate(all="ignore"):     # divergence is told by the loss, once
-            loss, grads = self._loss_and_gradient(self.x[rows], self.t[rows])
+        x, t = self.x[rows], self.t[rows]
+        running = self._running_values()
+        with np.errstate(all="ignore"):     # divergence is told once
+            with self._at_lookahead():
+                loss, grads = self.network.loss_and_gradient(x, t)
             self.losses.append(loss)
-            if self.diverged:
+            if not (math.isfinite(loss) and all_finite(grads.values())):
+                for layer, mean, var in running:
+                    layer.running_mean, layer.running_var = mean, var
+                self._record_nonfinite(x, t, loss)
                 return loss
             before_update = perf_counter()
             self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
@@ -71,23 +119,39 @@ class Trainer:
         self.step_seconds.append(end - start)
         return loss
 
-    def _loss_and_gradient(self, x, t):
-        """At the parameters, or where the optimizer wants to look: Nesterov's rule takes its gradient ahead of them."""
+    @contextmanager
+    def _at_lookahead(self):
+        """The network where the optimizer wants to look: Nesterov's rule takes its gradient ahead of the parameters."""
         net, lookahead = self.network, getattr(self.optimizer, "lookahead", None)
         if lookahead is None:
-            return net.loss_and_gradient(x, t)
+            yield
+            return
         params = net.params
         net.params = {key: lookahead(p, key) for key, p in params.items()}
         try:
-            return net.loss_and_gradient(x, t)
+            yield
         finally:
             net.params = params
 
+    def _running_values(self):
+        """What a pass changes besides the parameters: batch normalization puts new arrays there."""
+        return [(layer, layer.running_mean, layer.running_var) for layer in getattr(self.network, "layers", {}).values()
+                if isinstance(layer, BatchNormalization)]
+
+    def _record_nonfinite(self, x, t, loss):
+        find = getattr(self.network, "nonfinite", None)
+        with self._at_lookahead():
+            layer, place = (find and find(x, t)) or (None, "unknown")
+        self.nonfinite.append(NonFinite(len(self.losses), loss, layer, place))
+        if self.on_nonfinite == "raise":
+            raise FloatingPointError(str(self.nonfinite[-1]))
+
     def train(self, iterations, progress=None):
-        """Take `iterations` steps, fewer if the loss diverges; `progress(loss)` is called after each."""
+        """Take `iterations` steps, fewer if they diverge and `on_nonfinite` is "stop"; `progress(loss)` is called after
+        each."""
         for _ in range(iterations):
             loss = self.step()
             if progress is not None:
                 progress(loss)
-            if self.diverged:
+            if self.diverged and self.on_nonfinite == "stop":
                 break

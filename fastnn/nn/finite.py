@@ -1,0 +1,126 @@
+"""Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+CHUNK = 4096            # elements whose squares are added up in their own precision; the sums are added in double
+
+
+def all_finite(arrays):
+    """Whether no element is infinite or NaN. A product with itself tells for less than a look at each element."""
+    for a in arrays:
+        flat = np.asarray(a).ravel("K")
+        if not math.isfinite(flat.dot(flat)) and not np.isfinite(flat).all():       # large squares overflow, too
+            return False
+    return True
+
+
+def first_nonfinite(layers, last_layer, x, t):
+    """Where a training pass ceases to be finite: (name, "output" or "gradient"), (None, "input"), or None if nowhere.
+
+    layers is a dict in the order of the forward pass; last_layer, which gives the loss of its output and t, goes by the
+    name of its class.
+    """
+    if not all_finite([x]):
+        return None, "input"
+    for name, layer in layers.items():
+        x = layer.forward(x, True)
+        if not all_finite([x]):
+            return name, "output"
+    title = type(last_layer).__name__
+    if not math.isfinite(last_layer.forward(x, t)):
+        return title, "output"
+    dout = last_layer.backward()
+    if not all_finite([dout]):
+        return title, "gradient"
+    first = next(iter(layers))
+    for name, layer in reversed(layers.items()):
+        dout = layer.backward(dout)
+        gradients = [getattr(layer, key) for key in ("dW", "db", "dgamma", "dbeta") if hasattr(layer, key)]
+        if not all_finite(gradients if name == first else [dout, *gradients]):      # nobody needs the first one's dout
+            return name, "gradient"
+    return None
+
+
+def clip_grad_norm(grads, max_norm):
+    """Scale gradients down in place, so that the norm of all of them together is at most max_norm.
+
+    Parameters
+    ----------
+    grads : mapping or sequence of ndarray, or ndarray
+        Of floating-point numbers, writable and each in memory of its own, of any shapes and layouts.
+    max_norm : float
+        At least 0.
+
+    Returns
+    -------
+    float
+        The norm before: the root of the sum of all squares, which neither overflows nor underflows. If it is NaN or
+        infinite nothing has been changed, as where it is at most max_norm.
+
+    Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or
+    share memory; TypeError for anything but arrays of floating-point numbers.
+    """
+    if not max_norm >= 0:
+        raise ValueError(f"max_norm must be at least 0, not {max_norm!r}")
+    if isinstance(grads, Mapping):
+        arrays = list(grads.values())
+    else:
+        arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
+    for a in arrays:
+        if not isinstance(a, np.ndarray) or a.dtype.kind != "f" and a.dtype.name != "bfloat16":
+            found = getattr(a, "dtype", type(a).__name__)
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {found}")
+        if not a.flags.writeable:
+            raise ValueError("a gradient is read-only")
+    with np.errstate(all="ignore"):
+        norm = _norm(arrays)
+        if math.isfinite(norm) and norm > max_norm:
+            _refuse_shared(arrays)
+            for a in arrays:
+                np.multiply(a, max_norm / norm, out=a, casting="unsafe")        # NumPy computes bfloat16 in float32
+    return norm
+
+
+def _norm(arrays):
+    flat = [a.ravel("K") for a in arrays if a.size]
+    squares = sum(_sum_of_squares(a) for a in flat)
+    if 1e-20 < squares < math.inf:          # else float32 may have lost some below its range, or overflowed
+        return math.sqrt(squares)
+    largest = max((float(np.abs(a).max()) for a in flat), default=0.0, key=lambda x: math.inf if math.isnan(x) else x)
+    if any(np.isnan(a).any() for a in flat):
+        return math.nan
+    if largest == 0 or largest == math.inf:
+        return largest
+    return largest * math.sqrt(sum(_sum_of_squares(a, largest) for a in flat))
+
+
+def _sum_of_squares(a, unit=None):
+    total = 0.0
+    for start in range(0, a.size, CHUNK):
+        chunk = a[start:start + CHUNK]
+        if unit is not None or chunk.dtype.itemsize < 4:
+            chunk = chunk.astype(np.float64)
+        if unit is not None:
+            chunk /= unit
+        total += float(chunk.dot(chunk))
+    return total
+
+
+def _refuse_shared(arrays):
+    """Raise where scaling one would scale another."""
+    places = sorted(((*_bounds(a), i) for i, a in enumerate(arrays) if a.size))
+    reach, near = 0, []
+    for low, high, i in places:
+        near = [*near, i] if low < reach else [i]
+        reach = max(reach, high)
+        if any(np.shares_memory(arrays[j], arrays[i]) for j in near[:-1]):
+            raise ValueError("gradients share memory")
+
+
+def _bounds(a):
+    """The addresses of the first byte and behind the last one."""
+    steps = [(n - 1) * stride for n, stride in zip(a.shape, a.strides)]
+    start = a.ctypes.data
+    return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + a.itemsize

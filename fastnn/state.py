@@ -1,0 +1,172 @@
+"""What an optimizer's state is: a plain dict, and how one is checked before anything is changed.
+
+    {"format": 1, "name": "Adam", "state_dtype": "float32", "t": 100, "passes": 100,
+     "hyperparameters": {"alpha": 0.001, "beta1": 0.9, ...},
+     "by_key": {"W1": {"shape": (784, 100), "dtype": "float32", "order": "C", "slots": {"m": array, "v": array}}, ...},
+     "by_position": {},
+     "rule": {}}
+
+name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
+parameters of mappings, by_position those of sequences and of gradients that became deltas. dtype is the parameter's,
+order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype
+that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
+them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
+hyperparameters that are functions the name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its
+generator.
+"""
+from math import isfinite, prod
+from numbers import Integral, Real
+
+import numpy as np
+
+FORMAT = 1
+ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
+DTYPES = ("float32", "float64", "float16", "bfloat16")
+
+
+class StateError(ValueError):
+    """A state that is damaged, incomplete or not for this optimizer. Nothing has been changed."""
+
+
+def state_of(opt):
+    """The state of an optimizer; nothing in it is shared with the optimizer."""
+    cls = type(opt)
+    by_key, by_position = opt._records
+    return {"format": FORMAT, "name": identity(opt), "state_dtype": opt.state_dtype, "t": opt.t, "passes": opt._passes,
+            "hyperparameters": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.hyperparameters},
+            "by_key": {key: _entry(opt, record) for key, record in by_key.items()},
+            "by_position": {position: _entry(opt, record) for position, record in by_position.items()},
+            "rule": opt._remembered()}
+
+
+def checked(opt, state):
+    """A function that puts the state into the optimizer, and cannot fail. Raises StateError."""
+    if not isinstance(state, dict):
+        raise StateError(f"a state must be a dict, not {type(state).__name__}")
+    version = integer(state.get("format"), "its format", 1)
+    if version > FORMAT:
+        raise StateError(f"the state has format {version}; this fastnn knows {FORMAT} and none that is newer")
+    state = entries(state, "the state", ("format", *ENTRIES))
+    for what, own in (("name", identity(opt)), ("state_dtype", opt.state_dtype)):
+        if not is_one_of(state[what], (own,)):
+            raise StateError(f"the state's {what} is {state[what]!r:.80}, the optimizer's {own!r}")
+    done = _checked_hyperparameters(opt, state["hyperparameters"])
+    done["t"] = integer(state["t"], "t")
+    passes = integer(state["passes"], "passes", most=2**32 - 1)
+    by_key, by_position = ({key: _record(opt, key, entry, f"{what} {key!r}")
+                            for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position"))
+    for position in by_position:
+        integer(position, "a position")
+    recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
+
+    def put():
+        opt._restore(by_key, by_position, passes, done)
+        recall()
+    return put
+
+
+def identity(opt):
+    """What tells one rule from another."""
+    cls = type(opt)
+    return vars(cls).get("name") or f"{cls.__module__}.{cls.__qualname__}"
+
+
+def entries(value, where, names=None):
+    """The dict itself, if it has exactly these keys."""
+    if not isinstance(value, dict):
+        raise StateError(f"{where} must be a dict, not {type(value).__name__}")
+    if names is not None and value.keys() != set(names):
+        missing = [name for name in names if name not in value]
+        unknown = [key for key in value if key not in names]
+        raise StateError(f"{where} has no {missing[0]!r}" if missing else
+                         f"{where} has {unknown[0]!r:.80}, which is unknown")
+    return value
+
+
+def is_one_of(value, words):
+    """An array, compared with a word, would be no answer."""
+    return isinstance(value, str) and value in words
+
+
+def integer(value, what, least=0, most=2**63 - 1):
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value <= most:
+        raise StateError(f"{what} must be an integer of at least {least} and at most {most}, not {value!r:.80}")
+    return int(value)
+
+
+def finite(value, what):
+    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+        raise StateError(f"{what} must be a finite number, not {value!r:.80}")
+    return float(value)
+
+
+def array(value, what, dtype, shape):
+    if not isinstance(value, np.ndarray):
+        raise StateError(f"{what} must be an array, not {type(value).__name__}")
+    value = np.asarray(value)
+    if (value.dtype, value.shape) != (dtype, shape):
+        raise StateError(f"{what} must be {np.dtype(dtype)} of shape {shape}, not {value.dtype} of shape {value.shape}")
+    return value
+
+
+def _checked_hyperparameters(opt, saved):
+    cls = type(opt)
+    values = {}
+    for name, value in entries(saved, "hyperparameters", cls.hyperparameters).items():
+        try:
+            values[name] = getattr(cls, name).restored(value, getattr(opt, name))
+        except (TypeError, ValueError) as error:
+            raise StateError(str(error)) from None
+    return values
+
+
+def _entry(opt, record):
+    if opt.state_dtype == "float32":
+        slots = {name: record.slot(i).copy(order=record.order) for i, name in enumerate(opt.slots)}
+    else:
+        slots = {name: {"codes": record.slots[i].copy(), "scales": record.scales[i].copy()}
+                 for i, name in enumerate(opt.slots)}
+        if opt.state_dtype == "bfloat16":
+            slots = {name: {"codes": slot["codes"]} for name, slot in slots.items()}
+    return {"shape": record.shape, "dtype": record.dtype.name, "order": record.order, "slots": slots}
+
+
+def _record(opt, key, entry, where):
+    entry = entries(entry, where, ("shape", "dtype", "order", "slots"))
+    shape, dtype = entry["shape"], entry["dtype"]
+    if not isinstance(shape, (tuple, list)):
+        raise StateError(f"the shape of {where} must be a tuple, not {type(shape).__name__}")
+    shape = tuple(integer(length, f"a length of {where}") for length in shape)
+    if not (is_one_of(dtype, DTYPES) and is_one_of(entry["order"], ("C", "F"))):
+        raise StateError(f"{where} has dtype {dtype!r:.80} and order {entry['order']!r:.80}")
+    slots = entries(entry["slots"], f"the slots of {where}", opt.slots)
+    if opt.state_dtype == "float32":
+        computed = np.dtype("float64" if dtype == "float64" else "float32")
+        arrays = [array(slots[name], f"slot {name!r} of {where}", computed, shape) for name in opt.slots], None
+    else:
+        arrays = _codes(opt, slots, prod(shape), where)
+    try:
+        return opt._restored(key, np.empty(shape, _dtype(dtype), entry["order"]), *arrays)
+    except (TypeError, ValueError, MemoryError) as error:
+        raise StateError(f"{where}: {error}") from None
+
+
+def _codes(opt, slots, n, where):
+    """All codes as one array, all scales as another."""
+    length, blocks = opt._stored_sizes(n)
+    dtype = np.dtype("uint8" if opt.state_dtype == "int8" else "uint16")
+    codes, scales = [], []
+    for name in opt.slots:
+        what = f"slot {name!r} of {where}"
+        slot = entries(slots[name], what, ("codes", "scales") if opt.state_dtype == "int8" else ("codes",))
+        codes.append(array(slot["codes"], f"codes of {what}", dtype, (length,)))
+        if opt.state_dtype == "int8":
+            scales.append(array(slot["scales"], f"scales of {what}", np.dtype("float32"), (blocks,)))
+    return np.array(codes), np.array(scales) if scales else 0
+
+
+def _dtype(name):
+    if name == "bfloat16":
+        import ml_dtypes                    # NumPy knows the name from then on
+        return np.dtype(ml_dtypes.bfloat16)
+    return np.dtype(name)

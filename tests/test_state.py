@@ -1,0 +1,439 @@
+"""The state of optimizers: a plain dict from which every one goes on bit for bit; what does not fit is refused."""
+import copy
+import pickle
+import random
+from collections import UserDict
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import StateError, dlfs, get_opt
+from fastnn.generators import BIT_GENERATORS
+from fastnn.optimizers import Optimizer, rate
+from helpers import assert_same_bits
+
+try:
+    from ml_dtypes import bfloat16
+except ImportError:                     # no wheels for musl
+    bfloat16 = np.float16
+
+BOOK = {f"dlfs.{name}": cls for name, cls in vars(dlfs).items() if name in dlfs.__all__ and cls.name is None}
+SMALL = ("bfloat16", "int8")
+
+
+def make(name, state_dtype="float32", **kwds):
+    if name in BOOK:
+        return BOOK[name](state_dtype=state_dtype, **kwds)
+    if name.startswith("Santa"):
+        kwds = {"rng": np.random.RandomState(3), "burnin": 5, **kwds}       # in the middle of the steps below
+    return get_opt(name, state_dtype=state_dtype, **kwds)
+
+
+def has(name, state_dtype):
+    return state_dtype == "float32" or bool(type(make(name)).stored)
+
+
+RULES = [(name, state_dtype) for name in (*fastnn.optimizers(), *BOOK) for state_dtype in ("float32", *SMALL)
+         if has(name, state_dtype)]
+each_rule = pytest.mark.parametrize(("name", "state_dtype"), RULES)
+
+
+def parameters(state_dtype="float32"):
+    rng = np.random.default_rng(0)
+    wide = np.float32 if state_dtype in SMALL else np.float64
+    return {"W": rng.standard_normal((7, 100)).astype(np.float32),
+            ("a", 1): np.asfortranarray(rng.standard_normal((9, 5)), wide),
+            3: rng.standard_normal(300).astype(np.float16), "half": rng.standard_normal(33).astype(bfloat16),
+            "0-d": np.array(0.5, wide), "empty": np.zeros((0, 4), wide)}
+
+
+def gradients(params, t):
+    rng = np.random.default_rng((t, 1))
+    return {key: np.asarray(rng.standard_normal(p.shape), np.float64 if p.dtype == np.float64 else np.float32)
+            for key, p in params.items()}
+
+
+def in_mappings(opt, params, t):
+    opt.update(params, gradients(params, t), f=1 / t)
+
+
+def in_sequences(opt, params, t):
+    opt.step(list(params.values()), list(gradients(params, t).values()), f=1 / t)
+
+
+def in_deltas(opt, params, t):
+    (first, p), (second, q) = [pair for pair in params.items() if pair[1].dtype == np.float32][:2]
+    grads = gradients(params, t)
+    for a, delta in zip((p, q), opt.update(grads[first], grads[second], f=1 / t)):
+        with np.errstate(invalid="ignore"):     # Santa may have exploded
+            a += delta
+
+
+DIALECTS = [in_mappings, in_sequences, in_deltas]
+each_dialect = pytest.mark.parametrize("step", DIALECTS)
+
+
+def start(name, state_dtype, step, steps=3):
+    """(optimizer, parameters) after some steps."""
+    opt, params = make(name, state_dtype), parameters(state_dtype)
+    if step is in_deltas:
+        params = {"w": params["W"], "b": np.zeros(40, np.float32)}
+    for t in range(1, steps + 1):
+        step(opt, params, t)
+    return opt, params
+
+
+def assert_goes_on_like(opt, params, wanted, wanted_params, step, first=4, last=7):
+    for t in range(first, last):
+        step(opt, params, t)
+        step(wanted, wanted_params, t)
+    assert opt.t == wanted.t
+    assert_same_state(opt.state_dict(), wanted.state_dict())
+    for key, p in params.items():
+        assert_same_bits(p, wanted_params[key])
+
+
+def assert_same_state(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            assert_same_state(one[key], other[key])
+    elif isinstance(one, np.ndarray):
+        assert_same_bits(one, other)
+    else:
+        assert one == other
+
+
+def frozen(opt):
+    """All that an optimizer is, as bytes."""
+    return pickle.dumps((opt.state_dict(), opt.t, {k: v for k, v in vars(opt).items() if k not in ("_rules", "last")}))
+
+
+# Going on.
+
+@each_dialect
+@each_rule
+def test_an_optimizer_goes_on_from_a_state(name, state_dtype, step):
+    opt, params = start(name, state_dtype, step)
+    state = opt.state_dict()
+    fresh = make(name, state_dtype)
+    used = start(name, state_dtype, in_sequences if step is in_mappings else in_mappings)[0]
+    for other in (fresh, used):
+        other.load_state_dict(state)
+        assert_goes_on_like(other, copy.deepcopy(params), *start(name, state_dtype, step), step)
+
+
+@each_rule
+def test_copies_and_pickles_go_on(name, state_dtype):
+    opt, params = start(name, state_dtype, in_mappings)
+    for copied in (copy.deepcopy(opt), pickle.loads(pickle.dumps(opt)), copy.deepcopy(make(name, state_dtype))):
+        if not copied.t:
+            copied.load_state_dict(opt.state_dict())
+        assert type(copied) is type(opt) and copied.state_dtype == state_dtype
+        assert_goes_on_like(copied, copy.deepcopy(params), *start(name, state_dtype, in_mappings), in_mappings)
+    shallow = copy.copy(opt)
+    in_mappings(shallow, copy.deepcopy(params), 4)
+    assert opt.t == 3 and shallow.t == 4
+
+
+def test_rules_of_others_have_it_all(tmp_path):
+    """A class that says no more than its slots, made while the program runs."""
+    pytest.importorskip("safetensors")
+    Mine = type("Mine", (Optimizer,), {
+        "lr": rate(0.1), "slots": {"velocity": 0.5}, "stored": {"velocity": "linear"}, "kernel": "momentum",
+        "constants": lambda self, t: (0.9, -self.lr)})
+    for state_dtype in ("float32", *SMALL):
+        opt, params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
+        wanted, wanted_params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
+        for t in range(1, 4):
+            in_mappings(opt, params, t)
+            in_mappings(wanted, wanted_params, t)
+        fastnn.save(tmp_path / "file", opt=opt)
+        other = Mine(state_dtype=state_dtype)
+        fastnn.load(tmp_path / "file", opt=other)
+        assert other.lr == 0.3 and other.state_dict()["name"] == f"{__name__}.Mine"
+        in_mappings(copy.deepcopy(opt), copy.deepcopy(params), 4)
+        assert_goes_on_like(other, params, wanted, wanted_params, in_mappings)
+
+
+def test_copies_share_what_they_shared():
+    rng = np.random.default_rng(0)
+    opt, other = copy.deepcopy([get_opt("SantaE", rng=rng), rng])
+    assert opt.rng is other and other is not rng
+
+
+@each_rule
+def test_a_state_shares_nothing_with_its_optimizer(name, state_dtype):
+    opt, params = start(name, state_dtype, in_mappings)
+    state = opt.state_dict()
+    kept = copy.deepcopy(state)
+    in_mappings(opt, params, 4)
+    assert_same_state(state, kept)
+    opt.load_state_dict(state)
+    for entry in state["by_key"].values():
+        for slot in entry["slots"].values():
+            for values in slot.values() if isinstance(slot, dict) else [slot]:
+                values[...] = 7
+    assert_same_state(opt.state_dict(), kept)
+
+
+def test_hyperparameters_are_part_of_it():
+    opt = get_opt("Adam", alpha=0.5, beta2=0.9)
+    other = get_opt("Adam")
+    other.load_state_dict(opt.state_dict())
+    assert repr(other) == repr(opt)
+
+
+def test_keys_and_positions_are_apart():
+    opt, by_key, by_position = get_opt("Momentum"), {0: np.zeros(3)}, [np.zeros(5)]
+    opt.update(by_key, {0: np.ones(3)})
+    opt.step(by_position, [np.ones(5)])
+    state = opt.state_dict()
+    assert state["by_key"][0]["shape"] == (3,) and state["by_position"][0]["shape"] == (5,)
+    with pytest.raises(ValueError, match="both a key and a position"):
+        opt.state
+    other = get_opt("Momentum")
+    other.load_state_dict(state)
+    assert_same_state(other.state_dict(), state)
+
+
+def test_the_layout_of_a_state():
+    """docs/reliability.md and fastnn/state.py promise these keys."""
+    opt = get_opt("Adam", state_dtype="int8")
+    opt.update({"W": np.zeros((2, 3), np.float32, order="F")}, {"W": np.ones((2, 3))})
+    state = opt.state_dict()
+    entry = state["by_key"].pop("W")
+    slots = entry.pop("slots")
+    assert state == {"format": 1, "name": "Adam", "state_dtype": "int8", "t": 1, "passes": 1, "by_key": {},
+                     "by_position": {}, "rule": {},
+                     "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}}
+    assert entry == {"shape": (2, 3), "dtype": "float32", "order": "F"}
+    assert {name: {k: (a.dtype, a.shape) for k, a in slot.items()} for name, slot in slots.items()} == {
+        name: {"codes": (np.uint8, (32,)), "scales": (np.float32, (1,))} for name in "mv"}
+    assert dlfs.SGD().state_dict()["name"] == "fastnn.dlfs.SGD"
+    assert get_opt("Eve").state_dict()["rule"] == {"D": 1.0, "f": 0.0}
+    assert get_opt("SantaE", rng=0).state_dict()["rule"]["generator"]["bit_generator"] == "PCG64"
+
+
+# Generators.
+
+def sources():
+    for name in BIT_GENERATORS:
+        yield np.random.Generator(getattr(np.random, name)(5))
+        yield np.random.RandomState(getattr(np.random, name)(5))
+
+
+@pytest.mark.parametrize("rng", list(sources()), ids=lambda rng: f"{rng!s}"[:30])
+def test_generators(rng):
+    """One of the same kind is set, others are exchanged and left alone."""
+    opt, params = get_opt("SantaE", rng=copy.deepcopy(rng)), {"w": np.ones(5)}
+    for t in (1, 2, 3):
+        opt.update(params, {"w": np.ones(5)})
+    for mine in (copy.deepcopy(rng), np.random.default_rng(np.random.PCG64DXSM(1)), np.random.RandomState(2)):
+        other, before = get_opt("SantaE", rng=mine), copy.deepcopy(mine)
+        other.load_state_dict(opt.state_dict())
+        same_kind = str(mine) == str(rng)
+        assert (other.rng is mine) == same_kind
+        if not same_kind:
+            assert mine.standard_normal() == before.standard_normal()
+        assert other.rng.standard_normal() == copy.deepcopy(opt).rng.standard_normal()
+
+
+class Foreign(np.random.Generator):
+    """A generator whose bit generator calls itself something that NumPy has not."""
+
+    @property
+    def bit_generator(self):
+        return type("Foreign", (), {"state": {"bit_generator": "Foreign"}})
+
+
+def test_foreign_generators_have_no_state():
+    with pytest.raises(TypeError, match="Foreign cannot be kept"):
+        get_opt("SantaE", rng=Foreign(np.random.PCG64(0))).state_dict()
+
+
+# What is refused.
+
+def edited(change):
+    """A function that makes a damaged state of a right one."""
+    def edit(state):
+        change(state)
+        return state
+    return edit
+
+
+def put(*path, value):
+    def change(state):
+        for key in path[:-1]:
+            state = state[key]
+        state[path[-1]] = value
+    return edited(change)
+
+
+def drop(*path):
+    def change(state):
+        for key in path[:-1]:
+            state = state[key]
+        del state[path[-1]]
+    return edited(change)
+
+
+W = "by_key", "W"
+BAD = {
+    "no dict": (lambda state: None, "must be a dict"), "a list": (lambda state: [state], "must be a dict"),
+    "empty": (lambda state: {}, "format"), "another mapping": (UserDict, "must be a dict"),
+    "newer": (put("format", value=2), "format 2.*none that is newer"), "format 0": (put("format", value=0), "format"),
+    "format True": (put("format", value=True), "format"), "format of words": (put("format", value="1"), "format"),
+    **{f"no {key}": (drop(key), key)
+       for key in ("format", "name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")},
+    "more": (put("more", value=1), "'more', which is unknown"),
+    "another optimizer": (put("name", value="SGD"), "name is 'SGD'"),
+    "name of arrays": (put("name", value=np.zeros(0)), "name"),
+    "dtype of arrays": (put("by_key", "W", "dtype", value=np.zeros(2)), "'W'"),
+    "order of arrays": (put("by_key", "W", "order", value=np.zeros(2)), "'W'"),
+    "no name": (put("name", value=None), "name"),
+    "another state_dtype": (put("state_dtype", value="other"), "state_dtype is 'other'"),
+    **{f"t {t}": (put("t", value=t), "t must be") for t in (-1, 1.0, "1", None, True, float("nan"), 2**63)},
+    **{f"passes {n}": (put("passes", value=n), "passes must be") for n in (-1, 2**32, 0.5)},
+    "no alpha": (drop("hyperparameters", "alpha"), "no 'alpha'"),
+    "a beta3": (put("hyperparameters", "beta3", value=1), "beta3"),
+    **{f"alpha {a}": (put("hyperparameters", "alpha", value=a), "alpha must be")
+       for a in (-1, float("nan"), "1", None, [1])},
+    "hyperparameters": (put("hyperparameters", value=[1]), "must be a dict"),
+    "parameters": (put("by_key", value=[]), "by_key must be a dict"),
+    "an entry": (put(*W, value=1), "'W' must be a dict"),
+    "a position": (put("by_position", "x", value={"shape": (), "dtype": "float32", "order": "C", "slots": {}}), None),
+    "rule": (put("rule", "D", value=1.0), "rule has 'D'"), "no shape": (drop(*W, "shape"), "no 'shape'"),
+    **{f"shape {s}": (put(*W, "shape", value=s), "'W'")
+       for s in ((6,), (3, 2), (2, 3, 1), (2, -3), (2, 3.0), 6, None, "23", (2**62, 2**62), (1,) * 70)},
+    **{f"dtype {d}": (put(*W, "dtype", value=d), "'W'")
+       for d in ("float64", "float128", "int8", None, "f4", ["float32"])},
+    **{f"order {o}": (put(*W, "order", value=o), "'W'") for o in ("A", "", None, "CF")},
+    "no m": (drop(*W, "slots", "m"), "no 'm'"), "a vhat": (put(*W, "slots", "vhat", value=1), "'vhat'"),
+    "m a list": (put(*W, "slots", "m", value=[[0.0] * 3] * 2), "'m' of by_key 'W'"),
+    "m of another shape": (put(*W, "slots", "m", value=np.zeros(6, np.float32)), "'m' of by_key 'W'"),
+    "m of another dtype": (put(*W, "slots", "m", value=np.zeros((2, 3), np.int32)), "'m' of by_key 'W'"),
+}
+BAD_CODES = {
+    f"{what} {name}": (put(*W, "slots", "m", what, value=value), "'m' of by_key 'W'")
+    for what in ("codes", "scales")
+    for name, value in {"None": None, "short": np.zeros(1, np.uint8), "float64": np.zeros(32),
+                        "long": np.zeros(64, np.uint8), "number": 1}.items()}
+BAD_EVE = {f"{key} {value}": (put("rule", key, value=value), f"Eve's {key}|rule")
+           for key in "Df" for value in (float("nan"), float("inf"), "1", None, True)}
+BAD_EVE |= {"D 0": (put("rule", "D", value=0.0), "positive"), "no f": (drop("rule", "f"), "no 'f'")}
+G = "rule", "generator"
+BAD_SANTA = {
+    "no generator": (drop(*G), "generator"), "none": (put(*G, value=None), "generator"),
+    **{f"bit generator {b}": (put(*G, "bit_generator", value=b), "generator")
+       for b in ("PCG64", "default_rng", "os", None, [])},
+    "bit generator of arrays": (put(*G, "bit_generator", value=np.zeros(2)), "generator"),
+    "class of arrays": (put(*G, "class", value=np.zeros(2)), "generator"),
+    **{f"class {c}": (put(*G, "class", value=c), "generator") for c in ("Generator2", "Random", None, [])},
+    **{f"position {p}": (put(*G, "state", "pos", value=p), "pos") for p in (-1, 625, 10**9, 2**200, 1.0, None)},
+    "key": (put(*G, "state", "key", value=np.zeros(623, np.uint32)), "key"),
+    "no key": (drop(*G, "state", "key"), "key"),
+    "gauss": (put(*G, "gauss", value=float("nan")), "gauss"), "state": (put(*G, "state", value=5), "state"),
+    "anne_func": (put("hyperparameters", "anne_func", value="other"), "anne_func must be 'other'"),
+}
+
+
+def damaged(name, state_dtype="float32"):
+    opt = make(name, state_dtype)
+    opt.update({"W": np.ones((2, 3), np.float32)}, {"W": np.ones((2, 3))})
+    return opt.state_dict()
+
+
+@pytest.mark.parametrize(("name", "state_dtype", "damage", "message"), [
+    pytest.param(name, state_dtype, *fault, id=f"{name} {state_dtype} {what}")
+    for name, state_dtype, faults in (
+        ("Adam", "float32", BAD), ("Adam", "int8", BAD_CODES), ("Adam", "bfloat16", BAD_CODES),
+        ("Eve", "float32", BAD_EVE), ("SantaE", "float32", BAD_SANTA))
+    for what, fault in faults.items()])
+def test_what_does_not_fit_changes_nothing(name, state_dtype, damage, message):
+    state = damage(damaged(name, state_dtype))
+    for steps in (0, 2):
+        opt, _ = start(name, state_dtype, in_mappings, steps)
+        before = frozen(opt)
+        with pytest.raises(StateError, match=message):
+            opt.load_state_dict(state)
+        assert frozen(opt) == before
+
+
+@each_rule
+def test_no_optimizer_takes_the_state_of_another(name, state_dtype):
+    state = start(name, state_dtype, in_mappings, 1)[0].state_dict()
+    for other in RULES:
+        if other != (name, state_dtype):
+            opt = make(*other)
+            with pytest.raises(StateError, match="the state's (name|state_dtype) is"):
+                opt.load_state_dict(state)
+            assert opt.t == 0 and not opt.state
+
+
+@each_rule
+def test_missing_slots(name, state_dtype):
+    state = start(name, state_dtype, in_mappings, 1)[0].state_dict()
+    for slot in make(name).slots:
+        damaged = copy.deepcopy(state)
+        del damaged["by_key"]["W"]["slots"][slot]
+        with pytest.raises(StateError, match=f"has no '{slot}'"):
+            make(name, state_dtype).load_state_dict(damaged)
+
+
+WRONG = [None, True, -1, 0, 1.5, float("nan"), float("inf"), "x", [], {}, (), 2**64, np.zeros(3), np.float32(1), b"x",
+         np.zeros((7, 100), np.float32), np.zeros(0), object()]
+
+
+def test_random_edits():
+    """Entries exchanged, dropped and added anywhere: the state is refused, or it is one that can be used."""
+    rng = random.Random(0)
+    states = {rule: start(*rule, in_mappings)[0].state_dict() for rule in RULES}
+    refused = 0
+    for _ in range(1500):
+        rule = rng.choice(RULES)
+        state = copy.deepcopy(states[rule])
+        for _ in range(rng.randint(1, 2)):
+            place = state
+            while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < 0.75:
+                place = place[key]
+            rng.choice([lambda: place.update({key: rng.choice(WRONG)}), lambda: place.pop(key),
+                        lambda: place.update({rng.choice(["y", 3, None]): rng.choice(WRONG)})])()
+        opt = make(*rule)
+        before = frozen(opt)
+        try:
+            opt.load_state_dict(state)
+        except StateError:
+            assert frozen(opt) == before
+            refused += 1
+        else:
+            assert opt.state_dict().keys() == states[rule].keys() and opt.state is not None
+    assert refused > 1000
+
+
+def test_another_annealing_function():
+    def cooling(t, rate):
+        return 2.0
+
+    opt = get_opt("SantaE", anne_func=cooling)
+    with pytest.raises(StateError, match="anne_func must be 'cooling' as in the state, not 'power'"):
+        get_opt("SantaE").load_state_dict(opt.state_dict())
+    get_opt("SantaE", anne_func=cooling).load_state_dict(opt.state_dict())
+
+
+def test_shapes_that_no_longer_fit_are_found_at_the_next_step():
+    opt, params = start("Adam", "float32", in_mappings)
+    other = get_opt("Adam")
+    other.load_state_dict(opt.state_dict())
+    with pytest.raises(ValueError, match="'W' had shape"):
+        other.update({"W": np.zeros(3, np.float32)}, {"W": np.ones(3)})
+    assert other.t == 3
+
+
+def test_small_state_is_put_back_by_its_codes_alone():
+    opt, _ = start("Adam", "int8", in_mappings)
+    assert not opt.state["W"]["m"].flags.writeable
+    with pytest.raises(ValueError, match="read-only"):
+        opt.state["W"]["m"][...] = 0
