@@ -149,7 +149,9 @@ def test_nodes_know_their_line():
         y = x + 1
         return math.exp(
             y)
+    before, = traced(lambda x: math.exp(x + 1))         # another formula's, alive, with the same nodes
     node, = traced(formula)
+    assert node is before
     assert node.line == (__file__, formula.__code__.co_firstlineno + 2)
     assert node.args[0].line == (__file__, formula.__code__.co_firstlineno + 1)
 

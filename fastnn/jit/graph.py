@@ -27,7 +27,7 @@ class Node:
     uniform : bool
         Whether it is the same for all elements.
     line : tuple of str and int, or None
-        File and line of the formula that asked for it first.
+        File and line of the formula that asked for it last: formulas share nodes.
     """
 
     __slots__ = ("__weakref__", "args", "line", "op", "uniform")
@@ -50,8 +50,9 @@ def _made(key, op, args, uniform, line):
         found = _nodes.get(key)
         if found is None:
             found = Node()
-            found.op, found.args, found.uniform, found.line = op, args, uniform, line
+            found.op, found.args, found.uniform, found.line = op, args, uniform, None
             _nodes[key] = found
+        found.line = line or found.line
     return found
 
 
