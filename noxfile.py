@@ -20,7 +20,7 @@ ROOT = Path(__file__).parent
 PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = [version.rpartition(" ")[2] for version in PROJECT["project"]["classifiers"]
            if version.startswith("Programming Language :: Python :: 3.")]
-FREE_THREADED = ["3.13t", "3.14t"]
+FREE_THREADED = ["3.14t"]            # there is no numba for 3.13t
 # These do without processes, signals, hypothesis and pytest's own state, so that several threads may run one test.
 PARALLEL = ["activations", "affine", "losses", "half_parameters", "optimizers", "rows"]
 
@@ -33,7 +33,7 @@ def oldest(session):
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
     run, build = project["dependencies"], []
     if session.python == PYTHONS[0]:
-        run = run + [each for extra in ("cli", "jit", "test-kernels", "test") for each in extras[extra]]
+        run = run + [each for extra in ("cli", "files", "jit", "test-kernels", "test") for each in extras[extra]]
         run.append("pyparsing>=3.1")            # matplotlib's, of its time: newer ones warn
         build = PROJECT["build-system"]["requires"]
     files = []

@@ -4,14 +4,17 @@ import random
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import fastnn
 from fastnn.jit import disk
 from helpers import TESTS, python
 
 pytest.importorskip("numba")
 
+INSTALLED = str(Path(fastnn.__file__).parents[1])       # the sources, or where a wheel was installed
 posix_only = pytest.mark.skipif(os.name != "posix", reason="owners and modes are POSIX's")
 
 USE = """if True:
@@ -190,7 +193,7 @@ def test_what_another_user_owns_is_not_trusted(place, which):
 def test_many_processes_at_once(tmp_path):
     """All of them start with an empty folder."""
     environment = {**os.environ, "FASTNN_CACHE_DIR": str(tmp_path),
-                   "PYTHONPATH": os.pathsep.join([str(TESTS.parent), os.environ.get("PYTHONPATH", "")])}
+                   "PYTHONPATH": os.pathsep.join([INSTALLED, os.environ.get("PYTHONPATH", "")])}
     workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", USE], env=environment, cwd=TESTS, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     for worker in workers:
@@ -210,8 +213,8 @@ def test_writers_and_readers(place):
             disk.store("key", bytes([i % 256])*40000)
             found = disk.load("key")
             assert found is not None and len(found) == 40000 and len(set(found)) == 1, found"""
-    workers = [subprocess.Popen([sys.executable, "-c", code], cwd=TESTS.parent, stderr=subprocess.PIPE, text=True,
-                                env={**os.environ, "PYTHONPATH": str(TESTS.parent)}) for _ in range(2)]
+    workers = [subprocess.Popen([sys.executable, "-c", code], cwd=TESTS, stderr=subprocess.PIPE, text=True,
+                                env={**os.environ, "PYTHONPATH": INSTALLED}) for _ in range(2)]
     for worker in workers:
         _, errors = worker.communicate(timeout=120)
         assert worker.returncode == 0, errors

@@ -29,6 +29,17 @@ def points(dtype):
     return np.concatenate([edges, np.negative(edges), [np.nan], rng.normal(size=40), 100*rng.normal(size=20)]).astype(dtype)
 
 
+@pytest.fixture(autouse=True)
+def scalars_keep_their_type():
+    """A float32 times a number of Python's is a float32, as formulas have it and NumPy since 2.0."""
+    before = np._get_promotion_state() if np.__version__.startswith("1.") else None
+    if before:
+        np._set_promotion_state("weak")
+    yield
+    if before:
+        np._set_promotion_state(before)
+
+
 class Compiled(ElementwiseActivation):
     """f, with f' = 2 f and f'' = f if it is nothing else."""
 

@@ -87,7 +87,7 @@ def test_sdist_has_every_source(monkeypatch):
     got = {Path(name).as_posix() for name in listed.files}
     assert not [name for name in got if name.endswith((".so", ".pyd", ".pyc"))]
     assert [name for name in got if name.endswith(".c")] == ["asv_bench/streaming_copy.c"]
-    wanted = {path.relative_to(ROOT).as_posix() for folder in ("fastnn", "tests", "tools", "docs", "asv_bench")
+    wanted = {path.relative_to(ROOT).as_posix() for folder in ("fastnn", "tests", "tools", "docs", "examples", "asv_bench")
               for path in (ROOT / folder).rglob("*")
               if path.suffix in SOURCES and not LEFT_BEHIND & set(path.relative_to(ROOT).parts)}
     assert len(wanted) > 100
@@ -105,6 +105,13 @@ def test_pythons_are_the_same_everywhere():
     assert minors == [*range(minors[0], minors[-1] + 1)]
     wheels = {pattern.partition("-")[0] for pattern in PYPROJECT["tool"]["cibuildwheel"]["build"]}
     assert {tag for tag in wheels if not tag.endswith("t")} == {f"cp3{minor}" for minor in minors}
+
+
+def test_wheels_are_tested_with_what_the_tests_read():
+    """Beside tests/, which cibuildwheel copies to a folder of its own."""
+    text = "".join(path.read_text("utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    read = set(re.findall(r'parents\[1\] ?/ ?"(\w+)"', text)) - {"fastnn"}
+    assert read and read <= set(PYPROJECT["tool"]["cibuildwheel"]["test-sources"])
 
 
 @pytest.mark.parametrize("version", PYTHONS)

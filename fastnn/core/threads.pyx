@@ -49,10 +49,11 @@ cdef int at_start = omp_get_max_threads() if FASTNN_OPENMP else _without_openmp(
 
 cdef int effective() noexcept:
     cdef int available = omp_get_max_threads() if FASTNN_OPENMP else at_start
-    if limit == 0 or not (FASTNN_OPENMP or FASTNN_POOL):
+    cdef int most = limit                       # once: another thread may set it meanwhile
+    if most == 0 or not (FASTNN_OPENMP or FASTNN_POOL):
         return available
     # An explicit number counts, unless OpenMP itself has been limited since (threadpoolctl, omp_set_num_threads).
-    return min(limit, available) if available < at_start else limit
+    return min(most, available) if available < at_start else most
 
 
 cdef int threads_for(Py_ssize_t elements) noexcept:
