@@ -7,7 +7,7 @@ docs/decisions.md compares this with SymPy's derivative of the whole formula.
 import math
 from weakref import WeakKeyDictionary
 
-from .algebra import HALF, ONE, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
+from .algebra import HALF, ONE, TWO, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
 from .graph import constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
@@ -85,6 +85,9 @@ def _may_overflow(slope):
 
 def _product(y, u, v, slopes):
     base, count = _as_power(y)
+    if count == 2 and base.op in ("sin", "cos"):        # 2 sin(a) cos(a), with half of the work
+        slope = mul(node("sin", mul(TWO, base.args[0])), slopes[base.args[0]])
+        return slope if base.op == "sin" else neg(slope)
     if count > 1:
         return mul(mul(constant(count), power(base, count - 1)), slopes[base])
     return add(mul(slopes[u], v), mul(u, slopes[v]))
