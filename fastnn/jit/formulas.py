@@ -72,6 +72,7 @@ FORMULAS: dict[str, Formula] = {
 
 # other forms, which the same loop computes in less time together with another function of the same argument
 BESIDE: dict[tuple[str, str], Formula] = {
+    ("expm1", "exp"): Formula(exponential.expm1_beside_exp, "float", "float"),
     ("sin", "cos"): Formula(trigonometric.sin_beside_cos, "float", near=trigonometric.near_sin_beside_cos,
                             beyond=trigonometric.beyond),
 }
