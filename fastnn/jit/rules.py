@@ -28,8 +28,10 @@ def _copysign(y, a, b):
 
 
 # name: (value, *arguments) -> the derivative for each argument. SymPy's own rule would lose digits in a tail (tanh:
-# 1 - tanh^2), divide 0 by 0 (pow) or be undefined for negative numbers (cbrt), or SymPy lacks the function.
+# 1 - tanh^2), divide 0 by 0 (pow) or be undefined for negative numbers (cbrt); SymPy lacks the function, or need not be
+# imported for it alone, which takes longer than all else.
 OWN = {
+    "exp": lambda y, u: (y,), "sin": lambda y, u: (node("cos", u),), "cos": lambda y, u: (neg(node("sin", u)),),
     "tanh": lambda y, u: (sech2(u),),
     "sech2": lambda y, u: (node("sech2_slope", u),),
     "expit": lambda y, u: (logistic_slope(u),),
