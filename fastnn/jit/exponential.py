@@ -64,7 +64,8 @@ def expm1_beside_exp(m: Lanes, x: Value) -> Value:
     shifted, p = exp_parts(m, clamped)
     t, unit = powers(m, clamped, shifted)
     one = m.number((2*m.bias << m.digits) - m.bits(unit))           # 1/unit
-    return m.copysign(m.fma(t, p, t - one)*unit, x)
+    tiny = m.fabs(x) < m.by(2.0**-30, None, 2.0**-55)               # t p might vanish
+    return m.select(tiny, x, m.fma(t, p, t - one)*unit)
 
 
 def exp2(m: Lanes, x: Value) -> Value:
