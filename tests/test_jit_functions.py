@@ -207,7 +207,8 @@ def test_forms_beside_another_function(one, other, dtype):
         return function(x) + 0*partner(x)
 
     rng = np.random.default_rng(64)
-    x = np.concatenate([rng.normal(0, 2, 500), rng.uniform(-80, 80, 500), 10.0**rng.uniform(-44, 0, 200)*rng.choice([-1, 1], 200)]).astype(dtype)
+    x = np.concatenate([rng.normal(0, 2, 500), rng.uniform(-80, 80, 500),
+                        10.0**rng.uniform(-44, 0, 200)*rng.choice([-1, 1], 200)]).astype(dtype)
     register_act("beside", replace=True)(both)
     try:
         got = get_act("beside").forward(x)
