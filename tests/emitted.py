@@ -51,7 +51,7 @@ def add_loop(module, name, dtype, fma, form):
         builder.store(emit(builder, name, values, fma, form), builder.gep(pointers[2], [i]))
         found = far
         if after is not None:
-            found = builder.or_(far, builder.sext(emit(builder, name, values, fma, "beyond"), whole))
+            found = builder.or_(far, emit(builder, name, values, fma, "beyond"))
         following = builder.add(i, COUNT(1), flags=["nsw"])
         i.add_incoming(following, block)
         far.add_incoming(found, block)
@@ -62,7 +62,7 @@ def add_loop(module, name, dtype, fma, form):
             builder.ret_void()
         else:
             again, done = function.append_basic_block(), function.append_basic_block()
-            builder.cbranch(builder.icmp_signed("!=", found, whole(0)), again, done)
+            builder.cbranch(builder.icmp_signed("<", found, whole(0)), again, done)
             ir.IRBuilder(done).ret_void()
             loop(again, after, None)
 

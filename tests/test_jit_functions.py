@@ -13,8 +13,9 @@ pytest.importorskip("numba")
 import mpmath
 
 from emitted import assembly, evaluate, host_has_fma
+from fastnn import get_act, register_act, unregister
 from fastnn.jit.coefficients import COEFFICIENTS
-from fastnn.jit.formulas import FORMULAS
+from fastnn.jit.formulas import BESIDE, FORMULAS
 from fastnn.jit.functions import CHAINS, EXACT, FUNCTIONS, find
 from fastnn.jit.trigonometric import TWO_OVER_PI_BITS
 from helpers import assert_same_bits, python
@@ -194,6 +195,31 @@ def test_specials(name, dtype, fma):
         zero = (got == 0) & (exact == 0)
         wrong = zero & (np.signbit(got) != np.signbit(exact))
         assert not wrong.any(), [s[wrong] for s in samples]
+
+
+@each_dtype
+@pytest.mark.parametrize(("one", "other"), BESIDE)
+def test_forms_beside_another_function(one, other, dtype):
+    """The forms of functions in loops that compute both."""
+    function, partner = getattr(math, one), getattr(math, other)
+
+    def both(x):
+        return function(x) + 0*partner(x)
+
+    rng = np.random.default_rng(64)
+    x = np.concatenate([rng.normal(0, 2, 500), rng.uniform(-80, 80, 500),
+                        10.0**rng.uniform(-44, 0, 200)*rng.choice([-1, 1], 200)]).astype(dtype)
+    register_act("beside", replace=True)(both)
+    try:
+        got = get_act("beside").forward(x)
+    finally:
+        unregister("beside")
+    row = FUNCTIONS[one]
+    with mpmath.workprec(160):
+        exact = [row.mpmath(mpmath, mpmath.mpf(float(value))) for value in x]
+        rounded = np.array([float(value) for value in exact])
+        lost = np.array([float(value - mpmath.mpf(float(value))) for value in exact])
+    assert_within(row.ulps[dtype] + 1e-6, [x], got, rounded, lost, dtype)
 
 
 @each_dtype

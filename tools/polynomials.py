@@ -134,6 +134,11 @@ def of_odd(w):
     return w + tiny
 
 
+def of_sine(w):
+    r = mp.sqrt(w)
+    return r**3/mp.sin(r) + tiny if w else tiny
+
+
 def jit_rows(name, function, degrees, end):
     return [(f"{name}, {kind}", odd_tail(function), degree, bits, (0, end), of_odd)
             for kind, degree, bits in zip(("float", "double"), degrees, (24, 53))]
@@ -141,6 +146,7 @@ def jit_rows(name, function, degrees, end):
 
 MINIMAX += [                            # of fastnn/jit alone
     *jit_rows("sin", mp.sin, (2, 5), 0.64),
+    ("sin_half_turn, double", odd_tail(mp.sin), 8, 53, (0, 2.468), of_sine),
     ("cos, float", cos_tail, 2, 24, (0, 0.64), lambda w: w * w + tiny),
     ("cos, double", cos_tail, 5, 53, (0, 0.64), lambda w: w * w + tiny),
     *jit_rows("atan", mp.atan, (4, 10), 0.1716),

@@ -7,7 +7,7 @@ docs/decisions.md compares this with SymPy's derivative of the whole formula.
 import math
 from weakref import WeakKeyDictionary
 
-from .algebra import HALF, ONE, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
+from .algebra import HALF, ONE, TWO, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
 from .graph import constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
@@ -85,6 +85,9 @@ def _may_overflow(slope):
 
 def _product(y, u, v, slopes):
     base, count = _as_power(y)
+    if count == 2 and base.op in ("sin", "cos"):        # 2 sin(a) cos(a), with half of the work
+        slope = mul(node("sin", mul(TWO, base.args[0])), slopes[base.args[0]])
+        return slope if base.op == "sin" else neg(slope)
     if count > 1:
         return mul(mul(constant(count), power(base, count - 1)), slopes[base])
     return add(mul(slopes[u], v), mul(u, slopes[v]))
@@ -281,7 +284,8 @@ _RULES = {
 
 
 def written_out(root):
-    """The graph without sech2 and logistic_slope."""
+    """The graph without sech2, logistic_slope and their derivatives."""
+    root = rebuilt(root, _without_slopes)
     squared = {current.args[0] for current in in_order(root) if current.op == "sech2"}
     root = rebuilt(root, lambda current: _without_sech2(current, squared))
     nodes = in_order(root)
@@ -304,6 +308,21 @@ def written_out(root):
     return rebuilt(root, replace)
 
 
+def _without_slopes(current):
+    """The derivatives of sech2 and logistic_slope with one exponential: tanh(u/2) is (1 - e)/(1 + e), e = exp(-u), and
+    1 - e keeps its digits as expm1."""
+    if current.op not in ("sech2_slope", "logistic_curvature"):
+        return current
+    u, = current.args
+    if current.op == "sech2_slope" and u.op == "neg" and u.args[0].op == "log_expit":      # see _without_sech2
+        return mul(constant(-2), mul(node("tanh", u), node("sech2", u)))
+    front, doubled = (constant(8), mul(TWO, u)) if current.op == "sech2_slope" else (ONE, u)
+    exponent = neg(node("abs", doubled))
+    e, less = node("exp", exponent), node("expm1", exponent)
+    total = add(ONE, e)
+    return mul(front, div(mul(select(node("lt", u, ZERO), neg(less), less), e), mul(_square(total), total)))
+
+
 def _without_sech2(current, squared):
     """sech2(u) as 4 e/(1 + e)^2 with e = exp(-2 |u|). Of u = log(1 + exp(x)), e is expit(-x)^2, and tanh(u) follows, too.
 
@@ -320,7 +339,7 @@ def _without_sech2(current, squared):
         return div(mul(gate, add(ONE, node("expit", minus))), add(ONE, e))
     if current.op == "tanh":
         return current
-    e = _square(node("expit", minus)) if minus else node("exp", mul(constant(-2), node("abs", u)))
+    e = _square(node("expit", minus)) if minus else node("exp", neg(node("abs", mul(TWO, u))))
     return div(mul(constant(4), e), _square(add(ONE, e)))
 
 

@@ -39,16 +39,33 @@ def exp_with(m: Lanes, x: Value, low: Number = 0.0) -> Value:
     return scaled(m, x, shifted, p)
 
 
-def scaled(m: Lanes, x: Value, shifted: Value, p: Value) -> Value:
-    """2^k (1 + p) = t unit (1 + p): unit, by the sign of x, takes from 2^k what may leave the normal range."""
+def powers(m: Lanes, x: Value, shifted: Value) -> tuple[Value, Value]:
+    """t, unit with 2^k = t unit: unit, by the sign of x, takes from 2^k what may leave the normal range."""
     middle = m.by(64, None, 128) << m.digits
     excess = m.select(x > 0.0, middle, Value(m, m.whole(-middle)))
-    t = m.number((m.bits(shifted) << m.digits) - excess)
-    return m.fma(t, p, t)*m.number(excess + (m.bias << m.digits))
+    return m.number((m.bits(shifted) << m.digits) - excess), m.number(excess + (m.bias << m.digits))
+
+
+def scaled(m: Lanes, x: Value, shifted: Value, p: Value) -> Value:
+    """2^k (1 + p)."""
+    t, unit = powers(m, x, shifted)
+    return m.fma(t, p, t)*unit
 
 
 def exp(m: Lanes, x: Value) -> Value:
     return exp_with(m, x)
+
+
+def expm1_beside_exp(m: Lanes, x: Value) -> Value:
+    """expm1 that shares all but its last steps with exp of the same x: 1 + expm1 would lose the digits of a small exp."""
+    if m.kind == "wide":
+        return expm1(m, x)
+    clamped = m.at_most(m.at_least(x, m.by(-104.5, None, -746.0)), m.by(89.0, None, 710.0))
+    shifted, p = exp_parts(m, clamped)
+    t, unit = powers(m, clamped, shifted)
+    one = m.number((2*m.bias << m.digits) - m.bits(unit))           # 1/unit
+    tiny = m.fabs(x) < m.by(2.0**-30, None, 2.0**-55)               # t p might vanish
+    return m.select(tiny, x, m.fma(t, p, t - one)*unit)
 
 
 def exp2(m: Lanes, x: Value) -> Value:

@@ -2,9 +2,9 @@
 
 All are straight-line code without branches or calls, so that a loop around them is vectorised, but for the complete
 forms of sin, cos, tan and fmod: these call a function for arguments out of reach. Such a row has a `near` form, which
-is vectorised, and `beyond`, which tells whether an argument is out of its reach. A kernel runs its loop with the near
-forms, collects `beyond`, and runs it again with the complete forms if it was true of any element. Within reach both
-give the same bits.
+is vectorised, and `beyond`, an integer that is below 0 where an argument is out of its reach, or NaN. A kernel runs its
+loop with the near forms, collects the sign bits of `beyond`, and runs it again with the complete forms if one was set.
+Within reach both give the same bits.
 """
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -70,16 +70,28 @@ FORMULAS: dict[str, Formula] = {
     "fmod": Formula(rounding.fmod, "float", "float", near=rounding.near_fmod, beyond=rounding.quotient_beyond),
 }
 
+# other forms, which the same loop computes in less time together with another function of the same argument
+BESIDE: dict[tuple[str, str], Formula] = {
+    ("expm1", "exp"): Formula(exponential.expm1_beside_exp, "float", "float"),
+    ("sin", "cos"): Formula(trigonometric.sin_beside_cos, "float", near=trigonometric.near_sin_beside_cos,
+                            beyond=trigonometric.beyond),
+}
+
 
 def emit(builder: ir.IRBuilder, name: str, arguments: Sequence[ir.Value], fma: bool,
-         form: str = "complete") -> ir.Value:
+         form: str = "complete", beside: str | None = None) -> ir.Value:
     """Write a function's `form` where the builder stands. The arguments are all float or all double, and so is the
-    result; that of "beyond" is one bit, which is not set for NaN. fma: whether the processor has fused multiply-add."""
-    formula = FORMULAS[name]
+    result; that of "beyond" is an integer as wide. fma: whether the processor has fused multiply-add.
+    beside: as in BESIDE."""
+    formula = BESIDE[name, beside] if beside else FORMULAS[name]
     given = Lanes(builder, "float" if arguments[0].type is ir.FloatType() else "double", fma)
     kind = given.kind
     if kind == "float":
         kind = formula.float32 if fma else formula.unfused
     lanes = Lanes(builder, kind, fma)
     result = getattr(formula, form)(lanes, *(Value(given, a).to(lanes) for a in arguments))
-    return result.ir if form == "beyond" else result.to(given).ir
+    if form != "beyond":
+        return result.to(given).ir
+    if lanes.whole is given.whole:
+        return result.ir
+    return builder.trunc((result >> 32).ir, given.whole)

@@ -10,7 +10,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import graph
-from .formulas import FORMULAS, emit
+from .formulas import BESIDE, FORMULAS, emit
 from .functions import CHAINS
 from .kernels import STATE
 
@@ -77,9 +77,10 @@ class _Pass:
     def __init__(self, loop, real, fused, arrays, hoisted):
         self.loop, self.real, self.fused = loop, real, fused
         self.arrays, self.hoisted = arrays, hoisted
-        self.called = {node.op for node in graph.in_order(*loop.roots, leaves=hoisted)}
+        self.nodes = {*graph.in_order(*loop.roots, leaves=hoisted)}
+        self.called = {node.op for node in self.nodes}
         self.heavy = not self.called.intersection(FORMULAS) <= LIGHT
-        self.whole = _INT32 if isinstance(real, ir.FloatType) else _INT64     # as wide as a lane, to be collected in one
+        self.whole = _INT32 if isinstance(real, ir.FloatType) else _INT64     # as wide as a lane
 
     def write(self, builder, n, end):
         """All n elements, then go to the block `end`."""
@@ -105,7 +106,7 @@ class _Pass:
         far = self.elements(builder, start, stop, done, near=True)
 
         builder = ir.IRBuilder(done)
-        builder.cbranch(builder.icmp_signed("!=", far, ir.Constant(self.whole, 0)), again, following)
+        builder.cbranch(builder.icmp_signed("<", far, ir.Constant(self.whole, 0)), again, following)
         self.elements(ir.IRBuilder(again), start, stop, following)
 
         builder = ir.IRBuilder(following)
@@ -113,7 +114,7 @@ class _Pass:
         builder.cbranch(builder.icmp_signed("<", stop, n), block, end)
 
     def elements(self, builder, start, stop, end, near=False):
-        """Elements start to stop; returns, if `near`, an integer that is not 0 if an argument was out of reach."""
+        """Elements start to stop; returns, if `near`, an integer below 0 if an argument was out of reach."""
         body, before = builder.function.append_basic_block("elements"), builder.block
         builder.cbranch(builder.icmp_signed("<", start, stop), body, end) if not near else builder.branch(body)
         builder = ir.IRBuilder(body)
@@ -166,9 +167,8 @@ class _Pass:
             else:
                 operands = [found[operand] for operand in node.args]
                 if far is not None and node.op in NEAR:
-                    out = emit(builder, node.op, operands, self.fused, "beyond")
-                    far = builder.or_(far, builder.sext(out, self.whole))
-                found[node] = self.operation(builder, node.op, operands, far is not None)
+                    far = builder.or_(far, emit(builder, node.op, operands, self.fused, "beyond"))
+                found[node] = self.operation(builder, node, operands, far is not None)
         return found, far
 
     def constant(self, value):
@@ -187,9 +187,12 @@ class _Pass:
                 return row.name, inner
         return None
 
-    def operation(self, builder, op, operands, near):
+    def operation(self, builder, node, operands, near):
+        op = node.op
         if op in FORMULAS:
-            return emit(builder, op, operands, self.fused, "near" if near and op in NEAR else "complete")
+            form = "near" if near and op in NEAR else "complete"
+            beside = next((b for a, b in BESIDE if a == op and graph.node(b, *node.args) in self.nodes), None)
+            return emit(builder, op, operands, self.fused, form, beside)
         if op in _COMPARISONS:
             return builder.fcmp_ordered(_COMPARISONS[op], *operands)
         if op == "ne":

@@ -60,5 +60,6 @@ def near_fmod(m: Lanes, x: Value, y: Value) -> Value:
 
 
 def quotient_beyond(m: Lanes, x: Value, y: Value) -> Value:
-    """Whether the quotient is out of near_fmod's reach; NaN is not."""
-    return m.fabs(x)/m.fabs(y) >= (2.0**m.digits if m.fused else 2.0**(m.digits//2 - 6))
+    """An integer below 0 where the quotient is out of near_fmod's reach, and for NaN."""
+    end = 2.0**m.digits if m.fused else 2.0**(m.digits//2 - 6)
+    return (m.bits(m.constant(end)) - 1) - m.bits(m.fabs(x)/m.fabs(y))

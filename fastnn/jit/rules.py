@@ -10,7 +10,7 @@ from .graph import constant, node
 
 
 def sech2(u):
-    """1/cosh(u)^2, written out when differentiating is over (`lowered` in derivatives.py)."""
+    """1/cosh(u)^2, written out when differentiating is over (`written_out` in derivatives.py)."""
     return node("sech2", u)
 
 
@@ -28,12 +28,14 @@ def _copysign(y, a, b):
 
 
 # name: (value, *arguments) -> the derivative for each argument. SymPy's own rule would lose digits in a tail (tanh:
-# 1 - tanh^2), divide 0 by 0 (pow) or be undefined for negative numbers (cbrt), or SymPy lacks the function.
+# 1 - tanh^2), divide 0 by 0 (pow) or be undefined for negative numbers (cbrt); SymPy lacks the function, or need not be
+# imported for it alone, which takes longer than all else.
 OWN = {
+    "exp": lambda y, u: (y,), "sin": lambda y, u: (node("cos", u),), "cos": lambda y, u: (neg(node("sin", u)),),
     "tanh": lambda y, u: (sech2(u),),
-    "sech2": lambda y, u: (mul(constant(-2), mul(node("tanh", u), y)),),
+    "sech2": lambda y, u: (node("sech2_slope", u),),
     "expit": lambda y, u: (logistic_slope(u),),
-    "logistic_slope": lambda y, u: (neg(mul(node("tanh", mul(HALF, u)), y)),),
+    "logistic_slope": lambda y, u: (node("logistic_curvature", u),),
     "log_expit": lambda y, u: (node("expit", neg(u)),),
     "erf": lambda y, u: (mul(constant(2/math.sqrt(math.pi)), node("gauss", u)),),
     "erfc": lambda y, u: (mul(constant(-2/math.sqrt(math.pi)), node("gauss", u)),),

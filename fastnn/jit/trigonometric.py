@@ -28,28 +28,32 @@ def reach(m: Lanes) -> float:
     return 2.0**17 if m.kind == "float" else 2.0**30 if m.fused else 2.0**20
 
 
-def near_angle(m: Lanes, a: Value) -> tuple[Value, Value, Value | None]:
-    """For a >= 0: k in the low bits of an integer, r = a - k pi/2 and, in double, what r lost."""
-    shifted = m.fma(a, TWO_OVER_PI, m.rounding)
+def near_angle(m: Lanes, a: Value, quarters: int = 1) -> tuple[Value, Value, Value | None]:
+    """For a >= 0: k in the low bits of an integer, r = a - k quarters pi/2 and, in double, what r lost. quarters: 1 or 2."""
+    shifted = m.fma(a, TWO_OVER_PI/quarters, m.rounding)
     k = shifted - m.rounding
-    quadrant = m.bits(shifted)
+    count = m.bits(shifted)
+
+    def minus(part: float, y: Value) -> Value:
+        return m.fma(k, -part*quarters, y)
+
     if m.kind == "float":                   # only with FMA
-        r = m.fma(k, -1.5707963705062866, a)
-        return quadrant, m.fma(k, 1.7151245100058819e-15, m.fma(k, 4.371138828673793e-08, r)), None
+        r = minus(1.5707963705062866, a)
+        return count, minus(-1.7151245100058819e-15, minus(-4.371138828673793e-08, r)), None
     if m.fused:
-        r = m.fma(k, -PI_2, a)
+        r = minus(PI_2, a)
+        y = minus(PI_2_LOW, r)
         if m.kind == "wide":
-            return quadrant, m.fma(k, -PI_2_LOW, r), None
-        y = m.fma(k, -PI_2_LOW, r)
-        return quadrant, y, m.fma(k, 1.4973849048591698e-33, m.fma(k, -PI_2_LOW, r - y))
-    r, low = m.two_sum(a - k*1.5707963267341256, k*-6.077100506303966e-11)
+            return count, y, None
+        return count, y, minus(-1.4973849048591698e-33, minus(PI_2_LOW, r - y))
+    r, low = m.two_sum(minus(1.5707963267341256, a), k*(-6.077100506303966e-11*quarters))
     if m.kind == "wide":
-        return quadrant, r - k*2.0222662487959506e-21, None
-    return quadrant, *m.two_sum(r, (low - k*2.0222662487111665e-21) - k*8.4784276603689e-32)
+        return count, minus(2.0222662487959506e-21, r), None
+    return count, *m.two_sum(r, minus(8.4784276603689e-32, minus(2.0222662487111665e-21, low)))
 
 
 def far_angle(m: Lanes, a: Value) -> tuple[Value, Value, Value]:
-    """The same for any a from 2^17 to infinity, in double; r is NaN at infinity."""
+    """The same for any a from 2^17 to infinity, in double; r is NaN at infinity and for NaN."""
     module = m.builder.module
     result = ir.LiteralStructType([INT64, DOUBLE, DOUBLE])
     function = module.globals.get("fastnn_far_angle")
@@ -74,8 +78,8 @@ def _write_far_angle(m: Lanes, function: ir.Function, result: ir.Type) -> None:
     words.initializer = ir.Constant(words.value_type, list(TWO_OVER_PI_BITS))
 
     a = Value(m, function.args[0])
-    infinite = a.equals(math.inf)
-    bits = m.bits(m.select((a < math.inf) & (a > 2.0**16), a, 2.0**16))     # whatever is asked, in the table
+    finite = a < math.inf
+    bits = m.bits(m.select(finite & (a > 2.0**16), a, 2.0**16))     # whatever is asked, in the table
     mantissa = Value(m, m.builder.zext(((bits & (2**52 - 1)) | 2**52).ir, wide))
     start = (bits >> 52) - (1075 - 62)
     index, shift = start >> 6, start & 63
@@ -97,7 +101,7 @@ def _write_far_angle(m: Lanes, function: ir.Function, result: ir.Type) -> None:
     r, r_low = m.fast_sum(r, r_low)
     quadrant = m.builder.trunc((rounded >> 126).ir, INT64)
     parts: ir.Value = ir.Constant(result, ir.Undefined)
-    for i, part in enumerate((quadrant, m.select(infinite, math.nan, r).ir, r_low.ir)):
+    for i, part in enumerate((quadrant, m.select(finite, r, math.nan).ir, r_low.ir)):
         parts = m.builder.insert_value(parts, part, i)
     m.builder.ret(parts)
 
@@ -137,6 +141,24 @@ def _tangent(m: Lanes, angle: tuple[Value, Value, Value | None]) -> Value:
 
 
 def near_sin(m: Lanes, x: Value) -> Value:
+    """In half turns, which need one polynomial. In float it was chosen never to exceed 1, and the parts of pi to keep -0."""
+    if m.kind == "float":
+        shifted = m.fma(x, TWO_OVER_PI/2, m.rounding)
+        k, r = shifted - m.rounding, x
+        for part in (3.141592502593994, 1.5099578831723193e-07, 1.078060505991553e-14):
+            r = m.fma(k, -part, r)
+        w = r*r
+        y = m.fma(m.fma(w, m.polynomial("sin_half_turn", w), 0.0), r, r)
+        return m.number(m.bits(y) ^ (m.bits(shifted) << 31))
+    half_turns, r, low = near_angle(m, m.fabs(x), 2)
+    w = r*r
+    tail = m.polynomial("sin_half_turn", w)
+    y = m.fma(r*w, tail, r) if low is None else r + m.fma(r*w, tail, low)
+    return _with_sign(m, m.number(m.bits(m.at_most(y, 1.0)) ^ (half_turns << 63)), x)
+
+
+def near_sin_beside_cos(m: Lanes, x: Value) -> Value:
+    """Shares nearly all of its work with near_cos of the same x."""
     return _with_sign(m, _turned(m, near_angle(m, m.fabs(x)), 0), x)
 
 
@@ -149,8 +171,8 @@ def near_tan(m: Lanes, x: Value) -> Value:
 
 
 def beyond(m: Lanes, x: Value) -> Value:
-    """Whether |x| is out of reach; NaN is not."""
-    return m.fabs(x) > reach(m)
+    """An integer below 0 where |x| is out of reach, and for NaN."""
+    return m.bits(m.constant(reach(m))) - m.bits(m.fabs(x))
 
 
 def _far(m: Lanes, x: Value, finish: Callable[[Lanes, tuple[Value, Value, Value | None]], Value]) -> Value:
@@ -163,16 +185,24 @@ def _far(m: Lanes, x: Value, finish: Callable[[Lanes, tuple[Value, Value, Value 
 
 
 def sin(m: Lanes, x: Value) -> Value:
+    return _sin(m, x, near_sin)
+
+
+def sin_beside_cos(m: Lanes, x: Value) -> Value:
+    return _sin(m, x, near_sin_beside_cos)
+
+
+def _sin(m: Lanes, x: Value, near: Callable[[Lanes, Value], Value]) -> Value:
     far = _far(m, x, lambda lanes, angle: _turned(lanes, angle, 0))
-    return m.select(beyond(m, x), _with_sign(m, far, x), near_sin(m, x))
+    return m.select(beyond(m, x) < 0, _with_sign(m, far, x), near(m, x))
 
 
 def cos(m: Lanes, x: Value) -> Value:
-    return m.select(beyond(m, x), _far(m, x, lambda lanes, angle: _turned(lanes, angle, 1)), near_cos(m, x))
+    return m.select(beyond(m, x) < 0, _far(m, x, lambda lanes, angle: _turned(lanes, angle, 1)), near_cos(m, x))
 
 
 def tan(m: Lanes, x: Value) -> Value:
-    return m.select(beyond(m, x), _with_sign(m, _far(m, x, _tangent), x), near_tan(m, x))
+    return m.select(beyond(m, x) < 0, _with_sign(m, _far(m, x, _tangent), x), near_tan(m, x))
 
 
 # Inverses
