@@ -149,7 +149,7 @@ def test_equal_nodes_are_one():
 
 def test_nodes_know_their_line():
     def formula(x):
-        y = x + 1.8125              # of no other formula, whose node and line it would be
+        y = x + 1
         return math.exp(
             y)
     before, = traced(lambda x: math.exp(x + 1))         # another formula's, alive, with the same nodes
