@@ -89,7 +89,7 @@ def main():
 def commit(name):
     """The hash of a commit, or an error of argparse."""
     process = subprocess.run(["git", "-C", HERE, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}"],
-                             stdout=subprocess.PIPE, text=True)
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)      # it may be no checkout
     if process.returncode:
         raise argparse.ArgumentTypeError(f"no commit {name!r} here")
     return process.stdout.strip()

@@ -399,8 +399,8 @@ def test_asv_compares_what_has_statistics_and_memory():
 
 @pytest.mark.parametrize(("arguments", "message"), [
     (["compare", "no-such-commit"], "no commit 'no-such-commit' here"),
-    (["compare", "HEAD", "--factor", "0.9"], "'0.9' is not a number above 1"),
-    (["compare", "HEAD", "--rounds", "0"], "'0' is not an integer above 0"),
+    (["compare", "--factor", "0.9", "HEAD"], "'0.9' is not a number above 1"),
+    (["compare", "--rounds", "0", "HEAD"], "'0' is not an integer above 0"),
     (["measure"], "invalid choice: 'measure'")])
 def test_short_says_what_cannot_work(arguments, message):
     process = subprocess.run([sys.executable, SUITE / "short.py", *arguments], capture_output=True, text=True)
