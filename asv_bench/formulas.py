@@ -154,7 +154,7 @@ def orders(act, x, grad):
 
 
 def compare_activations(options):
-    table = new_table("activation", "formula", "dtype", "elements", "what", "ns", "built-in")
+    table = Table("activation", "formula", "dtype", "elements", "what", "ns", "built-in")
     for name, function, hyperparameters in ACTIVATIONS:
         if name not in options.names:
             continue
@@ -178,7 +178,7 @@ def stepper(name, shapes, dtype):
 
 
 def compare_optimizers(options):
-    table = new_table("optimizer", "dtype", "elements", "ns", "built-in")
+    table = Table("optimizer", "dtype", "elements", "ns", "built-in")
     for name, rule, state, hyperparameters in OPTIMIZERS:
         if name not in options.names:
             continue
@@ -195,7 +195,7 @@ def compare_optimizers(options):
 
 
 def compare_peers(options):
-    table = new_table("formula", "dtype", "elements", "ns", "NumPy", "torch.compile", "torch, one operator a step")
+    table = Table("formula", "dtype", "elements", "ns", "NumPy", "torch.compile", "torch, one operator a step")
     try:
         import torch
     except ImportError:
@@ -271,10 +271,6 @@ def compare_start(options):
         table.add_row("from the disk" if cached else "compiled", *(f"{each:.3f}" for each in least),
                       f"{sum(least[1:]):.3f}", ", ".join(loaded))
     return table
-
-
-def new_table(*columns):
-    return Table(*columns)
 
 
 def add_row(table, times, size, *what):

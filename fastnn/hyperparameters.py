@@ -41,6 +41,15 @@ class Hyperparameter:
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
         return value
 
+    def example(self):
+        """The default, or where there is none a number in the range."""
+        if self.default is not REQUIRED:
+            return float(self.default)
+        low, high = max(self.above, self.at_least), self.below
+        if low < 1 < high:
+            return 1.0
+        return low + 1.0 if high == math.inf else high - 1.0 if low == -math.inf else (low + high)/2
+
     def stored(self, value):
         """What stands for a value in a state."""
         return value

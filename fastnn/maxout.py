@@ -1,5 +1,4 @@
 """Maxout: an activation that is a layer with weights."""
-from operator import index
 from typing import Any
 
 import numpy as np

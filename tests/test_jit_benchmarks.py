@@ -1,6 +1,5 @@
 """Registered formulas in the asv suite and in asv_bench/formulas.py: everything runs, and computes what it says."""
 import importlib
-import math
 import sys
 from itertools import product
 from pathlib import Path

@@ -10,7 +10,7 @@ pytest.importorskip("sympy")
 special = pytest.importorskip("scipy.special")
 
 from fastnn.jit import graph
-from fastnn.jit.checks import _ARITHMETIC, _in_50_digits, _in_float64, check_derivatives
+from fastnn.jit.checks import _in_50_digits, _in_float64, check_derivatives
 from fastnn.jit.derivatives import derived
 from fastnn.jit.functions import FUNCTIONS
 from fastnn.jit.symbolic import Symbolic, where
@@ -69,7 +69,7 @@ def in_dtype(dtype):
     """float64's functions, rounded to the dtype."""
     def rounded(function):
         return lambda *args: np.asarray(function(*args)).astype(dtype)
-    return {**_in_float64(), **_ARITHMETIC, "constant": dtype, "select": rounded(np.where),
+    return {**_in_float64(), **graph.ARITHMETIC, "constant": dtype, "select": rounded(np.where),
             **{row.name: rounded(row.evaluate) for row in FUNCTIONS.values()}}
 
 

@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from fastnn import get_act, get_num_threads, set_num_threads
 from fastnn.core import levels, openmp, threads
-from helpers import CASES, FLOATS, activation, all_orders, assert_same_bits, exact_values, exit_status, python, samples
+from helpers import CASES, FLOATS, assert_same_bits, exact_values, exit_status, python, samples
 from test_activations import check
 
 needs_openmp = pytest.mark.skipif(not openmp, reason="built without OpenMP")

@@ -1,5 +1,5 @@
 """Peak memory of the whole process, data included, at 1e7 elements."""
-from .common import absent_from, activation, normal, normal_array, optimizer
+from .common import activation, normal, normal_array, optimizer
 from .training import training_step
 
 SIZE = 10_000_000

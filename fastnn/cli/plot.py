@@ -2,6 +2,7 @@
 import numpy as np
 
 import fastnn
+from fastnn.hyperparameters import REQUIRED
 
 from .catalog import CATALOGUES, resolve
 from .errors import as_user_error, require
@@ -56,9 +57,10 @@ def sample(name):
 
 
 def without_defaults(name):
-    """1 for each hyperparameter of a registered activation that has no default."""
-    parameters = CATALOGUES["activations"][name].__signature__.parameters.values()
-    return {parameter.name: 1.0 for parameter in parameters if parameter.default is parameter.empty}
+    """A number for each hyperparameter of a registered activation that has no default."""
+    cls = CATALOGUES["activations"][name]
+    found = {key: getattr(cls, key) for key in cls.hyperparameters}
+    return {key: each.example() for key, each in found.items() if each.default is REQUIRED}
 
 
 def coordinate_values(act, x):

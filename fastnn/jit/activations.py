@@ -1,7 +1,5 @@
 """Activations whose formula is a Python function: registered, traced, differentiated, and compiled at first use."""
 import functools
-import math
-import threading
 from collections.abc import Callable
 from inspect import Parameter, signature
 from types import FunctionType, new_class
@@ -10,15 +8,13 @@ from typing import Any
 from ..activations import Activation, _registry
 from ..hyperparameters import Choice, Hyperparameter
 from . import disk, graph
-from .compiler import compile_kernel, require_numba
-from .errors import FormulaError, at_line
+from .compiler import compile_kernels, require_numba
+from .errors import FormulaError, at_line, place_of
 from .kernels import MOST_PARAMETERS, elementwise
-from .names import restored
+from .names import class_name, declared, restored
 from .symbolic import Symbolic
 from .trace import trace
 from .uniform import computer
-
-_compiling = threading.Lock()
 
 
 def register_act(name: str, /, *, replace: bool = False,
@@ -65,10 +61,10 @@ def register_act(name: str, /, *, replace: bool = False,
     """
     require_numba()
     _registry.check(name, replace)
-    declared = {key: _declared(key, default) for key, default in hyperparameters.items()}
+    own = {key: _declared(key, default) for key, default in hyperparameters.items()}
 
     def register(function):
-        formula = Formula(name, function, declared)
+        formula = Formula(name, function, own)
         _registry.add(name, formula.activation, replace=replace)
         return formula
     return register
@@ -79,22 +75,7 @@ def _declared(name, default):
         raise ValueError(f"a hyperparameter cannot be called {name!r}: activations use that name")
     if isinstance(default, Choice):
         raise TypeError(f"{name} must be a number: it is part of a formula")
-    if isinstance(default, Hyperparameter):
-        return default
-    found = Hyperparameter(default)
-    found.name = name
-    found.checked(default)
-    return found
-
-
-def _example(hyperparameter):
-    """Its default, or a number in its range."""
-    if hyperparameter.default is not Parameter.empty:
-        return float(hyperparameter.default)
-    low, high = max(hyperparameter.above, hyperparameter.at_least), hyperparameter.below
-    if low < 1 < high:
-        return 1.0
-    return low + 1.0 if high == math.inf else high - 1.0 if low == -math.inf else (low + high)/2
+    return declared(name, default)
 
 
 class RegisteredActivation(Activation):
@@ -104,7 +85,7 @@ class RegisteredActivation(Activation):
 
     def _hyperparameter_set(self):
         kernels = self._kernels
-        self._bind(kernels.addresses(), kernels.parameters(self, self.__dict__.get("t")))
+        self._bind(kernels.addresses, kernels.parameters(self, self.__dict__.get("t")))
 
     def __copy__(self):
         return type(self)(*(self.__dict__[key] for key in self.hyperparameters))
@@ -129,7 +110,7 @@ class Formula:
 
     def __init__(self, name, function, hyperparameters):
         self.name, self._function, self._hyperparameters = name, function, hyperparameters
-        self._defaults = {key: _example(each) for key, each in hyperparameters.items()}
+        self._defaults = {key: each.example() for key, each in hyperparameters.items()}
         self._value = self._traced(function)
         self._given = {}            # order -> (node, line)
         functools.update_wrapper(self, function, updated=())
@@ -138,8 +119,7 @@ class Formula:
             space.update(hyperparameters, name=name, kernel=None, _kernels=self._checked({}), __doc__=function.__doc__,
                          __module__=function.__module__)
 
-        title = "".join(part.capitalize() for part in "".join(c if c.isalnum() else " " for c in name).split())
-        self.activation = new_class(title, (RegisteredActivation,), exec_body=body)
+        self.activation = new_class(class_name(name), (RegisteredActivation,), exec_body=body)
 
     def __call__(self, *args: Any, **kwds: Any) -> Any:
         return self._function(*args, **kwds)
@@ -156,7 +136,7 @@ class Formula:
         return self._give(2, function)
 
     def _give(self, order, function):
-        given = {**self._given, order: (self._traced(function), _place(function))}
+        given = {**self._given, order: (self._traced(function), place_of(function))}
         self.activation._kernels = self._checked(given)
         self._given = given
         return function
@@ -170,10 +150,10 @@ class Formula:
         plain = {Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD}
         if not names or any(each.kind not in plain for each in arguments) or set(names[1:]) != set(self._hyperparameters):
             wanted = ", ".join(["x", *self._hyperparameters])
-            raise TypeError(at_line(_place(function), f"{function.__name__} must take ({wanted}), not {signature(function)}"))
+            raise TypeError(at_line(place_of(function), f"{function.__name__} must take ({wanted}), not {signature(function)}"))
         roots = trace(function, Symbolic(graph.element("x")), *(Symbolic(graph.parameter(key)) for key in names[1:]))
         if len(roots) != 1:
-            raise FormulaError(at_line(_place(function), f"{function.__name__} returns {len(roots)} numbers, not one"))
+            raise FormulaError(at_line(place_of(function), f"{function.__name__} returns {len(roots)} numbers, not one"))
         return roots[0]
 
     def _checked(self, given):
@@ -235,15 +215,8 @@ class _Kernels:
                 f"f, f' and f'' depend on {len(self.kernel.hoisted)} numbers that are computed of hyperparameters alone; "
                 f"{MOST_PARAMETERS} are possible")))
         self.parameters = computer(self.kernel.hoisted)
-        self._addresses = None
 
+    @functools.cached_property
     def addresses(self):
         """Of the kernels for float and for double."""
-        with _compiling:
-            if self._addresses is None:
-                self._addresses = tuple(compile_kernel(self.kernel, dtype) for dtype in ("float32", "float64"))
-            return self._addresses
-
-
-def _place(function):
-    return function.__code__.co_filename, function.__code__.co_firstlineno
+        return compile_kernels(self.kernel)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import FormulaError, at_line
 from .functions import FUNCTIONS
-from .graph import evaluate, in_order
+from .graph import ARITHMETIC, LOGIC, evaluate, in_order
 
 DIGITS = 50
 POINTS, FEWER_POINTS = 60, 20       # with the defaults of the hyperparameters, with other values
@@ -143,12 +143,8 @@ def _told(hyperparameters):
     return "".join(f", {key} = {value:.6g}" for key, value in hyperparameters.items())
 
 
-_ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": operator.abs,
-               "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne}
-
-
 def _in_float64():
-    return {**_ARITHMETIC, "constant": np.float64, "div": np.true_divide, "select": np.where,
+    return {**ARITHMETIC, "constant": np.float64, "div": np.true_divide, "select": np.where,
             "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
             **{row.name: row.evaluate for row in FUNCTIONS.values()}}
 
@@ -185,8 +181,6 @@ def _in_50_digits(mp):
             return lambda x: function(x) if abs(x) < HUGE else x
         return function
 
-    return {**_ARITHMETIC, "constant": mp.mpf, "div": real(operator.truediv),
-            "select": lambda condition, a, b: a if condition else b,
-            "and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": operator.not_,
+    return {**ARITHMETIC, **LOGIC, "constant": mp.mpf, "div": real(operator.truediv),
             **{row.name: safe(row) for row in FUNCTIONS.values()},
             "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x)}         # the table's has the digits of a double

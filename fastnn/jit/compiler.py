@@ -10,7 +10,6 @@ from itertools import count
 from pathlib import Path
 
 from . import disk
-from .errors import FormulaError
 
 _lock = threading.Lock()
 _numbers = count()          # of libraries: a name is used up even where linking fails
@@ -33,6 +32,11 @@ def compile_kernel(kernel, dtype):
         if key not in _found:
             _found[key] = _stored(key) or _new(kernel, dtype, key)
         return _found[key][0]
+
+
+def compile_kernels(kernel):
+    """The addresses of a kernel for float and for double."""
+    return tuple(compile_kernel(kernel, dtype) for dtype in ("float32", "float64"))
 
 
 def _symbol(key):

@@ -8,7 +8,7 @@ import math
 from weakref import WeakKeyDictionary
 
 from .algebra import HALF, ONE, TWO, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
-from .graph import constant, in_order, node
+from .graph import ARITHMETIC, constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
 LARGEST_QUOTIENT = 60           # nodes of u, v, u' and v' together,
@@ -238,8 +238,8 @@ def _to_sympy(root, forms, signs):
             form = sympy.Rational(number)
         elif current.op == "div" and args[1] != 0:
             form = args[0]/args[1]
-        elif current.op in _ARITHMETIC:
-            form = _ARITHMETIC[current.op](*args)
+        elif current.op in ("add", "sub", "mul", "neg"):
+            form = ARITHMETIC[current.op](*args)
         elif current.op in ("exp", "sqrt"):
             form = getattr(sympy, current.op)(*args)
         elif current.op == "abs":
@@ -251,9 +251,6 @@ def _to_sympy(root, forms, signs):
             form = sympy.Dummy(real=True)
         forms[current] = form
     return forms[root]
-
-
-_ARITHMETIC = {"add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a*b, "neg": lambda a: -a}
 
 
 def _power(y, u, v, slopes):

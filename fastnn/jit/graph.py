@@ -6,11 +6,18 @@ depends on no element is uniform: it is computed once a call, in double precisio
 Operations: add, sub, mul, div, neg, abs; lt, le, eq, ne, and, or, not, which make conditions; select(condition, a, b);
 and the functions of functions.py by their names. Both sides of a select are computed, as SIMD does it.
 """
+import operator
 import threading
 from weakref import WeakValueDictionary
 
 CONDITIONS = {"lt", "le", "eq", "ne", "and", "or", "not"}
 LEAVES = {"constant", "element", "parameter"}
+# for `evaluate`: the operations that are the same for numbers of all kinds
+ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": operator.abs,
+              "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne}
+# and those that are the same for numbers that are no arrays
+LOGIC = {"and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": operator.not_,
+         "select": lambda condition, a, b: a if condition else b}
 
 _nodes = WeakValueDictionary()
 _making = threading.Lock()

@@ -1,8 +1,24 @@
-"""The names of what users registered: out of the catalogue again, and into pickles."""
+"""The names of what users registered and of its hyperparameters: into the catalogue, out of it, and into pickles."""
 from importlib import import_module
 
 from ..activations import _registry as activations
+from ..hyperparameters import Hyperparameter
 from ..optimizers import _registry as optimizers
+
+
+def class_name(name):
+    """What the class of an entry is called: "my-act" has MyAct."""
+    return "".join(part.capitalize() for part in "".join(c if c.isalnum() else " " for c in name).split())
+
+
+def declared(name, default, make=Hyperparameter):
+    """The hyperparameter of that name: `default` itself if it is one, else `make(default)`. Raises what that raises."""
+    if isinstance(default, Hyperparameter):
+        return default
+    found = make(default)
+    found.name = name
+    found.checked(default)
+    return found
 
 
 def restored(noun, name, module, *args, **kwds):

@@ -1,9 +1,8 @@
 """Optimizers whose rule is a Python function: registered, traced, and compiled to kernels like the built-in ones."""
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from inspect import Parameter, signature
 from keyword import iskeyword
-from threading import Lock
 from types import FunctionType, new_class
 
 from ..core.stepping import LIMITS
@@ -11,16 +10,15 @@ from ..hyperparameters import Hyperparameter
 from ..optimizers import Optimizer, _lr, _registry, rate
 from ..registry import hint
 from . import graph
-from .compiler import compile_kernel, require_numba
-from .errors import FormulaError, at_line
-from .names import restored
+from .compiler import compile_kernels, require_numba
+from .errors import FormulaError, at_line, place_of
 from .kernels import rule as rule_kernel
+from .names import class_name, declared, restored
 from .symbolic import Symbolic
 from .trace import trace
 from .uniform import computer, hoisted
 
 SPACINGS = ("linear", "logarithmic")
-_compiling = Lock()
 
 
 def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=False, **hyperparameters):
@@ -71,26 +69,25 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     _registry.check(name, replace)
     state = _checked_state(state)
     stored = _checked_stored(stored, state)
-    declared = {key: _declared(key, default, learning_rate or "lr") for key, default in hyperparameters.items()}
+    own = {key: _declared(key, default, learning_rate or "lr") for key, default in hyperparameters.items()}
     learning_rate = learning_rate or "lr"
-    if learning_rate not in declared:
+    if learning_rate not in own:
         raise ValueError(f"{name!r} has no hyperparameter {learning_rate!r}: give lr=, or name the one that is the "
                          "learning rate with learning_rate=")
-    if both := declared.keys() & state.keys():
+    if both := own.keys() & state.keys():
         raise ValueError(f"{', '.join(sorted(both))}: both a hyperparameter and state")
 
     def register(rule):
-        formula = Rule(name, traced(rule, name, state, declared), place_of(rule))
+        formula = Rule(name, traced(rule, name, state, own), place_of(rule))
 
         def body(space):
-            space.update(declared, slots=state, stored=stored, learning_rate=learning_rate, kernel=name, name=name,
+            space.update(own, slots=state, stored=stored, learning_rate=learning_rate, kernel=name, name=name,
                          constants=formula.constants, _formula=formula, __doc__=rule.__doc__,
                          __module__=rule.__module__)
             if learning_rate != "lr":
                 space["lr"] = _lr(learning_rate)
 
-        title = "".join(part.capitalize() for part in "".join(c if c.isalnum() else " " for c in name).split())
-        _registry.add(name, new_class(title, (RegisteredOptimizer,), exec_body=body), replace=replace)
+        _registry.add(name, new_class(class_name(name), (RegisteredOptimizer,), exec_body=body), replace=replace)
         return rule
     return register
 
@@ -102,7 +99,7 @@ class RegisteredOptimizer(Optimizer):
 
     def __init__(self, *args, **kwds):
         super().__init__(*args, **kwds)
-        self._rules = self._formula.kernels()
+        self._rules = self._formula.kernels
 
     def _remade(self):
         """By name."""
@@ -130,15 +127,11 @@ class Rule:
             raise FormulaError(at_line(place, f"{name!r} computes {len(self.uniform)} numbers of hyperparameters and t "
                                               f"alone, {LIMITS['constants']} are possible"))
         self.constants = computer(self.uniform)
-        self._kernels = None
 
+    @cached_property
     def kernels(self):
         """The table in which Optimizer looks its kernel up. Compiled, or loaded from the disk, the first time."""
-        with _compiling:
-            if self._kernels is None:
-                kernel = rule_kernel(self.roots[0], self.roots[1:])
-                self._kernels = {self.name: tuple(compile_kernel(kernel, dtype) for dtype in ("float32", "float64"))}
-        return self._kernels
+        return {self.name: compile_kernels(rule_kernel(self.roots[0], self.roots[1:]))}
 
 
 class Hyperparameters:
@@ -180,10 +173,6 @@ def traced(rule, name, state, hyperparameters):
     return roots
 
 
-def place_of(rule):
-    return rule.__code__.co_filename, rule.__code__.co_firstlineno
-
-
 def _listed(state, first=""):
     return first + ", ".join(state) if state else ""
 
@@ -222,9 +211,4 @@ def _declared(name, default, learning_rate):
         raise ValueError("t is the number of the step: a hyperparameter needs another name")
     if hasattr(Optimizer, name) or name.startswith("_") or not name.isidentifier() or iskeyword(name):
         raise ValueError(f"a hyperparameter cannot be called {name!r}")
-    if isinstance(default, Hyperparameter):
-        return default
-    found = rate(default) if name == learning_rate else Hyperparameter(default)
-    found.name = name
-    found.checked(default)
-    return found
+    return declared(name, default, rate if name == learning_rate else Hyperparameter)

@@ -9,7 +9,7 @@ import threading
 from types import CellType, CodeType, FunctionType, ModuleType
 
 from . import graph
-from .errors import FormulaError, at_line
+from .errors import FormulaError, at_line, place_of
 from .symbolic import (
     FOLLOWED, Float, Undecided, assuming, is_formula, largest, least, number, qualified_name, shown_function, where)
 
@@ -124,8 +124,8 @@ def trace(function, *args):
             returned = returned if isinstance(returned, tuple) else (returned,)
             nodes = [number(value) for value in returned]
             if None in nodes:
-                raise FormulaError(at_line((function.__code__.co_filename, function.__code__.co_firstlineno),
-                                           f"{function.__name__} returns {returned[nodes.index(None)]!r}, no number"))
+                raise FormulaError(at_line(
+                    place_of(function), f"{function.__name__} returns {returned[nodes.index(None)]!r}, no number"))
             return nodes
         yes = follow({**assumed, condition: True}, line)
         no = follow({**assumed, condition: False}, line)

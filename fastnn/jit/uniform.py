@@ -13,11 +13,8 @@ def _over(a, b):
 
 
 # of Python's floats, as IEEE 754 has it: nothing raises
-ARITHMETIC = {name: row.evaluate for name, row in FUNCTIONS.items()} | {
-    "constant": float, "add": lambda a, b: a + b, "sub": lambda a, b: a - b, "mul": lambda a, b: a*b, "div": _over,
-    "neg": lambda a: -a, "abs": abs, "lt": lambda a, b: a < b, "le": lambda a, b: a <= b, "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b, "and": lambda a, b: a and b, "or": lambda a, b: a or b, "not": lambda a: not a,
-    "select": lambda condition, a, b: a if condition else b}
+ARITHMETIC = {name: row.evaluate for name, row in FUNCTIONS.items()} | graph.ARITHMETIC | graph.LOGIC | {
+    "constant": float, "div": _over}
 
 
 def hoisted(roots):

@@ -1,5 +1,4 @@
 """bench.png: how many times as long as fastnn its peers take, a panel a table."""
-import math
 
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
