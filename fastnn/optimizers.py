@@ -188,7 +188,11 @@ class Optimizer(Configurable, Stepper):
         kind, else exchanged for a new one. Raises StateError, a ValueError, if the state is not that of such an
         optimizer with this state_dtype or is damaged; nothing has been changed then.
         """
-        checked(self, state)()
+        self._fitting(state)()
+
+    def _fitting(self, state):
+        """A function that puts the state in, and cannot fail. Raises StateError."""
+        return checked(self, state)
 
     def _remembered(self):
         """What the rule remembers besides slots and t: a dict of the shape of a state."""
