@@ -72,10 +72,10 @@ def described(state, newest, names, **own):
     version = integer(state.get("format"), "its format", 1)
     if version > newest:
         raise StateError(f"the state has format {version}; this fastnn knows {newest} and none that is newer")
-    entries(state, "the state", ("format", *names))
     for what, word in own.items():
-        if not is_one_of(state[what], (word,)):
-            raise StateError(f"the state's {what} is {state[what]!r:.80}, not {word!r}")
+        if not is_one_of(state.get(what), (word,)):
+            raise StateError(f"the state's {what} is {state.get(what)!r:.80}, not {word!r}")
+    entries(state, "the state", ("format", *names))
 
 
 def entries(value, where, names=None):

@@ -114,8 +114,8 @@ def exit_status(child, seconds=30):
     pytest.fail("the child hangs")
 
 
-def python(code, *arguments, timeout=60, **environment):
-    """Run code in a fresh interpreter that can import fastnn and this folder; its CompletedProcess, as text.
+def interpreter(code, *arguments, **environment):
+    """What subprocess takes to run code in a fresh interpreter that can import fastnn and this folder.
 
     A variable given as None is taken out of the environment.
     """
@@ -126,4 +126,10 @@ def python(code, *arguments, timeout=60, **environment):
     paths = [str(TESTS), str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]      # -c looks in cwd first
-    return subprocess.run(command, env=variables, cwd=TESTS, capture_output=True, text=True, timeout=timeout)
+    return {"args": command, "env": variables, "cwd": TESTS}
+
+
+def python(code, *arguments, timeout=60, **environment):
+    """Run code in such an interpreter; its CompletedProcess, as text."""
+    return subprocess.run(**interpreter(code, *arguments, **environment), capture_output=True, text=True,
+                          timeout=timeout)
