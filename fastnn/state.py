@@ -14,6 +14,7 @@ them (no scales in bfloat16), and passes, the number of steps taken, chooses how
 hyperparameters that are functions the name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its
 generator.
 """
+from functools import partial
 from math import isfinite, prod
 from numbers import Integral, Real
 
@@ -40,7 +41,7 @@ def state_of(opt):
 
 
 def checked(opt, state):
-    """A function that puts the state into the optimizer, and cannot fail. Raises StateError."""
+    """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
     if not isinstance(state, dict):
         raise StateError(f"a state must be a dict, not {type(state).__name__}")
     version = integer(state.get("format"), "its format", 1)
@@ -62,7 +63,7 @@ def checked(opt, state):
     def put():
         opt._restore(by_key, by_position, passes, done)
         recall()
-    return put
+    return partial(opt._alone, put)
 
 
 def identity(opt):
