@@ -74,15 +74,16 @@ class _Santa(EtaOptimizer):
 
     def _drawn(self, *groups):
         """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
-        before = position(self._noise)
+        noise = self._noise                     # rng may be set meanwhile
+        before = position(noise)
         try:
-            return [[self._normal(record.shape) for record in group] for group in groups]
+            return [[self._normal(noise, record.shape) for record in group] for group in groups]
         except BaseException:
-            set_position(self._noise, before)
+            set_position(noise, before)
             raise
 
-    def _normal(self, shape):
-        z = np.asarray(self._noise.standard_normal(shape), np.float64)
+    def _normal(self, noise, shape):
+        z = np.asarray(noise.standard_normal(shape), np.float64)
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

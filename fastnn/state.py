@@ -42,7 +42,7 @@ def state_of(opt):
 
 
 def checked(opt, state):
-    """A function that puts the state into the optimizer, and cannot fail. Raises StateError."""
+    """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
     described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     done = _checked_hyperparameters(opt, state["hyperparameters"])
     done["t"] = integer(state["t"], "t")
@@ -56,7 +56,7 @@ def checked(opt, state):
     def put():
         opt._restore(by_key, by_position, passes, done)
         recall()
-    return put
+    return partial(opt._alone, put)
 
 
 def identity(opt):

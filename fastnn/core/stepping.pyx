@@ -2,15 +2,19 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
-any more. The pass itself is in passes.pxd.
+any more. The pass itself is in passes.pxd. A step has its optimizer to itself: `Stepper.enter` refuses everything else.
 """
 import sys
+import threading
 
 import numpy as np
+
+cimport cython
 
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
@@ -27,6 +31,16 @@ from fastnn.core.levels import rules
 cdef extern from "numpy/ndarraytypes.h":
     enum: NPY_HALF
     enum: NPY_USERDEF
+
+cdef extern from "gate.h":
+    ctypedef struct fastnn_gate:
+        pass
+    unsigned long fastnn_gate_enter(fastnn_gate *gate, unsigned long self) noexcept nogil
+    void fastnn_gate_leave(fastnn_gate *gate) noexcept nogil
+
+cdef extern from "Python.h":
+    Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
+    PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
 cnp.import_array()
 
@@ -373,44 +387,62 @@ cdef class Layout:
             self.held_count -= 1
             Py_DECREF(<object>self.held[self.held_count])
 
-    cdef bint holds(self, dict params, dict grads, const Span *spans) except -1:
-        """Whether the parameters are unchanged and the gradients can be used as they are; these are then put in, and
-        all arrays are held until `release`."""
+    cdef inline bint fits(self, Py_ssize_t i, cnp.ndarray p, PyObject *gradient, const Span *spans) except -1:
+        """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
+        cdef Seen *seen = &self.seen[i]
+        cdef cnp.ndarray g
+        if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims)):
+            return False
+        if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
+            return False
+        g = <cnp.ndarray>gradient
+        if not same_shape(g, seen.ndim, seen.dims):
+            return False
+        if not looks(g, &seen.grad):
+            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
+                    and clear_of(spans, self.count, g)):
+                return False
+            seen.grad = look_of(g)
+            self.tasks[i].grad = cnp.PyArray_BYTES(g)
+        self.hold(gradient)
+        return True
+
+    cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1:
+        """Whether all parameters and gradients fit; they are then held until `release`."""
         cdef PyObject *key
         cdef PyObject *value
-        cdef PyObject *found
         cdef PyObject *other
+        cdef PyObject *gradient
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t beside = 0              # in grads, which usually lists the same keys in the same order
-        cdef Seen *seen = self.seen
         cdef Py_ssize_t i
-        cdef cnp.ndarray g
-        self.release()
         if PyDict_Size(params) != self.count:
             return False
         for i in range(self.count):
             if not PyDict_Next(params, &position, &key, &value):
                 return False
-            if key != seen.key or not cnp.PyArray_Check(<object>value):
+            if key != self.seen[i].key or not cnp.PyArray_Check(<object>value):
                 return False
-            if not (looks(<cnp.ndarray>value, &seen.param) and same_shape(<cnp.ndarray>value, seen.ndim, seen.dims)):
+            self.hold(value)                    # before a key's own code may run
+            if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
+                gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
+            if not self.fits(i, <cnp.ndarray>value, gradient, spans):
                 return False
-            if not PyDict_Next(grads, &beside, &other, &found) or other != key:
-                found = PyDict_GetItemWithError(grads, <object>key)
-            if found == NULL or not cnp.PyArray_CheckExact(<object>found):
+        return True
+
+    cdef bint holds_sequence(self, object params, object grads, const Span *spans) except -1:
+        """The same for lists and tuples."""
+        cdef PyObject *value
+        cdef Py_ssize_t i
+        if length_of(params) != self.count or length_of(grads) != self.count:
+            return False
+        for i in range(self.count):
+            value = items_of(params)[i]
+            if not cnp.PyArray_Check(<object>value):
                 return False
-            g = <cnp.ndarray>found
-            if not same_shape(g, seen.ndim, seen.dims):
-                return False
-            if not looks(g, &seen.grad):
-                if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
-                        and clear_of(spans, self.count, g)):
-                    return False
-                seen.grad = look_of(g)
-                self.tasks[i].grad = cnp.PyArray_BYTES(g)
             self.hold(value)
-            self.hold(found)
-            seen += 1
+            if not self.fits(i, <cnp.ndarray>value, items_of(grads)[i], spans):
+                return False
         return True
 
 
@@ -445,15 +477,18 @@ cdef class Plan:
     cdef list grads
     cdef list copied_back                   # (parameter, its copy) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
+    cdef bint by_key                        # or by position
     cdef bint add
     cdef Layout layout                      # of the last step, where it still holds
     cdef Stepper owner
 
-    def __cinit__(self, Stepper owner, dict home, list keys, bint add):
+    def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
+        if owner.storage is None:
+            raise RuntimeError(f"{type(owner).__name__} has not been initialised: call super().__init__()")
         self.owner = owner
-        self.home = home
+        self.home = owner.by_key if by_key else owner.by_position
         self.keys = keys
-        self.add = add
+        self.by_key, self.add = by_key, add
         self.records, self.targets, self.grads, self.copied_back = [], [], [], []
 
     cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad) except *:
@@ -537,15 +572,13 @@ cdef class Plan:
             threads = threads_for(self.layout.elements)
             with nogil:
                 share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
-        if known:
-            self.layout.release()
-        else:
+        if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
                 np.copyto(parameter, copy)
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
-            if self.home is self.owner.by_key:
+            if self.by_key:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
@@ -559,24 +592,86 @@ cdef class Stepper:
 
     cdef dict by_key
     cdef dict by_position
-    cdef Storage storage
+    cdef Storage storage                    # None until `_slots`
     cdef uint32_t passes                    # so far, for random rounding
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
-    cdef Plan last                          # the last plan of a mapping
+    cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
+    cdef fastnn_gate gate
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
-        self.storage = Storage(())
         self.spans = NULL
         self.span_count = 0
 
     def __dealloc__(self):
         free(self.spans)
 
+    cdef int enter(self) except -1:
+        """Have the optimizer to oneself until `leave`.
+
+        Compiled functions alone do that, in try and finally: between two of Python's instructions a signal's handler
+        may raise.
+        """
+        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef unsigned long owner = fastnn_gate_enter(&self.gate, me)
+        if owner:
+            raise RuntimeError(f"this {type(self).__name__} {in_use(owner, me)}")
+        return 0
+
+    cdef void leave(self) noexcept:
+        if self.last is not None:
+            self.last.layout.release()
+        fastnn_gate_leave(&self.gate)
+
+    def _alone(self, function, *args):
+        """function(*args) while nothing else uses the optimizer. Raises RuntimeError where something does already."""
+        self.enter()
+        try:
+            return function(*args)
+        finally:
+            self.leave()
+
+    def _step_mapping(self, params, grads, dict extra):
+        """Step parameters by key, in place."""
+        self.enter()
+        try:
+            self.advance(self.plan_mapping(params, grads), extra)
+        finally:
+            self.leave()
+
+    def _step_sequence(self, params, grads, dict extra):
+        """Step parameters by position, in place; params and grads are lists or tuples."""
+        self.enter()
+        try:
+            self.advance(self.plan_sequence(params, grads), extra)
+        finally:
+            self.leave()
+
+    def _step_deltas(self, list grads, dict extra):
+        """The deltas of a step, new arrays, by position."""
+        cdef list deltas = []
+        self.enter()
+        try:
+            self.advance(self.plan_deltas((<object>self)._gradients(grads, extra), deltas), extra)
+        finally:
+            self.leave()
+        return deltas
+
+    cdef void advance(self, Plan plan, dict extra) except *:
+        (<object>self)._advance(plan, extra)
+        if plan.add and plan.layout is not None:
+            self.last = plan
+
     def _slots(self, initial, name=None, stored=()):
         """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
-        self.storage = Storage(tuple(initial), name, tuple(stored))
+        storage = Storage(tuple(initial), name, tuple(stored))
+        self.enter()
+        try:
+            self._restore({}, {}, 0, {"t": 0})  # whoever is initialised once more begins anew
+            self.storage = storage
+        finally:
+            self.leave()
 
     def _record(self, key):
         """The record of a key, or None."""
@@ -618,12 +713,12 @@ cdef class Stepper:
 
     def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done):
         """Put restored records in place of all that there are, and set attributes."""
-        self.by_key, self.by_position, self.passes = by_key, by_position, passes
-        self.last, self.span_count = None, 0
+        self.forget()
+        self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
-    cdef Plan plan(self, dict home, list keys, list params, list grads):
-        cdef Plan plan = Plan.__new__(Plan, self, home, keys, True)
+    cdef Plan plan(self, bint by_key, list keys, list params, list grads):
+        cdef Plan plan = Plan.__new__(Plan, self, by_key, keys, True)
         cdef Py_ssize_t i
         cdef Py_ssize_t count = len(keys)
         cdef cnp.ndarray p
@@ -679,17 +774,26 @@ cdef class Stepper:
         if not tangled:
             self.span_count = count
 
-    def _plan_mapping(self, params, grads):
-        """Parameters by key, to be changed in place."""
+    cdef Layout kept(self, bint by_key):
+        """The layout of the last step, if it went by key (by position), and parameters that lie as they did are apart."""
+        if (self.last is None or self.last.by_key != by_key or self.last.copied_back
+                or self.span_count != self.last.layout.count):
+            return None
+        return self.last.layout
+
+    cdef Plan plan_mapping(self, params, grads):
         cdef list keys, values, gradients
-        cdef Plan plan
-        cdef Layout layout = None if self.last is None or self.last.copied_back else self.last.layout
-        if (layout is not None and self.span_count == layout.count and type(params) is dict and type(grads) is dict
-                and layout.holds(params, grads, self.spans)):
-            return self.last
-        self.last = None                        # the spans are about to change
+        cdef Layout layout
+        cdef bint plain = type(params) is dict and type(grads) is dict
+        if plain:
+            layout = self.kept(True)
+            if layout is not None:
+                with cython.critical_section(params, grads):
+                    if layout.holds_mapping(params, grads, self.spans):
+                        return self.last
+        self.forget()                           # the spans are about to change
         try:
-            if type(params) is dict and type(grads) is dict:
+            if plain:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
                 gradients = [(<dict>grads)[key] for key in keys]
             else:
@@ -700,23 +804,32 @@ cdef class Stepper:
         except KeyError as error:
             missing = repr(error.args[0]) if error.args else "?"       # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
-        self.last = plan = self.plan(self.by_key, keys, values, gradients)
-        return plan
+        return self.plan(True, keys, values, gradients)
 
-    def _plan_sequence(self, params, grads):
-        """Parameters by position, to be changed in place."""
-        cdef list values = list(params)
-        cdef list gradients = list(grads)
+    cdef Plan plan_sequence(self, params, grads):
+        cdef list values, gradients
+        cdef Layout layout = self.kept(False)
+        if (layout is not None and (type(params) is list or type(params) is tuple)
+                and (type(grads) is list or type(grads) is tuple)):
+            with cython.critical_section(params, grads):
+                if layout.holds_sequence(params, grads, self.spans):
+                    return self.last
+        self.forget()                           # the spans are about to change
+        values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
             raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
-        self.last = None
-        return self.plan(self.by_position, list(range(len(values))), values, gradients)
+        return self.plan(False, list(range(len(values))), values, gradients)
 
-    def _plan_deltas(self, grads):
-        """(plan, deltas): the deltas are written to new arrays, by position."""
-        cdef Plan plan = Plan.__new__(Plan, self, self.by_position, list(range(len(grads))), False)
+    cdef void forget(self) noexcept:
+        cdef Plan last = self.last
+        self.last = None
+        if last is not None:
+            last.layout.release()
+
+    cdef Plan plan_deltas(self, list grads, list deltas):
+        """The deltas are written to new arrays, which are put into the list."""
+        cdef Plan plan = Plan.__new__(Plan, self, False, list(range(len(grads))), False)
         cdef cnp.ndarray g
-        cdef list deltas = []
         for position, grad in enumerate(grads):
             g = np.asarray(grad)
             dtype = result_dtype(g)
@@ -725,4 +838,16 @@ cdef class Stepper:
             delta = np.empty_like(g, dtype=dtype, subok=False)
             deltas.append(delta)
             plan.enter(position, delta, g)
-        return plan, deltas
+        return plan
+
+
+cdef str in_use(unsigned long owner, unsigned long me):
+    """Where an optimizer is in use."""
+    if owner == me:
+        return ("is in use further up in this thread: what a step calls - functions, mappings, handlers of signals - "
+                "cannot use the optimizer itself")
+    if owner not in sys._current_frames():
+        return ("was in use in another thread when this process was forked, and may be torn: make a new one, perhaps "
+                "from a saved state")
+    names = [thread.name for thread in threading.enumerate() if thread.ident == owner]
+    return f"is in use in thread {names[0] if names else owner}: give each thread its own, or use a lock"
