@@ -10,9 +10,9 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.elementwise import ElementwiseActivation
+from fastnn.core.elementwise import Elementwise, ElementwiseActivation
 
-from fastnn.core.arrays cimport checked_out, contiguous, result_dtype
+from fastnn.core.arrays cimport apart, checked_out, contiguous, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport PRODUCT, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP, padded
@@ -29,6 +29,7 @@ cdef enum:
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
+cdef object ADDRESSES = Elementwise._addresses
 
 cdef struct Work:
     uintptr_t kernel        # 0: the bias alone
@@ -49,12 +50,6 @@ cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
 cdef inline bint floating(object a) noexcept:
     """A float32 or float64 matrix that can be run through."""
     return plain(a, 2, cnp.NPY_FLOAT, 0) or plain(a, 2, cnp.NPY_DOUBLE, 0)
-
-
-cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two contiguous arrays share no memory."""
-    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
-            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
 
 
 # The bias and the activation
@@ -140,7 +135,7 @@ cdef bint can_add(object z, object bias) noexcept:
 
 
 cdef void find_kernel(Work *work, object activation, bint single) except *:
-    single_kernel, double_kernel, single_parameters, double_parameters = activation._addresses()
+    single_kernel, double_kernel, single_parameters, double_parameters = ADDRESSES(activation)
     work.single = single
     work.kernel = <uintptr_t>single_kernel if single else <uintptr_t>double_kernel
     work.h = <const void *><uintptr_t>(single_parameters if single else double_parameters)
@@ -179,8 +174,11 @@ def activate_with_bias(activation, z, bias, out=None):
     cdef cnp.ndarray result
     if not (getattr(type(activation), "forward", None) is FORWARD and can_add(z, bias)
             and (out is None or out is z or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>bias))):
-        if out is not None and cnp.PyArray_Check(z):
-            checked_out(out, z, result_dtype(z), "out")         # before z changes
+        if cnp.PyArray_Check(z):                    # before z changes
+            matrix = np.asarray(z)
+            dtype = result_dtype(matrix)
+            if out is not None:
+                checked_out(out, matrix, dtype, "out")
         add_any(z, bias)
         return activation.forward(z, out=out)
     if out is None:
@@ -258,12 +256,12 @@ def column_sums(a, out=None):
     """
     cdef Work work
     if not floating(a):
-        a = np.require(a, requirements=["C", "A"])
+        a = np.asarray(a)
         if a.ndim != 2:
             raise ValueError(f"column_sums takes a matrix, not an array of shape {a.shape}")
         if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
             raise TypeError(f"column_sums takes float32 or float64, not {a.dtype}")
-        a = np.asarray(a, dtype=a.dtype.newbyteorder("="))
+        a = np.require(a, a.dtype.newbyteorder("="), ["C", "A"])
     if not (out is None or plain(out, 1, cnp.PyArray_TYPE(<cnp.ndarray>a), cnp.NPY_ARRAY_WRITEABLE)
             and cnp.PyArray_DIM(<cnp.ndarray>out, 0) == cnp.PyArray_DIM(<cnp.ndarray>a, 1)
             and apart(<cnp.ndarray>out, <cnp.ndarray>a)):

@@ -2,10 +2,15 @@
 import sys
 
 import numpy as np
+from numpy.exceptions import TooHardError
 
 cimport numpy as cnp
 
 cnp.import_array()
+
+cdef enum:
+    MOST_WORK = 100000      # candidates that NumPy tries: to tell may take exponentially many
+
 
 
 cdef bint is_bfloat16(dtype):
@@ -26,24 +31,36 @@ cdef object result_dtype(cnp.ndarray x):
     raise TypeError(f"fastnn works on real numbers up to float64, not on {dtype}")
 
 
+cdef bint share_memory(object a, object b) except -1:
+    """Whether two arrays share memory; True, too, where it would take very long to tell."""
+    try:
+        return np.shares_memory(np.asarray(a), np.asarray(b), max_work=MOST_WORK)
+    except TooHardError:
+        return True
+
+
 cdef cnp.ndarray checked_out(out, cnp.ndarray x, dtype, str name):
+    """`out`, of a subclass the array underneath: what that says of itself is not to be relied on."""
     if not cnp.PyArray_Check(out):
         raise TypeError(f"{name} must be a NumPy array, not {type(out).__name__}")
-    if out.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{name} must have dtype {dtype}, not {out.dtype}")
-    if out.shape != (<object>x).shape:
-        raise ValueError(f"{name} must have shape {(<object>x).shape}, not {out.shape}")
-    if not out.flags.writeable:
+    cdef cnp.ndarray a = np.asarray(out)
+    if a.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} must have dtype {dtype}, not {a.dtype}")
+    if not cnp.PyArray_SAMESHAPE(a, x):
+        raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}")
+    if not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_WRITEABLE):
         raise ValueError(f"{name} is read-only")
-    return out
+    return a
 
 
-cdef void checked_pair(object first, object second, cnp.ndarray x, object dtype) except *:
+cdef list checked_pair(object out, cnp.ndarray x, object dtype):
     """The two results of `value_and_grad`."""
-    checked_out(first, x, dtype, "out[0]")
-    checked_out(second, x, dtype, "out[1]")
-    if np.shares_memory(first, second):
+    if not isinstance(out, tuple) or len(<tuple>out) != 2:
+        raise TypeError("out must be a pair of arrays")
+    cdef list pair = [checked_out((<tuple>out)[0], x, dtype, "out[0]"), checked_out((<tuple>out)[1], x, dtype, "out[1]")]
+    if share_memory(pair[0], pair[1]):
         raise ValueError("the two arrays of out must not share memory")
+    return pair
 
 
 cdef cnp.ndarray operand(value, cnp.ndarray x, str name):

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
@@ -387,9 +388,12 @@ cdef class Elementwise:
         must_be_bound(self.kernels[0])
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
+        cdef list inputs = [a]
+        if other_name is not None:
+            inputs.append(operand(other, a, other_name))
+            dtype = result_dtype(a)     # the other's __array__ may have done anything, to x as well
         cdef bint single = dtype.itemsize <= 4
         cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
-        cdef list inputs = [a] if other_name is None else [a, operand(other, a, other_name)]
         cdef list outputs
         cdef bint straight = flat(a, kind)
         cdef cnp.ndarray b
@@ -399,8 +403,7 @@ cdef class Elementwise:
         if out is None:
             outputs = [new_like(a, dtype) for _ in range(2 if both else 1)]
         elif both:
-            checked_pair(out[0], out[1], a, dtype)
-            outputs = list(out)
+            outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
         for b in inputs[1:] + outputs:
@@ -417,7 +420,9 @@ cdef class Elementwise:
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
             iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
-        if out is None and cnp.PyArray_NDIM(a) == 0:
+        if out is not None:
+            return out
+        if cnp.PyArray_NDIM(a) == 0:
             outputs = [array[()] for array in outputs]
         return tuple(outputs) if both else outputs[0]
 
@@ -453,8 +458,6 @@ cdef class ElementwiseActivation(Elementwise):
 
     def value_and_grad(self, x, out=None):
         """(f(x), f'(x)) in one pass; out is a pair of arrays."""
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError("out must be a pair of arrays")
         return self.apply_any(VALUE, True, x, None, out, None)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport contiguous, partly_overlaps
+from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.threads cimport share_out, threads_for
@@ -82,12 +82,12 @@ def labels_fit(cnp.ndarray labels, Py_ssize_t classes):
     return fit
 
 
-def mean_row_loss(tuple kernels, x, t, out):
+def mean_row_loss(tuple kernels not None, x, t, out):
     """The mean of the rows' losses, a float summed in double precision; its gradient goes to `out`.
 
     kernels are the addresses of the row loss for float and for double. x, the logits, is a contiguous matrix of
-    float32 or float64, `out` the same without shared memory. t holds labels of dtype intp, one a row, or
-    distributions, of x's shape and dtype. NaN where there are no rows.
+    float32 or float64, `out` the same, apart from x and t. t holds labels of dtype intp, one a row, or distributions,
+    of x's shape and dtype. NaN where there are no rows.
     Raises TypeError or ValueError for anything else, and ValueError for labels out of range.
     """
     cdef Work work
@@ -105,7 +105,7 @@ def mean_row_loss(tuple kernels, x, t, out):
         raise ValueError("logits must have at least one class")
     if rows == 0:
         return math.nan
-    if cnp.PyArray_BYTES(logits) == cnp.PyArray_BYTES(gradient) or partly_overlaps(gradient, logits):
+    if not apart(gradient, logits):
         raise ValueError("out must not share memory with the logits")
     work.target, work.labels = NULL, NULL
     if contiguous(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
@@ -118,6 +118,8 @@ def mean_row_loss(tuple kernels, x, t, out):
     else:
         raise ValueError(f"targets must be labels of shape ({rows},) and dtype {np.dtype(np.intp)}, "
                          f"or distributions of the logits' shape {x.shape} and dtype {x.dtype}")
+    if not apart(gradient, <cnp.ndarray>t):         # labels are read after gradients of other rows have been written
+        raise ValueError("out must not share memory with the targets")
     losses = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(logits), cnp.NPY_DOUBLE, 0)
     work.single = kind == cnp.NPY_FLOAT
     work.kernel = kernels[0 if work.single else 1]

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, initializedcheck=False
+# cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
 """How arrays are walked for row kernels: the softmax family along an axis, and its loss.
 
 Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row
@@ -144,9 +144,12 @@ cdef class RowActivation:
     cdef object apply_any(self, int order, object x, object grad, object out):
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
+        cdef cnp.ndarray g = None
+        if grad is not None:
+            g = operand(grad, a, "grad")
+            dtype = result_dtype(a)             # grad's __array__ may have done anything, to x as well
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
-        cdef cnp.ndarray g = None if grad is None else operand(grad, a, "grad")
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
         cdef cnp.ndarray rows = as_rows(a, self.along, compute)
         cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, self.along, compute)
@@ -164,7 +167,9 @@ cdef class RowActivation:
             result = new_like(a, dtype)
         with np.errstate(all="ignore"):         # half precision may overflow
             np.copyto(result, shaped, casting="unsafe")
-        return result[()] if out is None and a.ndim == 0 else result
+        if out is not None:
+            return out
+        return result[()] if a.ndim == 0 else result
 
     def forward(self, x, out=None):
         """f(x)."""
@@ -192,14 +197,13 @@ cdef class RowActivation:
 
     def value_and_grad(self, x, out=None):
         """(f(x), the diagonal derivative); out is a pair of arrays."""
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError("out must be a pair of arrays")
-        value, first = self.apply(VALUE, x, None, None), self.apply(FIRST, x, None, None)
+        cdef cnp.ndarray a = np.asarray(x)
+        cdef list pair = None if out is None else checked_pair(out, a, result_dtype(a))
+        value, first = self.apply(VALUE, a, None, None), self.apply(FIRST, a, None, None)
         if out is None:
             return value, first
-        checked_pair(out[0], out[1], np.asarray(x), value.dtype)
-        np.copyto(out[0], value)
-        np.copyto(out[1], first)
+        np.copyto(pair[0], value)
+        np.copyto(pair[1], first)
         return out
 
 

@@ -1,8 +1,11 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
-Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
-any more. The pass itself is in passes.pxd. A step has its optimizer to itself: `Stepper.enter` refuses everything else.
+Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at all
+of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
+`Stepper.enter` refuses everything else.
 """
 import sys
 import threading
@@ -20,7 +23,7 @@ from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memcpy
 
-from fastnn.core.arrays cimport result_dtype
+from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
@@ -78,6 +81,8 @@ for place, name in enumerate(("float16", "bfloat16")):
     load_halves[place] = <load_half><uintptr_t>rules.HALVES[name][0]
     store_halves[place] = <store_half><uintptr_t>rules.HALVES[name][1]
 
+CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
+
 cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
 
 
@@ -100,7 +105,7 @@ cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
     global bfloat16_number
     if number == NPY_HALF:
         return FLOAT16
-    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.dtype):
+    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.descr):
         bfloat16_number = number
     return BFLOAT16 if number == bfloat16_number else OTHER
 
@@ -136,8 +141,9 @@ cdef bint overlaps_itself(cnp.ndarray a):
     """Whether two elements of a strided array share memory."""
     if cnp.PyArray_SIZE(a) < 2:
         return False
-    extent = [(abs(stride), n) for n, stride in zip((<object>a).shape, (<object>a).strides) if n > 1]
-    reach = a.itemsize
+    plain = np.asarray(a)               # whatever a subclass says of itself
+    extent = [(abs(stride), n) for n, stride in zip(plain.shape, plain.strides) if n > 1]
+    reach = plain.itemsize
     for stride, n in sorted(extent):
         if stride < reach:
             break
@@ -147,7 +153,7 @@ cdef bint overlaps_itself(cnp.ndarray a):
     offsets = np.zeros((), np.intp)
     for stride, n in extent:
         offsets = np.add.outer(offsets, np.arange(n) * stride)
-    return stride_gap(np.sort(offsets, axis=None)) < a.itemsize
+    return stride_gap(np.sort(offsets, axis=None)) < plain.itemsize
 
 
 cdef object stride_gap(object offsets):
@@ -163,6 +169,7 @@ cdef class Storage:
     cdef object dtype                       # of the codes
     cdef Format formats[MOST_STORED_SLOTS]
     cdef Py_ssize_t grain                   # slots are padded to a multiple of this
+    cdef bint bound                         # to a rule
 
     def __cinit__(self, tuple initial, str name=None, tuple stored=()):
         cdef int i
@@ -195,6 +202,7 @@ cdef class Record:
     cdef bint fortran
     cdef int layout                         # the flag of arrays that lie in memory as the slots do
     cdef Py_ssize_t n
+    cdef Py_ssize_t padded                  # elements of a slot
     cdef readonly bint used                 # whether a step has been taken with it
     cdef Span place                         # where the parameter lay at the last step, and its index
 
@@ -231,28 +239,38 @@ cdef class Record:
 
 cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Record record = Record.__new__(Record)
-    cdef Py_ssize_t i, padded
+    cdef Py_ssize_t i
+    cdef object plain = np.asarray(like)            # whatever a subclass says of itself
+    if not storage.bound:
+        raise TypeError("this object has not been initialised: its class must call super().__init__()")
     record.kind = kind_of(like)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
-    record.shape = (<object>like).shape
+    record.shape = plain.shape
     record.ndim = cnp.PyArray_NDIM(like)
     memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
-    record.dtype = (<object>like).dtype.newbyteorder("=")
+    record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
     record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
                       and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
-    padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
-    record.slots = np.zeros((len(storage.initial), padded), storage.dtype or record.computed)
+    record.padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
+    record.slots = np.zeros((len(storage.initial), record.padded), storage.dtype or record.computed)
     if storage.name is not None:
-        record.scales = np.zeros((len(storage.initial), (padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
+        record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
         if storage.initial[i]:
             (<object>record.slots)[i] = storage.initial[i]
     return record
+
+
+cdef inline bint intact(Record record) noexcept:
+    """The slots are as they were made: `state` hands out views, whose base somebody might reshape or resize."""
+    return (cnp.PyArray_NDIM(record.slots) == 2 and cnp.PyArray_DIM(record.slots, 0) == len(record.storage.initial)
+            and cnp.PyArray_DIM(record.slots, 1) == record.padded
+            and cnp.PyArray_CHKFLAGS(record.slots, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
 
 
 cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
@@ -281,6 +299,12 @@ cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
     return same_shape(a, record.ndim, record.dims)
 
 
+cdef inline bint fits(cnp.ndarray p, Record record) except -1:
+    """A parameter, of which all this has been checked before."""
+    return (has_shape(p, record) and kind_of(p) == record.kind
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
     with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
         return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
@@ -291,10 +315,15 @@ cdef cnp.ndarray checked_parameter(object value, object key):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
     cdef cnp.ndarray p = <cnp.ndarray>value
     if kind_of(p) == OTHER:
-        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.dtype}")
+        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.descr}")
     if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
         raise ValueError(f"parameter {key!r} is read-only")
     return p
+
+
+cdef object shape_of(cnp.ndarray a):
+    """A tuple, whatever a subclass says of itself."""
+    return np.asarray(a).shape
 
 
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
@@ -302,7 +331,7 @@ cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     if kind_of(g) == OTHER:
         result_dtype(g)
     if not cnp.PyArray_SAMESHAPE(g, p):
-        raise ValueError(f"the gradient of {key!r} has shape {(<object>g).shape}, the parameter {(<object>p).shape}")
+        raise ValueError(f"the gradient of {key!r} has shape {shape_of(g)}, the parameter {shape_of(p)}")
     return g
 
 
@@ -340,7 +369,9 @@ cdef class Layout:
         cdef cnp.ndarray target, grad
         cdef Task *task
         self.keys, self.records, self.count = keys, records, len(records)
-        self.dtypes = [a.dtype for a in targets] + [a.dtype for a in grads]
+        self.dtypes = []
+        for target in targets + grads:
+            self.dtypes.append(target.descr)
         self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
         self.seen = <Seen *>calloc(self.count + 1, sizeof(Seen))
         self.held = <PyObject **>calloc(2 * self.count + 1, sizeof(PyObject *))
@@ -349,7 +380,10 @@ cdef class Layout:
         for i in range(self.count):
             record = <Record>records[i]
             target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
-            self.slots = <int>cnp.PyArray_DIM(record.slots, 0)
+            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
+                    and usable(grad, record) and intact(record)):
+                raise ValueError(CHANGED)
+            self.slots = <int>len(record.storage.initial)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
             task.grad = cnp.PyArray_BYTES(grad)
@@ -357,7 +391,7 @@ cdef class Layout:
             if record.scales is not None:
                 task.scales = <float *>cnp.PyArray_BYTES(record.scales)
             task.n = record.n
-            task.padded = cnp.PyArray_DIM(record.slots, 1)
+            task.padded = record.padded
             task.first_block = blocks
             task.kind = record.kind
             task.grad_kind = kind_of(grad)
@@ -377,9 +411,9 @@ cdef class Layout:
         free(self.seen)
         free(self.held)
 
-    cdef void hold(self, PyObject *array) noexcept:
-        Py_INCREF(<object>array)
-        self.held[self.held_count] = array
+    cdef void hold(self, object array) noexcept:
+        Py_INCREF(array)
+        self.held[self.held_count] = <PyObject *>array
         self.held_count += 1
 
     cdef void release(self) noexcept:
@@ -445,6 +479,24 @@ cdef class Layout:
                 return False
         return True
 
+    cdef bint unchanged(self) noexcept:
+        """Whether all that `holds` has found is still so."""
+        cdef Py_ssize_t i
+        cdef Seen *seen
+        cdef cnp.ndarray p, g
+        cdef Record record
+        if self.held_count != 2 * self.count:
+            return False
+        for i in range(self.count):
+            seen = &self.seen[i]
+            p, g = <cnp.ndarray>self.held[2 * i], <cnp.ndarray>self.held[2 * i + 1]
+            record = <Record>self.records[i]
+            if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims) and looks(g, &seen.grad)
+                    and same_shape(g, seen.ndim, seen.dims) and intact(record)
+                    and self.tasks[i].state == cnp.PyArray_BYTES(record.slots)):
+                return False
+        return True
+
 
 cdef bint clear_of(const Span *spans, Py_ssize_t count, cnp.ndarray grad) noexcept:
     """Whether a gradient lies in no parameter's memory: rules read it while they write the parameters."""
@@ -480,6 +532,8 @@ cdef class Plan:
     cdef bint by_key                        # or by position
     cdef bint add
     cdef Layout layout                      # of the last step, where it still holds
+    cdef Layout fresh                       # of a first step that is ready
+    cdef dict after                         # `home` as it will be after that
     cdef Stepper owner
 
     def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
@@ -500,9 +554,9 @@ cdef class Plan:
         else:
             record = <Record>known
             if not has_shape(target, record):
-                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {(<object>target).shape}")
+                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {shape_of(target)}")
             if record.kind != kind_of(target):
-                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.dtype}")
+                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.descr}")
         if not lies_as(target, record):
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
@@ -535,6 +589,22 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
+    def ready(self):
+        """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
+        cdef Py_ssize_t i
+        cdef dict after
+        if self.layout is not None:
+            if not self.layout.unchanged():
+                raise ValueError(CHANGED)
+            return
+        after = self.home_after()
+        self.fresh = Layout(self.keys, self.records, self.targets, self.grads)
+        for parameter, copy in self.copied_back:
+            if not (cnp.PyArray_SAMESHAPE(parameter, copy) and kind_of(parameter) == kind_of(copy)
+                    and cnp.PyArray_CHKFLAGS(parameter, cnp.NPY_ARRAY_WRITEABLE)):
+                raise ValueError(CHANGED)
+        self.after = after
+
     def run(self, tuple kernels, tuple constants, t, dict done=None):
         """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
@@ -556,9 +626,10 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
+        self.ready()
         if not known:
-            self.layout = Layout(self.keys, self.records, self.targets, self.grads)
-            home = self.home_after()
+            self.layout, self.fresh = self.fresh, None
+            home, self.after = self.after, None
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
@@ -575,7 +646,7 @@ cdef class Plan:
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                np.copyto(parameter, copy)
+                np.copyto(np.asarray(parameter), copy)
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
             if self.by_key:
@@ -665,7 +736,8 @@ cdef class Stepper:
 
     def _slots(self, initial, name=None, stored=()):
         """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
-        storage = Storage(tuple(initial), name, tuple(stored))
+        cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
+        storage.bound = True
         self.enter()
         try:
             self._restore({}, {}, 0, {"t": 0})  # whoever is initialised once more begins anew
@@ -766,10 +838,9 @@ cdef class Stepper:
             if i and spans[i - 1].reach > spans[i].low:
                 tangled = True              # interleaved views, at best: look again next time
                 for k in range(i):
-                    if spans[k].high > spans[i].low and np.shares_memory(params[spans[k].index],
-                                                                         params[spans[i].index]):
-                        raise ValueError(f"parameters {plan.keys[spans[k].index]!r} and "
-                                         f"{plan.keys[spans[i].index]!r} share memory")
+                    if spans[k].high > spans[i].low and share_memory(params[spans[k].index], params[spans[i].index]):
+                        one, other = plan.keys[spans[k].index], plan.keys[spans[i].index]
+                        raise ValueError(f"parameters {one!r} and {other!r} share memory")
                 spans[i].reach = max(spans[i].high, spans[i - 1].reach)
         if not tangled:
             self.span_count = count
@@ -802,7 +873,7 @@ cdef class Stepper:
                     raise ValueError("params lists a key twice")
                 values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
         except KeyError as error:
-            missing = repr(error.args[0]) if error.args else "?"       # a user's mapping may raise it bare
+            missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
         return self.plan(True, keys, values, gradients)
 
