@@ -16,7 +16,7 @@ from fastnn.core.arrays cimport apart, checked_out, contiguous, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport PRODUCT, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP, padded
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -25,6 +25,7 @@ cdef enum:
     BLOCK = 2048            # elements that stay in the first-level cache between the bias and the activation
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
+    UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
@@ -40,6 +41,7 @@ cdef struct Work:
     char *out
     Py_ssize_t rows
     Py_ssize_t columns
+    fastnn_watch *watch     # of sums over rows, or NULL
 
 
 cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
@@ -109,7 +111,7 @@ cdef void run_bias(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) noexcept:
+cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) except *:
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef int threads
     work.single = cnp.PyArray_TYPE(z) == cnp.NPY_FLOAT
@@ -122,7 +124,7 @@ cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndar
         return
     threads = threads_for(n)
     with nogil:
-        share_out(run_bias, work, n, BLOCK, threads)
+        share_watched(run_bias, work, n, BLOCK, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:
@@ -192,20 +194,32 @@ def activate_with_bias(activation, z, bias, out=None):
 
 # Sums over the rows
 
-cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
-                             Py_ssize_t n) noexcept nogil:
-    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
-    cdef double[COLUMNS] total
+cdef inline void add_trees(const real *a, Py_ssize_t rows, Py_ssize_t columns, double *total,
+                           Py_ssize_t n) noexcept nogil:
     cdef const real *r
     cdef Py_ssize_t row, i
-    for i in range(n):
-        total[i] = 0
     for row in range(0, rows - 7, 8):
         r = a + row * columns
         for i in range(n):
             total[i] += <double>(((r[i] + r[columns + i]) + (r[2 * columns + i] + r[3 * columns + i]))
                                  + ((r[4 * columns + i] + r[5 * columns + i])
                                     + (r[6 * columns + i] + r[7 * columns + i])))
+
+
+cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
+                             Py_ssize_t n, fastnn_watch *watch) noexcept nogil:
+    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
+    cdef double[COLUMNS] total
+    cdef const real *r
+    cdef Py_ssize_t row, i
+    for i in range(n):
+        total[i] = 0
+    row = 0
+    while row < rows:
+        if row and watch != NULL and fastnn_watch_over(watch):
+            return
+        add_trees(a + row * columns, min(rows - row, <Py_ssize_t>UNTIL_LOOK), columns, total, n)
+        row += UNTIL_LOOK
     for row in range(rows - rows % ROWS, rows):
         r = a + row * columns
         for i in range(n):
@@ -222,9 +236,11 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     while start < stop:
         n = min(<Py_ssize_t>COLUMNS, stop - start)
         if work.single:
-            sum_columns[float](<const float *>work.z + start, work.rows, work.columns, <float *>work.out + start, n)
+            sum_columns[float](<const float *>work.z + start, work.rows, work.columns, <float *>work.out + start, n,
+                               work.watch)
         else:
-            sum_columns[double](<const double *>work.z + start, work.rows, work.columns, <double *>work.out + start, n)
+            sum_columns[double](<const double *>work.z + start, work.rows, work.columns, <double *>work.out + start, n,
+                                work.watch)
         start += n
     fastnn_fp_leave(state)
 
@@ -232,18 +248,20 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
     """The sums of a's columns, in `out` or a new array."""
     cdef int threads
+    cdef fastnn_watch watch
     cdef cnp.ndarray sums = (cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a) + 1, cnp.PyArray_TYPE(a), 0) if out is None
                              else <cnp.ndarray>out)
     work.single = cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT
     work.z = cnp.PyArray_BYTES(a)
     work.out = cnp.PyArray_BYTES(sums)
     work.rows, work.columns = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
+    work.watch = begun(&watch, cnp.PyArray_SIZE(a))
     if cnp.PyArray_SIZE(a) < WITH_GIL:
         run_sums(work, 0, work.columns)
         return sums
     threads = threads_for(cnp.PyArray_SIZE(a))
     with nogil:
-        share_out(run_sums, work, work.columns, COLUMNS, threads)
+        share_with(run_sums, work, work.columns, COLUMNS, threads, work.watch)
     return sums
 
 
@@ -317,5 +335,5 @@ def gradient_with_sums(activation, z, y, grad, out=None):
     else:
         threads = threads_for(n)
         with nogil:
-            share_out(run_back, &work, n, BLOCK, threads)
+            share_watched(run_back, &work, n, BLOCK, threads, n)
     return result, summed(&work, result, None)

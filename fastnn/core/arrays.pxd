@@ -7,6 +7,11 @@ cdef list checked_pair(object out, cnp.ndarray x, object dtype)
 cdef bint share_memory(object a, object b) except -1
 cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
 
+# to[...] = source, of one shape, cast and without warnings; a signal's handler may end it by raising
+cdef void fill(object to, object source) except *
+# a in this dtype, native, aligned and row after row: itself, or a copy made by `fill`
+cdef cnp.ndarray copied(cnp.ndarray a, object dtype)
+
 
 cdef inline void must_be_bound(size_t kernel) except *:
     """An object whose constructor was skipped has no kernel."""

@@ -5,12 +5,13 @@ import numpy as np
 from numpy.exceptions import TooHardError
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 
 cnp.import_array()
 
 cdef enum:
     MOST_WORK = 100000      # candidates that NumPy tries: to tell may take exponentially many
-
+    PIECE = 1 << 22         # elements that NumPy copies before a signal is looked for: 30 ms if they lie badly
 
 
 cdef bint is_bfloat16(dtype):
@@ -73,3 +74,30 @@ cdef cnp.ndarray operand(value, cnp.ndarray x, str name):
         except ValueError:
             raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}") from None
     return a
+
+
+cdef int fill_pieces(cnp.ndarray to, cnp.ndarray source) except -1:
+    if cnp.PyArray_SIZE(to) <= PIECE:
+        return cnp.PyArray_CopyInto(to, source)
+    PyErr_CheckSignals()
+    shape = (<object>to).shape
+    axis = shape.index(max(shape))
+    for half in (slice(None, shape[axis] // 2), slice(shape[axis] // 2, None)):
+        piece = (slice(None),) * axis + (half,)
+        fill_pieces((<object>to)[piece], (<object>source)[piece])
+    return 0
+
+
+cdef void fill(object to, object source) except *:
+    with np.errstate(all="ignore"):
+        fill_pieces(np.asarray(to), source)
+
+
+cdef cnp.ndarray copied(cnp.ndarray a, object dtype):
+    cdef cnp.ndarray copy
+    if a.dtype == dtype and cnp.PyArray_ISNOTSWAPPED(a) and cnp.PyArray_CHKFLAGS(
+            a, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED):
+        return a
+    copy = np.empty((<object>a).shape, dtype)
+    fill(copy, a)
+    return copy

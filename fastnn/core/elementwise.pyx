@@ -20,7 +20,8 @@ from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
                                      fastnn_stream_end)
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_if_over, share_watched, share_with,
+                                   threads_for)
 from fastnn.core.vecmath cimport real
 from fastnn.core.processor import last_level_cache
 
@@ -38,6 +39,7 @@ cdef enum:
     MOST_WALKS = 16         # parts of a call over NumPy's iterators
     WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
     HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
+    UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
@@ -177,7 +179,7 @@ cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
     return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
 
 
-cdef void run(Work *work, bint single, Py_ssize_t n) noexcept:
+cdef void run(Work *work, bint single, Py_ssize_t n) except *:
     """All n elements, over as many threads as pay, split between blocks."""
     cdef int threads
     if n < WITH_GIL:
@@ -186,7 +188,7 @@ cdef void run(Work *work, bint single, Py_ssize_t n) noexcept:
     work.streaming = streaming_pays(work, single, n)
     threads = threads_for(n if single else 2 * n)
     with nogil:
-        share_out(run_single if single else run_double, work, n, BLOCK, threads)
+        share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
 cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
@@ -218,6 +220,7 @@ cdef struct Walks:
     bint single
     int inputs
     int count               # of operands
+    fastnn_watch *watch     # or NULL
     Walk walks[MOST_WALKS]
 
 
@@ -245,12 +248,22 @@ cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
     cdef Walks *walks = <Walks *>context
     cdef Walk *one
     cdef Work work = walks.work[0]
-    cdef Py_ssize_t i
+    cdef Py_ssize_t left = UNTIL_LOOK
+    cdef Py_ssize_t i, at, n
     for i in range(start, stop):
         one = &walks.walks[i]
         while True:
             point(&work, one.pointers, walks.inputs, walks.count)
-            run_part(&work, walks.single, 0, one.size[0])
+            at = 0
+            while at < one.size[0]:
+                n = min(one.size[0] - at, <Py_ssize_t>UNTIL_LOOK)
+                run_part(&work, walks.single, at, at + n)
+                at += n
+                left -= n
+                if left <= 0:
+                    if walks.watch != NULL and fastnn_watch_over(walks.watch):
+                        return
+                    left = UNTIL_LOOK
             if not one.advance(one.it):
                 break
 
@@ -293,6 +306,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     cdef bint in_python = False
     cdef Walks walks
     cdef Walk *one
+    cdef fastnn_watch watch
     if n == 0:
         return
     if threads > 1 and separable(operands, inputs):
@@ -301,6 +315,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     walks.single = single
     walks.inputs = inputs
     walks.count = len(operands)
+    walks.watch = begun(&watch, cost)
     try:
         for part in parts:
             one = &walks.walks[count]
@@ -312,9 +327,10 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
             in_python = in_python or cnp.NpyIter_IterationNeedsAPI(one.it)
         if n < WITH_GIL or in_python:
             walk(&walks, 0, count)
+            raise_if_over(walks.watch)
         else:
             with nogil:
-                share_out(walk, &walks, count, 1, threads)
+                share_with(walk, &walks, count, 1, threads, walks.watch)
     finally:
         for i in range(count):
             cnp.NpyIter_Deallocate(walks.walks[i].it)

@@ -5,18 +5,20 @@ import math
 import numpy as np
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport absolute, real
 
 cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+    UNTIL_LOOK = 1 << 24    # losses that are summed before a look for signals
 
 cdef struct Work:
     uintptr_t kernel
@@ -56,13 +58,15 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef double mean(const double *a, Py_ssize_t n) noexcept:
+cdef double mean(const double *a, Py_ssize_t n) except? -1:
     """Compensated (Neumaier)."""
     cdef double sum_ = 0
     cdef double lost = 0
     cdef double s
     cdef Py_ssize_t i
     for i in range(n):
+        if i & (UNTIL_LOOK - 1) == UNTIL_LOOK - 1:
+            PyErr_CheckSignals()
         s = sum_ + a[i]
         lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
         sum_ = s
@@ -132,5 +136,5 @@ def mean_row_loss(tuple kernels not None, x, t, out):
     else:
         threads = threads_for(cnp.PyArray_SIZE(logits))
         with nogil:
-            share_out(run_rows, &work, rows, 1, threads)
+            share_watched(run_rows, &work, rows, 1, threads, cnp.PyArray_SIZE(logits))
     return mean(work.losses, rows)

@@ -9,12 +9,13 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport checked_out, checked_pair, contiguous, must_be_bound, operand, result_dtype
+from fastnn.core.arrays cimport (checked_out, checked_pair, contiguous, copied, fill, must_be_bound, operand,
+                                 result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double,
                                   row_loss_float)
 from fastnn.core.memory cimport new_like, new_result
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport share_watched, threads_for
 
 cnp.import_array()
 
@@ -75,24 +76,22 @@ cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssi
     work.losses = NULL
 
 
-cdef void run(const Work *work, Py_ssize_t rows) noexcept:
+cdef void run(const Work *work, Py_ssize_t rows) except *:
+    cdef Py_ssize_t elements = rows * work.length
     cdef int threads
-    if rows * work.length < WITH_GIL:
+    if elements < WITH_GIL:
         run_rows(work, 0, rows)
         return
-    threads = threads_for(rows * work.length * (1 if work.single else 2))
+    threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        share_out(run_rows, work, rows, 1, threads)
+        share_watched(run_rows, work, rows, 1, threads, elements)
 
 
 cdef object as_rows(cnp.ndarray a, object axis, object dtype):
     """a with `axis` last, contiguous, native and aligned: a view of it where possible."""
     if axis is None or a.ndim == 0:
-        moved = (<object>a).reshape(-1) if a.ndim <= 1 else (<object>a).ravel()
-    else:
-        moved = np.moveaxis(a, axis, -1)
-    with np.errstate(all="ignore"):             # a gradient may overflow the dtype of x
-        return np.require(moved, dtype=dtype, requirements=["C", "A"])
+        return (<object>copied(a, dtype)).reshape(-1)
+    return copied(np.moveaxis(a, axis, -1), dtype)
 
 
 cdef inline bint alike(object y, object x) noexcept:
@@ -165,8 +164,7 @@ cdef class RowActivation:
             shaped = np.moveaxis(work_rows, -1, self.along)
         if result is None:
             result = new_like(a, dtype)
-        with np.errstate(all="ignore"):         # half precision may overflow
-            np.copyto(result, shaped, casting="unsafe")
+        fill(result, shaped)
         if out is not None:
             return out
         return result[()] if a.ndim == 0 else result
@@ -202,8 +200,8 @@ cdef class RowActivation:
         value, first = self.apply(VALUE, a, None, None), self.apply(FIRST, a, None, None)
         if out is None:
             return value, first
-        np.copyto(pair[0], value)
-        np.copyto(pair[1], first)
+        fill(pair[0], value)
+        fill(pair[1], first)
         return out
 
 
@@ -248,8 +246,7 @@ cdef class RowLoss:
             work.labels = <cnp.npy_intp *>cnp.PyArray_DATA(target) if by_label else NULL
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
-        with np.errstate(all="ignore"):         # half precision may overflow
-            return losses.astype(dtype, copy=False)[()], gradient.astype(dtype, copy=False)
+        return copied(losses, dtype)[()], copied(gradient, dtype)
 
 
 cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):
