@@ -169,7 +169,6 @@ cdef class Storage:
     cdef object dtype                       # of the codes
     cdef Format formats[MOST_STORED_SLOTS]
     cdef Py_ssize_t grain                   # slots are padded to a multiple of this
-    cdef bint bound                         # to a rule
 
     def __cinit__(self, tuple initial, str name=None, tuple stored=()):
         cdef int i
@@ -241,8 +240,6 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Record record = Record.__new__(Record)
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
-    if not storage.bound:
-        raise TypeError("this object has not been initialised: its class must call super().__init__()")
     record.kind = kind_of(like)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
@@ -438,7 +435,7 @@ cdef class Layout:
                 return False
             seen.grad = look_of(g)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
-        self.hold(gradient)
+        self.hold(<object>gradient)
         return True
 
     cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1:
@@ -457,7 +454,7 @@ cdef class Layout:
                 return False
             if key != self.seen[i].key or not cnp.PyArray_Check(<object>value):
                 return False
-            self.hold(value)                    # before a key's own code may run
+            self.hold(<object>value)                    # before a key's own code may run
             if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
                 gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
             if not self.fits(i, <cnp.ndarray>value, gradient, spans):
@@ -474,7 +471,7 @@ cdef class Layout:
             value = items_of(params)[i]
             if not cnp.PyArray_Check(<object>value):
                 return False
-            self.hold(value)
+            self.hold(<object>value)
             if not self.fits(i, <cnp.ndarray>value, items_of(grads)[i], spans):
                 return False
         return True
@@ -737,7 +734,6 @@ cdef class Stepper:
     def _slots(self, initial, name=None, stored=()):
         """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
         cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
-        storage.bound = True
         self.enter()
         try:
             self._restore({}, {}, 0, {"t": 0})  # whoever is initialised once more begins anew
