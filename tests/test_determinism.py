@@ -188,8 +188,8 @@ def test_optimizers(name, state_dtype, step):
 
 def trained(opt="Adam", steps=4, threads=None, sizes=(70, [90, 200], 10), **options):
     fastnn.set_num_threads(threads)
-    net = MultiLayerNet(*sizes, "GELU", use_batchnorm=True, use_dropout=True, dtype=np.float32, weight_decay_lambda=1e-4,
-                        weight_decay_l1=1e-5, rng=0, **options)
+    net = MultiLayerNet(*sizes, "GELU", use_batchnorm=True, use_dropout=True, dtype=np.float32,
+                        weight_decay_lambda=1e-4, weight_decay_l1=1e-5, rng=0, **options)
     x, t = normal((1000, 70)), np.arange(1000) % 10
     trainer = Trainer(net, opt if not isinstance(opt, str) else get_opt(opt), x, t, 200, rng=1, on_nonfinite="raise")
     trainer.train(steps)
@@ -219,7 +219,8 @@ def digest():
 
 def test_processes():
     """Whatever the addresses, the order of sets and the number of threads."""
-    done = python("import test_determinism; print(test_determinism.digest())", FASTNN_NUM_THREADS="3", PYTHONHASHSEED="7")
+    done = python("import test_determinism; print(test_determinism.digest())", FASTNN_NUM_THREADS="3",
+                  PYTHONHASHSEED="7")
     assert (done.stdout.strip(), done.stderr) == (digest(), "")
 
 
