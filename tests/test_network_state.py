@@ -57,8 +57,8 @@ def assert_goes_on_like(trainer, wanted, steps=5):
 
 # Going on.
 
-@each_sharing
-@pytest.mark.parametrize("opt", fastnn.optimizers())
+@pytest.mark.parametrize(("opt", "sharing"), [*((opt, "of their own") for opt in fastnn.optimizers()),
+                                             *((opt, sharing) for opt in ("Adam", "SantaE") for sharing in SHARING)])
 def test_a_training_run_goes_on_from_a_state(opt, sharing):
     one = made(opt, 0, sharing)
     one.train(5)
