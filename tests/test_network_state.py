@@ -57,8 +57,8 @@ def assert_goes_on_like(trainer, wanted, steps=5):
 
 # Going on.
 
-@each_sharing
-@pytest.mark.parametrize("opt", fastnn.optimizers())
+@pytest.mark.parametrize(("opt", "sharing"), [*((opt, "of their own") for opt in fastnn.optimizers()),
+                                             *((opt, sharing) for opt in ("Adam", "SantaE") for sharing in SHARING)])
 def test_a_training_run_goes_on_from_a_state(opt, sharing):
     one = made(opt, 0, sharing)
     one.train(5)
@@ -87,8 +87,8 @@ def test_a_training_run_goes_on_from_a_file(sharing, tmp_path):
 def test_a_generator_that_is_given_is_set():
     one, rng = made(seed=0, sharing="one of all"), np.random.default_rng(5)
     one.train(2)
-    other = Trainer(MultiLayerNet(6, [8, 7], 3, "tanh", use_batchnorm=True, use_dropout=True, dtype=np.float32, rng=rng),
-                    get_opt("Adam"), X, T, 16, rng)
+    net = MultiLayerNet(6, [8, 7], 3, "tanh", use_batchnorm=True, use_dropout=True, dtype=np.float32, rng=rng)
+    other = Trainer(net, get_opt("Adam"), X, T, 16, rng)
     other.load_state_dict(one.state_dict())
     assert other.rng is rng is other.network.rng and all(
         layer.rng is rng for layer in other.network.layers.values() if isinstance(layer, Dropout))
@@ -236,7 +236,8 @@ BAD = {
 }
 for place in (("streams",), ("network", "streams")):
     BAD |= {f"{place} {key}": (put(*place, *path, value=value), message) for key, path, value, message in (
-        ("none", (), None, "streams must be a dict"), ("no one draws", ("drawn_from",), {}, "drawn_from has no 'network'"),
+        ("none", (), None, "streams must be a dict"),
+        ("no one draws", ("drawn_from",), {}, "drawn_from has no 'network'"),
         ("shared", ("drawn_from", "Dropout1"), "Dropout2", "Dropout1 drew from the generator of 'Dropout2'"),
         ("arrays", ("drawn_from", "Dropout1"), np.zeros(2), "Dropout1 drew from"),
         ("none stands", ("generators",), {}, "generators has no 'network'"),
@@ -319,9 +320,10 @@ def test_a_file_fills_all_or_nothing(tmp_path):
     path, one, other, opt = tmp_path / "run", made(), made(seed=1), get_opt("Adam")
     fastnn.save(path, trainer=one, net=one.network, opt=one.optimizer, params=one.network.params)
     before, params = frozen(other), {key: np.zeros_like(p) for key, p in one.network.params.items()}
-    for wrong, error, message in (({"net": get_opt("Adam")}, StateError, "name"), ({"more": other}, StateError, "'more'"),
-                                  ({"opt": get_opt("SGD")}, StateError, "SGD"), ({"net": 3}, TypeError, "net must be"),
-                                  ({"params": []}, StateError, "0 parameters")):
+    for wrong, error, message in (
+            ({"net": get_opt("Adam")}, StateError, "name"), ({"more": other}, StateError, "'more'"),
+            ({"opt": get_opt("SGD")}, StateError, "SGD"), ({"net": 3}, TypeError, "net must be"),
+            ({"params": []}, StateError, "0 parameters")):
         with pytest.raises(error, match=message):
             fastnn.load(path, **{"trainer": other, "opt": opt, "params": params, **wrong})
         assert frozen(other) == before and not any(p.any() for p in params.values()) and not opt.t
@@ -388,8 +390,10 @@ KILLS = int(os.environ.get("FASTNN_TEST_KILLS", 3))
 
 
 def run_to_the_end(path, opt, steps):
-    """Save after every third step, and begin where the process before ended. Says when it begins, and waits for an answer
-    when it has saved."""
+    """Save after every third step, and begin where the process before ended.
+
+    Says when it begins, and waits for an answer when it has saved.
+    """
     begun = os.path.exists(path)
     trainer = made(opt, int(begun))         # of a run that goes on, the state alone counts
     if begun:

@@ -115,9 +115,10 @@ class Dropout(Layer):
     """Switches each feature of each row off with probability `dropout_ratio` while training, and scales all
     by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4).
 
-    Each forward pass in training mode draws its mask as ``rng.random(x.shape) > dropout_ratio``; rng is None, an int, a
-    Generator or a RandomState, and as the attribute `rng` a generator. `mask` holds True for what stayed on. While `frozen` is set, a forward pass of the same shape uses it
-    again: a numerical gradient is only defined for a fixed mask. `out` may be x, and dout in `backward`.
+    Each forward pass in training mode draws its mask as ``rng.random(x.shape) > dropout_ratio``; rng is None, an
+    int, a Generator or a RandomState, and as the attribute `rng` a generator. `mask` holds True for what stayed on.
+    While `frozen` is set, a forward pass of the same shape uses it again: a numerical gradient is only defined for
+    a fixed mask. `out` may be x, and dout in `backward`.
     Raises ValueError for a ratio outside [0, 1).
     """
 
@@ -156,9 +157,10 @@ class BatchNormalization(Layer):
     """y = gamma (x - mean) / sqrt(var + eps) + beta for each feature; var is divided by the number of rows
     (Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1).
 
-    Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them,
-    running = momentum running + (1 - momentum) batch; otherwise the running values are used. They start at
-    zero, as in the book, and have to be saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients of gamma and beta in `dgamma` and `dbeta`.
+    Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them, running =
+    momentum running + (1 - momentum) batch; otherwise the running values are used. They start at zero, as in the
+    book, and have to be saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients
+    of gamma and beta in `dgamma` and `dbeta`.
     Raises ValueError for a momentum outside [0, 1].
     """
 

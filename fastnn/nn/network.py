@@ -140,8 +140,10 @@ class MultiLayerNet:
         return loss, grads
 
     def state_dict(self):
-        """All that the next passes depend on: parameters, running means and variances, weight decay, dropout ratios, and
-        where the generators of dropout stand. A dict of numbers, strings and new arrays; fastnn/nn/state.py describes it.
+        """All that the next passes depend on, as a dict of numbers, strings and new arrays.
+
+        Parameters, running means and variances, weight decay, dropout ratios, and where the generators of dropout
+        stand; fastnn/nn/state.py describes it.
 
         Raises TypeError if a layer is none of fastnn's, or a bit generator not NumPy's.
         """

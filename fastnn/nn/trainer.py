@@ -68,9 +68,11 @@ class Trainer:
         self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
 
     def state_dict(self):
-        """All that the next steps depend on, and what became of those before: the states of network and optimizer, where
-        the generators stand, `batch_size`, `losses` and `nonfinite`; not x, t and the times, which are those of the
-        steps that this object took. A dict of numbers, strings and new arrays; fastnn/nn/state.py describes it.
+        """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
+        arrays.
+
+        The states of network and optimizer, where the generators stand, `batch_size`, `losses` and `nonfinite`; not x,
+        t and the times, which are those of the steps that this object took. fastnn/nn/state.py describes it.
 
         Raises TypeError if network or optimizer are none of fastnn's, or their states cannot be kept.
         """
