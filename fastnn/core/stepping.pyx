@@ -286,6 +286,12 @@ cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
         return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
 
 
+cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
+    """Whether a copy can be written back."""
+    return (same_shape(p, cnp.PyArray_NDIM(copy), cnp.PyArray_DIMS(copy)) and kind_of(p) == kind_of(copy)
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
 cdef cnp.ndarray checked_parameter(object value, object key):
     if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
@@ -557,6 +563,9 @@ cdef class Plan:
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
         if not known:
+            for parameter, copy in self.copied_back:
+                if not still(<cnp.ndarray>parameter, <cnp.ndarray>copy):
+                    raise ValueError("a parameter was changed by a function or mapping that the step called")
             self.layout = Layout(self.keys, self.records, self.targets, self.grads)
             home = self.home_after()
         call.slots = self.layout.slots
@@ -668,7 +677,7 @@ cdef class Stepper:
         storage = Storage(tuple(initial), name, tuple(stored))
         self.enter()
         try:
-            self._restore({}, {}, 0, {"t": 0})  # whoever is initialised once more begins anew
+            self.replace({}, {}, 0, {"t": 0})   # whoever is initialised once more begins anew
             self.storage = storage
         finally:
             self.leave()
@@ -711,8 +720,16 @@ cdef class Stepper:
         record.used = True
         return record
 
-    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done):
-        """Put restored records in place of all that there are, and set attributes."""
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
+        """Put restored records in place of all that there are, set attributes, and call `recall`."""
+        self.enter()
+        try:
+            self.replace(by_key, by_position, passes, done)
+            recall()
+        finally:
+            self.leave()
+
+    cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
         self.forget()
         self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
@@ -775,7 +792,7 @@ cdef class Stepper:
             self.span_count = count
 
     cdef Layout kept(self, bint by_key):
-        """The layout of the last step, if it went by key (by position), and parameters that lie as they did are apart."""
+        """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
         if (self.last is None or self.last.by_key != by_key or self.last.copied_back
                 or self.span_count != self.last.layout.count):
             return None
