@@ -65,7 +65,7 @@ class Calls:
                 self.add((name, size), lambda err=err, y=y, t=t: bits(err.forward(y, t), err.backward(y, t)))
         for name in fastnn.optimizers():
             for state_dtype in ("float32", "int8"):
-                if state_dtype == "float32" or fastnn.optimizers and getattr(type(fastnn.get_opt(name)), "stored"):
+                if state_dtype == "float32" or fastnn.get_opt(name).stored:
                     self.add((name, state_dtype), lambda name=name, state_dtype=state_dtype: train(name, state_dtype))
 
     def add(self, what, call):
@@ -156,9 +156,7 @@ def meddle(random):
 
 def fork(calls, random):
     """A child that computes: right, or killed as a hang."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        child = os.fork()
+    child = os.fork()
     if child == 0:
         try:
             faulthandler.register(signal.SIGALRM, chain=True)          # the watchdog's thread stayed behind
@@ -181,6 +179,7 @@ def main():
     parser.add_argument("--no-forks", action="store_true")
     options = parser.parse_args()
     faulthandler.dump_traceback_later(HANG, exit=True)
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     calls, hyperparameters = Calls(), SharedHyperparameters()
     shared = [SharedOptimizer(20), SharedOptimizer(100_000)]
     end, stop, failures = time.monotonic() + options.seconds, threading.Event(), []

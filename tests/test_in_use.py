@@ -156,6 +156,26 @@ def test_the_error_leaves_nothing_behind(place):
         assert after == before and calls == 1
 
 
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("change", [lambda p: p.resize(0), lambda p: setattr(p.flags, "writeable", False) or 1/0,
+                                    lambda p: setattr(p.flags, "writeable", False)], ids=["freed", "error", "read-only"])
+def test_what_a_step_calls_changes_its_parameters(gaps, steps, change):
+    """NumPy refuses to free an array that the step holds; what cannot be written back is found in time."""
+    opt, params, room = get_opt("Adam"), arrays(3), np.ones(6, np.float32)
+    params["c"] = room[::2] if gaps else np.ones(3, np.float32)
+    grads = {key: p.copy() for key, p in params.items()}
+    for _ in range(steps):
+        opt.update(params, grads)
+    before = everything(opt, [*params.values(), room])
+    try:
+        opt.update(params, grads, t=Number(5, lambda: change(params["c"])))
+    except (ValueError, ZeroDivisionError):
+        assert everything(opt, [*params.values(), room]) == before
+    else:
+        assert not gaps and not params["c"].flags.writeable and opt.t == 5
+
+
 def test_nag_looks_ahead_between_steps_only():
     opt, refused = get_opt("NAG"), []
 
