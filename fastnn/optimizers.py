@@ -337,7 +337,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def lookahead(self, value: Any, key: Any) -> Any:
         """value + mu delta_prev of that key: where an in-place step wants its gradient."""
-        return self._alone(self._ahead, value, self._record(key))
+        return self._alone(lambda: self._ahead(value, self._record(key)))
 
     def _ahead(self, value, record):
         return value if record is None else value + self.mu * record.slot(0)

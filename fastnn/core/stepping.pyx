@@ -2,7 +2,7 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
-any more. The pass itself is in passes.pxd. A step has its optimizer to itself: `Stepper.enter` refuses everything else.
+any more. The pass itself is in passes.pxd. A step has its optimizer to itself: `Stepper.enter` refuses all others.
 """
 import sys
 import threading
@@ -10,7 +10,6 @@ import threading
 import numpy as np
 
 cimport cython
-
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
@@ -584,7 +583,7 @@ cdef class Plan:
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                np.copyto(parameter, copy)
+                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)      # asks no subclass
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
             if self.by_key:
@@ -624,6 +623,8 @@ cdef class Stepper:
         """
         cdef unsigned long me = PyThread_get_thread_ident()
         cdef unsigned long owner = fastnn_gate_enter(&self.gate, me)
+        if owner and not lives(owner):
+            owner = fastnn_gate_enter(&self.gate, me)           # the thread may have ended just now
         if owner:
             raise RuntimeError(f"this {type(self).__name__} {in_use(owner, me)}")
         return 0
@@ -858,12 +859,16 @@ cdef class Stepper:
         return plan
 
 
+cdef bint lives(unsigned long thread) except -1:
+    return thread in sys._current_frames()
+
+
 cdef str in_use(unsigned long owner, unsigned long me):
     """Where an optimizer is in use."""
     if owner == me:
         return ("is in use further up in this thread: what a step calls - functions, mappings, handlers of signals - "
                 "cannot use the optimizer itself")
-    if owner not in sys._current_frames():
+    if not lives(owner):
         return ("was in use in another thread when this process was forked, and may be torn: make a new one, perhaps "
                 "from a saved state")
     names = [thread.name for thread in threading.enumerate() if thread.ident == owner]
