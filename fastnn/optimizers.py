@@ -5,6 +5,7 @@ added to the parameter. Everything that depends only on hyperparameters and t is
 precision, and handed to the rule.
 """
 from collections.abc import Mapping
+from functools import partial
 from math import copysign, isfinite, sqrt
 from operator import index
 from typing import Any
@@ -69,10 +70,10 @@ class Optimizer(Configurable, Stepper):
 
     Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
-    step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use already: in another
-    thread, or further up in this one, where a step has called the function, mapping or handler that now uses it. This
-    also goes for all that reads or replaces the state. Hyperparameters may be set at any time. The constructor raises ValueError for a state_dtype that is
-    unknown or that the rule does not have, TypeError if it is no string.
+    step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
+    or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
+    everything that reads or replaces the state; hyperparameters may be set at any time. The constructor raises
+    ValueError for a state_dtype that is unknown or that the rule does not have, TypeError if it is no string.
     """
 
     maker = "get_opt"
@@ -340,7 +341,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def lookahead(self, value: Any, key: Any) -> Any:
         """value + mu delta_prev of that key: where an in-place step wants its gradient."""
-        return self._alone(self._ahead, value, self._record(key))
+        return self._alone(lambda: self._ahead(value, self._record(key)))
 
     def _ahead(self, value, record):
         return value if record is None else value + self.mu * record.slot(0)
@@ -524,7 +525,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         D, f = (finite(remembered[name], f"Eve's {name}") for name in ("D", "f"))
         if D <= 0:
             raise StateError(f"Eve's D must be positive, not {D}")
-        return lambda: self.__dict__.update(_D=D, _f=f)
+        return partial(self.__dict__.update, _D=D, _f=f)
 
 
 class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):

@@ -53,10 +53,7 @@ def checked(opt, state):
         integer(position, "a position")
     recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
 
-    def put():
-        opt._restore(by_key, by_position, passes, done)
-        recall()
-    return partial(opt._alone, put)
+    return partial(opt._restore, by_key, by_position, passes, done, recall)
 
 
 def identity(opt):

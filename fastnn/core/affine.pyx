@@ -26,15 +26,17 @@ cdef enum:
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
+    MOST_PARAMETERS = 16    # of a kernel: as in elementwise.pyx
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
-cdef object ADDRESSES = Elementwise._addresses
+cdef object BOUND = Elementwise._bound
 
 cdef struct Work:
     uintptr_t kernel        # 0: the bias alone
-    const void *h
+    const void *h           # `parameters`
+    double parameters[MOST_PARAMETERS]
     bint single
     char *z                 # the matrix
     const char *other       # the bias, or the gradient
@@ -137,10 +139,11 @@ cdef bint can_add(object z, object bias) noexcept:
 
 
 cdef void find_kernel(Work *work, object activation, bint single) except *:
-    single_kernel, double_kernel, single_parameters, double_parameters = ADDRESSES(activation)
+    cdef bytes parameters
+    work.kernel, parameters = BOUND(activation, single)
     work.single = single
-    work.kernel = <uintptr_t>single_kernel if single else <uintptr_t>double_kernel
-    work.h = <const void *><uintptr_t>(single_parameters if single else double_parameters)
+    memcpy(work.parameters, <const char *>parameters, min(<size_t>len(parameters), sizeof(work.parameters)))
+    work.h = work.parameters
 
 
 cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray other) noexcept:

@@ -8,6 +8,7 @@ iterator. Results that outgrow the last cache go past it.
 """
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
@@ -47,7 +48,8 @@ cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and out
 cdef struct Work:
     # one call: which kernel over which memory
     uintptr_t kernel
-    const void *h
+    const void *h           # `parameters` of the call
+    double parameters[MOST_PARAMETERS]
     int order
     bint streaming
     const char *x
@@ -346,21 +348,40 @@ cdef class Elementwise:
     def _bind(self, tuple kernels, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
         cdef int i
+        cdef uintptr_t[2] addresses
+        cdef float[MOST_PARAMETERS] singles
+        cdef double[MOST_PARAMETERS] doubles
         if len(parameters) > MOST_PARAMETERS:
             raise ValueError(f"a kernel has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
-        self.kernels = kernels
+        addresses = kernels
         for i in range(MOST_PARAMETERS):
-            self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
-            self.single_parameters[i] = <float>self.double_parameters[i]
+            doubles[i] = parameters[i] if i < len(parameters) else 0
+            singles[i] = <float>doubles[i]
+        with cython.critical_section(self):
+            memcpy(self.kernels, addresses, sizeof(addresses))
+            memcpy(self.single_parameters, singles, sizeof(singles))
+            memcpy(self.double_parameters, doubles, sizeof(doubles))
 
-    def _addresses(self):
-        """Where the kernels for float and for double are, and the hyperparameters they read: for affine.pyx."""
+    cdef uintptr_t bound(self, bint single, double *room) noexcept:
+        """The kernel; its hyperparameters are copied to the call's own room, for they may be set meanwhile."""
+        with cython.critical_section(self):
+            if single:
+                memcpy(room, self.single_parameters, sizeof(self.single_parameters))
+            else:
+                memcpy(room, self.double_parameters, sizeof(self.double_parameters))
+            return self.kernels[0 if single else 1]
+
+    def _bound(self, bint single):
+        """(address of the kernel, the hyperparameters that it reads as bytes), for affine.pyx."""
+        cdef double[MOST_PARAMETERS] room
+        cdef Py_ssize_t size = MOST_PARAMETERS * (sizeof(float) if single else sizeof(double))
         must_be_bound(self.kernels[0])
-        return (self.kernels[0], self.kernels[1], <uintptr_t>self.single_parameters, <uintptr_t>self.double_parameters)
+        address = self.bound(single, room)
+        return address, (<const char *>room)[:size]
 
     cdef void prepare(self, Work *work, bint single, int order) noexcept:
-        work.kernel = self.kernels[0 if single else 1]
-        work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
+        work.kernel = self.bound(single, work.parameters)
+        work.h = work.parameters
         work.order = order
         work.streaming = False
         work.x = work.y = NULL

@@ -6,6 +6,7 @@ belongs to one thread, so results do not depend on the number of threads.
 """
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
@@ -22,6 +23,8 @@ cnp.import_array()
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
 
+
+cdef object LAST = -1       # as an axis
 
 cdef struct Work:
     # one call: which kernel over which rows; the loss kernels use t, labels, losses
@@ -110,37 +113,41 @@ cdef class RowActivation:
 
     cdef uintptr_t kernels[2]
     cdef object along
-    cdef bint last
     cdef bint product_by_value
 
     def _bind(self, tuple kernels, axis, bint product_by_value):
-        self.kernels = kernels
-        self.along = axis
-        self.product_by_value = product_by_value
-        self.last = axis == -1
+        with cython.critical_section(self):
+            self.kernels = kernels
+            self.along = axis
+            self.product_by_value = product_by_value
 
-    cdef object apply(self, int order, object x, object grad, object out):
+    cdef object axis_now(self):
+        """Read once a call: it may be set meanwhile."""
+        with cython.critical_section(self):
+            return self.along
+
+    cdef object apply(self, object along, int order, object x, object grad, object out):
         """The plain case at once: contiguous rows along the last axis, a new result."""
         cdef Work work
         cdef cnp.ndarray a, result
         cdef int kind
         must_be_bound(self.kernels[0])
-        if not (self.last and out is None and cnp.PyArray_CheckExact(x)):
-            return self.apply_any(order, x, grad, out)
+        if not (along is LAST and out is None and cnp.PyArray_CheckExact(x)):
+            return self.apply_any(along, order, x, grad, out)
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
                 and contiguous(a, kind, 0)
                 and (grad is None or contiguous(grad, kind, 0)
                      and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
-            return self.apply_any(order, x, grad, out)
+            return self.apply_any(along, order, x, grad, out)
         result = new_result(a, kind, False)
         prepare(&work, self.kernels, kind == cnp.NPY_FLOAT, order, cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1), a,
                 None if grad is None else <cnp.ndarray>grad, result)
         run(&work, cnp.PyArray_SIZE(a) // work.length)
         return result
 
-    cdef object apply_any(self, int order, object x, object grad, object out):
+    cdef object apply_any(self, object along, int order, object x, object grad, object out):
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
         cdef cnp.ndarray g = None
@@ -150,18 +157,18 @@ cdef class RowActivation:
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
-        cdef cnp.ndarray rows = as_rows(a, self.along, compute)
-        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, self.along, compute)
+        cdef cnp.ndarray rows = as_rows(a, along, compute)
+        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, along, compute)
         cdef cnp.ndarray work_rows = new_result(rows, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
         cdef Work work
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, order, length, rows, grad_rows, work_rows)
             run(&work, cnp.PyArray_SIZE(rows) // length)
-        if a.ndim == 0 or self.along is None:
+        if a.ndim == 0 or along is None:
             shaped = (<object>work_rows).reshape((<object>a).shape)
         else:
-            shaped = np.moveaxis(work_rows, -1, self.along)
+            shaped = np.moveaxis(work_rows, -1, along)
         if result is None:
             result = new_like(a, dtype)
         fill(result, shaped)
@@ -171,11 +178,11 @@ cdef class RowActivation:
 
     def forward(self, x, out=None):
         """f(x)."""
-        return self.apply(VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out)
 
     def __call__(self, x, out=None):
         """f(x)."""
-        return self.apply(VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out)
 
     def backward(self, x, y=None, grad=None, out=None):
         """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
@@ -184,20 +191,21 @@ cdef class RowActivation:
         within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may cancel.
         """
         if grad is None:
-            return self.apply(FIRST, x, None, out)
+            return self.apply(self.axis_now(), FIRST, x, None, out)
         if self.product_by_value and alike(y, x):
-            return self.apply(PRODUCT_BY_VALUE, y, grad, out)
-        return self.apply(PRODUCT, x, grad, out)
+            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out)
+        return self.apply(self.axis_now(), PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
         """d2y_i/dx_i^2."""
-        return self.apply(SECOND, x, None, out)
+        return self.apply(self.axis_now(), SECOND, x, None, out)
 
     def value_and_grad(self, x, out=None):
         """(f(x), the diagonal derivative); out is a pair of arrays."""
         cdef cnp.ndarray a = np.asarray(x)
         cdef list pair = None if out is None else checked_pair(out, a, result_dtype(a))
-        value, first = self.apply(VALUE, a, None, None), self.apply(FIRST, a, None, None)
+        along = self.axis_now()
+        value, first = self.apply(along, VALUE, a, None, None), self.apply(along, FIRST, a, None, None)
         if out is None:
             return value, first
         fill(pair[0], value)

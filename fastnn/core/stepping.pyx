@@ -13,7 +13,6 @@ import threading
 import numpy as np
 
 cimport cython
-
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
@@ -307,6 +306,12 @@ cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
         return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
 
 
+cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
+    """Whether a copy can be written back."""
+    return (same_shape(p, cnp.PyArray_NDIM(copy), cnp.PyArray_DIMS(copy)) and kind_of(p) == kind_of(copy)
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
 cdef cnp.ndarray checked_parameter(object value, object key):
     if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
@@ -597,8 +602,7 @@ cdef class Plan:
         after = self.home_after()
         self.fresh = Layout(self.keys, self.records, self.targets, self.grads)
         for parameter, copy in self.copied_back:
-            if not (cnp.PyArray_SAMESHAPE(parameter, copy) and kind_of(parameter) == kind_of(copy)
-                    and cnp.PyArray_CHKFLAGS(parameter, cnp.NPY_ARRAY_WRITEABLE)):
+            if not still(<cnp.ndarray>parameter, <cnp.ndarray>copy):
                 raise ValueError(CHANGED)
         self.after = after
 
@@ -643,7 +647,7 @@ cdef class Plan:
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                np.copyto(np.asarray(parameter), copy)
+                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)      # asks no subclass
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
             if self.by_key:
@@ -683,6 +687,8 @@ cdef class Stepper:
         """
         cdef unsigned long me = PyThread_get_thread_ident()
         cdef unsigned long owner = fastnn_gate_enter(&self.gate, me)
+        if owner and not lives(owner):
+            owner = fastnn_gate_enter(&self.gate, me)           # the thread may have ended just now
         if owner:
             raise RuntimeError(f"this {type(self).__name__} {in_use(owner, me)}")
         return 0
@@ -736,7 +742,7 @@ cdef class Stepper:
         cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
         self.enter()
         try:
-            self._restore({}, {}, 0, {"t": 0})  # whoever is initialised once more begins anew
+            self.replace({}, {}, 0, {"t": 0})   # whoever is initialised once more begins anew
             self.storage = storage
         finally:
             self.leave()
@@ -779,8 +785,16 @@ cdef class Stepper:
         record.used = True
         return record
 
-    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done):
-        """Put restored records in place of all that there are, and set attributes."""
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
+        """Put restored records in place of all that there are, set attributes, and call `recall`."""
+        self.enter()
+        try:
+            self.replace(by_key, by_position, passes, done)
+            recall()
+        finally:
+            self.leave()
+
+    cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
         self.forget()
         self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
@@ -842,7 +856,7 @@ cdef class Stepper:
             self.span_count = count
 
     cdef Layout kept(self, bint by_key):
-        """The layout of the last step, if it went by key (by position), and parameters that lie as they did are apart."""
+        """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
         if (self.last is None or self.last.by_key != by_key or self.last.copied_back
                 or self.span_count != self.last.layout.count):
             return None
@@ -908,12 +922,16 @@ cdef class Stepper:
         return plan
 
 
+cdef bint lives(unsigned long thread) except -1:
+    return thread in sys._current_frames()
+
+
 cdef str in_use(unsigned long owner, unsigned long me):
     """Where an optimizer is in use."""
     if owner == me:
         return ("is in use further up in this thread: what a step calls - functions, mappings, handlers of signals - "
                 "cannot use the optimizer itself")
-    if owner not in sys._current_frames():
+    if not lives(owner):
         return ("was in use in another thread when this process was forked, and may be torn: make a new one, perhaps "
                 "from a saved state")
     names = [thread.name for thread in threading.enumerate() if thread.ident == owner]

@@ -20,7 +20,7 @@ class MultiLayerNet:
 
     After each hidden Affine layer come, in this order, BatchNormalization (if `use_batchnorm`), the
     activation, and Dropout (if `use_dropout`). The interface is that of MultiLayerNetExtend in "Deep Learning
-    from Scratch".
+    from Scratch". The layers keep from one pass what the next needs: a network belongs to one thread at a time.
 
     Parameters
     ----------
