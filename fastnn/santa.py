@@ -60,26 +60,30 @@ class _Santa(EtaOptimizer):
         t = self._time(extra.get("t"))
         constants = self.constants(t)
         explore = t < self.burnin
-        # article A's order: all first velocities, then all noise
         starting = [record for record in plan.records if t == 1 or not record.used]
-        velocities, noise = self._drawn(starting, plan.records if explore else [])
-        for record in plan.records:
-            if not record.used:
-                record.slot(3)[...] = sqrt(self.eta) * self.C
-        for record, velocity in zip(starting, velocities):
-            record.slot(2)[...] = sqrt(self.eta) * velocity
-        for record, z in zip(plan.records, noise):
-            record.slot(4)[...] = z
-        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
+        restarted = [(record, record.slot(2).copy()) for record in starting if record.used]
+        before, passes = position(self._noise), self._passes
+        try:
+            # article A's order: all first velocities, then all noise
+            velocities, noise = self._drawn(starting, plan.records if explore else [])
+            for record in plan.records:
+                if not record.used:
+                    record.slot(3)[...] = sqrt(self.eta) * self.C
+            for record, velocity in zip(starting, velocities):
+                record.slot(2)[...] = sqrt(self.eta) * velocity
+            for record, z in zip(plan.records, noise):
+                record.slot(4)[...] = z
+            plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
+        except BaseException:
+            if self._passes == passes:          # the generator failed or a signal came, before anything was stepped
+                set_position(self._noise, before)
+                for record, velocity in restarted:
+                    record.slot(2)[...] = velocity
+            raise
 
     def _drawn(self, *groups):
-        """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
-        before = position(self._noise)
-        try:
-            return [[self._normal(record.shape) for record in group] for group in groups]
-        except BaseException:
-            set_position(self._noise, before)
-            raise
+        """Normal noise for each record of each group."""
+        return [[self._normal(record.shape) for record in group] for group in groups]
 
     def _normal(self, shape):
         z = np.asarray(self._noise.standard_normal(shape), np.float64)

@@ -542,7 +542,7 @@ cdef class Plan:
         else:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                np.copyto(parameter, copy)
+                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
             if self.home is self.owner.by_key:
