@@ -61,7 +61,6 @@ class _Santa(EtaOptimizer):
         constants = self.constants(t)
         explore = t < self.burnin
         starting = [record for record in plan.records if t == 1 or not record.used]
-        restarted = [(record, record.slot(2).copy()) for record in starting if record.used]
         before, passes = position(self._noise), self._passes
         try:
             # article A's order: all first velocities, then all noise
@@ -69,16 +68,13 @@ class _Santa(EtaOptimizer):
             for record in plan.records:
                 if not record.used:
                     record.slot(3)[...] = sqrt(self.eta) * self.C
-            for record, velocity in zip(starting, velocities):
-                record.slot(2)[...] = sqrt(self.eta) * velocity
-            for record, z in zip(plan.records, noise):
-                record.slot(4)[...] = z
-            plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
+            filled = [(record.slot(2), sqrt(self.eta) * velocity) for record, velocity in zip(starting, velocities)]
+            filled += [(record.slot(4), z) for record, z in zip(plan.records, noise)]
+            filled = [(slot, np.asarray(values, slot.dtype)) for slot, values in filled]
+            plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t, filled=filled)
         except BaseException:
-            if self._passes == passes:          # the generator failed or a signal came, before anything was stepped
+            if self._passes == passes:          # the generator failed, or a signal came before the step
                 set_position(self._noise, before)
-                for record, velocity in restarted:
-                    record.slot(2)[...] = velocity
             raise
 
     def _drawn(self, *groups):

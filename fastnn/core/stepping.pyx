@@ -500,9 +500,10 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def run(self, tuple kernels, tuple constants, t, dict done=None):
+    def run(self, tuple kernels, tuple constants, t, dict done=None, list filled=[]):
         """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
+        `filled` lists (slot, the array that it is first filled with), of one shape and dtype.
         All in one call of compiled code, so that no signal's handler can raise half way.
         """
         cdef Pass call
@@ -528,6 +529,8 @@ cdef class Plan:
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
         call.grain = self.owner.storage.grain
+        for slot, values in filled:
+            cnp.PyArray_CopyInto(<cnp.ndarray?>slot, <cnp.ndarray?>values)
         call.count = self.owner.passes
         self.owner.passes += 1
         call.load_halves, call.store_halves = load_halves, store_halves
