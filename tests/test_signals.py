@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers import python
+from helpers import environment, python
 from test_threads import needs_threads
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX's timers")
@@ -143,10 +143,6 @@ def child(code, threads=1, timeout=120):
     done = python(TIMER + code, threads, timeout=timeout)
     assert done.stderr == ""
     return done.stdout.split()
-
-
-def environment():
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=needs_threads)])
