@@ -113,7 +113,7 @@ cdef void run_bias(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) except *:
+cdef int add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) except -1:
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef int threads
     work.single = cnp.PyArray_TYPE(z) == cnp.NPY_FLOAT
@@ -123,10 +123,10 @@ cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndar
     work.columns = cnp.PyArray_DIM(z, 1)
     if n < WITH_GIL:
         run_bias(work, 0, n)
-        return
+        return 0
     threads = threads_for(n)
     with nogil:
-        share_watched(run_bias, work, n, BLOCK, threads, n)
+        return share_watched(run_bias, work, n, BLOCK, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:

@@ -181,16 +181,16 @@ cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
     return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
 
 
-cdef void run(Work *work, bint single, Py_ssize_t n) except *:
+cdef int run(Work *work, bint single, Py_ssize_t n) except -1:
     """All n elements, over as many threads as pay, split between blocks."""
     cdef int threads
     if n < WITH_GIL:
         run_part(work, single, 0, n)
-        return
+        return 0
     work.streaming = streaming_pays(work, single, n)
     threads = threads_for(n if single else 2 * n)
     with nogil:
-        share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
+        return share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
 cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:

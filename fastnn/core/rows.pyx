@@ -79,15 +79,15 @@ cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssi
     work.losses = NULL
 
 
-cdef void run(const Work *work, Py_ssize_t rows) except *:
+cdef int run(const Work *work, Py_ssize_t rows) except -1:
     cdef Py_ssize_t elements = rows * work.length
     cdef int threads
     if elements < WITH_GIL:
         run_rows(work, 0, rows)
-        return
+        return 0
     threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        share_watched(run_rows, work, rows, 1, threads, elements)
+        return share_watched(run_rows, work, rows, 1, threads, elements)
 
 
 cdef object as_rows(cnp.ndarray a, object axis, object dtype):

@@ -606,9 +606,10 @@ cdef class Plan:
                 raise ValueError(CHANGED)
         self.after = after
 
-    def run(self, tuple kernels, tuple constants, t, dict done=None):
+    def run(self, tuple kernels, tuple constants, t, dict done=None, list filled=[]):
         """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
+        `filled` lists (slot, the array that it is first filled with), of one shape and dtype.
         All in one call of compiled code, so that no signal's handler can raise half way.
         """
         cdef Pass call
@@ -635,6 +636,8 @@ cdef class Plan:
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
         call.grain = self.owner.storage.grain
+        for slot, values in filled:
+            cnp.PyArray_CopyInto(<cnp.ndarray?>slot, <cnp.ndarray?>values)
         call.count = self.owner.passes
         self.owner.passes += 1
         call.load_halves, call.store_halves = load_halves, store_halves
@@ -647,7 +650,7 @@ cdef class Plan:
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)      # asks no subclass
+                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
             if self.by_key:
