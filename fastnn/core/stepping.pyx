@@ -3,8 +3,8 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
-pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at all
-of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at
+all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
 `Stepper.enter` refuses everything else.
 """
 import sys
@@ -44,6 +44,13 @@ cdef extern from "Python.h":
     Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
     PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
+cdef extern from "numpy/arrayobject.h":     # of borrowed references, which Cython would count otherwise
+    const char *bytes_of "PyArray_BYTES"(const void *a) noexcept
+    void *descr_of "PyArray_DESCR"(const void *a) noexcept
+    int flags_of "PyArray_FLAGS"(const void *a) noexcept
+    int ndim_of "PyArray_NDIM"(const void *a) noexcept
+    const cnp.npy_intp *dims_of "PyArray_DIMS"(const void *a) noexcept
+
 cnp.import_array()
 
 # what a rule may have
@@ -73,6 +80,7 @@ cdef struct Seen:
     Look grad
     int ndim
     const cnp.npy_intp *dims
+    const void *slots
 
 cdef load_half load_halves[2]
 cdef store_half store_halves[2]
@@ -262,11 +270,11 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     return record
 
 
-cdef inline bint intact(Record record) noexcept:
+cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcept:
     """The slots are as they were made: `state` hands out views, whose base somebody might reshape or resize."""
-    return (cnp.PyArray_NDIM(record.slots) == 2 and cnp.PyArray_DIM(record.slots, 0) == len(record.storage.initial)
-            and cnp.PyArray_DIM(record.slots, 1) == record.padded
-            and cnp.PyArray_CHKFLAGS(record.slots, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+    cdef int flags = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+    return (ndim_of(slots) == 2 and dims_of(slots)[0] == count and dims_of(slots)[1] == padded
+            and flags_of(slots) & flags == flags)
 
 
 cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
@@ -345,9 +353,14 @@ cdef inline Look look_of(cnp.ndarray a) noexcept:
     return look
 
 
-cdef inline bint looks(cnp.ndarray a, const Look *look) noexcept:
-    return (cnp.PyArray_BYTES(a) == look.data and <void *>cnp.PyArray_DESCR(a) == look.dtype
-            and cnp.PyArray_FLAGS(a) == look.flags)
+cdef inline bint looks(const void *a, const Look *look, int ndim, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if bytes_of(a) != look.data or descr_of(a) != look.dtype or flags_of(a) != look.flags or ndim_of(a) != ndim:
+        return False
+    for axis in range(ndim):
+        if dims_of(a)[axis] != dims[axis]:
+            return False
+    return True
 
 
 cdef class Layout:
@@ -382,10 +395,10 @@ cdef class Layout:
         for i in range(self.count):
             record = <Record>records[i]
             target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
-            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
-                    and usable(grad, record) and intact(record)):
-                raise ValueError(CHANGED)
             self.slots = <int>len(record.storage.initial)
+            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
+                    and usable(grad, record) and intact(<const void *>record.slots, self.slots, record.padded)):
+                raise ValueError(CHANGED)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
             task.grad = cnp.PyArray_BYTES(grad)
@@ -405,6 +418,7 @@ cdef class Layout:
             self.seen[i].grad = look_of(grad)
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
+            self.seen[i].slots = <const void *>record.slots
         self.tasks[self.count].first_block = blocks
 
     def __dealloc__(self):
@@ -423,20 +437,18 @@ cdef class Layout:
             self.held_count -= 1
             Py_DECREF(<object>self.held[self.held_count])
 
-    cdef inline bint fits(self, Py_ssize_t i, cnp.ndarray p, PyObject *gradient, const Span *spans) except -1:
+    cdef inline bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1:
         """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
         cdef Seen *seen = &self.seen[i]
         cdef cnp.ndarray g
-        if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims)):
+        if not looks(p, &seen.param, seen.ndim, seen.dims):
             return False
         if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
             return False
-        g = <cnp.ndarray>gradient
-        if not same_shape(g, seen.ndim, seen.dims):
-            return False
-        if not looks(g, &seen.grad):
-            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
-                    and clear_of(spans, self.count, g)):
+        if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
+            g = <cnp.ndarray>gradient
+            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and same_shape(g, seen.ndim, seen.dims)
+                    and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
             seen.grad = look_of(g)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
@@ -462,7 +474,7 @@ cdef class Layout:
             self.hold(<object>value)                    # before a key's own code may run
             if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
                 gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
-            if not self.fits(i, <cnp.ndarray>value, gradient, spans):
+            if not self.fits(i, value, gradient, spans):
                 return False
         return True
 
@@ -477,7 +489,7 @@ cdef class Layout:
             if not cnp.PyArray_Check(<object>value):
                 return False
             self.hold(<object>value)
-            if not self.fits(i, <cnp.ndarray>value, items_of(grads)[i], spans):
+            if not self.fits(i, value, items_of(grads)[i], spans):
                 return False
         return True
 
@@ -485,17 +497,14 @@ cdef class Layout:
         """Whether all that `holds` has found is still so."""
         cdef Py_ssize_t i
         cdef Seen *seen
-        cdef cnp.ndarray p, g
-        cdef Record record
         if self.held_count != 2 * self.count:
             return False
         for i in range(self.count):
             seen = &self.seen[i]
-            p, g = <cnp.ndarray>self.held[2 * i], <cnp.ndarray>self.held[2 * i + 1]
-            record = <Record>self.records[i]
-            if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims) and looks(g, &seen.grad)
-                    and same_shape(g, seen.ndim, seen.dims) and intact(record)
-                    and self.tasks[i].state == cnp.PyArray_BYTES(record.slots)):
+            if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
+                    and looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims)
+                    and bytes_of(seen.slots) == self.tasks[i].state
+                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
                 return False
         return True
 
