@@ -380,6 +380,10 @@ def test_a_rule_that_is_not_initialised():
     for use in ("update", "step", "deltas"):
         with pytest.raises(RuntimeError, match=r"Forgetful has not been initialised: call super\(\)"):
             USES[use](Forgetful())
+    opt = get_opt("Adam")
+    opt.update(np.ones(3))
+    with pytest.raises(RuntimeError, match="Adam has not been initialised"):
+        type(opt).__new__(type(opt)).load_state_dict(opt.state_dict())
 
 
 def test_initialised_again_it_begins_anew():

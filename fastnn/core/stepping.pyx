@@ -539,8 +539,7 @@ cdef class Plan:
     cdef Stepper owner
 
     def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
-        if owner.storage is None:
-            raise RuntimeError(f"{type(owner).__name__} has not been initialised: call super().__init__()")
+        owner.needs_storage()
         self.owner = owner
         self.home = owner.by_key if by_key else owner.by_position
         self.keys = keys
@@ -750,6 +749,11 @@ cdef class Stepper:
         finally:
             self.leave()
 
+    cdef int needs_storage(self) except -1:
+        if self.storage is None:
+            raise RuntimeError(f"{type(self).__name__} has not been initialised: call super().__init__()")
+        return 0
+
     def _record(self, key):
         """The record of a key, or None."""
         return self.by_key.get(key)
@@ -770,6 +774,7 @@ cdef class Stepper:
 
     def _stored_sizes(self, n):
         """(codes, scales) of a slot in fewer bits, for a parameter of n elements."""
+        self.needs_storage()
         padded = -(-n // self.storage.grain) * self.storage.grain
         return padded, -(-padded // STORED_BLOCK)
 
@@ -778,7 +783,9 @@ cdef class Stepper:
 
         The slots are arrays of its shape, or all codes as one array with the scales as another.
         """
-        cdef Record record = new_record(like, self.storage, key)
+        cdef Record record
+        self.needs_storage()
+        record = new_record(like, self.storage, key)
         if self.storage.name is None:
             for i, values in enumerate(slots):
                 record.slot(i)[...] = values
