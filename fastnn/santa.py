@@ -1,4 +1,5 @@
 """Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
+from functools import partial
 from math import isfinite, sqrt
 
 import numpy as np
@@ -6,7 +7,7 @@ import numpy as np
 from .core import rules
 from .hyperparameters import Choice, Hyperparameter
 from .optimizers import EtaOptimizer, decay, epsilon, rate
-from .generators import generator, generator_state, position, same_kind, set_generator, set_position
+from .generators import generator, generator_state, position, same_kind, set_position, setter
 
 
 def power(t, rate):
@@ -93,13 +94,9 @@ class _Santa(EtaOptimizer):
 
     def _recalled(self, remembered):
         new = generator(remembered["generator"])
-
-        def put():
-            if same_kind(self._noise, new):
-                set_generator(self._noise, generator_state(new))
-            else:
-                self.__dict__.update(rng=new, _drawn_from=new, _noise=new)
-        return put
+        if same_kind(self._noise, new):
+            return setter(self._noise, position(new))
+        return partial(self.__dict__.update, rng=new, _drawn_from=new, _noise=new)
 
 
 class SantaE(_Santa, name="SantaE", kernel="santa_e"):
