@@ -1,5 +1,5 @@
 """Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 
@@ -50,7 +50,10 @@ class _Santa(EtaOptimizer):
             self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
     def constants(self, t):
-        beta = float(self.anne_func(t, self.anne_rate))
+        try:
+            beta = float(self.anne_func(t, self.anne_rate))
+        except OverflowError:
+            beta = inf
         if not (beta > 0 and isfinite(beta)):
             raise ValueError(f"anne_func must give a positive number, not {beta} at t = {t}")
         warmth = self.eta / beta
@@ -62,27 +65,30 @@ class _Santa(EtaOptimizer):
         explore = t < self.burnin
         # article A's order: all first velocities, then all noise
         starting = [record for record in plan.records if t == 1 or not record.used]
-        velocities, noise = self._drawn(starting, plan.records if explore else [])
+        velocities, noise = self._drawn(plan, starting, plan.records if explore else [])
         for record in plan.records:
             if not record.used:
                 record.slot(3)[...] = sqrt(self.eta) * self.C
         for record, velocity in zip(starting, velocities):
-            record.slot(2)[...] = sqrt(self.eta) * velocity
+            velocity *= sqrt(self.eta)
+            record.slot(2)[...] = velocity
         for record, z in zip(plan.records, noise):
             record.slot(4)[...] = z
         plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
 
-    def _drawn(self, *groups):
-        """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
+    def _drawn(self, plan, *groups):
+        """Normal noise for each record of each group; if that fails, or the plan, the generator stands where it stood."""
         before = position(self._noise)
         try:
-            return [[self._normal(record.shape) for record in group] for group in groups]
+            noise = [[self._normal(record.shape) for record in group] for group in groups]
+            plan.ready()
+            return noise
         except BaseException:
             set_position(self._noise, before)
             raise
 
     def _normal(self, shape):
-        z = np.asarray(self._noise.standard_normal(shape), np.float64)
+        z = np.array(self._noise.standard_normal(shape), np.float64)       # our own, whoever keeps the other
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

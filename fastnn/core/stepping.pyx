@@ -229,6 +229,8 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if not storage.bound:
         raise TypeError("this object has not been initialised: its class must call super().__init__()")
     record.kind = kind_of(like)
+    if record.kind == OTHER:                        # its gradient's __array__ or its key's __hash__ did that
+        raise ValueError(CHANGED)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
