@@ -1,6 +1,6 @@
 """Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
 from functools import partial
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 
 import numpy as np
 
@@ -51,7 +51,10 @@ class _Santa(EtaOptimizer):
             self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
     def constants(self, t):
-        beta = float(self.anne_func(t, self.anne_rate))
+        try:
+            beta = float(self.anne_func(t, self.anne_rate))
+        except OverflowError:
+            beta = inf
         if not (beta > 0 and isfinite(beta)):
             raise ValueError(f"anne_func must give a positive number, not {beta} at t = {t}")
         warmth = self.eta / beta
@@ -84,7 +87,7 @@ class _Santa(EtaOptimizer):
         return [[self._normal(noise, record.shape) for record in group] for group in groups]
 
     def _normal(self, noise, shape):
-        z = np.asarray(noise.standard_normal(shape), np.float64)
+        z = np.array(noise.standard_normal(shape), np.float64)             # our own, whoever keeps the other
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

@@ -240,6 +240,8 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
     record.kind = kind_of(like)
+    if record.kind == OTHER:                        # its gradient's __array__ or its key's __hash__ did that
+        raise ValueError(CHANGED)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
@@ -590,7 +592,7 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def ready(self):
+    cdef void ready(self) except *:
         """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
         cdef Py_ssize_t i
         cdef dict after
