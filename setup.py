@@ -102,6 +102,8 @@ class BuildWithWhatIsThere(build_ext):
         flags = [f"-fsanitize={','.join(sorted(names))}"]
         if "undefined" in names:
             flags += ["-fsanitize=float-cast-overflow", "-fno-sanitize-recover=all"]
+            # clang's alone: methods are called by pointers of another type, as CPython has it
+            flags += [flag for flag in ["-fno-sanitize=function"] if unix and self.accepts([flag])]
         if not unix or not self.accepts(SANITIZED_FLAGS + flags, flags):
             raise CompileError(f"this compiler does not know {' '.join(flags)}, which FASTNN_SANITIZE asks for")
         return flags

@@ -4,6 +4,7 @@
     python tools/sanitized.py --quick                           a sample of it, on one instruction-set level, for CI
     python tools/sanitized.py --sanitizer thread                data races: the tests with threads
     python tools/sanitized.py tests/test_rows.py -k softmax     what else is said goes to pytest
+    python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
 it needs setuptools, Cython and NumPy in this interpreter, beside what the tests need. ASAN_OPTIONS, UBSAN_OPTIONS and
@@ -169,6 +170,8 @@ def main(arguments=None):
     parser.add_argument("--sanitizer", default="address,undefined", help="default: %(default)s; or thread")
     parser.add_argument("--quick", action="store_true", help="a sample of the tests, on one instruction-set level")
     parser.add_argument("--faults", action="store_true", help="build and look for the planted faults only")
+    parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="...",
+                        help="a script and its arguments, or -c ..., to run instead of the tests")
     options, rest = parser.parse_known_args(arguments)
     names = sorted(set(options.sanitizer.split(",")))
     if set(names) - set(FAULTS) or {"address", "thread"} <= set(names):
@@ -192,6 +195,8 @@ def main(arguments=None):
     print(f"-fsanitize={','.join(names)}: found {planted - len(missed)} of {planted} planted faults", flush=True)
     if missed or options.faults:
         return int(bool(missed))
+    if options.python is not None:
+        return subprocess.run([sys.executable, *options.python], env=variables).returncode
     if options.quick:
         rest = [f"--every={','.join(f'{file}:{n}' for file, n in QUICK.items())}", "-q", *rest]
         rest += [f"tests/test_{file}.py" for file in QUICK]
