@@ -283,6 +283,14 @@ def parser():
 
 
 def main(argv=None):
+    try:
+        return run(argv)
+    except KeyboardInterrupt:
+        print("fastnn.accuracy: interrupted", file=sys.stderr)
+        return 130
+
+
+def run(argv):
     parse = parser()
     options = parse.parse_args(argv)
     try:
@@ -300,11 +308,7 @@ def main(argv=None):
     dtypes = options.dtype or ["float32"]
     if "float64" in dtypes and oracle is None:
         parse.error("float64 results can only be judged with mpmath and a checkout's tests/ (on PYTHONPATH)")
-    try:
-        text, failures = report(names, orders, dtypes, options, oracle)
-    except KeyboardInterrupt:
-        print("fastnn.accuracy: interrupted", file=sys.stderr)
-        return 130
+    text, failures = report(names, orders, dtypes, options, oracle)
     print(text, end="")
     if options.out:
         scratch = Path(f"{options.out}.{os.getpid()}.tmp")

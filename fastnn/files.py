@@ -1,13 +1,10 @@
 """Checkpoints: parameters, optimizers and whatever belongs to them, in one file."""
 import os
-from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from .encoding import decoded, encoded, package
 from .replacing import replace
-from .state import StateError, checked
+from .state import StateError, filled
 
 
 class Saved(NamedTuple):
@@ -37,8 +34,9 @@ def save(path: Any, /, *, opt: Any = None, params: Any = None, **extra: Any) -> 
     opt : optimizer
     params : mapping, sequence or ndarray
     **extra
-        Anything made of dicts, lists, tuples, strings, numbers, None, arrays, optimizers, and Generators and
-        RandomStates of NumPy's. Keys of dicts are strings, numbers, None or tuples of them.
+        Anything made of dicts, lists, tuples, strings, numbers, None, arrays, Generators and RandomStates of NumPy's,
+        and what has a `state_dict`: optimizers, networks, trainers. Keys of dicts are strings, numbers, None or tuples
+        of them.
 
     Arrays may have any layout and byte order, and any dtype of NumPy or ml_dtypes that the format has. Raises, and
     leaves the file as it is: TypeError for what cannot be saved, ValueError for what is nested too deeply, OSError, and
@@ -47,11 +45,10 @@ def save(path: Any, /, *, opt: Any = None, params: Any = None, **extra: Any) -> 
     replace(os.path.realpath(path), encoded({"opt": opt, "params": params, "extra": extra}))
 
 
-def load(path: Any, /, *, opt: Any = None, params: Any = None) -> Saved:
+def load(path: Any, /, *, opt: Any = None, params: Any = None, **objects: Any) -> Saved:
     """Read a checkpoint of `save`.
 
-    Given an optimizer and parameters, it puts the saved state and values into them, too, after everything has been
-    checked.
+    Given objects and parameters, it puts the saved states and values into them, too, after everything has been checked.
 
     Parameters
     ----------
@@ -60,6 +57,8 @@ def load(path: Any, /, *, opt: Any = None, params: Any = None) -> Saved:
         One of the same kind.
     params : mapping, sequence or ndarray, optional
         Of the same keys or length, shapes and dtypes; changed in place.
+    **objects
+        Optimizers, networks and trainers that were saved under these keywords, for their `load_state_dict`.
 
     Returns
     -------
@@ -71,16 +70,18 @@ def load(path: Any, /, *, opt: Any = None, params: Any = None) -> Saved:
     ------
     StateError
         A ValueError: the file is damaged, incomplete, not written by `save`, of a newer format, or has not what fits
-        `opt` and `params`. Nothing has been changed.
+        the objects and `params`. Nothing has been changed.
     OSError, ImportError
         As in `save`; ImportError, too, if arrays of ml_dtypes' dtypes are found without that package.
     """
     package()
+    if opt is not None:
+        objects["opt"] = opt
     with open(path, "rb") as file:
         data = file.read()
     try:
         saved = _saved(decoded(data))
-        put = _fitting(saved, opt, params)
+        put = _fitting(saved, objects, params)
     except StateError as error:
         raise StateError(f"{os.fspath(path)}: {error}") from None
     for commit in put:
@@ -94,45 +95,15 @@ def _saved(tree):
     return Saved(**tree)
 
 
-def _fitting(saved, opt, params):
-    """Functions that put what was saved into an optimizer and parameters, and cannot fail. Raises StateError."""
+def _fitting(saved, objects, params):
+    """Functions that put what was saved into objects and parameters, and cannot fail. Raises StateError."""
     put = []
-    if opt is not None:
-        if not hasattr(opt, "load_state_dict"):
-            raise TypeError(f"opt must be an optimizer, not {type(opt).__name__}")
-        if saved.opt is None:
-            raise StateError("no optimizer was saved")
-        put.append(checked(opt, saved.opt))
-    if params is not None:
-        put += [_copy(*pair) for pair in _pairs(saved.params, params)]
-    return put
-
-
-def _pairs(saved, params):
-    """(what, saved value, parameter), all of them arrays that fit."""
-    if isinstance(params, Mapping):
-        keys = list(params)
-        if not isinstance(saved, dict) or saved.keys() != set(keys):
-            raise StateError(f"the file's parameters are not {', '.join(map(repr, keys))[:200]}")
-        pairs = [(f"parameter {key!r}", saved[key], params[key]) for key in keys]
-    elif isinstance(params, (list, tuple)):
-        if not isinstance(saved, (list, tuple)) or len(saved) != len(params):
-            raise StateError(f"the file does not have {len(params)} parameters in a sequence")
-        pairs = [(f"parameter {i}", *pair) for i, pair in enumerate(zip(saved, params))]
-    else:
-        pairs = [("the parameter", saved, params)]
-    for what, value, parameter in pairs:
-        if not isinstance(parameter, np.ndarray):
-            raise TypeError(f"{what} must be a NumPy array, not {type(parameter).__name__}")
-        if not parameter.flags.writeable:
-            raise ValueError(f"{what} is read-only")
-        if not isinstance(value, np.ndarray):
-            raise StateError(f"{what} was saved as {type(value).__name__}")
-        if (value.shape, value.dtype) != (parameter.shape, parameter.dtype.newbyteorder("=")):
-            raise StateError(f"{what} was saved as {value.dtype} of shape {value.shape}, "
-                             f"but is {parameter.dtype} of shape {parameter.shape}")
-    return pairs
-
-
-def _copy(what, value, parameter):
-    return lambda: np.copyto(parameter, value)
+    states = {**saved.extra, "opt": saved.opt}
+    for name, owner in objects.items():
+        if not hasattr(owner, "_fitting"):
+            raise TypeError(f"{name} must be an optimizer, a network or a trainer of fastnn's, not "
+                            f"{type(owner).__name__}")
+        if states.get(name) is None:
+            raise StateError("no optimizer was saved" if name == "opt" else f"no {name!r} was saved")
+        put.append(owner._fitting(states[name]))
+    return put if params is None else [*put, *filled(params, saved.params)]

@@ -1,4 +1,6 @@
 """Where NumPy's generators of random numbers stand: as a plain dict, and back."""
+from functools import partial
+
 import numpy as np
 
 from .state import StateError, array, entries, finite, integer, is_one_of
@@ -51,6 +53,31 @@ def generator(state):
 
 def set_generator(rng, state):
     set_position(rng, {key: value for key, value in state.items() if key != "class"})
+
+
+def streams(rngs):
+    """Where generators stand, given by the names of those who draw from them, and which of those share one."""
+    drawn_from = {name: next(first for first in rngs if rngs[first] is rng) for name, rng in rngs.items()}
+    return {"drawn_from": drawn_from,
+            "generators": {name: generator_state(rngs[name]) for name in dict.fromkeys(drawn_from.values())}}
+
+
+def checked_streams(rngs, saved):
+    """Functions that set these generators to where those of `streams` stood, and cannot fail. Raises StateError."""
+    own = streams(rngs)
+    saved = entries(saved, "streams", own)
+    drawn_from = entries(saved["drawn_from"], "drawn_from", own["drawn_from"])
+    for name, source in own["drawn_from"].items():
+        if not is_one_of(drawn_from[name], (source,)):
+            raise StateError(f"{name} drew from the generator of {drawn_from[name]!r:.80}, "
+                             f"but draws from that of {source!r} here")
+    put = []
+    for name, state in entries(saved["generators"], "generators", own["generators"]).items():
+        new = generator(state)
+        if not same_kind(rngs[name], new):
+            raise StateError(f"the generator of {name} was a {new}, but is a {rngs[name]}")
+        put.append(partial(set_generator, rngs[name], generator_state(new)))
+    return put
 
 
 def same_kind(rng, other):

@@ -27,6 +27,9 @@ def losses() -> list[str]:
 class _Loss(Configurable):
     """What all error functions share.
 
+    `forward(y, t)` and `backward(y, t)` may be called in several threads at once; what `forward` keeps, for `total_error`
+    and `backward` without arguments, is the latest thread's.
+
     Attributes
     ----------
     error : ndarray or scalar
@@ -69,9 +72,9 @@ class _Elementwise(_Loss, ElementwiseLoss):
 
     def forward(self, y: Any, t: Any, out: np.ndarray | None = None) -> Any:
         """The error of each element, of y's shape and dtype; also kept as `error`."""
-        self.error = self._value(y, t, out)
-        self._last = y, t
-        return self.error
+        error = self._value(y, t, out)
+        self.error, self._last = error, (y, t)
+        return error                            # another thread may have set self.error meanwhile
 
     def backward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None) -> Any:
         """Its derivative in y, element by element; without arguments at the last `forward`."""
@@ -113,9 +116,9 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
 
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
-        self.error, self._gradient = self._value_and_gradient(x, t)
-        self._last = x, t
-        return self.error
+        error, gradient = self._value_and_gradient(x, t)
+        self.error, self._gradient, self._last = error, gradient, (x, t)
+        return error
 
     def backward(self, x: Any = None, t: Any = None) -> Any:
         """softmax(x) - t, of x's shape; without arguments at the last `forward`, which has computed it already.

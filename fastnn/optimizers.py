@@ -5,6 +5,7 @@ added to the parameter. Everything that depends only on hyperparameters and t is
 precision, and handed to the rule.
 """
 from collections.abc import Mapping
+from functools import partial
 from math import copysign, isfinite, sqrt
 from operator import index
 from typing import Any
@@ -19,6 +20,7 @@ from .state import StateError, checked, finite, state_of
 
 _registry = Registry("optimizer")
 MISSING = object()
+SEVERAL = (Mapping, list, tuple)
 STATE_DTYPES = ("float32", "bfloat16", "int8")
 
 
@@ -68,8 +70,10 @@ class Optimizer(Configurable, Stepper):
 
     Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
-    step; TypeError for anything but arrays of real numbers. The constructor raises ValueError for a state_dtype that is
-    unknown or that the rule does not have, TypeError if it is no string.
+    step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
+    or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
+    everything that reads or replaces the state; hyperparameters may be set at any time. The constructor raises
+    ValueError for a state_dtype that is unknown or that the rule does not have, TypeError if it is no string.
     """
 
     maker = "get_opt"
@@ -137,12 +141,11 @@ class Optimizer(Configurable, Stepper):
             first, second = self._by_name(first, second, kwds)
         extra = self._extra(args, kwds) if args or kwds else {}
         if are_mappings(first, second):
-            self._advance(self._plan_mapping(first, second), extra)
+            self._step_mapping(first, second, extra)
             return None
         if isinstance(first, Mapping) or isinstance(second, Mapping):
             raise TypeError("update takes two mappings, or gradients as arrays or numbers")
-        plan, deltas = self._plan_deltas(self._gradients([first] if second is MISSING else [first, second], extra))
-        self._advance(plan, extra)
+        deltas = self._step_deltas([first] if second is MISSING else [first, second], extra)
         deltas = [delta if delta.ndim else delta[()] for delta in deltas]
         return deltas[0] if second is MISSING else tuple(deltas)
 
@@ -150,14 +153,13 @@ class Optimizer(Configurable, Stepper):
         """Change parameters in place: two mappings, two sequences of arrays, or one array each. Returns None."""
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):
-            plan = self._plan_mapping(params, grads)
+            self._step_mapping(params, grads, extra)
         elif isinstance(params, (list, tuple)) and isinstance(grads, (list, tuple)):
-            plan = self._plan_sequence(params, grads)
-        elif any(isinstance(given, (Mapping, list, tuple)) for given in (params, grads)):
+            self._step_sequence(params, grads, extra)
+        elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
             raise TypeError("params and grads must both be mappings, sequences of arrays, or arrays")
         else:
-            plan = self._plan_sequence([params], [grads])
-        self._advance(plan, extra)
+            self._step_sequence([params], [grads], extra)
 
     @property
     def state(self) -> dict[Any, dict[str, Any]]:
@@ -167,6 +169,9 @@ class Optimizer(Configurable, Stepper):
         numbers that it stands for, in new float32 arrays that may not; `load_state_dict` is how it is put back. Raises
         ValueError if a mapping had a key that is also a position in a sequence: `state_dict` keeps the two apart.
         """
+        return self._alone(self._shown)
+
+    def _shown(self):
         by_key, by_position = self._records
         if both := by_key.keys() & by_position.keys():
             raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
@@ -179,7 +184,7 @@ class Optimizer(Configurable, Stepper):
         fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
         bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
         """
-        return state_of(self)
+        return self._alone(state_of, self)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned, hyperparameters included, whatever has been done so far.
@@ -188,7 +193,11 @@ class Optimizer(Configurable, Stepper):
         kind, else exchanged for a new one. Raises StateError, a ValueError, if the state is not that of such an
         optimizer with this state_dtype or is damaged; nothing has been changed then.
         """
-        checked(self, state)()
+        self._fitting(state)()
+
+    def _fitting(self, state):
+        """A function that puts the state in, and cannot fail. Raises StateError."""
+        return checked(self, state)
 
     def _remembered(self):
         """What the rule remembers besides slots and t: a dict of the shape of a state."""
@@ -200,6 +209,9 @@ class Optimizer(Configurable, Stepper):
 
     def __reduce_ex__(self, protocol):
         """Copies, and pickles for other processes; files are written by `fastnn.save`."""
+        return self._alone(self._reduced)
+
+    def _reduced(self):
         attributes = {key: value for key, value in self.__dict__.items() if key != "_rules"}    # addresses
         return *self._remade(), (attributes, state_of(self))
 
@@ -329,7 +341,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def lookahead(self, value: Any, key: Any) -> Any:
         """value + mu delta_prev of that key: where an in-place step wants its gradient."""
-        return self._ahead(value, self._record(key))
+        return self._alone(lambda: self._ahead(value, self._record(key)))
 
     def _ahead(self, value, record):
         return value if record is None else value + self.mu * record.slot(0)
@@ -513,7 +525,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         D, f = (finite(remembered[name], f"Eve's {name}") for name in ("D", "f"))
         if D <= 0:
             raise StateError(f"Eve's D must be positive, not {D}")
-        return lambda: self.__dict__.update(_D=D, _f=f)
+        return partial(self.__dict__.update, _D=D, _f=f)
 
 
 class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):

@@ -60,29 +60,30 @@ class _Santa(EtaOptimizer):
         t = self._time(extra.get("t"))
         constants = self.constants(t)
         explore = t < self.burnin
-        # article A's order: all first velocities, then all noise
         starting = [record for record in plan.records if t == 1 or not record.used]
-        velocities, noise = self._drawn(starting, plan.records if explore else [])
-        for record in plan.records:
-            if not record.used:
-                record.slot(3)[...] = sqrt(self.eta) * self.C
-        for record, velocity in zip(starting, velocities):
-            record.slot(2)[...] = sqrt(self.eta) * velocity
-        for record, z in zip(plan.records, noise):
-            record.slot(4)[...] = z
-        plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t)
-
-    def _drawn(self, *groups):
-        """Normal noise for each record of each group; if that fails, the generator stands where it stood."""
-        before = position(self._noise)
+        noise = self._noise                     # rng may be set meanwhile
+        before, passes = position(noise), self._passes
         try:
-            return [[self._normal(record.shape) for record in group] for group in groups]
+            # article A's order: all first velocities, then all noise
+            velocities, drawn = self._drawn(noise, starting, plan.records if explore else [])
+            for record in plan.records:
+                if not record.used:
+                    record.slot(3)[...] = sqrt(self.eta) * self.C
+            filled = [(record.slot(2), sqrt(self.eta) * velocity) for record, velocity in zip(starting, velocities)]
+            filled += [(record.slot(4), z) for record, z in zip(plan.records, drawn)]
+            filled = [(slot, np.asarray(values, slot.dtype)) for slot, values in filled]
+            plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t, filled=filled)
         except BaseException:
-            set_position(self._noise, before)
+            if self._passes == passes:          # the generator failed, or a signal came before the step
+                set_position(noise, before)
             raise
 
-    def _normal(self, shape):
-        z = np.asarray(self._noise.standard_normal(shape), np.float64)
+    def _drawn(self, noise, *groups):
+        """Normal noise for each record of each group."""
+        return [[self._normal(noise, record.shape) for record in group] for group in groups]
+
+    def _normal(self, noise, shape):
+        z = np.asarray(noise.standard_normal(shape), np.float64)
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

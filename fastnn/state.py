@@ -14,6 +14,8 @@ them (no scales in bfloat16), and passes, the number of steps taken, chooses how
 hyperparameters that are functions the name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its
 generator.
 """
+from collections.abc import Mapping
+from functools import partial
 from math import isfinite, prod
 from numbers import Integral, Real
 
@@ -25,7 +27,7 @@ DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
 class StateError(ValueError):
-    """A state that is damaged, incomplete or not for this optimizer. Nothing has been changed."""
+    """A state that is damaged, incomplete or not for this object. Nothing has been changed."""
 
 
 def state_of(opt):
@@ -40,16 +42,8 @@ def state_of(opt):
 
 
 def checked(opt, state):
-    """A function that puts the state into the optimizer, and cannot fail. Raises StateError."""
-    if not isinstance(state, dict):
-        raise StateError(f"a state must be a dict, not {type(state).__name__}")
-    version = integer(state.get("format"), "its format", 1)
-    if version > FORMAT:
-        raise StateError(f"the state has format {version}; this fastnn knows {FORMAT} and none that is newer")
-    state = entries(state, "the state", ("format", *ENTRIES))
-    for what, own in (("name", identity(opt)), ("state_dtype", opt.state_dtype)):
-        if not is_one_of(state[what], (own,)):
-            raise StateError(f"the state's {what} is {state[what]!r:.80}, the optimizer's {own!r}")
+    """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
+    described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     done = _checked_hyperparameters(opt, state["hyperparameters"])
     done["t"] = integer(state["t"], "t")
     passes = integer(state["passes"], "passes", most=2**32 - 1)
@@ -59,16 +53,26 @@ def checked(opt, state):
         integer(position, "a position")
     recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
 
-    def put():
-        opt._restore(by_key, by_position, passes, done)
-        recall()
-    return put
+    return partial(opt._restore, by_key, by_position, passes, done, recall)
 
 
 def identity(opt):
     """What tells one rule from another."""
     cls = type(opt)
     return vars(cls).get("name") or f"{cls.__module__}.{cls.__qualname__}"
+
+
+def described(state, newest, names, **own):
+    """Check that a state is a dict of a known format, with these entries besides, and these words in some of them."""
+    if not isinstance(state, dict):
+        raise StateError(f"a state must be a dict, not {type(state).__name__}")
+    version = integer(state.get("format"), "its format", 1)
+    if version > newest:
+        raise StateError(f"the state has format {version}; this fastnn knows {newest} and none that is newer")
+    for what, word in own.items():
+        if not is_one_of(state.get(what), (word,)):
+            raise StateError(f"the state's {what} is {state.get(what)!r:.80}, not {word!r}")
+    entries(state, "the state", ("format", *names))
 
 
 def entries(value, where, names=None):
@@ -107,6 +111,35 @@ def array(value, what, dtype, shape):
     if (value.dtype, value.shape) != (dtype, shape):
         raise StateError(f"{what} must be {np.dtype(dtype)} of shape {shape}, not {value.dtype} of shape {value.shape}")
     return value
+
+
+def filled(params, saved):
+    """Functions that copy saved arrays into parameters, and cannot fail.
+
+    Raises StateError where they do not fit, TypeError and ValueError for parameters that cannot be written to.
+    """
+    if isinstance(params, Mapping):
+        keys = list(params)
+        if not isinstance(saved, dict) or saved.keys() != set(keys):
+            raise StateError(f"the saved parameters are not {', '.join(map(repr, keys))[:200]}")
+        pairs = [(f"parameter {key!r}", saved[key], params[key]) for key in keys]
+    elif isinstance(params, (list, tuple)):
+        if not isinstance(saved, (list, tuple)) or len(saved) != len(params):
+            raise StateError(f"not {len(params)} parameters in a sequence were saved")
+        pairs = [(f"parameter {i}", *pair) for i, pair in enumerate(zip(saved, params))]
+    else:
+        pairs = [("the parameter", saved, params)]
+    for what, value, parameter in pairs:
+        if not isinstance(parameter, np.ndarray):
+            raise TypeError(f"{what} must be a NumPy array, not {type(parameter).__name__}")
+        if not parameter.flags.writeable:
+            raise ValueError(f"{what} is read-only")
+        if not isinstance(value, np.ndarray):
+            raise StateError(f"{what} was saved as {type(value).__name__}")
+        if (value.shape, value.dtype) != (parameter.shape, parameter.dtype.newbyteorder("=")):
+            raise StateError(f"{what} was saved as {value.dtype} of shape {value.shape}, "
+                             f"but is {parameter.dtype} of shape {parameter.shape}")
+    return [partial(np.copyto, parameter, value) for _, value, parameter in pairs]
 
 
 def _checked_hyperparameters(opt, saved):

@@ -114,16 +114,19 @@ def exit_status(child, seconds=30):
     pytest.fail("the child hangs")
 
 
-def python(code, *arguments, timeout=60, **environment):
-    """Run code in a fresh interpreter that can import fastnn and this folder; its CompletedProcess, as text.
-
-    A variable given as None is taken out of the environment.
-    """
-    variables = {**os.environ, **{key: value for key, value in environment.items() if value is not None}}
-    for key in environment:
-        if environment[key] is None:
-            variables.pop(key, None)
+def environment(**changes):
+    """The environment of an interpreter that can import fastnn and this folder; a variable given as None is taken out."""
     paths = [str(TESTS), str(Path(fastnn.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
-    variables["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **changes}
+    return {key: value for key, value in variables.items() if value is not None}
+
+
+def interpreter(code, *arguments, **changes):
+    """What subprocess takes to run code in a fresh interpreter with that environment."""
     command = [sys.executable, "-W", "error", "-c", code, *map(str, arguments)]      # -c looks in cwd first
-    return subprocess.run(command, env=variables, cwd=TESTS, capture_output=True, text=True, timeout=timeout)
+    return {"args": command, "env": environment(**changes), "cwd": TESTS}
+
+
+def python(code, *arguments, timeout=60, **changes):
+    """Run code in such an interpreter; its CompletedProcess, as text."""
+    return subprocess.run(**interpreter(code, *arguments, **changes), capture_output=True, text=True, timeout=timeout)

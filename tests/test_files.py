@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from fastnn import StateError, encoding, get_opt, load, save
-from fastnn.nn import MultiLayerNet, Trainer
 from helpers import assert_same_bits, python
 from test_state import (BAD, DIALECTS, RULES, assert_goes_on_like, assert_same_state, each_dialect, each_rule, frozen,
                         gradients, in_mappings, make, start)
@@ -72,33 +71,6 @@ def test_a_fresh_process_goes_on(tmp_path):
         assert_same_state(saved.opt, opt.state_dict())
         for key, p in params.items():
             assert_same_bits(saved.params[key], p)
-
-
-def test_a_training_run_goes_on(path):
-    """docs/reliability.md shows it: batches, dropout and running means as if there had been no interruption."""
-    def made(rng):
-        net = MultiLayerNet(3, [4], 3, use_batchnorm=True, use_dropout=True, dtype=np.float32, rng=rng)
-        return Trainer(net, get_opt("Adam", state_dtype="int8"), *load_digits_like(), batch_size=8, rng=rng)
-
-    rng, other_rng = np.random.default_rng(0), np.random.default_rng(1)
-    one, other = made(rng), made(other_rng)
-    one.train(5)
-    norm, mine = one.network.layers["BatchNorm1"], other.network.layers["BatchNorm1"]
-    save(path, opt=one.optimizer, params=one.network.params, rng=rng, running=[norm.running_mean, norm.running_var])
-    saved = load(path, opt=other.optimizer, params=other.network.params)
-    mine.running_mean, mine.running_var = saved.extra["running"]
-    other_rng.bit_generator.state = saved.extra["rng"].bit_generator.state
-    one.train(5)
-    other.train(5)
-    assert one.losses[5:] == other.losses
-    for key, p in one.network.params.items():
-        assert_same_bits(other.network.params[key], p)
-    assert_same_bits(mine.running_var, norm.running_var)
-
-
-def load_digits_like():
-    rng = np.random.default_rng(2)
-    return rng.standard_normal((40, 3)), rng.integers(0, 3, 40)
 
 
 # What comes back.

@@ -148,7 +148,7 @@ def test_skipped_steps_are_as_if_they_had_not_been():
             other.x, clean = np.full_like(X, np.nan), other.x
             other.step()
             other.x = clean
-            one._rng.choice(32, 8)
+            one.rng.choice(32, 8)
         one.step()
         other.step()
     assert everything(one) == everything(other)

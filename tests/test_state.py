@@ -103,7 +103,7 @@ def assert_same_state(one, other):
     elif isinstance(one, np.ndarray):
         assert_same_bits(one, other)
     else:
-        assert one == other
+        assert repr(one) == repr(other)             # NaN among them
 
 
 def frozen(opt):

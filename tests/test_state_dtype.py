@@ -172,8 +172,7 @@ def test_every_form_gives_the_same(name, state_dtype):
                 grads = [np.asarray(gradients(shape, 1, seed=seed)[0]) for shape in shapes]
                 if form == "deltas":
                     grads.append(0.5)
-                    plan, deltas = opt._plan_deltas(grads[:-1])
-                    opt._advance(plan, {})
+                    deltas = opt._step_deltas(grads[:-1], {})
                     params = [p + delta for p, delta in zip(params, deltas)]
                 elif form == "mapping":
                     opt.update(dict(zip("abcde", params)), dict(zip("abcde", grads)))

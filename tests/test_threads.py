@@ -205,6 +205,12 @@ def test_one_activation_in_several_python_threads():
     assert not wrong
 
 
+def test_everything_at_once():
+    """A moment of tests/stress_threads.py, which says what is done there."""
+    done = python("import sys, stress_threads\nsys.exit(stress_threads.main())", "--seconds", 3, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "") and "shared step" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["tanhExp", "softmax"])
 def test_the_interpreter_runs_on_meanwhile(name):
     """A thread that waits for the interpreter, which nothing takes from us by force,

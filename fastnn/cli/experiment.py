@@ -90,7 +90,8 @@ def build_optimizer(name, lr=None, seed=0):
     """The optimizer with its own hyperparameters, but for `lr`; one that draws noise draws it from `seed`."""
     options = {} if lr is None else {"lr": lr}
     opt = fastnn.get_opt(name, **options)
-    return fastnn.get_opt(name, rng=seed, **options) if "rng" in opt.hyperparameters else opt
+    # the same seed as that of the weights would give the same numbers: velocities proportional to the weights
+    return fastnn.get_opt(name, rng=(seed, 2), **options) if "rng" in opt.hyperparameters else opt
 
 
 def begin(name, opt):

@@ -10,13 +10,13 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.elementwise import ElementwiseActivation
+from fastnn.core.elementwise import Elementwise, ElementwiseActivation
 
-from fastnn.core.arrays cimport checked_out, contiguous, result_dtype
+from fastnn.core.arrays cimport apart, checked_out, contiguous, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport PRODUCT, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP, padded
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -25,20 +25,25 @@ cdef enum:
     BLOCK = 2048            # elements that stay in the first-level cache between the bias and the activation
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
+    UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
+    MOST_PARAMETERS = 16    # of a kernel: as in elementwise.pyx
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
+cdef object BOUND = Elementwise._bound
 
 cdef struct Work:
     uintptr_t kernel        # 0: the bias alone
-    const void *h
+    const void *h           # `parameters`
+    double parameters[MOST_PARAMETERS]
     bint single
     char *z                 # the matrix
     const char *other       # the bias, or the gradient
     char *out
     Py_ssize_t rows
     Py_ssize_t columns
+    fastnn_watch *watch     # of sums over rows, or NULL
 
 
 cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
@@ -49,12 +54,6 @@ cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
 cdef inline bint floating(object a) noexcept:
     """A float32 or float64 matrix that can be run through."""
     return plain(a, 2, cnp.NPY_FLOAT, 0) or plain(a, 2, cnp.NPY_DOUBLE, 0)
-
-
-cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two contiguous arrays share no memory."""
-    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
-            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
 
 
 # The bias and the activation
@@ -114,7 +113,7 @@ cdef void run_bias(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) noexcept:
+cdef int add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarray out) except -1:
     cdef Py_ssize_t n = cnp.PyArray_SIZE(z)
     cdef int threads
     work.single = cnp.PyArray_TYPE(z) == cnp.NPY_FLOAT
@@ -124,10 +123,10 @@ cdef void add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndar
     work.columns = cnp.PyArray_DIM(z, 1)
     if n < WITH_GIL:
         run_bias(work, 0, n)
-        return
+        return 0
     threads = threads_for(n)
     with nogil:
-        share_out(run_bias, work, n, BLOCK, threads)
+        return share_watched(run_bias, work, n, BLOCK, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:
@@ -140,10 +139,11 @@ cdef bint can_add(object z, object bias) noexcept:
 
 
 cdef void find_kernel(Work *work, object activation, bint single) except *:
-    single_kernel, double_kernel, single_parameters, double_parameters = activation._addresses()
+    cdef bytes parameters
+    work.kernel, parameters = BOUND(activation, single)
     work.single = single
-    work.kernel = <uintptr_t>single_kernel if single else <uintptr_t>double_kernel
-    work.h = <const void *><uintptr_t>(single_parameters if single else double_parameters)
+    memcpy(work.parameters, <const char *>parameters, min(<size_t>len(parameters), sizeof(work.parameters)))
+    work.h = work.parameters
 
 
 cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray other) noexcept:
@@ -179,8 +179,11 @@ def activate_with_bias(activation, z, bias, out=None):
     cdef cnp.ndarray result
     if not (getattr(type(activation), "forward", None) is FORWARD and can_add(z, bias)
             and (out is None or out is z or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>bias))):
-        if out is not None and cnp.PyArray_Check(z):
-            checked_out(out, z, result_dtype(z), "out")         # before z changes
+        if cnp.PyArray_Check(z):                    # before z changes
+            matrix = np.asarray(z)
+            dtype = result_dtype(matrix)
+            if out is not None:
+                checked_out(out, matrix, dtype, "out")
         add_any(z, bias)
         return activation.forward(z, out=out)
     if out is None:
@@ -194,20 +197,32 @@ def activate_with_bias(activation, z, bias, out=None):
 
 # Sums over the rows
 
-cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
-                             Py_ssize_t n) noexcept nogil:
-    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
-    cdef double[COLUMNS] total
+cdef inline void add_trees(const real *a, Py_ssize_t rows, Py_ssize_t columns, double *total,
+                           Py_ssize_t n) noexcept nogil:
     cdef const real *r
     cdef Py_ssize_t row, i
-    for i in range(n):
-        total[i] = 0
     for row in range(0, rows - 7, 8):
         r = a + row * columns
         for i in range(n):
             total[i] += <double>(((r[i] + r[columns + i]) + (r[2 * columns + i] + r[3 * columns + i]))
                                  + ((r[4 * columns + i] + r[5 * columns + i])
                                     + (r[6 * columns + i] + r[7 * columns + i])))
+
+
+cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
+                             Py_ssize_t n, fastnn_watch *watch) noexcept nogil:
+    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
+    cdef double[COLUMNS] total
+    cdef const real *r
+    cdef Py_ssize_t row, i
+    for i in range(n):
+        total[i] = 0
+    row = 0
+    while row < rows:
+        if row and watch != NULL and fastnn_watch_over(watch):
+            return
+        add_trees(a + row * columns, min(rows - row, <Py_ssize_t>UNTIL_LOOK), columns, total, n)
+        row += UNTIL_LOOK
     for row in range(rows - rows % ROWS, rows):
         r = a + row * columns
         for i in range(n):
@@ -224,9 +239,11 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     while start < stop:
         n = min(<Py_ssize_t>COLUMNS, stop - start)
         if work.single:
-            sum_columns[float](<const float *>work.z + start, work.rows, work.columns, <float *>work.out + start, n)
+            sum_columns[float](<const float *>work.z + start, work.rows, work.columns, <float *>work.out + start, n,
+                               work.watch)
         else:
-            sum_columns[double](<const double *>work.z + start, work.rows, work.columns, <double *>work.out + start, n)
+            sum_columns[double](<const double *>work.z + start, work.rows, work.columns, <double *>work.out + start, n,
+                                work.watch)
         start += n
     fastnn_fp_leave(state)
 
@@ -234,18 +251,20 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
     """The sums of a's columns, in `out` or a new array."""
     cdef int threads
+    cdef fastnn_watch watch
     cdef cnp.ndarray sums = (cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a) + 1, cnp.PyArray_TYPE(a), 0) if out is None
                              else <cnp.ndarray>out)
     work.single = cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT
     work.z = cnp.PyArray_BYTES(a)
     work.out = cnp.PyArray_BYTES(sums)
     work.rows, work.columns = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
+    work.watch = begun(&watch, cnp.PyArray_SIZE(a))
     if cnp.PyArray_SIZE(a) < WITH_GIL:
         run_sums(work, 0, work.columns)
         return sums
     threads = threads_for(cnp.PyArray_SIZE(a))
     with nogil:
-        share_out(run_sums, work, work.columns, COLUMNS, threads)
+        share_with(run_sums, work, work.columns, COLUMNS, threads, work.watch)
     return sums
 
 
@@ -258,12 +277,12 @@ def column_sums(a, out=None):
     """
     cdef Work work
     if not floating(a):
-        a = np.require(a, requirements=["C", "A"])
+        a = np.asarray(a)
         if a.ndim != 2:
             raise ValueError(f"column_sums takes a matrix, not an array of shape {a.shape}")
         if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
             raise TypeError(f"column_sums takes float32 or float64, not {a.dtype}")
-        a = np.asarray(a, dtype=a.dtype.newbyteorder("="))
+        a = np.require(a, a.dtype.newbyteorder("="), ["C", "A"])
     if not (out is None or plain(out, 1, cnp.PyArray_TYPE(<cnp.ndarray>a), cnp.NPY_ARRAY_WRITEABLE)
             and cnp.PyArray_DIM(<cnp.ndarray>out, 0) == cnp.PyArray_DIM(<cnp.ndarray>a, 1)
             and apart(<cnp.ndarray>out, <cnp.ndarray>a)):
@@ -319,5 +338,5 @@ def gradient_with_sums(activation, z, y, grad, out=None):
     else:
         threads = threads_for(n)
         with nogil:
-            share_out(run_back, &work, n, BLOCK, threads)
+            share_watched(run_back, &work, n, BLOCK, threads, n)
     return result, summed(&work, result, None)

@@ -3,8 +3,14 @@ cimport numpy as cnp
 
 cdef object result_dtype(cnp.ndarray x)
 cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
-cdef void checked_pair(object first, object second, cnp.ndarray x, object dtype) except *
+cdef list checked_pair(object out, cnp.ndarray x, object dtype)
+cdef bint share_memory(object a, object b) except -1
 cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
+
+# to[...] = source, of one shape, cast and without warnings; a signal's handler may end it by raising
+cdef void fill(object to, object source) except *
+# a in this dtype, native, aligned and row after row: itself, or a copy made by `fill`
+cdef cnp.ndarray copied(cnp.ndarray a, object dtype)
 
 
 cdef inline void must_be_bound(size_t kernel) except *:
@@ -34,6 +40,12 @@ cdef inline bint both(cnp.ndarray a, cnp.ndarray b, int flag) noexcept:
 cdef inline bint same_order(cnp.ndarray a, cnp.ndarray b) noexcept:
     """Two gapless arrays of one shape list their elements in the same order in memory."""
     return both(a, b, cnp.NPY_ARRAY_C_CONTIGUOUS) or both(a, b, cnp.NPY_ARRAY_F_CONTIGUOUS)
+
+
+cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Two contiguous arrays share no memory."""
+    return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
+            or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
 
 
 cdef inline bint partly_overlaps(cnp.ndarray out, cnp.ndarray other) noexcept:

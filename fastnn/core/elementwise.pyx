@@ -1,4 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
@@ -7,6 +8,7 @@ iterator. Results that outgrow the last cache go past it.
 """
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
@@ -19,7 +21,8 @@ from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
                                      fastnn_stream_end)
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_if_over, share_watched, share_with,
+                                   threads_for)
 from fastnn.core.vecmath cimport real
 from fastnn.core.processor import last_level_cache
 
@@ -37,6 +40,7 @@ cdef enum:
     MOST_WALKS = 16         # parts of a call over NumPy's iterators
     WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
     HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
+    UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
@@ -44,7 +48,8 @@ cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and out
 cdef struct Work:
     # one call: which kernel over which memory
     uintptr_t kernel
-    const void *h
+    const void *h           # `parameters` of the call
+    double parameters[MOST_PARAMETERS]
     int order
     bint streaming
     const char *x
@@ -176,16 +181,16 @@ cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
     return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
 
 
-cdef void run(Work *work, bint single, Py_ssize_t n) noexcept:
+cdef int run(Work *work, bint single, Py_ssize_t n) except -1:
     """All n elements, over as many threads as pay, split between blocks."""
     cdef int threads
     if n < WITH_GIL:
         run_part(work, single, 0, n)
-        return
+        return 0
     work.streaming = streaming_pays(work, single, n)
     threads = threads_for(n if single else 2 * n)
     with nogil:
-        share_out(run_single if single else run_double, work, n, BLOCK, threads)
+        return share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
 cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
@@ -217,6 +222,7 @@ cdef struct Walks:
     bint single
     int inputs
     int count               # of operands
+    fastnn_watch *watch     # or NULL
     Walk walks[MOST_WALKS]
 
 
@@ -244,12 +250,22 @@ cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
     cdef Walks *walks = <Walks *>context
     cdef Walk *one
     cdef Work work = walks.work[0]
-    cdef Py_ssize_t i
+    cdef Py_ssize_t left = UNTIL_LOOK
+    cdef Py_ssize_t i, at, n
     for i in range(start, stop):
         one = &walks.walks[i]
         while True:
             point(&work, one.pointers, walks.inputs, walks.count)
-            run_part(&work, walks.single, 0, one.size[0])
+            at = 0
+            while at < one.size[0]:
+                n = min(one.size[0] - at, <Py_ssize_t>UNTIL_LOOK)
+                run_part(&work, walks.single, at, at + n)
+                at += n
+                left -= n
+                if left <= 0:
+                    if walks.watch != NULL and fastnn_watch_over(walks.watch):
+                        return
+                    left = UNTIL_LOOK
             if not one.advance(one.it):
                 break
 
@@ -292,6 +308,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     cdef bint in_python = False
     cdef Walks walks
     cdef Walk *one
+    cdef fastnn_watch watch
     if n == 0:
         return
     if threads > 1 and separable(operands, inputs):
@@ -300,6 +317,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     walks.single = single
     walks.inputs = inputs
     walks.count = len(operands)
+    walks.watch = begun(&watch, cost)
     try:
         for part in parts:
             one = &walks.walks[count]
@@ -311,9 +329,10 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
             in_python = in_python or cnp.NpyIter_IterationNeedsAPI(one.it)
         if n < WITH_GIL or in_python:
             walk(&walks, 0, count)
+            raise_if_over(walks.watch)
         else:
             with nogil:
-                share_out(walk, &walks, count, 1, threads)
+                share_with(walk, &walks, count, 1, threads, walks.watch)
     finally:
         for i in range(count):
             cnp.NpyIter_Deallocate(walks.walks[i].it)
@@ -329,21 +348,40 @@ cdef class Elementwise:
     def _bind(self, tuple kernels, parameters):
         """Set the addresses of the kernels and the hyperparameters that they read."""
         cdef int i
+        cdef uintptr_t[2] addresses
+        cdef float[MOST_PARAMETERS] singles
+        cdef double[MOST_PARAMETERS] doubles
         if len(parameters) > MOST_PARAMETERS:
             raise ValueError(f"a kernel has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
-        self.kernels = kernels
+        addresses = kernels
         for i in range(MOST_PARAMETERS):
-            self.double_parameters[i] = parameters[i] if i < len(parameters) else 0
-            self.single_parameters[i] = <float>self.double_parameters[i]
+            doubles[i] = parameters[i] if i < len(parameters) else 0
+            singles[i] = <float>doubles[i]
+        with cython.critical_section(self):
+            memcpy(self.kernels, addresses, sizeof(addresses))
+            memcpy(self.single_parameters, singles, sizeof(singles))
+            memcpy(self.double_parameters, doubles, sizeof(doubles))
 
-    def _addresses(self):
-        """Where the kernels for float and for double are, and the hyperparameters they read: for affine.pyx."""
+    cdef uintptr_t bound(self, bint single, double *room) noexcept:
+        """The kernel; its hyperparameters are copied to the call's own room, for they may be set meanwhile."""
+        with cython.critical_section(self):
+            if single:
+                memcpy(room, self.single_parameters, sizeof(self.single_parameters))
+            else:
+                memcpy(room, self.double_parameters, sizeof(self.double_parameters))
+            return self.kernels[0 if single else 1]
+
+    def _bound(self, bint single):
+        """(address of the kernel, the hyperparameters that it reads as bytes), for affine.pyx."""
+        cdef double[MOST_PARAMETERS] room
+        cdef Py_ssize_t size = MOST_PARAMETERS * (sizeof(float) if single else sizeof(double))
         must_be_bound(self.kernels[0])
-        return (self.kernels[0], self.kernels[1], <uintptr_t>self.single_parameters, <uintptr_t>self.double_parameters)
+        address = self.bound(single, room)
+        return address, (<const char *>room)[:size]
 
     cdef void prepare(self, Work *work, bint single, int order) noexcept:
-        work.kernel = self.kernels[0 if single else 1]
-        work.h = <const void *>self.single_parameters if single else <const void *>self.double_parameters
+        work.kernel = self.bound(single, work.parameters)
+        work.h = work.parameters
         work.order = order
         work.streaming = False
         work.x = work.y = NULL
@@ -387,9 +425,12 @@ cdef class Elementwise:
         must_be_bound(self.kernels[0])
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
+        cdef list inputs = [a]
+        if other_name is not None:
+            inputs.append(operand(other, a, other_name))
+            dtype = result_dtype(a)     # the other's __array__ may have done anything, to x as well
         cdef bint single = dtype.itemsize <= 4
         cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
-        cdef list inputs = [a] if other_name is None else [a, operand(other, a, other_name)]
         cdef list outputs
         cdef bint straight = flat(a, kind)
         cdef cnp.ndarray b
@@ -399,8 +440,7 @@ cdef class Elementwise:
         if out is None:
             outputs = [new_like(a, dtype) for _ in range(2 if both else 1)]
         elif both:
-            checked_pair(out[0], out[1], a, dtype)
-            outputs = list(out)
+            outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
         for b in inputs[1:] + outputs:
@@ -417,7 +457,9 @@ cdef class Elementwise:
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
             iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
-        if out is None and cnp.PyArray_NDIM(a) == 0:
+        if out is not None:
+            return out
+        if cnp.PyArray_NDIM(a) == 0:
             outputs = [array[()] for array in outputs]
         return tuple(outputs) if both else outputs[0]
 
@@ -453,8 +495,6 @@ cdef class ElementwiseActivation(Elementwise):
 
     def value_and_grad(self, x, out=None):
         """(f(x), f'(x)) in one pass; out is a pair of arrays."""
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError("out must be a pair of arrays")
         return self.apply_any(VALUE, True, x, None, out, None)
 
 

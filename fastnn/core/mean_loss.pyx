@@ -5,18 +5,20 @@ import math
 import numpy as np
 
 cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport contiguous, partly_overlaps
+from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport absolute, real
 
 cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+    UNTIL_LOOK = 1 << 24    # losses that are summed before a look for signals
 
 cdef struct Work:
     uintptr_t kernel
@@ -56,13 +58,15 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef double mean(const double *a, Py_ssize_t n) noexcept:
+cdef double mean(const double *a, Py_ssize_t n) except? -1:
     """Compensated (Neumaier)."""
     cdef double sum_ = 0
     cdef double lost = 0
     cdef double s
     cdef Py_ssize_t i
     for i in range(n):
+        if i & (UNTIL_LOOK - 1) == UNTIL_LOOK - 1:
+            PyErr_CheckSignals()
         s = sum_ + a[i]
         lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
         sum_ = s
@@ -82,12 +86,12 @@ def labels_fit(cnp.ndarray labels, Py_ssize_t classes):
     return fit
 
 
-def mean_row_loss(tuple kernels, x, t, out):
+def mean_row_loss(tuple kernels not None, x, t, out):
     """The mean of the rows' losses, a float summed in double precision; its gradient goes to `out`.
 
     kernels are the addresses of the row loss for float and for double. x, the logits, is a contiguous matrix of
-    float32 or float64, `out` the same without shared memory. t holds labels of dtype intp, one a row, or
-    distributions, of x's shape and dtype. NaN where there are no rows.
+    float32 or float64, `out` the same, apart from x and t. t holds labels of dtype intp, one a row, or distributions,
+    of x's shape and dtype. NaN where there are no rows.
     Raises TypeError or ValueError for anything else, and ValueError for labels out of range.
     """
     cdef Work work
@@ -105,7 +109,7 @@ def mean_row_loss(tuple kernels, x, t, out):
         raise ValueError("logits must have at least one class")
     if rows == 0:
         return math.nan
-    if cnp.PyArray_BYTES(logits) == cnp.PyArray_BYTES(gradient) or partly_overlaps(gradient, logits):
+    if not apart(gradient, logits):
         raise ValueError("out must not share memory with the logits")
     work.target, work.labels = NULL, NULL
     if contiguous(t, kind, 0) and cnp.PyArray_SAMESHAPE(logits, <cnp.ndarray>t):
@@ -118,6 +122,8 @@ def mean_row_loss(tuple kernels, x, t, out):
     else:
         raise ValueError(f"targets must be labels of shape ({rows},) and dtype {np.dtype(np.intp)}, "
                          f"or distributions of the logits' shape {x.shape} and dtype {x.dtype}")
+    if not apart(gradient, <cnp.ndarray>t):         # labels are read after gradients of other rows have been written
+        raise ValueError("out must not share memory with the targets")
     losses = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(logits), cnp.NPY_DOUBLE, 0)
     work.single = kind == cnp.NPY_FLOAT
     work.kernel = kernels[0 if work.single else 1]
@@ -130,5 +136,5 @@ def mean_row_loss(tuple kernels, x, t, out):
     else:
         threads = threads_for(cnp.PyArray_SIZE(logits))
         with nogil:
-            share_out(run_rows, &work, rows, 1, threads)
+            share_watched(run_rows, &work, rows, 1, threads, cnp.PyArray_SIZE(logits))
     return mean(work.losses, rows)

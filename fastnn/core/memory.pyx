@@ -17,6 +17,7 @@ cdef extern from "recycling.h":
     fastnn_block fastnn_memory_get(size_t size) noexcept nogil
     void fastnn_memory_give(fastnn_block block) noexcept nogil
     size_t fastnn_memory_trim() noexcept nogil
+    void fastnn_memory_prepare()
 
 cdef extern from "numpy/arrayobject.h":
     PyTypeObject PyArray_Type
@@ -94,3 +95,6 @@ def trim_memory():
     together, lie idle. Arrays in use keep theirs. Where memory is not recycled (Windows) there is nothing to give back.
     """
     return fastnn_memory_trim()
+
+
+fastnn_memory_prepare()

@@ -14,15 +14,14 @@
    OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
    the cores that the BLAS between two calls wants, which made a training step ten times slower.
 
-   After a fork the child starts with no helpers and makes its own. */
+   After a fork the child has no helpers and works alone, until it asks for threads: a pool of processes would make far
+   too many, and not every system bears threads that are started there. */
 
 #ifndef FASTNN_POOL_H
 #define FASTNN_POOL_H
 
 #include <stddef.h>
-
-/* start to stop of what is counted */
-typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
+#include "watch.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 
@@ -30,7 +29,6 @@ typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include "clock.h"
 
 enum {
     FASTNN_POOL = 1,
@@ -63,6 +61,8 @@ static struct {
     long long last;             /* when the latest job ended, and how many ns of work have */
     long long busy;             /* come in close succession: as `alone` */
     int helpers;                /* started so far */
+    int forks;                  /* between the first process and this one */
+    atomic_int single;          /* a fork's child that has not asked for threads */
     atomic_int sleeping;        /* changed under the mutex */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
@@ -77,8 +77,8 @@ static void fastnn_pool_relax(void)
 #endif
 }
 
-/* The number of parts that the caller did. */
-static ptrdiff_t fastnn_pool_work(int helper)
+/* The number of parts that the caller did. A helper watches nothing. */
+static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
 {
     ptrdiff_t part, from_front = 0, start, stop;
     while (atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts) {
@@ -86,6 +86,8 @@ static ptrdiff_t fastnn_pool_work(int helper)
         start = fastnn_pool.start + part * fastnn_pool.size;
         stop = start + fastnn_pool.size;
         fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
+        if (watch && fastnn_watch_look(watch, fastnn_now()))
+            atomic_store(&fastnn_pool.begun, fastnn_pool.parts);        /* nobody begins another one */
     }
     return from_front;
 }
@@ -112,7 +114,7 @@ static void *fastnn_pool_help(void *unused)
         /* First count, then look whether the job is still open: the caller closes it first and then reads the count. */
         if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted)
             && atomic_load(&fastnn_pool.open))
-            fastnn_pool_work(1);
+            fastnn_pool_work(1, NULL);
         atomic_fetch_sub(&fastnn_pool.active, 1);
     }
     return NULL;
@@ -123,6 +125,8 @@ static void fastnn_pool_forget(void)        /* in the child of a fork: the helpe
     pthread_mutex_init(&fastnn_pool.mutex, NULL);
     pthread_cond_init(&fastnn_pool.wake, NULL);
     fastnn_pool.helpers = 0;
+    fastnn_pool.forks++;
+    atomic_store(&fastnn_pool.single, 1);
     atomic_store(&fastnn_pool.sleeping, 0);
     atomic_store(&fastnn_pool.taken, 0);
     atomic_store(&fastnn_pool.open, 0);
@@ -134,6 +138,10 @@ static void fastnn_pool_prepare(void)       /* once, at import */
 {
     pthread_atfork(NULL, NULL, fastnn_pool_forget);
 }
+
+static int fastnn_pool_single(void) { return atomic_load_explicit(&fastnn_pool.single, memory_order_relaxed); }
+
+static void fastnn_pool_several(void) { atomic_store(&fastnn_pool.single, 0); }
 
 static void fastnn_pool_start(int helpers)
 {
@@ -154,7 +162,7 @@ static void fastnn_pool_start(int helpers)
 }
 
 /* The caller did `mine` of the parts in the time since `began`. */
-static void fastnn_pool_wait(long long began, ptrdiff_t mine)
+static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_watch *watch)
 {
     long long start = fastnn_now(), saved;
     fastnn_pool.last = start;
@@ -162,9 +170,14 @@ static void fastnn_pool_wait(long long began, ptrdiff_t mine)
         return;
     while (atomic_load(&fastnn_pool.active) && fastnn_now() - start < FASTNN_SPIN)
         fastnn_pool_relax();
-    while (atomic_load(&fastnn_pool.active))
+    while (atomic_load(&fastnn_pool.active)) {
         sched_yield();
+        if (watch)
+            fastnn_watch_look(watch, fastnn_now());
+    }
     fastnn_pool.last = fastnn_now();
+    if (watch && fastnn_flag_get(&watch->over))
+        return;
     saved = (long long)((double)(start - began) * (double)(fastnn_pool.parts - mine) / (double)(mine ? mine : 1));
     if (fastnn_pool.last - start > FASTNN_LONG_WAIT && fastnn_pool.last - start > saved) {
         fastnn_pool.alone = fastnn_pool.alone_next;
@@ -192,12 +205,15 @@ static int fastnn_pool_worth(long long now, long long expected)
 
 /* body over `start` to `stop`, by the caller and up to threads - 1 helpers, in parts of whole grains. */
 static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
-                            int threads, long long expected)
+                            int threads, long long expected, fastnn_watch *watch)
 {
     ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * threads, mine;
     long long began = fastnn_now();
+    int forks = fastnn_pool.forks;
     if (expected / FASTNN_PART > parts)
         parts = (ptrdiff_t)(expected / FASTNN_PART < FASTNN_MOST_PARTS ? expected / FASTNN_PART : FASTNN_MOST_PARTS);
+    if (watch && expected / FASTNN_SLICE > parts)
+        parts = (ptrdiff_t)(expected / FASTNN_SLICE);
     fastnn_pool_start(threads - 1);
     fastnn_pool.body = body;
     fastnn_pool.work = work;
@@ -214,13 +230,17 @@ static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start
     if (atomic_load(&fastnn_pool.sleeping))
         pthread_cond_broadcast(&fastnn_pool.wake);
     pthread_mutex_unlock(&fastnn_pool.mutex);
-    mine = fastnn_pool_work(0);
+    mine = fastnn_pool_work(0, watch);
     atomic_store(&fastnn_pool.open, 0);
-    fastnn_pool_wait(began, mine);
+    fastnn_pool_wait(began, mine, watch);
+    if (watch && forks != fastnn_pool.forks && !fastnn_flag_get(&watch->over))
+        fastnn_flag_set(&watch->over, FASTNN_LOST);
 }
 
-/* body over 0 to n, by the caller and, where that is worth it, up to threads - 1 helpers; cut at multiples of grain. */
-static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads)
+/* body over 0 to n, by the caller and, where that is worth it, up to threads - 1 helpers; cut at multiples of grain.
+   Without a watch (NULL) it comes to its end. */
+static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads,
+                         fastnn_watch *watch)
 {
     ptrdiff_t done = 0;
     long long now, start, expected = FASTNN_WAKE;   /* a job of few grains is taken for a long one */
@@ -231,18 +251,20 @@ static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdi
             done = (done < 1 ? 1 : done < FASTNN_LONGEST_LOOK ? done : FASTNN_LONGEST_LOOK) * grain;
             body(work, 0, done);
             now = fastnn_now();
+            if (watch && fastnn_watch_look(watch, now))
+                return;
             expected = (long long)((double)(now - start) * (double)(n - done) / (double)done);
         }
         if (!atomic_exchange(&fastnn_pool.taken, 1)) {
             int worth = fastnn_pool_worth(now, expected);
             if (worth)
-                fastnn_pool_run(body, work, done, n, grain, threads, expected);
+                fastnn_pool_run(body, work, done, n, grain, threads, expected, watch);
             atomic_store(&fastnn_pool.taken, 0);
             if (worth)
                 return;
         }
     }
-    body(work, done, n);
+    fastnn_alone(body, work, done, n, grain, watch);
 }
 
 #else
@@ -251,16 +273,43 @@ enum { FASTNN_POOL = 0 };
 
 static void fastnn_pool_prepare(void) {}
 
-static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads)
+static int fastnn_pool_single(void) { return 0; }
+
+static void fastnn_pool_several(void) {}
+
+typedef struct {
+    fastnn_range body;
+    const void *work;
+    ptrdiff_t grain;
+    int threads;
+} fastnn_loop;
+
+static void fastnn_loop_run(const void *of, ptrdiff_t start, ptrdiff_t stop)
 {
-    ptrdiff_t parts = threads > 1 ? (ptrdiff_t)4 * threads : 1, size, i;
-    size = ((n + grain - 1) / grain + parts - 1) / parts * grain;
+    const fastnn_loop *loop = (const fastnn_loop *)of;
+    ptrdiff_t parts = loop->threads > 1 ? (ptrdiff_t)4 * loop->threads : 1, n = stop - start, size, i;
+    if (n <= 0) {
+        loop->body(loop->work, start, stop);
+        return;
+    }
+    size = ((n + loop->grain - 1) / loop->grain + parts - 1) / parts * loop->grain;
     parts = (n + size - 1) / size;
 #ifdef _OPENMP
-    #pragma omp parallel for num_threads(threads) schedule(static, 1) if(threads > 1)
+    #pragma omp parallel for num_threads(loop->threads) schedule(static, 1) if(loop->threads > 1)
 #endif
     for (i = 0; i < parts; i++)
-        body(work, i * size, i + 1 < parts ? (i + 1) * size : n);
+        loop->body(loop->work, start + i * size, i + 1 < parts ? start + (i + 1) * size : stop);
+}
+
+static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads,
+                         fastnn_watch *watch)
+{
+    fastnn_loop loop;
+    loop.body = body;
+    loop.work = work;
+    loop.grain = grain;
+    loop.threads = threads;
+    fastnn_alone(fastnn_loop_run, &loop, 0, n, grain, watch);
 }
 
 #endif

@@ -3,8 +3,8 @@
    The first touch of fresh memory costs more than most kernels. At most 4 blocks and 256 MB lie idle; the one that has
    lain longest makes room, since a list that never forgets fills with sizes nobody asks for any more.
 
-   Whoever finds the list taken goes without it: nobody ever waits, in the child of a fork either. A block that lay idle
-   at a fork belongs to both processes, copied where one of them writes.
+   Whoever finds the list taken goes without it: nobody ever waits. A block that lay idle at a fork belongs to both
+   processes, copied where one of them writes; if somebody was at the list just then, the child begins with an empty one.
 
    Under AddressSanitizer what lies idle may not be touched, nor what is behind the size that was asked for. */
 
@@ -15,6 +15,7 @@
 
 #if defined(__unix__) || defined(__APPLE__)
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -147,7 +148,7 @@ static size_t fastnn_memory_trim(void)
     size_t total = 0;
     int tries, count;
     for (tries = 0; !fastnn_idle_take(); tries++)
-        if (tries == FASTNN_MOST_TRIES)             /* its holder did not survive a fork */
+        if (tries == FASTNN_MOST_TRIES)             /* its holder has lost its processor */
             return 0;
     count = fastnn_idle.count;
     memcpy(blocks, fastnn_idle.blocks, sizeof blocks);
@@ -158,6 +159,18 @@ static size_t fastnn_memory_trim(void)
         fastnn_memory_unmap(blocks[count]);
     }
     return total;
+}
+
+static void fastnn_memory_after_fork(void)      /* in the child; whoever held the list stayed behind */
+{
+    if (!fastnn_idle_take())
+        fastnn_idle.count = 0;
+    fastnn_idle_leave();
+}
+
+static void fastnn_memory_prepare(void)         /* once, at import */
+{
+    pthread_atfork(NULL, NULL, fastnn_memory_after_fork);
 }
 
 #else
@@ -172,6 +185,7 @@ typedef struct {
 static fastnn_block fastnn_memory_get(size_t size) { fastnn_block none = {NULL, size}; return none; }
 static void fastnn_memory_give(fastnn_block block) { (void)block; }
 static size_t fastnn_memory_trim(void) { return 0; }
+static void fastnn_memory_prepare(void) {}
 
 #endif
 #endif

@@ -1,4 +1,4 @@
-# cython: boundscheck=False, initializedcheck=False
+# cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
 """How arrays are walked for row kernels: the softmax family along an axis, and its loss.
 
 Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row
@@ -6,21 +6,25 @@ belongs to one thread, so results do not depend on the number of threads.
 """
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport checked_out, checked_pair, contiguous, must_be_bound, operand, result_dtype
+from fastnn.core.arrays cimport (checked_out, checked_pair, contiguous, copied, fill, must_be_bound, operand,
+                                 result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double,
                                   row_loss_float)
 from fastnn.core.memory cimport new_like, new_result
-from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.threads cimport share_watched, threads_for
 
 cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
 
+
+cdef object LAST = -1       # as an axis
 
 cdef struct Work:
     # one call: which kernel over which rows; the loss kernels use t, labels, losses
@@ -75,24 +79,22 @@ cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssi
     work.losses = NULL
 
 
-cdef void run(const Work *work, Py_ssize_t rows) noexcept:
+cdef int run(const Work *work, Py_ssize_t rows) except -1:
+    cdef Py_ssize_t elements = rows * work.length
     cdef int threads
-    if rows * work.length < WITH_GIL:
+    if elements < WITH_GIL:
         run_rows(work, 0, rows)
-        return
-    threads = threads_for(rows * work.length * (1 if work.single else 2))
+        return 0
+    threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        share_out(run_rows, work, rows, 1, threads)
+        return share_watched(run_rows, work, rows, 1, threads, elements)
 
 
 cdef object as_rows(cnp.ndarray a, object axis, object dtype):
     """a with `axis` last, contiguous, native and aligned: a view of it where possible."""
     if axis is None or a.ndim == 0:
-        moved = (<object>a).reshape(-1) if a.ndim <= 1 else (<object>a).ravel()
-    else:
-        moved = np.moveaxis(a, axis, -1)
-    with np.errstate(all="ignore"):             # a gradient may overflow the dtype of x
-        return np.require(moved, dtype=dtype, requirements=["C", "A"])
+        return (<object>copied(a, dtype)).reshape(-1)
+    return copied(np.moveaxis(a, axis, -1), dtype)
 
 
 cdef inline bint alike(object y, object x) noexcept:
@@ -111,68 +113,76 @@ cdef class RowActivation:
 
     cdef uintptr_t kernels[2]
     cdef object along
-    cdef bint last
     cdef bint product_by_value
 
     def _bind(self, tuple kernels, axis, bint product_by_value):
-        self.kernels = kernels
-        self.along = axis
-        self.product_by_value = product_by_value
-        self.last = axis == -1
+        with cython.critical_section(self):
+            self.kernels = kernels
+            self.along = axis
+            self.product_by_value = product_by_value
 
-    cdef object apply(self, int order, object x, object grad, object out):
+    cdef object axis_now(self):
+        """Read once a call: it may be set meanwhile."""
+        with cython.critical_section(self):
+            return self.along
+
+    cdef object apply(self, object along, int order, object x, object grad, object out):
         """The plain case at once: contiguous rows along the last axis, a new result."""
         cdef Work work
         cdef cnp.ndarray a, result
         cdef int kind
         must_be_bound(self.kernels[0])
-        if not (self.last and out is None and cnp.PyArray_CheckExact(x)):
-            return self.apply_any(order, x, grad, out)
+        if not (along is LAST and out is None and cnp.PyArray_CheckExact(x)):
+            return self.apply_any(along, order, x, grad, out)
         a = <cnp.ndarray>x
         kind = cnp.PyArray_TYPE(a)
         if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
                 and contiguous(a, kind, 0)
                 and (grad is None or contiguous(grad, kind, 0)
                      and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
-            return self.apply_any(order, x, grad, out)
+            return self.apply_any(along, order, x, grad, out)
         result = new_result(a, kind, False)
         prepare(&work, self.kernels, kind == cnp.NPY_FLOAT, order, cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1), a,
                 None if grad is None else <cnp.ndarray>grad, result)
         run(&work, cnp.PyArray_SIZE(a) // work.length)
         return result
 
-    cdef object apply_any(self, int order, object x, object grad, object out):
+    cdef object apply_any(self, object along, int order, object x, object grad, object out):
         cdef cnp.ndarray a = np.asarray(x)
         cdef object dtype = result_dtype(a)
+        cdef cnp.ndarray g = None
+        if grad is not None:
+            g = operand(grad, a, "grad")
+            dtype = result_dtype(a)             # grad's __array__ may have done anything, to x as well
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
-        cdef cnp.ndarray g = None if grad is None else operand(grad, a, "grad")
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
-        cdef cnp.ndarray rows = as_rows(a, self.along, compute)
-        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, self.along, compute)
+        cdef cnp.ndarray rows = as_rows(a, along, compute)
+        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, along, compute)
         cdef cnp.ndarray work_rows = new_result(rows, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
         cdef Work work
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, order, length, rows, grad_rows, work_rows)
             run(&work, cnp.PyArray_SIZE(rows) // length)
-        if a.ndim == 0 or self.along is None:
+        if a.ndim == 0 or along is None:
             shaped = (<object>work_rows).reshape((<object>a).shape)
         else:
-            shaped = np.moveaxis(work_rows, -1, self.along)
+            shaped = np.moveaxis(work_rows, -1, along)
         if result is None:
             result = new_like(a, dtype)
-        with np.errstate(all="ignore"):         # half precision may overflow
-            np.copyto(result, shaped, casting="unsafe")
-        return result[()] if out is None and a.ndim == 0 else result
+        fill(result, shaped)
+        if out is not None:
+            return out
+        return result[()] if a.ndim == 0 else result
 
     def forward(self, x, out=None):
         """f(x)."""
-        return self.apply(VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out)
 
     def __call__(self, x, out=None):
         """f(x)."""
-        return self.apply(VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out)
 
     def backward(self, x, y=None, grad=None, out=None):
         """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
@@ -181,25 +191,25 @@ cdef class RowActivation:
         within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may cancel.
         """
         if grad is None:
-            return self.apply(FIRST, x, None, out)
+            return self.apply(self.axis_now(), FIRST, x, None, out)
         if self.product_by_value and alike(y, x):
-            return self.apply(PRODUCT_BY_VALUE, y, grad, out)
-        return self.apply(PRODUCT, x, grad, out)
+            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out)
+        return self.apply(self.axis_now(), PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
         """d2y_i/dx_i^2."""
-        return self.apply(SECOND, x, None, out)
+        return self.apply(self.axis_now(), SECOND, x, None, out)
 
     def value_and_grad(self, x, out=None):
         """(f(x), the diagonal derivative); out is a pair of arrays."""
-        if out is not None and not (isinstance(out, tuple) and len(out) == 2):
-            raise TypeError("out must be a pair of arrays")
-        value, first = self.apply(VALUE, x, None, None), self.apply(FIRST, x, None, None)
+        cdef cnp.ndarray a = np.asarray(x)
+        cdef list pair = None if out is None else checked_pair(out, a, result_dtype(a))
+        along = self.axis_now()
+        value, first = self.apply(along, VALUE, a, None, None), self.apply(along, FIRST, a, None, None)
         if out is None:
             return value, first
-        checked_pair(out[0], out[1], np.asarray(x), value.dtype)
-        np.copyto(out[0], value)
-        np.copyto(out[1], first)
+        fill(pair[0], value)
+        fill(pair[1], first)
         return out
 
 
@@ -244,8 +254,7 @@ cdef class RowLoss:
             work.labels = <cnp.npy_intp *>cnp.PyArray_DATA(target) if by_label else NULL
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
-        with np.errstate(all="ignore"):         # half precision may overflow
-            return losses.astype(dtype, copy=False)[()], gradient.astype(dtype, copy=False)
+        return copied(losses, dtype)[()], copied(gradient, dtype)
 
 
 cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):

@@ -1,21 +1,27 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
-Nothing is written before everything has been checked and allocated. A `Plan` is a checked call; `Plan.run` cannot fail
-any more. The pass itself is in passes.pxd.
+Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at all
+of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
+`Stepper.enter` refuses everything else.
 """
 import sys
+import threading
 
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 
-from fastnn.core.arrays cimport result_dtype
+from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
@@ -26,6 +32,16 @@ from fastnn.core.levels import rules
 cdef extern from "numpy/ndarraytypes.h":
     enum: NPY_HALF
     enum: NPY_USERDEF
+
+cdef extern from "gate.h":
+    ctypedef struct fastnn_gate:
+        pass
+    unsigned long fastnn_gate_enter(fastnn_gate *gate, unsigned long self) noexcept nogil
+    void fastnn_gate_leave(fastnn_gate *gate) noexcept nogil
+
+cdef extern from "Python.h":
+    Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
+    PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
 cnp.import_array()
 
@@ -63,6 +79,8 @@ for place, name in enumerate(("float16", "bfloat16")):
     load_halves[place] = <load_half><uintptr_t>rules.HALVES[name][0]
     store_halves[place] = <store_half><uintptr_t>rules.HALVES[name][1]
 
+CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
+
 cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
 
 
@@ -85,7 +103,7 @@ cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
     global bfloat16_number
     if number == NPY_HALF:
         return FLOAT16
-    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.dtype):
+    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.descr):
         bfloat16_number = number
     return BFLOAT16 if number == bfloat16_number else OTHER
 
@@ -121,8 +139,9 @@ cdef bint overlaps_itself(cnp.ndarray a):
     """Whether two elements of a strided array share memory."""
     if cnp.PyArray_SIZE(a) < 2:
         return False
-    extent = [(abs(stride), n) for n, stride in zip((<object>a).shape, (<object>a).strides) if n > 1]
-    reach = a.itemsize
+    plain = np.asarray(a)               # whatever a subclass says of itself
+    extent = [(abs(stride), n) for n, stride in zip(plain.shape, plain.strides) if n > 1]
+    reach = plain.itemsize
     for stride, n in sorted(extent):
         if stride < reach:
             break
@@ -132,7 +151,7 @@ cdef bint overlaps_itself(cnp.ndarray a):
     offsets = np.zeros((), np.intp)
     for stride, n in extent:
         offsets = np.add.outer(offsets, np.arange(n) * stride)
-    return stride_gap(np.sort(offsets, axis=None)) < a.itemsize
+    return stride_gap(np.sort(offsets, axis=None)) < plain.itemsize
 
 
 cdef object stride_gap(object offsets):
@@ -180,6 +199,7 @@ cdef class Record:
     cdef bint fortran
     cdef int layout                         # the flag of arrays that lie in memory as the slots do
     cdef Py_ssize_t n
+    cdef Py_ssize_t padded                  # elements of a slot
     cdef readonly bint used                 # whether a step has been taken with it
     cdef Span place                         # where the parameter lay at the last step, and its index
 
@@ -216,29 +236,37 @@ cdef class Record:
 
 cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Record record = Record.__new__(Record)
-    cdef Py_ssize_t i, padded
+    cdef Py_ssize_t i
+    cdef object plain = np.asarray(like)            # whatever a subclass says of itself
     record.kind = kind_of(like)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
-    record.shape = (<object>like).shape
+    record.shape = plain.shape
     record.ndim = cnp.PyArray_NDIM(like)
     for i in range(record.ndim):
         record.dims[i] = cnp.PyArray_DIM(like, <int>i)
-    record.dtype = (<object>like).dtype.newbyteorder("=")
+    record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
     record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
                       and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
-    padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
-    record.slots = np.zeros((len(storage.initial), padded), storage.dtype or record.computed)
+    record.padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
+    record.slots = np.zeros((len(storage.initial), record.padded), storage.dtype or record.computed)
     if storage.name is not None:
-        record.scales = np.zeros((len(storage.initial), (padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
+        record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
         if storage.initial[i]:
             (<object>record.slots)[i] = storage.initial[i]
     return record
+
+
+cdef inline bint intact(Record record) noexcept:
+    """The slots are as they were made: `state` hands out views, whose base somebody might reshape or resize."""
+    return (cnp.PyArray_NDIM(record.slots) == 2 and cnp.PyArray_DIM(record.slots, 0) == len(record.storage.initial)
+            and cnp.PyArray_DIM(record.slots, 1) == record.padded
+            and cnp.PyArray_CHKFLAGS(record.slots, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
 
 
 cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
@@ -267,9 +295,21 @@ cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
     return same_shape(a, record.ndim, record.dims)
 
 
+cdef inline bint fits(cnp.ndarray p, Record record) except -1:
+    """A parameter, of which all this has been checked before."""
+    return (has_shape(p, record) and kind_of(p) == record.kind
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
     with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
         return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
+
+
+cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
+    """Whether a copy can be written back."""
+    return (same_shape(p, cnp.PyArray_NDIM(copy), cnp.PyArray_DIMS(copy)) and kind_of(p) == kind_of(copy)
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
 
 
 cdef cnp.ndarray checked_parameter(object value, object key):
@@ -277,10 +317,15 @@ cdef cnp.ndarray checked_parameter(object value, object key):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
     cdef cnp.ndarray p = <cnp.ndarray>value
     if kind_of(p) == OTHER:
-        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.dtype}")
+        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.descr}")
     if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
         raise ValueError(f"parameter {key!r} is read-only")
     return p
+
+
+cdef object shape_of(cnp.ndarray a):
+    """A tuple, whatever a subclass says of itself."""
+    return np.asarray(a).shape
 
 
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
@@ -288,7 +333,7 @@ cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     if kind_of(g) == OTHER:
         result_dtype(g)
     if not cnp.PyArray_SAMESHAPE(g, p):
-        raise ValueError(f"the gradient of {key!r} has shape {(<object>g).shape}, the parameter {(<object>p).shape}")
+        raise ValueError(f"the gradient of {key!r} has shape {shape_of(g)}, the parameter {shape_of(p)}")
     return g
 
 
@@ -326,7 +371,9 @@ cdef class Layout:
         cdef cnp.ndarray target, grad
         cdef Task *task
         self.keys, self.records, self.count = keys, records, len(records)
-        self.dtypes = [a.dtype for a in targets] + [a.dtype for a in grads]
+        self.dtypes = []
+        for target in targets + grads:
+            self.dtypes.append(target.descr)
         self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
         self.seen = <Seen *>calloc(self.count + 1, sizeof(Seen))
         self.held = <PyObject **>calloc(2 * self.count + 1, sizeof(PyObject *))
@@ -335,7 +382,10 @@ cdef class Layout:
         for i in range(self.count):
             record = <Record>records[i]
             target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
-            self.slots = <int>cnp.PyArray_DIM(record.slots, 0)
+            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
+                    and usable(grad, record) and intact(record)):
+                raise ValueError(CHANGED)
+            self.slots = <int>len(record.storage.initial)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
             task.grad = cnp.PyArray_BYTES(grad)
@@ -343,7 +393,7 @@ cdef class Layout:
             if record.scales is not None:
                 task.scales = <float *>cnp.PyArray_BYTES(record.scales)
             task.n = record.n
-            task.padded = cnp.PyArray_DIM(record.slots, 1)
+            task.padded = record.padded
             task.first_block = blocks
             task.kind = record.kind
             task.grad_kind = kind_of(grad)
@@ -363,9 +413,9 @@ cdef class Layout:
         free(self.seen)
         free(self.held)
 
-    cdef void hold(self, PyObject *array) noexcept:
-        Py_INCREF(<object>array)
-        self.held[self.held_count] = array
+    cdef void hold(self, object array) noexcept:
+        Py_INCREF(array)
+        self.held[self.held_count] = <PyObject *>array
         self.held_count += 1
 
     cdef void release(self) noexcept:
@@ -373,44 +423,80 @@ cdef class Layout:
             self.held_count -= 1
             Py_DECREF(<object>self.held[self.held_count])
 
-    cdef bint holds(self, dict params, dict grads, const Span *spans) except -1:
-        """Whether the parameters are unchanged and the gradients can be used as they are; these are then put in, and
-        all arrays are held until `release`."""
+    cdef inline bint fits(self, Py_ssize_t i, cnp.ndarray p, PyObject *gradient, const Span *spans) except -1:
+        """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
+        cdef Seen *seen = &self.seen[i]
+        cdef cnp.ndarray g
+        if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims)):
+            return False
+        if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
+            return False
+        g = <cnp.ndarray>gradient
+        if not same_shape(g, seen.ndim, seen.dims):
+            return False
+        if not looks(g, &seen.grad):
+            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
+                    and clear_of(spans, self.count, g)):
+                return False
+            seen.grad = look_of(g)
+            self.tasks[i].grad = cnp.PyArray_BYTES(g)
+        self.hold(<object>gradient)
+        return True
+
+    cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1:
+        """Whether all parameters and gradients fit; they are then held until `release`."""
         cdef PyObject *key
         cdef PyObject *value
-        cdef PyObject *found
         cdef PyObject *other
+        cdef PyObject *gradient
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t beside = 0              # in grads, which usually lists the same keys in the same order
-        cdef Seen *seen = self.seen
         cdef Py_ssize_t i
-        cdef cnp.ndarray g
-        self.release()
         if PyDict_Size(params) != self.count:
             return False
         for i in range(self.count):
             if not PyDict_Next(params, &position, &key, &value):
                 return False
-            if key != seen.key or not cnp.PyArray_Check(<object>value):
+            if key != self.seen[i].key or not cnp.PyArray_Check(<object>value):
                 return False
-            if not (looks(<cnp.ndarray>value, &seen.param) and same_shape(<cnp.ndarray>value, seen.ndim, seen.dims)):
+            self.hold(<object>value)                    # before a key's own code may run
+            if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
+                gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
+            if not self.fits(i, <cnp.ndarray>value, gradient, spans):
                 return False
-            if not PyDict_Next(grads, &beside, &other, &found) or other != key:
-                found = PyDict_GetItemWithError(grads, <object>key)
-            if found == NULL or not cnp.PyArray_CheckExact(<object>found):
+        return True
+
+    cdef bint holds_sequence(self, object params, object grads, const Span *spans) except -1:
+        """The same for lists and tuples."""
+        cdef PyObject *value
+        cdef Py_ssize_t i
+        if length_of(params) != self.count or length_of(grads) != self.count:
+            return False
+        for i in range(self.count):
+            value = items_of(params)[i]
+            if not cnp.PyArray_Check(<object>value):
                 return False
-            g = <cnp.ndarray>found
-            if not same_shape(g, seen.ndim, seen.dims):
+            self.hold(<object>value)
+            if not self.fits(i, <cnp.ndarray>value, items_of(grads)[i], spans):
                 return False
-            if not looks(g, &seen.grad):
-                if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
-                        and clear_of(spans, self.count, g)):
-                    return False
-                seen.grad = look_of(g)
-                self.tasks[i].grad = cnp.PyArray_BYTES(g)
-            self.hold(value)
-            self.hold(found)
-            seen += 1
+        return True
+
+    cdef bint unchanged(self) noexcept:
+        """Whether all that `holds` has found is still so."""
+        cdef Py_ssize_t i
+        cdef Seen *seen
+        cdef cnp.ndarray p, g
+        cdef Record record
+        if self.held_count != 2 * self.count:
+            return False
+        for i in range(self.count):
+            seen = &self.seen[i]
+            p, g = <cnp.ndarray>self.held[2 * i], <cnp.ndarray>self.held[2 * i + 1]
+            record = <Record>self.records[i]
+            if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims) and looks(g, &seen.grad)
+                    and same_shape(g, seen.ndim, seen.dims) and intact(record)
+                    and self.tasks[i].state == cnp.PyArray_BYTES(record.slots)):
+                return False
         return True
 
 
@@ -445,15 +531,20 @@ cdef class Plan:
     cdef list grads
     cdef list copied_back                   # (parameter, its copy) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
+    cdef bint by_key                        # or by position
     cdef bint add
     cdef Layout layout                      # of the last step, where it still holds
+    cdef Layout fresh                       # of a first step that is ready
+    cdef dict after                         # `home` as it will be after that
     cdef Stepper owner
 
-    def __cinit__(self, Stepper owner, dict home, list keys, bint add):
+    def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
+        if owner.storage is None:
+            raise RuntimeError(f"{type(owner).__name__} has not been initialised: call super().__init__()")
         self.owner = owner
-        self.home = home
+        self.home = owner.by_key if by_key else owner.by_position
         self.keys = keys
-        self.add = add
+        self.by_key, self.add = by_key, add
         self.records, self.targets, self.grads, self.copied_back = [], [], [], []
 
     cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad) except *:
@@ -465,9 +556,9 @@ cdef class Plan:
         else:
             record = <Record>known
             if not has_shape(target, record):
-                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {(<object>target).shape}")
+                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {shape_of(target)}")
             if record.kind != kind_of(target):
-                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.dtype}")
+                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.descr}")
         if not lies_as(target, record):
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
@@ -500,9 +591,25 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def run(self, tuple kernels, tuple constants, t, dict done=None):
+    def ready(self):
+        """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
+        cdef Py_ssize_t i
+        cdef dict after
+        if self.layout is not None:
+            if not self.layout.unchanged():
+                raise ValueError(CHANGED)
+            return
+        after = self.home_after()
+        self.fresh = Layout(self.keys, self.records, self.targets, self.grads)
+        for parameter, copy in self.copied_back:
+            if not still(<cnp.ndarray>parameter, <cnp.ndarray>copy):
+                raise ValueError(CHANGED)
+        self.after = after
+
+    def run(self, tuple kernels, tuple constants, t, dict done=None, list filled=[]):
         """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
+        `filled` lists (slot, the array that it is first filled with), of one shape and dtype.
         All in one call of compiled code, so that no signal's handler can raise half way.
         """
         cdef Pass call
@@ -521,13 +628,16 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
+        self.ready()
         if not known:
-            self.layout = Layout(self.keys, self.records, self.targets, self.grads)
-            home = self.home_after()
+            self.layout, self.fresh = self.fresh, None
+            home, self.after = self.after, None
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
         call.grain = self.owner.storage.grain
+        for slot, values in filled:
+            cnp.PyArray_CopyInto(<cnp.ndarray?>slot, <cnp.ndarray?>values)
         call.count = self.owner.passes
         self.owner.passes += 1
         call.load_halves, call.store_halves = load_halves, store_halves
@@ -537,15 +647,13 @@ cdef class Plan:
             threads = threads_for(self.layout.elements)
             with nogil:
                 share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
-        if known:
-            self.layout.release()
-        else:
+        if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy in self.copied_back:
-                np.copyto(parameter, copy)
+                cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True
-            if self.home is self.owner.by_key:
+            if self.by_key:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
@@ -559,24 +667,88 @@ cdef class Stepper:
 
     cdef dict by_key
     cdef dict by_position
-    cdef Storage storage
+    cdef Storage storage                    # None until `_slots`
     cdef uint32_t passes                    # so far, for random rounding
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
-    cdef Plan last                          # the last plan of a mapping
+    cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
+    cdef fastnn_gate gate
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
-        self.storage = Storage(())
         self.spans = NULL
         self.span_count = 0
 
     def __dealloc__(self):
         free(self.spans)
 
+    cdef int enter(self) except -1:
+        """Have the optimizer to oneself until `leave`.
+
+        Compiled functions alone do that, in try and finally: between two of Python's instructions a signal's handler
+        may raise.
+        """
+        cdef unsigned long me = PyThread_get_thread_ident()
+        cdef unsigned long owner = fastnn_gate_enter(&self.gate, me)
+        if owner and not lives(owner):
+            owner = fastnn_gate_enter(&self.gate, me)           # the thread may have ended just now
+        if owner:
+            raise RuntimeError(f"this {type(self).__name__} {in_use(owner, me)}")
+        return 0
+
+    cdef void leave(self) noexcept:
+        if self.last is not None:
+            self.last.layout.release()
+        fastnn_gate_leave(&self.gate)
+
+    def _alone(self, function, *args):
+        """function(*args) while nothing else uses the optimizer. Raises RuntimeError where something does already."""
+        self.enter()
+        try:
+            return function(*args)
+        finally:
+            self.leave()
+
+    def _step_mapping(self, params, grads, dict extra):
+        """Step parameters by key, in place."""
+        self.enter()
+        try:
+            self.advance(self.plan_mapping(params, grads), extra)
+        finally:
+            self.leave()
+
+    def _step_sequence(self, params, grads, dict extra):
+        """Step parameters by position, in place; params and grads are lists or tuples."""
+        self.enter()
+        try:
+            self.advance(self.plan_sequence(params, grads), extra)
+        finally:
+            self.leave()
+
+    def _step_deltas(self, list grads, dict extra):
+        """The deltas of a step, new arrays, by position."""
+        cdef list deltas = []
+        self.enter()
+        try:
+            self.advance(self.plan_deltas((<object>self)._gradients(grads, extra), deltas), extra)
+        finally:
+            self.leave()
+        return deltas
+
+    cdef void advance(self, Plan plan, dict extra) except *:
+        (<object>self)._advance(plan, extra)
+        if plan.add and plan.layout is not None:
+            self.last = plan
+
     def _slots(self, initial, name=None, stored=()):
         """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
-        self.storage = Storage(tuple(initial), name, tuple(stored))
+        cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
+        self.enter()
+        try:
+            self.replace({}, {}, 0, {"t": 0})   # whoever is initialised once more begins anew
+            self.storage = storage
+        finally:
+            self.leave()
 
     def _record(self, key):
         """The record of a key, or None."""
@@ -616,14 +788,22 @@ cdef class Stepper:
         record.used = True
         return record
 
-    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done):
-        """Put restored records in place of all that there are, and set attributes."""
-        self.by_key, self.by_position, self.passes = by_key, by_position, passes
-        self.last, self.span_count = None, 0
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
+        """Put restored records in place of all that there are, set attributes, and call `recall`."""
+        self.enter()
+        try:
+            self.replace(by_key, by_position, passes, done)
+            recall()
+        finally:
+            self.leave()
+
+    cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
+        self.forget()
+        self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
-    cdef Plan plan(self, dict home, list keys, list params, list grads):
-        cdef Plan plan = Plan.__new__(Plan, self, home, keys, True)
+    cdef Plan plan(self, bint by_key, list keys, list params, list grads):
+        cdef Plan plan = Plan.__new__(Plan, self, by_key, keys, True)
         cdef Py_ssize_t i
         cdef Py_ssize_t count = len(keys)
         cdef cnp.ndarray p
@@ -671,25 +851,33 @@ cdef class Stepper:
             if i and spans[i - 1].reach > spans[i].low:
                 tangled = True              # interleaved views, at best: look again next time
                 for k in range(i):
-                    if spans[k].high > spans[i].low and np.shares_memory(params[spans[k].index],
-                                                                         params[spans[i].index]):
-                        raise ValueError(f"parameters {plan.keys[spans[k].index]!r} and "
-                                         f"{plan.keys[spans[i].index]!r} share memory")
+                    if spans[k].high > spans[i].low and share_memory(params[spans[k].index], params[spans[i].index]):
+                        one, other = plan.keys[spans[k].index], plan.keys[spans[i].index]
+                        raise ValueError(f"parameters {one!r} and {other!r} share memory")
                 spans[i].reach = max(spans[i].high, spans[i - 1].reach)
         if not tangled:
             self.span_count = count
 
-    def _plan_mapping(self, params, grads):
-        """Parameters by key, to be changed in place."""
+    cdef Layout kept(self, bint by_key):
+        """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
+        if (self.last is None or self.last.by_key != by_key or self.last.copied_back
+                or self.span_count != self.last.layout.count):
+            return None
+        return self.last.layout
+
+    cdef Plan plan_mapping(self, params, grads):
         cdef list keys, values, gradients
-        cdef Plan plan
-        cdef Layout layout = None if self.last is None or self.last.copied_back else self.last.layout
-        if (layout is not None and self.span_count == layout.count and type(params) is dict and type(grads) is dict
-                and layout.holds(params, grads, self.spans)):
-            return self.last
-        self.last = None                        # the spans are about to change
+        cdef Layout layout
+        cdef bint plain = type(params) is dict and type(grads) is dict
+        if plain:
+            layout = self.kept(True)
+            if layout is not None:
+                with cython.critical_section(params, grads):
+                    if layout.holds_mapping(params, grads, self.spans):
+                        return self.last
+        self.forget()                           # the spans are about to change
         try:
-            if type(params) is dict and type(grads) is dict:
+            if plain:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
                 gradients = [(<dict>grads)[key] for key in keys]
             else:
@@ -698,25 +886,34 @@ cdef class Stepper:
                     raise ValueError("params lists a key twice")
                 values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
         except KeyError as error:
-            missing = repr(error.args[0]) if error.args else "?"       # a user's mapping may raise it bare
+            missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
-        self.last = plan = self.plan(self.by_key, keys, values, gradients)
-        return plan
+        return self.plan(True, keys, values, gradients)
 
-    def _plan_sequence(self, params, grads):
-        """Parameters by position, to be changed in place."""
-        cdef list values = list(params)
-        cdef list gradients = list(grads)
+    cdef Plan plan_sequence(self, params, grads):
+        cdef list values, gradients
+        cdef Layout layout = self.kept(False)
+        if (layout is not None and (type(params) is list or type(params) is tuple)
+                and (type(grads) is list or type(grads) is tuple)):
+            with cython.critical_section(params, grads):
+                if layout.holds_sequence(params, grads, self.spans):
+                    return self.last
+        self.forget()                           # the spans are about to change
+        values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
             raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
-        self.last = None
-        return self.plan(self.by_position, list(range(len(values))), values, gradients)
+        return self.plan(False, list(range(len(values))), values, gradients)
 
-    def _plan_deltas(self, grads):
-        """(plan, deltas): the deltas are written to new arrays, by position."""
-        cdef Plan plan = Plan.__new__(Plan, self, self.by_position, list(range(len(grads))), False)
+    cdef void forget(self) noexcept:
+        cdef Plan last = self.last
+        self.last = None
+        if last is not None:
+            last.layout.release()
+
+    cdef Plan plan_deltas(self, list grads, list deltas):
+        """The deltas are written to new arrays, which are put into the list."""
+        cdef Plan plan = Plan.__new__(Plan, self, False, list(range(len(grads))), False)
         cdef cnp.ndarray g
-        cdef list deltas = []
         for position, grad in enumerate(grads):
             g = np.asarray(grad)
             dtype = result_dtype(g)
@@ -725,4 +922,20 @@ cdef class Stepper:
             delta = np.empty_like(g, dtype=dtype, subok=False)
             deltas.append(delta)
             plan.enter(position, delta, g)
-        return plan, deltas
+        return plan
+
+
+cdef bint lives(unsigned long thread) except -1:
+    return thread in sys._current_frames()
+
+
+cdef str in_use(unsigned long owner, unsigned long me):
+    """Where an optimizer is in use."""
+    if owner == me:
+        return ("is in use further up in this thread: what a step calls - functions, mappings, handlers of signals - "
+                "cannot use the optimizer itself")
+    if not lives(owner):
+        return ("was in use in another thread when this process was forked, and may be torn: make a new one, perhaps "
+                "from a saved state")
+    names = [thread.name for thread in threading.enumerate() if thread.ident == owner]
+    return f"is in use in thread {names[0] if names else owner}: give each thread its own, or use a lock"

@@ -1,10 +1,41 @@
 """Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
-CHUNK = 4096            # elements whose squares are added up in their own precision; the sums are added in double
+# Elements whose squares are added up in their own precision; the sums are added in double. OpenBLAS cuts dot products
+# of more than 10,000 elements into one part a thread, and the bits would depend on how many there are.
+CHUNK = 4096
+PLACES = ("output", "gradient", "input", "weight decay", "unknown")
+
+
+class NonFinite(NamedTuple):
+    """A step whose loss or gradients were infinite or NaN.
+
+    Attributes
+    ----------
+    step : int
+        From 1.
+    loss : float
+    layer : str or None
+        The layer in which it began, as `network.layers` calls it, or the class of the loss layer.
+    place : str
+        "output" or "gradient" of the layer; without one "input", "weight decay" or "unknown".
+    """
+
+    step: int
+    loss: float
+    layer: str | None
+    place: str
+
+    def __str__(self):
+        what = f"the loss is {self.loss}" if not math.isfinite(self.loss) else "a gradient is not finite"
+        if self.place == "unknown":
+            return f"step {self.step}: {what}"
+        where = self.place if self.layer is None else f"{self.place} of layer {self.layer!r}"
+        return f"step {self.step}: {what}; the first to be infinite or NaN is the {where}"
 
 
 def all_finite(arrays):
@@ -85,7 +116,7 @@ def clip_grad_norm(grads, max_norm):
 
 def _norm(arrays):
     flat = [a.ravel("K") for a in arrays if a.size]
-    squares = sum(_sum_of_squares(a) for a in flat)
+    squares = sum(sum_of_squares(a) for a in flat)
     if 1e-20 < squares < math.inf:          # else float32 may have lost some below its range, or overflowed
         return math.sqrt(squares)
     largest = max((float(np.abs(a).max()) for a in flat), default=0.0, key=lambda x: math.inf if math.isnan(x) else x)
@@ -93,10 +124,10 @@ def _norm(arrays):
         return math.nan
     if largest == 0 or largest == math.inf:
         return largest
-    return largest * math.sqrt(sum(_sum_of_squares(a, largest) for a in flat))
+    return largest * math.sqrt(sum(sum_of_squares(a, largest) for a in flat))
 
 
-def _sum_of_squares(a, unit=None):
+def sum_of_squares(a, unit=None):
     total = 0.0
     for start in range(0, a.size, CHUNK):
         chunk = a[start:start + CHUNK]

@@ -13,12 +13,21 @@ from fastnn.activations import get_act
 from fastnn.core import kernels
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import mean_row_loss
+from fastnn.state import StateError, array, finite, is_one_of
 
 from .initializers import as_rng
 
 
 class Layer:
     _kept = None
+
+    def _remembered(self):
+        """What passes depend on beside parameters and generators, as numbers, words and new arrays."""
+        return {}
+
+    def _recalled(self, saved, where):
+        """The attributes to be set, from what has the keys of `_remembered`. Raises StateError."""
+        return {}
 
     def _recall(self):
         if self._kept is None:
@@ -72,6 +81,16 @@ class Activation(Layer):
         if hasattr(self.activation, "dw"):
             raise TypeError(f"{self.activation!r} has weights of its own, which nothing here would train")
 
+    def _remembered(self):
+        plain = type(self.activation).__repr__ is object.__repr__       # which would show an address
+        return {"activation": type(self.activation).__qualname__ if plain else repr(self.activation)}
+
+    def _recalled(self, saved, where):
+        own, = self._remembered().values()
+        if not is_one_of(saved["activation"], (own,)):
+            raise StateError(f"{where} has the activation {saved['activation']!r:.80}, not {own!r}")
+        return {}
+
     def forward(self, x, train_flg=True, out=None, bias=None):
         """With `bias`, of shape (features,), the activation of x + bias: in one pass, and x becomes x + bias."""
         if bias is None:
@@ -96,8 +115,10 @@ class Dropout(Layer):
     """Switches each feature of each row off with probability `dropout_ratio` while training, and scales all
     by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4).
 
-    `mask` holds True for what stayed on. While `frozen` is set, a forward pass of the same shape uses it
-    again: a numerical gradient is only defined for a fixed mask. `out` may be x, and dout in `backward`.
+    Each forward pass in training mode draws its mask as ``rng.random(x.shape) > dropout_ratio``; rng is None, an
+    int, a Generator or a RandomState, and as the attribute `rng` a generator. `mask` holds True for what stayed on.
+    While `frozen` is set, a forward pass of the same shape uses it again: a numerical gradient is only defined for
+    a fixed mask. `out` may be x, and dout in `backward`.
     Raises ValueError for a ratio outside [0, 1).
     """
 
@@ -106,17 +127,26 @@ class Dropout(Layer):
             raise ValueError(f"the dropout ratio must be at least 0 and below 1, not {dropout_ratio!r}")
         self.dropout_ratio = float(dropout_ratio)
         self.frozen = False
-        self._rng = as_rng(rng)
+        self.rng = as_rng(rng)
 
     @property
     def mask(self):
         return self._kept
 
+    def _remembered(self):
+        return {"dropout_ratio": self.dropout_ratio}
+
+    def _recalled(self, saved, where):
+        ratio = finite(saved["dropout_ratio"], f"the dropout ratio of {where}")
+        if not 0 <= ratio < 1:
+            raise StateError(f"the dropout ratio of {where} must be at least 0 and below 1, not {ratio}")
+        return {"dropout_ratio": ratio}
+
     def forward(self, x, train_flg=True, out=None):
         if not train_flg:
             return np.multiply(x, 1 - self.dropout_ratio, out=out)
         if not (self.frozen and self.mask is not None and self.mask.shape == x.shape):
-            self._kept = self._rng.random(x.shape) > self.dropout_ratio
+            self._kept = self.rng.random(x.shape) > self.dropout_ratio
         return np.multiply(x, self.mask, out=out)
 
     def backward(self, dout, out=None):
@@ -127,9 +157,10 @@ class BatchNormalization(Layer):
     """y = gamma (x - mean) / sqrt(var + eps) + beta for each feature; var is divided by the number of rows
     (Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1).
 
-    Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them,
-    running = momentum running + (1 - momentum) batch; otherwise the running values are used. They start at
-    zero, as in the book. `backward` leaves the gradients of gamma and beta in `dgamma` and `dbeta`.
+    Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them, running =
+    momentum running + (1 - momentum) batch; otherwise the running values are used. They start at zero, as in the
+    book, and have to be saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients
+    of gamma and beta in `dgamma` and `dbeta`.
     Raises ValueError for a momentum outside [0, 1].
     """
 
@@ -144,6 +175,18 @@ class BatchNormalization(Layer):
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
         self.running_var = np.zeros_like(gamma) if running_var is None else running_var
         self.dgamma = self.dbeta = None
+
+    def _remembered(self):
+        return {"momentum": self.momentum, "running_mean": np.array(self.running_mean),
+                "running_var": np.array(self.running_var)}
+
+    def _recalled(self, saved, where):
+        momentum = finite(saved["momentum"], f"the momentum of {where}")
+        if not 0 <= momentum <= 1:
+            raise StateError(f"the momentum of {where} must lie between 0 and 1, not {momentum}")
+        running = {name: array(saved[name], f"{name} of {where}", own.dtype, own.shape).copy()
+                   for name, own in self._remembered().items() if name != "momentum"}
+        return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
         if train_flg:

@@ -7,11 +7,12 @@ import numpy as np
 
 from fastnn.core.mean_loss import labels_fit
 
-from .finite import all_finite, first_nonfinite
+from .finite import all_finite, first_nonfinite, sum_of_squares
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
 from .passes import TrainingPass
+from .state import checked_network, network_state
 
 
 class MultiLayerNet:
@@ -19,7 +20,7 @@ class MultiLayerNet:
 
     After each hidden Affine layer come, in this order, BatchNormalization (if `use_batchnorm`), the
     activation, and Dropout (if `use_dropout`). The interface is that of MultiLayerNetExtend in "Deep Learning
-    from Scratch".
+    from Scratch". The layers keep from one pass what the next needs: a network belongs to one thread at a time.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ class MultiLayerNet:
     dtype : float32 or float64
         Of the parameters and of all arithmetic; inputs are cast to it.
     rng : None, int, Generator or RandomState
-        For the first weights and the dropout masks.
+        For the first weights, W1 first, and the dropout masks, in the order of the layers.
 
     Attributes
     ----------
@@ -48,6 +49,8 @@ class MultiLayerNet:
         parameters up here at each pass, so they may be changed in place or replaced.
     layers : dict of layers
         "Affine1", "BatchNorm1", "Activation_function1", "Dropout1", "Affine2", ...
+    rng : Generator or RandomState
+        That of all dropout layers, too.
 
     Raises
     ------
@@ -68,7 +71,7 @@ class MultiLayerNet:
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
-        rng = as_rng(rng)
+        self.rng = rng = as_rng(rng)
 
         self.params, self.layers = {}, {}
         self._owners = []       # a parameter's key, its layer, the attributes of the parameter and the gradient there
@@ -135,6 +138,28 @@ class MultiLayerNet:
         grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
         self._add_decay_gradient(grads)
         return loss, grads
+
+    def state_dict(self):
+        """All that the next passes depend on, as a dict of numbers, strings and new arrays.
+
+        Parameters, running means and variances, weight decay, dropout ratios, and where the generators of dropout
+        stand; fastnn/nn/state.py describes it.
+
+        Raises TypeError if a layer is none of fastnn's, or a bit generator not NumPy's.
+        """
+        return network_state(self)
+
+    def load_state_dict(self, state):
+        """Go on from a state that `state_dict` returned. Parameters are changed in place, and so are generators.
+
+        Raises StateError, a ValueError, if the state is damaged or that of a network with other layers, sizes, dtype or
+        kinds of generators, or with generators shared in another way; TypeError or ValueError if something in `params`
+        cannot be written to. Nothing has been changed then.
+        """
+        self._fitting(state)()
+
+    def _fitting(self, state):
+        return checked_network(self, state)
 
     def numerical_gradient(self, x, t):
         """What `gradient` should give, by central differences in float64, for networks of any dtype.
@@ -236,7 +261,7 @@ class MultiLayerNet:
             return loss
         for _, W in self._weights():
             if self.weight_decay_lambda:
-                loss += 0.5 * self.weight_decay_lambda * float(np.vdot(W, W))
+                loss += 0.5 * self.weight_decay_lambda * sum_of_squares(W.ravel("K"))
             if self.weight_decay_l1:
                 loss += self.weight_decay_l1 * float(np.abs(W).sum(dtype=np.float64))
         return loss

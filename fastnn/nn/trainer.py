@@ -3,42 +3,15 @@ import inspect
 import math
 from contextlib import contextmanager
 from time import perf_counter
-from typing import NamedTuple
 
 import numpy as np
 
-from .finite import all_finite
+from .finite import NonFinite, all_finite
 from .initializers import as_rng
 from .layers import BatchNormalization
+from .state import checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
-
-
-class NonFinite(NamedTuple):
-    """A step whose loss or gradients were infinite or NaN.
-
-    Attributes
-    ----------
-    step : int
-        From 1.
-    loss : float
-    layer : str or None
-        The layer in which it began, as `network.layers` calls it, or the class of the loss layer.
-    place : str
-        "output" or "gradient" of the layer; without one "input", "weight decay" or "unknown".
-    """
-
-    step: int
-    loss: float
-    layer: str | None
-    place: str
-
-    def __str__(self):
-        what = f"the loss is {self.loss}" if not math.isfinite(self.loss) else "a gradient is not finite"
-        if self.place == "unknown":
-            return f"step {self.step}: {what}"
-        where = self.place if self.layer is None else f"{self.place} of layer {self.layer!r}"
-        return f"step {self.step}: {what}; the first to be infinite or NaN is the {where}"
 
 
 class Trainer:
@@ -55,6 +28,7 @@ class Trainer:
         All training rows and their labels, as `MultiLayerNet.loss` takes them.
     batch_size : int
     rng : None, int, Generator or RandomState
+        For the batches: each step draws ``rng.choice(len(x), batch_size)``, and nothing else.
     on_nonfinite : str
         What follows a loss or a gradient that is infinite or NaN. Parameters, optimizer and running means stay as they
         were in any case. "stop": `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on
@@ -69,6 +43,7 @@ class Trainer:
         Time of each update of the parameters, and of each whole step from drawing the batch on.
     nonfinite : list of NonFinite
         The steps whose numbers were not all finite, and where that began; print one for a sentence.
+    rng : Generator or RandomState
 
     Raises
     ------
@@ -87,10 +62,33 @@ class Trainer:
         self.x, self.t, self.batch_size = x, t, batch_size
         self.on_nonfinite = on_nonfinite
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
-        self._rng = as_rng(rng)
+        self.rng = as_rng(rng)
         # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
         accepted = inspect.signature(optimizer.update).parameters.values()
         self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
+
+    def state_dict(self):
+        """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
+        arrays.
+
+        The states of network and optimizer, where the generators stand, `batch_size`, `losses` and `nonfinite`; not x,
+        t and the times, which are those of the steps that this object took. fastnn/nn/state.py describes it.
+
+        Raises TypeError if network or optimizer are none of fastnn's, or their states cannot be kept.
+        """
+        return trainer_state(self)
+
+    def load_state_dict(self, state):
+        """Go on from a state that `state_dict` returned, bit for bit, given the same x and t. All is set in place.
+
+        Raises StateError, a ValueError, if the state is damaged or does not fit network, optimizer, the number of rows
+        or the generators: their kinds, and which of them are one. TypeError and ValueError as in the network's
+        `load_state_dict`. Nothing has been changed then.
+        """
+        self._fitting(state)()
+
+    def _fitting(self, state):
+        return checked_trainer(self, state)
 
     @property
     def diverged(self):
@@ -100,7 +98,7 @@ class Trainer:
     def step(self):
         """One minibatch; returns its loss. Numbers that are not finite are recorded, but lead to no update."""
         start = perf_counter()
-        rows = self._rng.choice(len(self.x), self.batch_size)
+        rows = self.rng.choice(len(self.x), self.batch_size)
         x, t = self.x[rows], self.t[rows]
         running = self._running_values()
         with np.errstate(all="ignore"):     # divergence is told once

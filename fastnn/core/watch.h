@@ -1,0 +1,103 @@
+/* How a call that lasts is ended by a signal.
+
+   The thread that calls looks every FASTNN_EVERY whether a signal waits. If its handler raises, the call is over: all
+   who take part stop at the end of the piece they are at. A call without a watch always comes to its end. */
+
+#ifndef FASTNN_WATCH_H
+#define FASTNN_WATCH_H
+
+#include <stddef.h>
+#include "clock.h"
+
+#ifdef _WIN32
+#include <windows.h>
+typedef DWORD fastnn_thread;
+static inline int fastnn_is_this(fastnn_thread thread) { return thread == GetCurrentThreadId(); }
+static inline fastnn_thread fastnn_this_thread(void) { return GetCurrentThreadId(); }
+#else
+#include <pthread.h>
+typedef pthread_t fastnn_thread;
+static inline int fastnn_is_this(fastnn_thread thread) { return pthread_equal(thread, pthread_self()); }
+static inline fastnn_thread fastnn_this_thread(void) { return pthread_self(); }
+#endif
+
+#ifdef _MSC_VER
+typedef volatile int fastnn_flag;
+static inline int fastnn_flag_get(fastnn_flag *flag) { return *flag; }
+static inline void fastnn_flag_set(fastnn_flag *flag, int value) { *flag = value; }
+#else
+#include <stdatomic.h>
+typedef atomic_int fastnn_flag;
+static inline int fastnn_flag_get(fastnn_flag *flag) { return atomic_load_explicit(flag, memory_order_relaxed); }
+static inline void fastnn_flag_set(fastnn_flag *flag, int value) { atomic_store_explicit(flag, value, memory_order_relaxed); }
+#endif
+
+enum {
+    FASTNN_EVERY = 100000000,       /* ns from one look at signals to the next */
+    FASTNN_SLICE = 10000000,        /* ns, about, that a thread works before it looks at the clock */
+    FASTNN_FIRST_SLICE = 16,        /* grains */
+    FASTNN_GOES_ON = 0,
+    FASTNN_RAISED,                  /* a handler has */
+    FASTNN_LOST                     /* a handler forked: in the child, parts that helpers had begun are missing */
+};
+
+typedef struct {
+    int (*signalled)(void);         /* runs handlers; not 0 if one of them raised */
+    fastnn_thread caller;
+    long long looked;
+    fastnn_flag over;
+} fastnn_watch;
+
+/* start to stop of what is counted */
+typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
+
+static inline void fastnn_watch_begin(fastnn_watch *watch, int (*signalled)(void))
+{
+    watch->signalled = signalled;
+    watch->caller = fastnn_this_thread();
+    watch->looked = fastnn_now();
+    fastnn_flag_set(&watch->over, FASTNN_GOES_ON);
+}
+
+/* Whether the call is over; for the thread that calls. */
+static inline int fastnn_watch_look(fastnn_watch *watch, long long now)
+{
+    if (now - watch->looked >= FASTNN_EVERY && !fastnn_flag_get(&watch->over)) {
+        watch->looked = now;
+        if (watch->signalled())
+            fastnn_flag_set(&watch->over, FASTNN_RAISED);
+    }
+    return fastnn_flag_get(&watch->over);
+}
+
+/* Whether the call is over; for any thread, between pieces of a long part. */
+static inline int fastnn_watch_over(fastnn_watch *watch)
+{
+    return fastnn_is_this(watch->caller) ? fastnn_watch_look(watch, fastnn_now()) : fastnn_flag_get(&watch->over);
+}
+
+/* body over start to stop, on this thread; in slices of whole grains if it is watched. */
+static inline void fastnn_alone(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
+                         fastnn_watch *watch)
+{
+    ptrdiff_t size = FASTNN_FIRST_SLICE * grain;
+    long long before, now;
+    if (watch) {
+        now = fastnn_now();
+        while (stop - start > size) {
+            body(work, start, start + size);
+            start += size;
+            before = now;
+            now = fastnn_now();
+            if (fastnn_watch_look(watch, now))
+                return;
+            if (now - before < FASTNN_SLICE / 2)
+                size *= 2;
+            else if (now - before > 2 * FASTNN_SLICE && size > grain)
+                size /= 2;
+        }
+    }
+    body(work, start, stop);
+}
+
+#endif
