@@ -20,7 +20,6 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
-from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
@@ -246,7 +245,8 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
     record.ndim = cnp.PyArray_NDIM(like)
-    memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
+    for i in range(record.ndim):
+        record.dims[i] = cnp.PyArray_DIM(like, <int>i)
     record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
