@@ -2,6 +2,7 @@
 
     nox -s tests                        each Python with the newest and the oldest dependencies
     nox -s 'tests-3.10(oldest)'         one of them; `-- FILE ...` goes on to pytest
+    nox -s sanitizers                   tools/sanitized.py, which has more to choose from
     nox -s wheel                        what a release does: sdist, wheel, auditwheel, and the suite on the wheel
 """
 import os
@@ -82,6 +83,15 @@ def parallel(session):
     session.run("python", "-I", "-c", "import sys, fastnn; assert not sys._is_gil_enabled()")
     session.run("pytest", "--parallel-threads=4", "--iterations=2",
                 *(session.posargs or [f"tests/test_{name}.py" for name in PARALLEL]))
+
+
+@nox.session
+def sanitizers(session):
+    """The suite on a core compiled with the sanitizers of addresses and undefined behaviour, then that of threads."""
+    install(session, ".[test]")
+    session.install(*PROJECT["build-system"]["requires"])
+    for arguments in [session.posargs] if session.posargs else [[], ["--sanitizer", "thread"]]:
+        session.run("python", "tools/sanitized.py", *arguments)
 
 
 @nox.session

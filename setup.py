@@ -30,6 +30,10 @@ X86_64_LEVELS = {
 UNIX_FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-thread-jumps",
               "--param=vect-max-version-for-alias-checks=64", "-Wdouble-promotion", "-Werror=double-promotion"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
+# For FASTNN_SANITIZE (tools/sanitized.py), after everything else: CPython is compiled with -fwrapv, which would define
+# what the sanitizer of undefined behaviour looks for, and with -DNDEBUG.
+SANITIZERS = {"address", "undefined", "thread"}
+SANITIZED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-UNDEBUG"]
 ALWAYS_INLINE = {"unix": "inline __attribute__((always_inline))", "msvc": "__forceinline"}
 
 
@@ -42,22 +46,35 @@ def target():
 
 
 def levels():
-    """The instruction-set levels to build, with their flags: several on x86-64 but for MSVC and fat binaries, else one."""
+    """The instruction-set levels to build, with their flags: several on x86-64 but for MSVC and fat binaries, else one.
+
+    FASTNN_LEVELS="x86-64-v2,x86-64-v3" builds no others.
+    """
     x86_64 = target() == "x86_64" and sys.maxsize > 2**32
-    return X86_64_LEVELS if x86_64 and sys.platform != "win32" else {"plain": []}
+    there = X86_64_LEVELS if x86_64 and sys.platform != "win32" else {"plain": []}
+    wanted = named_in("FASTNN_LEVELS", {level.replace("_", "-") for level in there})
+    return {level: flags for level, flags in there.items() if not wanted or level.replace("_", "-") in wanted}
+
+
+def named_in(variable, known):
+    """The names in a variable of the environment, with commas between them."""
+    names = set(filter(None, os.environ.get(variable, "").split(",")))
+    if names - known:
+        raise SystemExit(f"{variable}={os.environ[variable]}: there is {', '.join(sorted(known))}")
+    return names
 
 
 class BuildWithWhatIsThere(build_ext):
     """Make C of the .pyx files, add the flags that this compiler accepts, and compile."""
 
     def build_extensions(self):
+        unix = self.compiler.compiler_type != "msvc"
+        sanitizers = self.sanitizer_flags(unix)
         # not in setup(), which also runs for the metadata: pip would have it done three times
         generated = {done.name: done.sources for done in cythonize(
             [*self.extensions], build_dir="build", force=True,          # Cython does not see changes behind an include
             compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
                                  "freethreading_compatible": True, "warn.unreachable": False})}
-        kind = self.compiler.compiler_type
-        unix = kind != "msvc"
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
         threads = next((found for found in self.thread_flags(unix) if self.accepts(*found)), ([], []))
         if not any("openmp" in flag for flag in threads[0]):
@@ -69,10 +86,27 @@ class BuildWithWhatIsThere(build_ext):
             extension.extra_link_args = threads[1] + extension.extra_link_args
             if "_rules_" in extension.name and unix:
                 extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rule_loops.pxd
+            if sanitizers:
+                extension.extra_compile_args += SANITIZED_FLAGS + sanitizers
+                extension.extra_link_args += sanitizers
             if "._" in extension.name:
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
         super().build_extensions()
+
+    def sanitizer_flags(self, unix):
+        """-fsanitize for the names in FASTNN_SANITIZE; a compiler that has none of it must not go unnoticed."""
+        names = named_in("FASTNN_SANITIZE", SANITIZERS)
+        if not names:
+            return []
+        flags = [f"-fsanitize={','.join(sorted(names))}"]
+        if "undefined" in names:
+            flags += ["-fsanitize=float-cast-overflow", "-fno-sanitize-recover=all"]
+            # clang's alone: methods are called by pointers of another type, as CPython has it
+            flags += [flag for flag in ["-fno-sanitize=function"] if unix and self.accepts([flag])]
+        if not unix or not self.accepts(SANITIZED_FLAGS + flags, flags):
+            raise CompileError(f"this compiler does not know {' '.join(flags)}, which FASTNN_SANITIZE asks for")
+        return flags
 
     @staticmethod
     def thread_flags(unix):
@@ -98,16 +132,19 @@ class BuildWithWhatIsThere(build_ext):
         return True
 
 
-def extension(name, flags=()):
+def extension(name, flags=(), folder=CORE):
     return Extension(
-        f"fastnn.core.{name}", [str(CORE / f"{name}.pyx")], include_dirs=[numpy.get_include(), str(CORE)],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION")], extra_compile_args=list(flags),
+        f"fastnn.core.{name}" if folder == CORE else name, [str(folder / f"{name}.pyx")],
+        include_dirs=[numpy.get_include(), str(CORE)],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
+        extra_compile_args=list(flags),
         depends=[str(path) for pattern in ("*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
 
 
 setup(
     ext_modules=[extension(name) for name in ENGINE]
-    + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")],
+    + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")]
+    + ([extension("planted", folder=Path("tools"))] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere},
     options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},
 )

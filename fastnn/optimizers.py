@@ -6,7 +6,7 @@ precision, and handed to the rule.
 """
 from collections.abc import Mapping
 from functools import partial
-from math import copysign, isfinite, sqrt
+from math import copysign, inf, isfinite, sqrt
 from operator import index
 from typing import Any
 
@@ -512,7 +512,11 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         return self._D + (1 - self.beta3) * (min(max(d, 1 / self.c), self.c) - self._D)
 
     def _advance(self, plan, extra):
-        t, f = self._time(extra.get("t")), float(extra.get("f", 1.0))
+        t, f = self._time(extra.get("t")), extra.get("f", 1.0)
+        try:
+            f = float(f)
+        except OverflowError:
+            f = inf
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         D = self._feedback(t, f)

@@ -1,14 +1,37 @@
 """Makes `oracles` and `helpers` importable, wherever pytest was started and whichever fastnn is installed.
 
-Compiled formulas are kept in a folder of the test run's own.
+Compiled formulas are kept in a folder of the test run's own. Under the address sanitizer (tools/sanitized.py) NumPy has
+no cache of small arrays, and --every runs a sample.
 """
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+if "address" in os.environ.get("FASTNN_SANITIZE", ""):
+    import planted
+    planted.uncached()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--every", metavar="FILE:N,...", help="of tests/test_FILE.py every n-th test, beginning with the first")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.option.every:
+        return
+    step = {f"test_{file}.py": int(n) for file, _, n in (part.partition(":") for part in config.option.every.split(","))}
+    seen, chosen, others = Counter(), [], []
+    for item in items:
+        n = step.get(item.path.name, 1)
+        (others if seen[item.path.name] % n else chosen).append(item)
+        seen[item.path.name] += 1
+    config.hook.pytest_deselected(items=others)
+    items[:] = chosen
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -32,7 +32,7 @@ cdef object result_dtype(cnp.ndarray x):
     raise TypeError(f"fastnn works on real numbers up to float64, not on {dtype}")
 
 
-cdef bint share_memory(object a, object b) except -1:
+cpdef bint share_memory(object a, object b) except -1:
     """Whether two arrays share memory; True, too, where it would take very long to tell."""
     try:
         return np.shares_memory(np.asarray(a), np.asarray(b), max_work=MOST_WORK)

@@ -4,7 +4,9 @@
    lain longest makes room, since a list that never forgets fills with sizes nobody asks for any more.
 
    Whoever finds the list taken goes without it: nobody ever waits. A block that lay idle at a fork belongs to both
-   processes, copied where one of them writes; if somebody was at the list just then, the child begins with an empty one. */
+   processes, copied where one of them writes; if somebody was at the list just then, the child begins with an empty one.
+
+   Under AddressSanitizer what lies idle may not be touched, nor what is behind the size that was asked for. */
 
 #ifndef FASTNN_RECYCLING_H
 #define FASTNN_RECYCLING_H
@@ -21,6 +23,22 @@
 
 #ifndef MAP_ANONYMOUS
 #define MAP_ANONYMOUS MAP_ANON
+#endif
+
+#ifdef __has_feature                                        /* clang's way to ask */
+  #if __has_feature(address_sanitizer)
+    #define FASTNN_ADDRESS_SANITIZER
+  #endif
+#elif defined(__SANITIZE_ADDRESS__)
+  #define FASTNN_ADDRESS_SANITIZER
+#endif
+#ifdef FASTNN_ADDRESS_SANITIZER
+  #include <sanitizer/asan_interface.h>
+  enum { FASTNN_FENCE = 64 << 10 };                         /* bytes behind each block */
+#else
+  #define ASAN_POISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+  #define ASAN_UNPOISON_MEMORY_REGION(start, size) ((void)(start), (void)(size))
+  enum { FASTNN_FENCE = 0 };
 #endif
 
 enum { FASTNN_RECYCLES = 1, FASTNN_MOST_IDLE = 4, FASTNN_MOST_TRIES = 10000 };
@@ -56,19 +74,25 @@ static fastnn_block fastnn_idle_remove(int i)
 static fastnn_block fastnn_memory_map(size_t size)
 {
     fastnn_block block = {NULL, (size + fastnn_page - 1) & -fastnn_page};
-    size_t mapped = block.size + fastnn_huge_page, head;
+    size_t used = block.size + FASTNN_FENCE, mapped = used + fastnn_huge_page, head;
     char *start = (char *)mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (start == (char *)MAP_FAILED)
         return block;
     head = -(uintptr_t)start & (fastnn_huge_page - 1);
     if (head)
         munmap(start, head);
-    munmap(start + head + block.size, fastnn_huge_page - head);
+    munmap(start + head + used, fastnn_huge_page - head);
     block.memory = start + head;
 #ifdef MADV_HUGEPAGE
     madvise(block.memory, block.size, MADV_HUGEPAGE);       /* advice: a kernel without huge pages may refuse it */
 #endif
     return block;
+}
+
+static void fastnn_memory_unmap(fastnn_block block)
+{
+    ASAN_UNPOISON_MEMORY_REGION(block.memory, block.size + FASTNN_FENCE);
+    munmap(block.memory, block.size + FASTNN_FENCE);
 }
 
 /* A block of at least `size` bytes; its memory is NULL where there is none. */
@@ -85,7 +109,13 @@ static fastnn_block fastnn_memory_get(size_t size)
             block = fastnn_idle_remove(best);
         fastnn_idle_leave();
     }
-    return best >= 0 ? block : fastnn_memory_map(size);
+    if (best < 0)
+        block = fastnn_memory_map(size);
+    if (block.memory) {
+        ASAN_UNPOISON_MEMORY_REGION(block.memory, size);
+        ASAN_POISON_MEMORY_REGION((char *)block.memory + size, block.size - size + FASTNN_FENCE);
+    }
+    return block;
 }
 
 /* Take a block back: it lies idle from now on, or goes to the operating system. */
@@ -95,9 +125,10 @@ static void fastnn_memory_give(fastnn_block block)
     size_t total = 0;
     int i, count = 0;
     if (!fastnn_idle_take()) {
-        munmap(block.memory, block.size);
+        fastnn_memory_unmap(block);
         return;
     }
+    ASAN_POISON_MEMORY_REGION(block.memory, block.size);
     fastnn_idle.blocks[fastnn_idle.count++] = block;
     for (i = 0; i < fastnn_idle.count; i++)
         total += fastnn_idle.blocks[i].size;
@@ -107,7 +138,7 @@ static void fastnn_memory_give(fastnn_block block)
     }
     fastnn_idle_leave();
     while (count--)
-        munmap(evicted[count].memory, evicted[count].size);
+        fastnn_memory_unmap(evicted[count]);
 }
 
 /* Give all that lies idle to the operating system; the number of bytes. */
@@ -125,7 +156,7 @@ static size_t fastnn_memory_trim(void)
     fastnn_idle_leave();
     while (count--) {
         total += blocks[count].size;
-        munmap(blocks[count].memory, blocks[count].size);
+        fastnn_memory_unmap(blocks[count]);
     }
     return total;
 }

@@ -20,7 +20,6 @@ from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
-from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
@@ -248,11 +247,14 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
     record.kind = kind_of(like)
+    if record.kind == OTHER:                        # its gradient's __array__ or its key's __hash__ did that
+        raise ValueError(CHANGED)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
     record.ndim = cnp.PyArray_NDIM(like)
-    memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
+    for i in range(record.ndim):
+        record.dims[i] = cnp.PyArray_DIM(like, <int>i)
     record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
@@ -599,7 +601,7 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def ready(self):
+    cdef void ready(self) except *:
         """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
         cdef Py_ssize_t i
         cdef dict after
