@@ -369,11 +369,11 @@ def test_a_rule_that_is_not_initialised():
             self.alpha, self.beta1, self.beta2, self.eps = 1e-3, 0.9, 0.999, 1e-8
 
     for use in ("update", "step", "deltas"):
-        with pytest.raises(RuntimeError, match=r"Forgetful has not been initialised: call super\(\)"):
+        with pytest.raises(TypeError, match=r"not been initialised: its class must call super\(\)"):
             USES[use](Forgetful())
     opt = get_opt("Adam")
     opt.update(np.ones(3))
-    with pytest.raises(RuntimeError, match="Adam has not been initialised"):
+    with pytest.raises(ValueError, match="not been initialised"):       # a StateError
         type(opt).__new__(type(opt)).load_state_dict(opt.state_dict())
 
 

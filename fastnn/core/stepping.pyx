@@ -762,7 +762,7 @@ cdef class Stepper:
 
     cdef int needs_storage(self) except -1:
         if self.storage is None:
-            raise RuntimeError(f"{type(self).__name__} has not been initialised: call super().__init__()")
+            raise TypeError("this object has not been initialised: its class must call super().__init__()")
         return 0
 
     def _record(self, key):

@@ -654,9 +654,9 @@ class Odd(int):
 NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1.0, "2", True, np.int8(2), np.float32(2),
            np.array(2), np.array([1, 2]), Odd(-7), Odd(2**40), Index(2), Index("2"), Index(2.5), Index(None), object()]
 UNBOUND = [(elementwise.ElementwiseActivation, "forward"), (elementwise.ElementwiseActivation, "value_and_grad"),
-           (elementwise.Elementwise, "_addresses"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),
-           (rows.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_plan_mapping"), (stepping.Stepper, "_record"),
-           (type(get_opt("Adam")), "_plan_deltas"), (type(get_opt("Adam")), "_restore")]
+           (elementwise.Elementwise, "_bound"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),
+           (rows.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
+           (type(get_opt("Adam")), "_step_deltas"), (type(get_opt("Adam")), "_restore")]
 
 
 def object_(c):
