@@ -72,8 +72,9 @@ class Optimizer(Configurable, Stepper):
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
     step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
     or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
-    everything that reads or replaces the state; hyperparameters may be set at any time. The constructor raises
-    ValueError for a state_dtype that is unknown or that the rule does not have, TypeError if it is no string.
+    everything that reads or replaces the state; hyperparameters may be set at any time. A step that has begun to write
+    comes to its end before Ctrl-C is heard. The constructor raises ValueError for a state_dtype that is unknown or that
+    the rule does not have, TypeError if it is no string.
     """
 
     maker = "get_opt"

@@ -302,6 +302,20 @@ def test_steps_are_taken_as_a_whole_or_not_at_all(threads):
     assert child(STEPS, threads) == ["True"]
 
 
+def test_what_comes_before_a_step_can_be_ended():
+    """Copies, and state that is touched for the first time: here the signals come before anything is stepped."""
+    assert child("""
+n = 1 << 25
+params = {"w": np.ones(n, np.float32)}
+for name, grads in (("Adam", params["w"].copy()), ("SGD", np.ones((n, 2), np.float16)[:, 0])):
+    optimizer = fastnn.get_opt(name)
+    print(timed(lambda: optimizer.update(params, {"w": grads}), 4, 0.001)[0] >= 4)
+    print(optimizer.t, (params["w"] == 1).all(), optimizer.state)
+optimizer.update(params, {"w": grads})
+print(optimizer.t, (params["w"] < 1).all())
+""") == ["True", "0", "True", "{}"]*2 + ["1", "True"]
+
+
 # Formulas and commands
 
 @needs_endless
@@ -312,7 +326,8 @@ from endless import endless
 @fastnn.register_act("crawl")
 def crawl(x):
     return x*x + 1
-x = endless(1 << 36)
+x = endless(1 << 38)
+fastnn.get_act("crawl").forward(x[:1000].copy())            # compiled now
 print(timed(lambda: fastnn.get_act("crawl").forward(x, out=x), 1, 0.2)[0])
 """) == ["1"]
 

@@ -479,6 +479,7 @@ cdef class ElementwiseActivation(Elementwise):
     x is anything `np.asarray` takes, of any shape and memory layout. float16, bfloat16, float32 and float64 keep their
     dtype (half precision is computed in float32), bool and integers become float64; a number gives a NumPy scalar.
     Results have x's shape and memory order; `out` must have them, their dtype, and be writable. It may be x.
+    A signal's handler that raises, as that of Ctrl-C does, ends a long call; `out` is then written in part.
 
     Raises TypeError for other dtypes, ValueError for shapes that do not fit or a read-only `out`.
     """

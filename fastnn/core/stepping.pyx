@@ -21,7 +21,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 
-from fastnn.core.arrays cimport result_dtype, share_memory
+from fastnn.core.arrays cimport fill, result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
@@ -58,6 +58,7 @@ LIMITS = {"constants": MOST_CONSTANTS, "slots": MOST_SLOTS, "stored slots": MOST
 cdef enum:
     MOST_AXES = 64          # NumPy's own limit
     FEW = 8192              # elements that are stepped before it would pay to let another thread run
+    MANY = 1 << 22          # elements that are filled in pieces, between which a signal may end what comes before a step
 
 cdef struct Span:
     # memory from low to high of the parameter at `index`; sorted by low
@@ -267,7 +268,10 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
-        if storage.initial[i]:
+        if record.padded > MANY:        # the first touch of fresh memory takes longer than many steps
+            fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
+                                                            record.padded))
+        elif storage.initial[i]:
             (<object>record.slots)[i] = storage.initial[i]
     return record
 
@@ -312,8 +316,13 @@ cdef inline bint fits(cnp.ndarray p, Record record) except -1:
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
+    cdef object order = "F" if record.fortran else "C"
+    if cnp.PyArray_SIZE(a) > MANY:
+        copy = np.empty(record.shape, dtype, order)
+        fill(copy, a)
+        return copy
     with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
-        return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
+        return np.array(a, dtype=dtype, order=order)
 
 
 cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
