@@ -7,9 +7,9 @@
     python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
-it needs setuptools, Cython and NumPy in this interpreter, beside what the tests need. ASAN_OPTIONS, UBSAN_OPTIONS and
-TSAN_OPTIONS of the environment are added to those below. Exit status: pytest's; 1 if a planted fault was not found, 2
-if there is no such build, 3 if the compiler has no such sanitizer.
+FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the tests
+need. ASAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit status: pytest's; 1 if
+a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such sanitizer.
 """
 import argparse
 import importlib.util
@@ -50,10 +50,10 @@ FAULTS = {
     "thread": {"race": "data race"},
 }
 
-THREADED = ["threads", "memory", "optimizers", "arrays", "affine"]
+THREADED = ["threads", "in_use", "forks", "memory", "determinism", "optimizers", "affine"]
 # Where memory is most at risk; of each file every n-th test.
 QUICK = {"memory": 2, "arrays": 25, "activations": 40, "rows": 40, "affine": 20, "half_parameters": 8, "state_dtype": 20,
-         "optimizers": 20, "optimizer_calls": 20, "all_or_nothing": 12, "threads": 12}
+         "optimizers": 20, "optimizer_calls": 20, "in_use": 6, "threads": 12}
 
 
 class Parser(argparse.ArgumentParser):
@@ -121,12 +121,12 @@ def environment(names, lib):
     return variables
 
 
-def build(names, level):
-    """The folder with the package and its sanitized core, and a line on how it came about."""
+def build(names, levels):
+    """The folder with the package and its sanitized core."""
     for module in ("setuptools", "Cython", "numpy"):
         if importlib.util.find_spec(module) is None:
             raise Unavailable(f"the build needs {module} in {sys.executable}")
-    folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, [level])])
+    folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "fastnn" / "core").glob("*.[ph]*")]
     newest = max(path.stat().st_mtime for path in sources)
@@ -134,7 +134,7 @@ def build(names, level):
     fresh = stamp.is_file() and stamp.stat().st_mtime > newest and stamp.read_text() == key
     if not fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    variables = {**os.environ, "FASTNN_SANITIZE": ",".join(names), "FASTNN_LEVELS": level or ""}
+    variables = {**os.environ, "FASTNN_SANITIZE": ",".join(names), "FASTNN_LEVELS": levels}
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(lib),
          *([] if fresh else ["build_ext", "--build-lib", str(lib), "--build-temp", str(folder / "temp")])],
@@ -183,8 +183,8 @@ def main(arguments=None):
             print(f"sanitized.py: no -fsanitize={','.join(names)} with this compiler on this machine", file=sys.stderr)
             return 3
         x86_64 = platform.machine() in {"x86_64", "AMD64"}
-        level = ("x86-64-v2" if x86_64 else "plain") if options.quick else None
-        lib = build(names, level)
+        levels = ("x86-64-v2" if x86_64 else "plain") if options.quick else os.environ.get("FASTNN_LEVELS", "")
+        lib = build(names, levels)
         variables = environment(names, lib)
     except Unavailable as error:
         print(f"sanitized.py: {error}", file=sys.stderr)
