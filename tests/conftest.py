@@ -1,8 +1,10 @@
 """Makes `oracles` and `helpers` importable, wherever pytest was started and whichever fastnn is installed.
 
 Compiled formulas are kept in a folder of the test run's own. Under the address sanitizer (tools/sanitized.py) NumPy has
-no cache of small arrays, and --every runs a sample.
+no cache of small arrays, and what nothing points to at the end is a leak. --every runs a sample.
 """
+import ctypes
+import gc
 import os
 import sys
 from collections import Counter
@@ -12,9 +14,17 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-if "address" in os.environ.get("FASTNN_SANITIZE", ""):
+ADDRESSES = "address" in os.environ.get("FASTNN_SANITIZE", "")
+if ADDRESSES:
     import planted
     planted.uncached()
+
+
+def pytest_sessionfinish(session):
+    if ADDRESSES and sys.platform != "darwin":
+        gc.collect()
+        if ctypes.CDLL(None).__lsan_do_recoverable_leak_check():
+            session.exitstatus = 1
 
 
 def pytest_addoption(parser):

@@ -7,9 +7,9 @@
     python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
-it needs setuptools, Cython and NumPy in this interpreter, beside what the tests need. ASAN_OPTIONS, UBSAN_OPTIONS and
-TSAN_OPTIONS of the environment are added to those below. Exit status: pytest's; 1 if a planted fault was not found, 2
-if there is no such build, 3 if the compiler has no such sanitizer.
+FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the tests
+need. ASAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit status: pytest's; 1 if
+a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such sanitizer.
 """
 import argparse
 import importlib.util
@@ -31,29 +31,37 @@ GCC_RUNTIMES = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "
 CLANG_RUNTIMES = {"address": "asan", "undefined": "ubsan_standalone", "thread": "tsan"}
 CLANG_MAC_RUNTIMES = {"address": "asan", "undefined": "ubsan", "thread": "tsan"}
 
-# The interpreter's own memory is not given back at its end, which is no leak of ours. A huge request must fail as it
-# would without the sanitizer. A child of a fork goes on with one thread.
+# The interpreter does not give all memory back at its end, so tests/conftest.py looks for leaks before that. A huge request
+# must fail as it would without the sanitizer. A child of a fork goes on with one thread.
 OPTIONS = {
-    "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1:detect_stack_use_after_return=1:quarantine_size_mb=64",
+    "ASAN_OPTIONS": f"detect_leaks={int(not MAC)}:leak_check_at_exit=0:malloc_context_size=20"
+                    ":allocator_may_return_null=1:detect_stack_use_after_return=1:quarantine_size_mb=64",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:second_deadlock_stack=1:history_size=4"
                     f":suppressions={ROOT / 'tools' / 'thread_sanitizer.supp'}",
 }
 
-# planted.pyx has them; the words are the report's
+# planted.pyx has them, but for one; the words are the report's
+LEAK = """
+import ctypes, numpy
+lost = numpy.ones(100)
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(lost))
+del lost
+raise SystemExit(ctypes.CDLL(None).__lsan_do_recoverable_leak_check())
+"""
 FAULTS = {
     "address": {"read": "heap-buffer-overflow", "write": "heap-buffer-overflow", "freed": "heap-use-after-free",
                 "dead": "heap-use-after-free", "recycled": "use-after-poison", "slack": "use-after-poison",
-                "fence": "use-after-poison"},
+                "fence": "use-after-poison", **({} if MAC else {"leak": "detected memory leaks"})},
     "undefined": {"overflow": "signed integer overflow", "shift": "shift exponent", "unaligned": "misaligned",
                   "float": "outside the range", "index": "out of bounds"},
     "thread": {"race": "data race"},
 }
 
-THREADED = ["threads", "memory", "optimizers", "arrays", "affine"]
+THREADED = ["threads", "in_use", "forks", "memory", "determinism", "optimizers", "affine"]
 # Where memory is most at risk; of each file every n-th test.
 QUICK = {"memory": 2, "arrays": 25, "activations": 40, "rows": 40, "affine": 20, "half_parameters": 8, "state_dtype": 20,
-         "optimizers": 20, "optimizer_calls": 20, "all_or_nothing": 12, "threads": 12}
+         "optimizers": 20, "optimizer_calls": 20, "in_use": 6, "threads": 12}
 
 
 class Parser(argparse.ArgumentParser):
@@ -121,12 +129,12 @@ def environment(names, lib):
     return variables
 
 
-def build(names, level):
-    """The folder with the package and its sanitized core, and a line on how it came about."""
+def build(names, levels):
+    """The folder with the package and its sanitized core."""
     for module in ("setuptools", "Cython", "numpy"):
         if importlib.util.find_spec(module) is None:
             raise Unavailable(f"the build needs {module} in {sys.executable}")
-    folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, [level])])
+    folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "fastnn" / "core").glob("*.[ph]*")]
     newest = max(path.stat().st_mtime for path in sources)
@@ -134,7 +142,7 @@ def build(names, level):
     fresh = stamp.is_file() and stamp.stat().st_mtime > newest and stamp.read_text() == key
     if not fresh:
         shutil.rmtree(folder, ignore_errors=True)
-    variables = {**os.environ, "FASTNN_SANITIZE": ",".join(names), "FASTNN_LEVELS": level or ""}
+    variables = {**os.environ, "FASTNN_SANITIZE": ",".join(names), "FASTNN_LEVELS": levels}
     done = subprocess.run(
         [sys.executable, "setup.py", "-q", "build_py", "--build-lib", str(lib),
          *([] if fresh else ["build_ext", "--build-lib", str(lib), "--build-temp", str(folder / "temp")])],
@@ -150,8 +158,8 @@ def look_for_faults(names, variables):
     missed = []
     for name in names:
         for fault, words in FAULTS[name].items():
-            done = subprocess.run([sys.executable, "-c", f"import planted; planted.FAULTS[{fault!r}]()"],
-                                  env=variables, cwd=ROOT, capture_output=True, text=True)
+            code = LEAK if fault == "leak" else f"import planted; planted.FAULTS[{fault!r}]()"
+            done = subprocess.run([sys.executable, "-c", code], env=variables, cwd=ROOT, capture_output=True, text=True)
             if done.returncode == 0 or words not in done.stderr:
                 missed.append(f"{name} sanitizer: {fault!r} was not found (exit status {done.returncode})\n"
                               f"{done.stderr[-2000:]}")
@@ -183,8 +191,8 @@ def main(arguments=None):
             print(f"sanitized.py: no -fsanitize={','.join(names)} with this compiler on this machine", file=sys.stderr)
             return 3
         x86_64 = platform.machine() in {"x86_64", "AMD64"}
-        level = ("x86-64-v2" if x86_64 else "plain") if options.quick else None
-        lib = build(names, level)
+        levels = ("x86-64-v2" if x86_64 else "plain") if options.quick else os.environ.get("FASTNN_LEVELS", "")
+        lib = build(names, levels)
         variables = environment(names, lib)
     except Unavailable as error:
         print(f"sanitized.py: {error}", file=sys.stderr)
