@@ -593,6 +593,9 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
+        attributes = (<object>self.owner).__dict__
+        for name in ("t", *(done or ())):
+            attributes.setdefault(name, getattr(self.owner, name))      # there is room for them, then
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
@@ -622,9 +625,9 @@ cdef class Plan:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
-        (<object>self.owner).t = t
+        attributes["t"] = t
         if done is not None:
-            (<object>self.owner).__dict__.update(done)
+            attributes.update(done)
 
 
 cdef class Stepper:
@@ -651,7 +654,7 @@ cdef class Stepper:
         """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
         cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
         storage.bound = True
-        self._restore({}, {}, 0, {})                # __init__ may be called again
+        self._restore({}, {}, 0, {"t": 0})          # __init__ may be called again
         self.storage = storage
 
     def _record(self, key):
