@@ -647,6 +647,9 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
+        attributes = (<object>self.owner).__dict__
+        for name in ("t", *(done or ())):
+            attributes.setdefault(name, getattr(self.owner, name))      # there is room for them, then
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
@@ -676,9 +679,9 @@ cdef class Plan:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
-        (<object>self.owner).t = t
+        attributes["t"] = t
         if done is not None:
-            (<object>self.owner).__dict__.update(done)
+            attributes.update(done)
 
 
 cdef class Stepper:

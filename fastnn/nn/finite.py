@@ -101,11 +101,12 @@ def clip_grad_norm(grads, max_norm):
         arrays = list(grads.values())
     else:
         arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
-    for a in arrays:
-        if not isinstance(a, np.ndarray) or a.dtype.kind != "f" and a.dtype.name != "bfloat16":
-            found = getattr(a, "dtype", type(a).__name__)
-            raise TypeError(f"gradients must be arrays of floating-point numbers, not {found}")
-    arrays = [np.asarray(a) for a in arrays]            # underneath matrices, masks and the like
+    for i, a in enumerate(arrays):
+        if not isinstance(a, np.ndarray):
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {type(a).__name__}")
+        arrays[i] = a = np.asarray(a)           # what is underneath a matrix, a mask and the like
+        if a.dtype.kind != "f" and a.dtype.name != "bfloat16":
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {a.dtype}")
     if not all(a.flags.writeable for a in arrays):
         raise ValueError("a gradient is read-only")
     with np.errstate(all="ignore"):

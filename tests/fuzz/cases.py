@@ -165,6 +165,8 @@ def activation(c):
     method = c.of(("forward", "backward", "product", "value_and_grad", "d2y", "__call__"))
     if method == "product":
         g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
         operands.append(g)
         kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
         if act not in ROWS and c.below(2):
@@ -270,7 +272,7 @@ def helper(c):
         b = matrix(c, dtype if c.below(8) else make.dtype(c), (m,) if c.below(8) else c.of(((n,), (), (n, m), (1, m))))
         if c.once_in(6) and z.room is not None and z.how is not None and z.how[0][0]:
             b = Operand(None, None).place(z.room, z.how[0][1:], z.how[1], z.how[2], z.how[3][1:])
-        if b.base is None or z.base.dtype == object or Liar in (type(z.value), type(b.value)):
+        if b.base is None or object in (z.base.dtype, b.base.dtype) or Liar in (type(z.value), type(b.value)):
             return                              # NumPy's addition asks them
         plain_b = b.plain()
         operands = [z, b]
