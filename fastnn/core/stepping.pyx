@@ -648,8 +648,9 @@ cdef class Plan:
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
         attributes = (<object>self.owner).__dict__
-        for name in ("t", *(done or ())):
-            attributes.setdefault(name, getattr(self.owner, name))      # there is room for them, then
+        for name in ("t",) if done is None else ("t", *done):
+            if name not in attributes:
+                attributes[name] = getattr(self.owner, name)            # there is room for them, then
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
