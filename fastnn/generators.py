@@ -15,11 +15,15 @@ def position(rng):
     return rng.get_state(legacy=False) if isinstance(rng, np.random.RandomState) else rng.bit_generator.state
 
 
-def set_position(rng, position):
+def setter(rng, position):
+    """What sets it there when it is called, in compiled code alone: no signal's handler comes between."""
     if isinstance(rng, np.random.RandomState):
-        rng.set_state(position)
-    else:
-        rng.bit_generator.state = position
+        return partial(rng.set_state, position)
+    return partial(setattr, rng.bit_generator, "state", position)
+
+
+def set_position(rng, position):
+    setter(rng, position)()
 
 
 def generator_state(rng):

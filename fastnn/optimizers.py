@@ -6,7 +6,7 @@ precision, and handed to the rule.
 """
 from collections.abc import Mapping
 from functools import partial
-from math import copysign, isfinite, sqrt
+from math import copysign, inf, isfinite, sqrt
 from operator import index
 from typing import Any
 
@@ -72,8 +72,9 @@ class Optimizer(Configurable, Stepper):
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
     step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
     or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
-    everything that reads or replaces the state; hyperparameters may be set at any time. The constructor raises
-    ValueError for a state_dtype that is unknown or that the rule does not have, TypeError if it is no string.
+    everything that reads or replaces the state; hyperparameters may be set at any time. A step that has begun to write
+    comes to its end before Ctrl-C is heard. The constructor raises ValueError for a state_dtype that is unknown or that
+    the rule does not have, TypeError if it is no string.
     """
 
     maker = "get_opt"
@@ -512,7 +513,11 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         return self._D + (1 - self.beta3) * (min(max(d, 1 / self.c), self.c) - self._D)
 
     def _advance(self, plan, extra):
-        t, f = self._time(extra.get("t")), float(extra.get("f", 1.0))
+        t, f = self._time(extra.get("t")), extra.get("f", 1.0)
+        try:
+            f = float(f)
+        except OverflowError:
+            f = inf
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         D = self._feedback(t, f)

@@ -1,12 +1,13 @@
 """Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
-from math import isfinite, sqrt
+from functools import partial
+from math import inf, isfinite, sqrt
 
 import numpy as np
 
 from .core import rules
 from .hyperparameters import Choice, Hyperparameter
 from .optimizers import EtaOptimizer, decay, epsilon, rate
-from .generators import generator, generator_state, position, same_kind, set_generator, set_position
+from .generators import generator, generator_state, position, same_kind, set_position, setter
 
 
 def power(t, rate):
@@ -50,7 +51,10 @@ class _Santa(EtaOptimizer):
             self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
     def constants(self, t):
-        beta = float(self.anne_func(t, self.anne_rate))
+        try:
+            beta = float(self.anne_func(t, self.anne_rate))
+        except OverflowError:
+            beta = inf
         if not (beta > 0 and isfinite(beta)):
             raise ValueError(f"anne_func must give a positive number, not {beta} at t = {t}")
         warmth = self.eta / beta
@@ -83,7 +87,7 @@ class _Santa(EtaOptimizer):
         return [[self._normal(noise, record.shape) for record in group] for group in groups]
 
     def _normal(self, noise, shape):
-        z = np.asarray(noise.standard_normal(shape), np.float64)
+        z = np.array(noise.standard_normal(shape), np.float64)             # our own, whoever keeps the other
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z
@@ -93,13 +97,9 @@ class _Santa(EtaOptimizer):
 
     def _recalled(self, remembered):
         new = generator(remembered["generator"])
-
-        def put():
-            if same_kind(self._noise, new):
-                set_generator(self._noise, generator_state(new))
-            else:
-                self.__dict__.update(rng=new, _drawn_from=new, _noise=new)
-        return put
+        if same_kind(self._noise, new):
+            return setter(self._noise, position(new))
+        return partial(self.__dict__.update, rng=new, _drawn_from=new, _noise=new)
 
 
 class SantaE(_Santa, name="SantaE", kernel="santa_e"):

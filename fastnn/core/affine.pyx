@@ -160,7 +160,10 @@ cdef void add_any(object z, object bias) except *:
 
 
 def add_bias(z, bias):
-    """z += bias, in place, for a matrix and one number a column; returns z. Raises what NumPy's addition raises."""
+    """z += bias, in place, for a matrix and one number a column; returns z. Raises what NumPy's addition raises.
+
+    Where a signal's handler ends it by raising, z has been changed in part. So have `z` and `out` of the functions below.
+    """
     cdef Work work
     if not can_add(z, bias):
         add_any(z, bias)

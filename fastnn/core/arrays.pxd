@@ -4,7 +4,7 @@ cimport numpy as cnp
 cdef object result_dtype(cnp.ndarray x)
 cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
 cdef list checked_pair(object out, cnp.ndarray x, object dtype)
-cdef bint share_memory(object a, object b) except -1
+cpdef bint share_memory(object a, object b) except -1
 cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
 
 # to[...] = source, of one shape, cast and without warnings; a signal's handler may end it by raising

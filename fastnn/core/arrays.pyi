@@ -1,1 +1,5 @@
-# Nothing for Python: its functions are called from the other compiled modules.
+from typing import Any
+
+from numpy.typing import NDArray
+
+def share_memory(a: NDArray[Any], b: NDArray[Any]) -> bool: ...

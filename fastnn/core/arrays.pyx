@@ -32,7 +32,7 @@ cdef object result_dtype(cnp.ndarray x):
     raise TypeError(f"fastnn works on real numbers up to float64, not on {dtype}")
 
 
-cdef bint share_memory(object a, object b) except -1:
+cpdef bint share_memory(object a, object b) except -1:
     """Whether two arrays share memory; True, too, where it would take very long to tell."""
     try:
         return np.shares_memory(np.asarray(a), np.asarray(b), max_work=MOST_WORK)
@@ -77,9 +77,9 @@ cdef cnp.ndarray operand(value, cnp.ndarray x, str name):
 
 
 cdef int fill_pieces(cnp.ndarray to, cnp.ndarray source) except -1:
+    PyErr_CheckSignals()
     if cnp.PyArray_SIZE(to) <= PIECE:
         return cnp.PyArray_CopyInto(to, source)
-    PyErr_CheckSignals()
     shape = (<object>to).shape
     axis = shape.index(max(shape))
     for half in (slice(None, shape[axis] // 2), slice(shape[axis] // 2, None)):
@@ -90,7 +90,7 @@ cdef int fill_pieces(cnp.ndarray to, cnp.ndarray source) except -1:
 
 cdef void fill(object to, object source) except *:
     with np.errstate(all="ignore"):
-        fill_pieces(np.asarray(to), source)
+        fill_pieces(np.asarray(to), np.asarray(source))
 
 
 cdef cnp.ndarray copied(cnp.ndarray a, object dtype):

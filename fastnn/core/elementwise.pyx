@@ -31,6 +31,12 @@ cnp.import_array()
 cdef extern from "clock.h":
     long long fastnn_now() noexcept nogil
 
+cdef extern from "numpy/arrayobject.h":
+    cnp.NpyIter *new_numpy_iterator "NpyIter_AdvancedNew"(
+        int nop, cnp.PyArrayObject **ops, cnp.npy_uint32 flags, cnp.NPY_ORDER order, cnp.NPY_CASTING casting,
+        cnp.npy_uint32 *op_flags, cnp.PyArray_Descr **op_dtypes, int oa_ndim, int **op_axes,
+        const cnp.npy_intp *itershape, cnp.npy_intp buffersize) except? NULL
+
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
     MOST_PARAMETERS = 16    # of one kernel; those of the catalogue read two, whatever they use
@@ -239,10 +245,13 @@ cdef cnp.NpyIter *new_iterator(list operands, int inputs, object dtype) except N
         flags[i] = (cnp.NPY_ITER_NBO | cnp.NPY_ITER_ALIGNED | cnp.NPY_ITER_CONTIG
                     | cnp.NPY_ITER_OVERLAP_ASSUME_ELEMENTWISE
                     | (cnp.NPY_ITER_READONLY if i < inputs else cnp.NPY_ITER_WRITEONLY | cnp.NPY_ITER_NO_BROADCAST))
-    return cnp.NpyIter_AdvancedNew(
+    cdef cnp.NpyIter *made = new_numpy_iterator(
         count, arrays, cnp.NPY_ITER_EXTERNAL_LOOP | cnp.NPY_ITER_BUFFERED | cnp.NPY_ITER_GROWINNER
         | cnp.NPY_ITER_ZEROSIZE_OK | cnp.NPY_ITER_COPY_IF_OVERLAP,
         cnp.NPY_KEEPORDER, cnp.NPY_UNSAFE_CASTING, flags, dtypes, -1, NULL, NULL, 8 * BLOCK)
+    if made == NULL:
+        raise MemoryError               # NumPy (2.4) sets no exception then
+    return made
 
 
 cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -470,6 +479,7 @@ cdef class ElementwiseActivation(Elementwise):
     x is anything `np.asarray` takes, of any shape and memory layout. float16, bfloat16, float32 and float64 keep their
     dtype (half precision is computed in float32), bool and integers become float64; a number gives a NumPy scalar.
     Results have x's shape and memory order; `out` must have them, their dtype, and be writable. It may be x.
+    A signal's handler that raises, as that of Ctrl-C does, ends a long call; `out` is then written in part.
 
     Raises TypeError for other dtypes, ValueError for shapes that do not fit or a read-only `out`.
     """

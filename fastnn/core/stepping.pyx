@@ -3,8 +3,8 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
-pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at all
-of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at
+all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
 `Stepper.enter` refuses everything else.
 """
 import sys
@@ -21,7 +21,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 
-from fastnn.core.arrays cimport result_dtype, share_memory
+from fastnn.core.arrays cimport fill, result_dtype, share_memory
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport (BFLOAT16, BLOCK, DOUBLE, FLOAT16, MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER,
                                  SINGLE, Format, Kind, Pass, Task, step_blocks)
@@ -43,6 +43,13 @@ cdef extern from "Python.h":
     Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
     PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
+cdef extern from "numpy/arrayobject.h":     # of borrowed references, which Cython would count otherwise
+    const char *bytes_of "PyArray_BYTES"(const void *a) noexcept
+    void *descr_of "PyArray_DESCR"(const void *a) noexcept
+    int flags_of "PyArray_FLAGS"(const void *a) noexcept
+    int ndim_of "PyArray_NDIM"(const void *a) noexcept
+    const cnp.npy_intp *dims_of "PyArray_DIMS"(const void *a) noexcept
+
 cnp.import_array()
 
 # what a rule may have
@@ -51,6 +58,7 @@ LIMITS = {"constants": MOST_CONSTANTS, "slots": MOST_SLOTS, "stored slots": MOST
 cdef enum:
     MOST_AXES = 64          # NumPy's own limit
     FEW = 8192              # elements that are stepped before it would pay to let another thread run
+    MANY = 1 << 22          # elements that are filled in pieces, between which a signal may end what comes before a step
 
 cdef struct Span:
     # memory from low to high of the parameter at `index`; sorted by low
@@ -72,6 +80,7 @@ cdef struct Seen:
     Look grad
     int ndim
     const cnp.npy_intp *dims
+    const void *slots
 
 cdef load_half load_halves[2]
 cdef store_half store_halves[2]
@@ -239,6 +248,8 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
     record.kind = kind_of(like)
+    if record.kind == OTHER:                        # its gradient's __array__ or its key's __hash__ did that
+        raise ValueError(CHANGED)
     if storage.name is not None and record.kind == DOUBLE:
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
@@ -257,16 +268,19 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
-        if storage.initial[i]:
+        if record.padded > MANY:        # the first touch of fresh memory takes longer than many steps
+            fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
+                                                            record.padded))
+        elif storage.initial[i]:
             (<object>record.slots)[i] = storage.initial[i]
     return record
 
 
-cdef inline bint intact(Record record) noexcept:
+cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcept:
     """The slots are as they were made: `state` hands out views, whose base somebody might reshape or resize."""
-    return (cnp.PyArray_NDIM(record.slots) == 2 and cnp.PyArray_DIM(record.slots, 0) == len(record.storage.initial)
-            and cnp.PyArray_DIM(record.slots, 1) == record.padded
-            and cnp.PyArray_CHKFLAGS(record.slots, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED))
+    cdef int flags = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+    return (ndim_of(slots) == 2 and dims_of(slots)[0] == count and dims_of(slots)[1] == padded
+            and flags_of(slots) & flags == flags)
 
 
 cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
@@ -302,8 +316,13 @@ cdef inline bint fits(cnp.ndarray p, Record record) except -1:
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
+    cdef object order = "F" if record.fortran else "C"
+    if cnp.PyArray_SIZE(a) > MANY:
+        copy = np.empty(record.shape, dtype, order)
+        fill(copy, a)
+        return copy
     with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
-        return np.array(a, dtype=dtype, order="F" if record.fortran else "C")
+        return np.array(a, dtype=dtype, order=order)
 
 
 cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
@@ -345,9 +364,14 @@ cdef inline Look look_of(cnp.ndarray a) noexcept:
     return look
 
 
-cdef inline bint looks(cnp.ndarray a, const Look *look) noexcept:
-    return (cnp.PyArray_BYTES(a) == look.data and <void *>cnp.PyArray_DESCR(a) == look.dtype
-            and cnp.PyArray_FLAGS(a) == look.flags)
+cdef inline bint looks(const void *a, const Look *look, int ndim, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if bytes_of(a) != look.data or descr_of(a) != look.dtype or flags_of(a) != look.flags or ndim_of(a) != ndim:
+        return False
+    for axis in range(ndim):
+        if dims_of(a)[axis] != dims[axis]:
+            return False
+    return True
 
 
 cdef class Layout:
@@ -382,10 +406,10 @@ cdef class Layout:
         for i in range(self.count):
             record = <Record>records[i]
             target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
-            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
-                    and usable(grad, record) and intact(record)):
-                raise ValueError(CHANGED)
             self.slots = <int>len(record.storage.initial)
+            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
+                    and usable(grad, record) and intact(<const void *>record.slots, self.slots, record.padded)):
+                raise ValueError(CHANGED)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
             task.grad = cnp.PyArray_BYTES(grad)
@@ -405,6 +429,7 @@ cdef class Layout:
             self.seen[i].grad = look_of(grad)
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
+            self.seen[i].slots = <const void *>record.slots
         self.tasks[self.count].first_block = blocks
 
     def __dealloc__(self):
@@ -423,20 +448,18 @@ cdef class Layout:
             self.held_count -= 1
             Py_DECREF(<object>self.held[self.held_count])
 
-    cdef inline bint fits(self, Py_ssize_t i, cnp.ndarray p, PyObject *gradient, const Span *spans) except -1:
+    cdef inline bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1:
         """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
         cdef Seen *seen = &self.seen[i]
         cdef cnp.ndarray g
-        if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims)):
+        if not looks(p, &seen.param, seen.ndim, seen.dims):
             return False
         if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
             return False
-        g = <cnp.ndarray>gradient
-        if not same_shape(g, seen.ndim, seen.dims):
-            return False
-        if not looks(g, &seen.grad):
-            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and lies_as(g, <Record>self.records[i])
-                    and clear_of(spans, self.count, g)):
+        if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
+            g = <cnp.ndarray>gradient
+            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and same_shape(g, seen.ndim, seen.dims)
+                    and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
             seen.grad = look_of(g)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
@@ -462,7 +485,7 @@ cdef class Layout:
             self.hold(<object>value)                    # before a key's own code may run
             if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
                 gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
-            if not self.fits(i, <cnp.ndarray>value, gradient, spans):
+            if not self.fits(i, value, gradient, spans):
                 return False
         return True
 
@@ -477,7 +500,7 @@ cdef class Layout:
             if not cnp.PyArray_Check(<object>value):
                 return False
             self.hold(<object>value)
-            if not self.fits(i, <cnp.ndarray>value, items_of(grads)[i], spans):
+            if not self.fits(i, value, items_of(grads)[i], spans):
                 return False
         return True
 
@@ -485,17 +508,14 @@ cdef class Layout:
         """Whether all that `holds` has found is still so."""
         cdef Py_ssize_t i
         cdef Seen *seen
-        cdef cnp.ndarray p, g
-        cdef Record record
         if self.held_count != 2 * self.count:
             return False
         for i in range(self.count):
             seen = &self.seen[i]
-            p, g = <cnp.ndarray>self.held[2 * i], <cnp.ndarray>self.held[2 * i + 1]
-            record = <Record>self.records[i]
-            if not (looks(p, &seen.param) and same_shape(p, seen.ndim, seen.dims) and looks(g, &seen.grad)
-                    and same_shape(g, seen.ndim, seen.dims) and intact(record)
-                    and self.tasks[i].state == cnp.PyArray_BYTES(record.slots)):
+            if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
+                    and looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims)
+                    and bytes_of(seen.slots) == self.tasks[i].state
+                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
                 return False
         return True
 
@@ -539,8 +559,7 @@ cdef class Plan:
     cdef Stepper owner
 
     def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
-        if owner.storage is None:
-            raise RuntimeError(f"{type(owner).__name__} has not been initialised: call super().__init__()")
+        owner.needs_storage()
         self.owner = owner
         self.home = owner.by_key if by_key else owner.by_position
         self.keys = keys
@@ -591,7 +610,7 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    def ready(self):
+    cdef void ready(self) except *:
         """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
         cdef Py_ssize_t i
         cdef dict after
@@ -628,6 +647,9 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
+        attributes = (<object>self.owner).__dict__
+        for name in ("t", *(done or ())):
+            attributes.setdefault(name, getattr(self.owner, name))      # there is room for them, then
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
@@ -657,9 +679,9 @@ cdef class Plan:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
-        (<object>self.owner).t = t
+        attributes["t"] = t
         if done is not None:
-            (<object>self.owner).__dict__.update(done)
+            attributes.update(done)
 
 
 cdef class Stepper:
@@ -750,6 +772,11 @@ cdef class Stepper:
         finally:
             self.leave()
 
+    cdef int needs_storage(self) except -1:
+        if self.storage is None:
+            raise TypeError("this object has not been initialised: its class must call super().__init__()")
+        return 0
+
     def _record(self, key):
         """The record of a key, or None."""
         return self.by_key.get(key)
@@ -770,6 +797,7 @@ cdef class Stepper:
 
     def _stored_sizes(self, n):
         """(codes, scales) of a slot in fewer bits, for a parameter of n elements."""
+        self.needs_storage()
         padded = -(-n // self.storage.grain) * self.storage.grain
         return padded, -(-padded // STORED_BLOCK)
 
@@ -778,7 +806,9 @@ cdef class Stepper:
 
         The slots are arrays of its shape, or all codes as one array with the scales as another.
         """
-        cdef Record record = new_record(like, self.storage, key)
+        cdef Record record
+        self.needs_storage()
+        record = new_record(like, self.storage, key)
         if self.storage.name is None:
             for i, values in enumerate(slots):
                 record.slot(i)[...] = values

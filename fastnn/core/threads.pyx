@@ -6,6 +6,7 @@ the same.
 """
 import os
 import threading
+from operator import index
 
 cdef extern from *:
     """
@@ -146,7 +147,7 @@ def set_num_threads(n):
         return
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"the number of threads must be an integer, not {type(n).__name__}")
-    n = n.__index__()
+    n = int.__add__(index(n), 0)            # an int, whatever it was
     if not 1 <= n <= MOST:
         raise ValueError(f"the number of threads must be from 1 to {MOST}, not {n}")
     limit = n

@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnn.core.arrays import share_memory
+
 # Elements whose squares are added up in their own precision; the sums are added in double. OpenBLAS cuts dot products
 # of more than 10,000 elements into one part a thread, and the bits would depend on how many there are.
 CHUNK = 4096
@@ -99,12 +101,14 @@ def clip_grad_norm(grads, max_norm):
         arrays = list(grads.values())
     else:
         arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
-    for a in arrays:
-        if not isinstance(a, np.ndarray) or a.dtype.kind != "f" and a.dtype.name != "bfloat16":
-            found = getattr(a, "dtype", type(a).__name__)
-            raise TypeError(f"gradients must be arrays of floating-point numbers, not {found}")
-        if not a.flags.writeable:
-            raise ValueError("a gradient is read-only")
+    for i, a in enumerate(arrays):
+        if not isinstance(a, np.ndarray):
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {type(a).__name__}")
+        arrays[i] = a = np.asarray(a)           # what is underneath a matrix, a mask and the like
+        if a.dtype.kind != "f" and a.dtype.name != "bfloat16":
+            raise TypeError(f"gradients must be arrays of floating-point numbers, not {a.dtype}")
+    if not all(a.flags.writeable for a in arrays):
+        raise ValueError("a gradient is read-only")
     with np.errstate(all="ignore"):
         norm = _norm(arrays)
         if math.isfinite(norm) and norm > max_norm:
@@ -146,7 +150,10 @@ def _refuse_shared(arrays):
     for low, high, i in places:
         near = [*near, i] if low < reach else [i]
         reach = max(reach, high)
-        if any(np.shares_memory(arrays[j], arrays[i]) for j in near[:-1]):
+        a = arrays[i]
+        if high - low < a.nbytes or any(n > 1 and step == 0 for n, step in zip(a.shape, a.strides)):
+            raise ValueError("elements of a gradient share memory")
+        if any(share_memory(arrays[j], a) for j in near[:-1]):
             raise ValueError("gradients share memory")
 
 

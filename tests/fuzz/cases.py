@@ -1,0 +1,706 @@
+"""The cases: one function for each part of the API. Each makes a call of a string of choices and judges what came of it."""
+import itertools
+
+import numpy as np
+
+import fastnn
+from fastnn import get_act, get_err, get_opt
+from fastnn.core import elementwise, kernels, rows, stepping
+from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
+from fastnn.core.mean_loss import labels_fit, mean_row_loss
+from fastnn.nn.finite import all_finite, clip_grad_norm
+from fastnn.optimizers import _registry as RULES
+
+from . import operands as make
+from .hooks import Hook, Hooked, Key, Number
+from .judge import Finding, attempt, check_error, check_memory, check_same, same_bits
+from .operands import FLOATS, Liar, Method, Operand
+
+ROWS = [get_act(name, axis=axis) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, None, 0, 1, -2, 5)]
+ELEMENTWISE = [get_act(name) for name in fastnn.activations() if name not in ("softmax", "softmin", "log-softmax", "maxout",
+                                                                              "threshold")]
+ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
+LOSSES = fastnn.losses()
+OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
+              (("float32", "float32", "bfloat16", "int8") if RULES[name].stored else ("float32",))]
+KEYS = ["a", "b", ("c", 1), 4]
+
+
+def with_compiled_formulas():
+    """Let two registered formulas take part, if numba is there."""
+    import math
+    if "fuzzed" in fastnn.activations():
+        return
+
+    @fastnn.register_act("fuzzed", a=1.5)
+    def fuzzed(x, a):
+        return x + math.sin(a * x)**2 / a
+
+    @fastnn.register_act("fuzzed-bump")
+    def bump(x):
+        return math.exp(-x * x)
+    ELEMENTWISE.extend([get_act("fuzzed"), get_act("fuzzed-bump")])
+
+
+def compare(call, plain, operands, outs=None, hook=None, returned=None, written=()):
+    """call() is with the operands, plain() with contiguous copies, which it has already.
+
+    outs are the operands that the results go to, `returned` what call() returns then; `written` gives, after plain(), what
+    else is written: [(operand, values)].
+    """
+    for operand in operands:
+        if operand.room is not None:
+            operand.room.remember()
+    before = [operand.base.tobytes() if operand.room is None and operand.base is not None else None
+              for operand in operands]
+    wanted, refusal = attempt(plain)
+    got, error = attempt(call)
+    if hook is not None and hook.acted and not hook.pure:
+        if error is not None:
+            check_error(error, (RuntimeError,))
+        return
+    stands = all(operand.base is not None for operand in operands)
+    if error is not None:
+        check_error(error)
+        check_memory(operands)
+        for operand, bits in zip(operands, before):
+            if bits is not None and operand.base.tobytes() != bits:
+                raise Finding(f"{operand.base!r} changed by a call that failed")
+        if refusal is None and stands and not (hook is not None and hook.acted) and (
+                outs is None or fit(outs, wanted if len(outs) > 1 else (wanted,))):
+            raise Finding(f"refused: {error!r}") from error
+        return
+    if refusal is not None or not stands:
+        raise Finding(f"accepted, with {got!r}; of plain copies: {refusal!r}")
+    changed = list(written)
+    if outs is not None:
+        if not (got is returned or isinstance(returned, tuple) and all(map(lambda a, b: a is b, got, returned))):
+            raise Finding(f"returned {got!r} instead of out")
+        changed += zip(outs, wanted if len(outs) > 1 else (wanted,))
+    else:
+        check_same(got, wanted, "result")
+        for part in got if isinstance(got, tuple) else (got,):
+            for operand in operands:
+                if isinstance(part, np.ndarray) and operand.room is not None and part.size and not any(
+                        part is value.value for value, _ in changed):
+                    if np.may_share_memory(part, operand.room.buffer):
+                        raise Finding("the result lies in an argument's memory")
+    check_memory(operands, changed)
+
+
+def fit(outs, wanted):
+    """Whether these must be taken as `out`."""
+    for out, values in zip(outs, wanted):
+        values = np.asarray(values)
+        if not (isinstance(out.value, np.ndarray) and out.base.flags.writeable and out.base.shape == values.shape
+                and out.base.dtype.newbyteorder("=") == values.dtype):
+            return False
+    return len(outs) == 1 or not np.shares_memory(outs[0].base, outs[1].base)
+
+
+def an_out(c, x, dtype):
+    """Somewhere for a result like x: mostly fitting."""
+    kind = c.below(12)
+    shape = x.base.shape if x.base is not None else (3,)
+    if x.base is not None and x.base.dtype.newbyteorder("=") in FLOATS:
+        dtype = x.base.dtype.newbyteorder("=")
+    elif x.base is not None and x.base.dtype.kind in "biu":
+        dtype = np.dtype("f8")
+    if kind > 7 and x.room is not None and x.how is not None and not 0 in x.how[3]:
+        return make.overlapping(c, x)
+    if kind == 7:
+        dtype = make.dtype(c)
+    if kind == 6 and dtype in make.REAL and dtype not in make.BFLOAT16:
+        dtype = dtype.newbyteorder()
+    if kind == 5:
+        shape = make.shape(c)
+    return make.wrap(c, make.strided(c, shape, dtype), out=True)
+
+
+def same_or_other(c, shape):
+    """The shape of a second operand: the same, one that broadcasts, or any."""
+    kind = c.below(10)
+    if kind < 6:
+        return shape
+    if kind == 6:
+        return shape[1:]
+    if kind == 7:
+        return tuple(n if c.below(2) else 1 for n in shape)
+    return () if kind == 8 else make.shape(c)
+
+
+def first_operand(c, dtype):
+    if c.once_in(150):
+        return make.huge(c, dtype)
+    return make.operand(c, make.shape(c), dtype)
+
+
+def owned(c, operand):
+    """The same numbers in memory of the array's own, which may be resized."""
+    return Operand(a := np.array(operand.base, order="C"), a)
+
+
+def second_operand(c, x, dtype, hook):
+    shape = same_or_other(c, x.base.shape if x.base is not None else (3,))
+    g = make.operand(c, shape, dtype)
+    if hook is not None and g.base is not None:
+        g = owned(c, g)
+        hook.arrays += [a.base for a in (x, g) if a.base is not None]
+        g.value = Method(g.base, hook)
+    return g
+
+
+def copy_of(operand):
+    return operand.plain() if operand.base is not None else None
+
+
+def activation(c):
+    act = c.of(ROWS) if c.once_in(3) else c.of(ELEMENTWISE)
+    dtype = make.dtype(c)
+    x = first_operand(c, dtype)
+    hook = Hook(c) if c.once_in(8) else None
+    if hook is not None and x.base is not None:
+        x = owned(c, x)
+    operands, kwds, plain_kwds = [x], {}, {}
+    method = c.of(("forward", "backward", "product", "value_and_grad", "d2y", "__call__"))
+    if method == "product":
+        g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
+        operands.append(g)
+        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+        if act not in ROWS and c.below(2):
+            kwds["y"] = c.of((object(), None, Liar((3,))))
+        elif act in ROWS and type(x.value) is np.ndarray and x.how and c.below(2):
+            y = make.strided(c, x.base.shape, x.base.dtype)
+            operands.append(y)
+            kwds["y"], plain_kwds["y"] = y.value, y.plain()
+        method = "backward"
+    outs = returned = None
+    if c.once_in(3):
+        outs = [an_out(c, x, dtype) for _ in range(2 if method == "value_and_grad" else 1)]
+        if hook is not None:
+            hook.arrays += [out.base for out in outs if out.base is not None]
+        operands += outs
+        kwds["out"] = returned = tuple(out.value for out in outs) if len(outs) == 2 else outs[0].value
+        if len(outs) == 2 and c.once_in(8):
+            kwds["out"] = c.of(([*returned], returned * 2, returned[0], Pair(returned)))
+            returned = kwds["out"]
+            if type(returned) is not Pair:
+                outs[0].base = None
+        if any(out.value is None for out in outs):
+            outs = returned = None
+            return
+    plain_x = copy_of(x)
+    compare(lambda: getattr(act, method)(x.value, **kwds), lambda: getattr(act, method)(plain_x, **plain_kwds),
+            operands, outs, hook, returned)
+
+
+class Pair(tuple):
+    """A pair that says otherwise."""
+
+    __len__ = lambda self: 5
+    __iter__ = lambda self: iter([np.ones(3)] * 9)
+    __getitem__ = lambda self, i: "no array"
+
+
+def loss(c):
+    name = c.of(LOSSES)
+    err, twin = get_err(name), get_err(name)
+    dtype = make.dtype(c)
+    y = first_operand(c, dtype)
+    hook = Hook(c) if c.once_in(8) else None
+    if hook is not None and y.base is not None:
+        y = owned(c, y)
+    if name == "softmax-cross-entropy" and c.below(3):
+        shape = y.base.shape[:-1] if y.base is not None else (3,)
+        if c.once_in(10):
+            shape = make.shape(c)
+        t = make.operand(c, shape, c.of([np.dtype(code) for code in ("i8", "i4", "u2", ">i8", "u8", "f4")]))
+        if hook is not None and t.base is not None:
+            t = owned(c, t)
+            hook.arrays += [a.base for a in (y, t) if a.base is not None]
+            t.value = Method(t.base, hook)
+    else:
+        t = second_operand(c, y, dtype if c.below(3) else make.dtype(c), hook)
+    operands, kwds, outs = [y, t], {}, None
+    if name != "softmax-cross-entropy" and c.once_in(3):
+        outs = [an_out(c, y, dtype)]
+        operands += outs
+        kwds = {"out": outs[0].value}
+        if outs[0].value is None:
+            return
+    method = c.of(("forward", "backward"))
+    plain = copy_of(y), copy_of(t)
+    compare(lambda: getattr(err, method)(y.value, t.value, **kwds), lambda: getattr(twin, method)(*plain),
+            operands, outs, hook, kwds.get("out"))
+    if method == "forward" and c.once_in(4) and outs is None and hook is None and y.base is not None:
+        compare(err.backward, twin.backward, operands)
+
+
+def matrix(c, dtype, shape):
+    """Mostly contiguous, as the compiled helpers want it."""
+    return make.operand(c, shape, dtype, broadcast=False) if c.once_in(3) else make.strided(Plain(c), shape, dtype)
+
+
+class Plain:
+    """Choices that make a contiguous array of any numbers."""
+
+    def __init__(self, c):
+        self.c = c
+
+    def below(self, n):
+        return self.c.below(n) if n == 256 else 0
+
+    def of(self, options):
+        return options[0]
+
+    def once_in(self, n):
+        return False
+
+
+def helper(c):
+    dtype = make.dtype(c, [np.dtype("f4"), np.dtype("f8")])
+    n, m = c.of(((3, 5), (4, 4), (0, 3), (3, 0), (1, 1), (9, 33), (40, 130), (5, 1)))
+    act = c.of(ELEMENTWISE) if c.below(4) else c.of(ROWS[:2])
+    z = matrix(c, dtype, (n, m))
+    what = c.of(("bias", "activate", "sums", "products", "mean", "clip", "finite", "fit"))
+    if z.base is None:
+        return
+    plain_z, out = z.plain(), None
+    if what in ("bias", "activate"):
+        b = matrix(c, dtype if c.below(8) else make.dtype(c), (m,) if c.below(8) else c.of(((n,), (), (n, m), (1, m))))
+        if c.once_in(6) and z.room is not None and z.how is not None and z.how[0][0]:
+            b = Operand(None, None).place(z.room, z.how[0][1:], z.how[1], z.how[2], z.how[3][1:])
+        if b.base is None or object in (z.base.dtype, b.base.dtype) or Liar in (type(z.value), type(b.value)):
+            return                              # NumPy's addition asks them
+        plain_b = b.plain()
+        operands = [z, b]
+        if what == "bias":
+            compare(lambda: add_bias(z.value, b.value), lambda: add_bias(plain_z, plain_b),
+                    *addition(operands, z, plain_z))
+            return
+        if c.once_in(2):
+            out = z if c.once_in(3) else an_out(c, z, dtype)
+            operands += [] if out is z else [out]
+        if out is not None and out.value is None or not isinstance(z.value, np.ndarray) or not z.base.flags.writeable:
+            return
+        changes = [(z, plain_z)]                # filled by the plain call, before it is looked at
+        compare(lambda: activate_with_bias(act, z.value, b.value, *([] if out is None else [out.value])),
+                lambda: activate_with_bias(act, plain_z, plain_b), operands, None if out is None else [out],
+                None, None if out is None else out.value, changes)
+    elif what == "sums":
+        if c.once_in(3):
+            out = matrix(c, dtype, (m,))
+        operands = [z] if out is None else [z, out]
+        got, error = call(column_sums, z, out)
+        check_call(got, error, operands, lambda: column_sums(plain_z), out)
+    elif what == "products":
+        g = matrix(c, dtype, (n, m))
+        if g.base is None:
+            return
+        plain_g = g.plain()
+        compare(lambda: gradient_with_sums(act, z.value, None, g.value), lambda: gradient_with_sums(act, plain_z, None, plain_g),
+                [z, g])
+    elif what == "mean":
+        mean(c, z, dtype, n, m)
+    elif what == "clip":
+        grads = [z] + [matrix(c, make.dtype(c), make.shape(c)) for _ in range(c.below(3))]
+        clip(c, grads)
+    elif what == "finite":
+        if z.base.dtype not in FLOATS:
+            return                              # it is asked of nothing else
+        got, error = call(lambda a: all_finite([a]), z)
+        if got != bool(np.isfinite(z.base).all()):
+            raise Finding(f"all_finite: {got}, {error!r} of {z.base!r}")
+        check_memory([z])
+    else:
+        labels = matrix(c, np.dtype(np.intp), (n,))
+        got, error = attempt(labels_fit, labels.value, c.below(5))
+        if error is not None and not isinstance(labels.value, np.ndarray):
+            return                              # a private function: TypeError or AttributeError
+        if error is not None:
+            check_error(error)
+
+
+def addition(operands, z, plain_z):
+    """The rest of the arguments of `compare` for z += b."""
+    return (operands, [z], None, z.value) if isinstance(z.value, np.ndarray) and z.base.flags.writeable else (
+        [*operands, Operand(None, None)], None)
+
+
+def call(function, *operands):
+    for operand in operands:
+        if operand is not None and operand.room is not None:
+            operand.room.remember()
+    return attempt(function, *[operand.value for operand in operands if operand is not None])
+
+
+def check_call(got, error, operands, plain, out=None):
+    """For functions that want `out` contiguous and apart."""
+    if error is not None:
+        check_error(error)
+        check_memory(operands)
+        return
+    wanted = plain()
+    check_memory(operands, [] if out is None else [(out, wanted)])
+    check_same(np.asarray(got), np.asarray(wanted), "result")
+
+
+def mean(c, x, dtype, n, m):
+    addresses = kernels.ROW_LOSSES["softmax_cross_entropy"]
+    out = make.overlapping(c, x) if c.once_in(6) and x.room is not None and x.how is not None else matrix(c, dtype, (n, m))
+    kind = c.below(4)
+    if kind < 2:
+        t = matrix(c, np.dtype(np.intp), (n,))
+    elif kind == 2:
+        t = matrix(c, dtype, (n, m))
+    else:                                       # labels inside the memory of the gradient
+        if out.room is None or out.room.buffer.size < 8 * n + 8 or out.base is None or out.base.dtype.itemsize not in (4, 8):
+            return
+        t = Operand(None, None).place(out.room, (n,), np.dtype(np.intp), (out.room.buffer.size // 3) // 8 * 8, (8,))
+        t.base[...] = 0
+    if out.base is None or t.base is None or any(not isinstance(a.value, np.ndarray) for a in (x, out, t)):
+        return
+    plain_x, plain_t = x.plain(), t.plain()
+    gradient = np.empty_like(plain_x)
+    got, error = call(lambda x, t, out: mean_row_loss(addresses, x, t, out), x, t, out)
+    if error is not None:
+        check_error(error)
+        check_memory([x, t, out])
+        return
+    wanted = mean_row_loss(addresses, plain_x, plain_t, gradient)
+    check_same(got, wanted, "mean loss")
+    check_memory([x, t, out], [(out, gradient)] if n else [])
+
+
+def clip(c, grads):
+    limit = c.of((1.0, 0.5, 0, 1e300, -1, float("nan"), float("inf"), "1", None, np.ones(2)))
+    if any(grad.base is None for grad in grads):
+        return
+    copies = [grad.plain() for grad in grads]
+    form = c.of((list, tuple, lambda a: dict(enumerate(a)), lambda a: a[0] if len(a) == 1 else a))
+    for grad in grads:
+        if grad.room is not None:
+            grad.room.remember()
+    got, error = attempt(clip_grad_norm, form([grad.value for grad in grads]), limit)
+    if error is not None:
+        check_error(error)
+        check_memory(grads)
+        return
+    wanted = clip_grad_norm(copies, limit)
+    if not np.isclose(got, wanted, rtol=1e-5, equal_nan=True):      # sums in the order in which they lie in memory
+        raise Finding(f"norm {got}, of plain copies {wanted}")
+    if got == wanted:
+        check_memory(grads, list(zip(grads, copies)))
+
+
+def optimizer(c):
+    name, state_dtype = c.of(OPTIMIZERS)
+    hook = Hook(c) if c.once_in(3) else None
+    kwds, twin_kwds = {}, {}
+    if name.startswith("Santa"):
+        kwds["rng"], twin_kwds["rng"] = 5, 5
+        kwds["burnin"] = twin_kwds["burnin"] = c.of((100, 0, 1))
+        if hook is not None and c.once_in(2):
+            kwds["rng"] = Noise(5, hook)
+            kwds["anne_func"] = lambda t, rate: hook() or t**rate
+    opt = get_opt(name, state_dtype=state_dtype, **kwds)
+    twin = get_opt(name, state_dtype=state_dtype, **twin_kwds)
+    params, same, odd = parameters(c, hook, state_dtype)
+    for _ in range(1 + c.below(3)):
+        if not step(c, opt, twin, params, same, hook, odd):
+            break
+    attempt(opt.state_dict)
+
+
+class Noise(np.random.Generator):
+    def __new__(cls, seed, hook):
+        return super().__new__(cls, np.random.PCG64(seed))
+
+    def __init__(self, seed, hook):
+        super().__init__(np.random.default_rng(seed).bit_generator)
+        self.hook = hook
+
+    def standard_normal(self, *args, **kwds):
+        self.hook()
+        return super().standard_normal(*args, **kwds)
+
+
+def parameters(c, hook, state_dtype):
+    """({key: Operand}, {key: plain copy}, whether any of them may be refused)."""
+    params, odd = {}, False
+    for key in KEYS[:c.below(5)]:
+        dtype = make.dtype(c) if c.once_in(4) else c.of(FLOATS)
+        if c.once_in(200):
+            p = Operand(np.lib.stride_tricks.as_strided(np.ones(1, dtype), (2**40,), (0,)), None)
+        elif c.once_in(12) and params and params["a"].how:
+            p, odd = make.overlapping(c, params["a"]), True
+        else:
+            p = make.strided(c, make.shape(c), dtype, broadcast=c.once_in(20))
+            if hook is not None or c.once_in(3):
+                p = owned(c, p)
+            elif c.once_in(10):
+                p = make.wrap(c, p, out=True)
+        params[key] = p
+        odd = odd or p.base is None or p.base.dtype.newbyteorder("=") not in FLOATS or not p.base.flags.writeable or (
+            0 in p.base.strides) or state_dtype != "float32" and p.base.dtype.itemsize == 8
+    return params, {key: np.array(p.base, p.base.dtype.newbyteorder("="), order=order(p.base)) if p.base is not None else None
+                    for key, p in params.items()}, odd
+
+
+def order(a):
+    return "F" if a.flags.f_contiguous and not a.flags.c_contiguous else "C"
+
+
+def step(c, opt, twin, params, same, hook, odd):
+    """Whether the case may go on."""
+    form = c.of(("update", "step", "lists", "one", "delta", "deltas", "hooked", "keys"))
+    if hook is None and form in ("hooked", "keys"):
+        form = "update"
+    grads = {}
+    for key, p in params.items():
+        dtype = c.of(FLOATS) if c.below(6) else make.dtype(c)
+        shape = p.base.shape if p.base is not None and c.below(30) else make.shape(c)
+        kind = c.below(24)
+        if kind == 0 and p.base is not None:
+            g = p
+        elif kind == 1 and p.room is not None and p.how and p.base is not None and not 0 in p.how[3] and p.base.dtype in FLOATS:
+            g = make.overlapping(c, p)
+        elif kind == 2:
+            g = make.operand(c, shape, dtype)
+        elif kind == 3 and hook is not None:
+            g = owned(c, make.strided(c, shape, dtype))
+            g.value = Method(g.base, hook)
+        else:
+            g = make.strided(c, shape, dtype)
+            g = owned(c, g) if hook is not None or c.below(2) else g
+        grads[key] = g
+    operands = [*params.values(), *grads.values()]
+    for operand in operands:
+        if operand.room is not None:
+            operand.room.remember()
+    values = {key: p.value for key, p in params.items()}
+    given = {key: g.value for key, g in grads.items()}
+    plain = {key: np.array(g.base) if g.base is not None else None for key, g in grads.items()}
+    kwds, plain_kwds = {}, {}
+    if c.once_in(6):
+        t = c.of((1, 2, 5, 2**62, 0, -1, 1.5, "x", 2**63, 10**400, None))
+        kwds["t"] = plain_kwds["t"] = t
+        if hook is not None and isinstance(t, int):
+            kwds["t"] = Number(t, hook)
+    if c.once_in(12):
+        f = c.of((1.0, 0, float("nan"), "x", 10**400))
+        kwds["f"] = plain_kwds["f"] = f
+        if hook is not None and isinstance(f, (int, float)):
+            kwds["f"] = Number(f, hook)
+    if c.once_in(15) and given:
+        del given[next(iter(given))]
+    if form in ("one", "delta", "deltas") and len(given) < 2:
+        form = "lists"
+    lists = list(values.values()), list(given.values())
+    function, arguments = opt.step, (values, given)
+    if form == "update":
+        function = opt.update
+    elif form == "lists":
+        arguments = lists
+    elif form == "one":
+        arguments = lists[0][0], lists[1][0]
+    elif form == "delta":
+        function, arguments = opt.update, lists[1][:1]
+    elif form == "deltas":
+        function, arguments = opt.update, lists[1][:2]
+        if isinstance(arguments[0], dict) or isinstance(arguments[1], dict):
+            return False
+    elif form == "hooked":
+        arguments = Hooked(values, hook), Hooked(given, hook) if c.below(2) else given
+    elif form == "keys":
+        if not all(type(key) is str for key in values):
+            return False
+        count, hook.count = hook.count, 0
+        arguments = tuple({Key(key, hook) if (i + c.below(2)) % 2 else key: value for i, (key, value) in enumerate(d.items())}
+                          for d in (values, given))
+        hook.count = count
+    if hook is not None:
+        hook.arrays[:] = [a.base for a in operands if a.base is not None]
+        hook.containers[:] = [a for a in (*arguments, values, given, *lists) if type(a) in (dict, list)]
+    before = frozen(opt, hook)
+    bits = [operand.base.tobytes() if operand.room is None and operand.base is not None else None for operand in operands]
+    twin_grads = {key: plain[key] for key in given if key in plain}
+    arrays, changes = [], [plain[key] for key in given]
+    got, error = attempt(function, *arguments, **kwds)
+    if hook is not None and hook.acted and not hook.pure:
+        if error is not None:
+            check_error(error, (RuntimeError,))
+        return False
+    if error is not None:
+        check_error(error)
+        check_memory(operands)
+        if frozen(opt, hook) != before:
+            raise Finding(f"the state has changed; {error!r}")
+        for operand, old in zip(operands, bits):
+            if old is not None and operand.base.tobytes() != old:
+                raise Finding(f"an array has changed; {error!r}")
+    if form in ("update", "step", "hooked", "keys"):
+        wanted, refusal = attempt(twin.step, same, twin_grads, **plain_kwds)
+    elif form == "lists":
+        wanted, refusal = attempt(twin.step, list(same.values()), changes, **plain_kwds)
+    elif form == "one":
+        wanted, refusal = attempt(twin.step, next(iter(same.values())), changes[0], **plain_kwds)
+    else:
+        wanted, refusal = attempt(twin.update, *changes[:1 if form == "delta" else 2], **plain_kwds)
+    if error is not None:
+        if refusal is None and not odd and not (hook is not None and hook.acted) and all(g.base is not None for g in grads.values()):
+            raise Finding(f"refused: {error!r}") from error
+        return refusal is not None
+    if refusal is not None:
+        raise Finding(f"accepted; of plain copies: {refusal!r}")
+    if form in ("delta", "deltas"):
+        check_same(got, wanted, "deltas")
+        check_memory(operands)
+    else:
+        stepped = dict(itertools.islice(params.items(), 1)) if form == "one" else params
+        check_memory(operands, [(p, same[key]) for key, p in stepped.items()])
+    if not same_state(opt, twin, hook):
+        raise Finding("not the state of plain copies")
+    return True
+
+
+def frozen(opt, hook):
+    """All of the state as something to compare."""
+    count = hook.count if hook is not None else 0
+    if hook is not None:
+        hook.count = 0
+    state = opt.state_dict()
+    if hook is not None:
+        hook.count = count
+    return [state["t"], state["passes"], repr(state["rule"]),
+            [[(entry["shape"], entry["dtype"], entry["order"], [slot_bits(slot) for slot in entry["slots"].values()])
+              for entry in state[what].values()] for what in ("by_key", "by_position")]]
+
+
+def slot_bits(slot):
+    return [part.tobytes() for part in slot.values()] if isinstance(slot, dict) else slot.tobytes()
+
+
+def same_state(opt, twin, hook):
+    if frozen(opt, hook) == frozen(twin, None):
+        return True
+    count = hook.count if hook is not None else 0
+    if hook is not None:
+        hook.count = 0
+    one, other = opt.state_dict(), twin.state_dict()
+    if hook is not None:
+        hook.count = count
+    if (one["t"], one["passes"], repr(one["rule"])) != (other["t"], other["passes"], repr(other["rule"])):
+        return False
+    for what in ("by_key", "by_position"):
+        pairs = list(itertools.zip_longest(one[what].values(), other[what].values()))
+        for a, b in pairs:
+            if a is None or b is None:
+                return False
+            for x, y in zip(a["slots"].values(), b["slots"].values()):
+                for left, right in zip(*([part.values() if isinstance(part, dict) else [part] for part in (x, y)])):
+                    if not same_bits(left, right):
+                        return False
+    return True
+
+
+STRANGE = [None, -1, 2**70, "x", 1.5, float("nan"), [], {}, (), True, np.ones(3), np.float32(2), object(), b"", {"a": 1},
+           (2**62,), np.broadcast_to(np.float32(0), (2**40,)), (0, 2**62), np.ones((2, 2), "f8"), 2**63 - 1, 2**32]
+
+
+def state(c):
+    """load_state_dict of something that was a state."""
+    name, state_dtype = c.of(OPTIMIZERS)
+    kwds = {"rng": 5} if name.startswith("Santa") else {}
+    opt, source = (get_opt(name, state_dtype=state_dtype, **kwds) for _ in range(2))
+    p = {"a": np.ones(c.of((3, 40, 300)), "f4"), "b": np.ones((2, 3), "f4")}
+    source.step(p, {key: np.ones(a.shape) for key, a in p.items()})
+    given = source.state_dict()
+    inner = given
+    for _ in range(c.below(4)):
+        found = [value for value in inner.values() if isinstance(value, dict) and value]
+        if found:
+            inner = c.of(found)
+    key = c.of(list(inner))
+    if c.once_in(3):
+        del inner[key]
+    else:
+        inner[key] = c.of(STRANGE)
+    opt.step([np.ones(3, "f4")], [np.ones(3)])
+    before = frozen(opt, None)
+    _, error = attempt(opt.load_state_dict, given)
+    if error is not None:
+        if not isinstance(error, fastnn.StateError) or not str(error):
+            raise Finding(f"not a StateError: {error!r}") from error
+        if frozen(opt, None) != before:
+            raise Finding("a refused state has changed something")
+    _, error = attempt(opt.step, p, {key: np.ones(a.shape) for key, a in p.items()})
+    if error is not None:
+        check_error(error)
+
+
+class Index:
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+
+class Odd(int):
+    __le__ = __lt__ = __ge__ = __gt__ = lambda self, other: True
+
+
+NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1.0, "2", True, np.int8(2), np.float32(2),
+           np.array(2), np.array([1, 2]), Odd(-7), Odd(2**40), Index(2), Index("2"), Index(2.5), Index(None), object()]
+UNBOUND = [(elementwise.ElementwiseActivation, "forward"), (elementwise.ElementwiseActivation, "value_and_grad"),
+           (elementwise.Elementwise, "_bound"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),
+           (rows.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
+           (type(get_opt("Adam")), "_step_deltas"), (type(get_opt("Adam")), "_restore")]
+
+
+def object_(c):
+    """Objects in states that they should not be in, methods of other objects, numbers of threads."""
+    kind = c.below(4)
+    if kind == 0:
+        before = fastnn.get_num_threads()
+        _, error = attempt(fastnn.set_num_threads, c.of(NUMBERS))
+        if error is not None:
+            check_error(error)
+            if fastnn.get_num_threads() != before:
+                raise Finding("a number of threads that was refused counts")
+        elif not 1 <= fastnn.get_num_threads() <= 4096:
+            raise Finding(f"{fastnn.get_num_threads()} threads")
+        fastnn.set_num_threads(2)
+    elif kind == 1:
+        cls, method = c.of(UNBOUND)
+        arguments = [c.of((object(), None, 3, "abc", np.ones(3), get_err("Square"))),
+                     *[c.of((np.ones(3), {}, [], None)) for _ in range(c.below(4))]]
+        if cls in type(arguments[0]).__mro__:
+            return
+        got, error = attempt(getattr(cls, method), *arguments)
+        if not isinstance(error, TypeError):
+            raise Finding(f"{method} of another class: {got!r}, {error!r}")
+    else:
+        made = c.of((get_opt(c.of(OPTIMIZERS)[0]), c.of(ELEMENTWISE), c.of(ROWS), get_err(c.of(LOSSES))))
+        bare = type(made).__new__(type(made))
+        if kind == 3:
+            bare.__dict__.update({key: value for key, value in made.__dict__.items()})
+        x = np.ones((2, 3), "f4")
+        for method in ("step", "update", "forward", "backward", "d2y", "value_and_grad", "state_dict"):
+            if hasattr(bare, method):
+                _, error = attempt(getattr(bare, method), *((x, x) if method in ("step", "forward") else
+                                                            (x,) if method != "state_dict" else ()))
+                if error is not None and not isinstance(error, (TypeError, ValueError, AttributeError)):
+                    raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
+
+
+CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [state, object_]
+
+
+def run(c):
+    """One case."""
+    with np.errstate(all="ignore"):
+        c.of(CASES)(c)
