@@ -8,8 +8,8 @@
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
 FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the tests
-need. ASAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit status: pytest's; 1 if
-a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such sanitizer.
+need. ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit status:
+pytest's; 1 if a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such sanitizer.
 """
 import argparse
 import importlib.util
@@ -36,6 +36,7 @@ CLANG_MAC_RUNTIMES = {"address": "asan", "undefined": "ubsan", "thread": "tsan"}
 OPTIONS = {
     "ASAN_OPTIONS": f"detect_leaks={int(not MAC)}:leak_check_at_exit=0:malloc_context_size=20"
                     ":allocator_may_return_null=1:detect_stack_use_after_return=1:quarantine_size_mb=64",
+    "LSAN_OPTIONS": f"print_suppressions=0:suppressions={ROOT / 'tools' / 'leak_sanitizer.supp'}",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:second_deadlock_stack=1:history_size=4"
                     f":suppressions={ROOT / 'tools' / 'thread_sanitizer.supp'}",
@@ -137,9 +138,9 @@ def build(names, levels):
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "fastnn" / "core").glob("*.[ph]*")]
-    newest = max(path.stat().st_mtime for path in sources)
-    key = f"{sys.version}\n{answer('--version')}\n"
-    fresh = stamp.is_file() and stamp.stat().st_mtime > newest and stamp.read_text() == key
+    newest = max(path.stat().st_mtime_ns for path in sources)
+    key = f"{sys.version}\n{answer('--version')}\n{newest}\n"
+    fresh = stamp.is_file() and stamp.read_text() == key
     if not fresh:
         shutil.rmtree(folder, ignore_errors=True)
     variables = {**os.environ, "FASTNN_SANITIZE": ",".join(names), "FASTNN_LEVELS": levels}
