@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: binding=False, embedsignature.format=clinic
+# (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
@@ -235,7 +236,8 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
         raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
     record.shape = plain.shape
     record.ndim = cnp.PyArray_NDIM(like)
-    memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
+    if record.ndim:                                 # else the dimensions are NULL
+        memcpy(record.dims, cnp.PyArray_DIMS(like), record.ndim * sizeof(cnp.npy_intp))
     record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
@@ -769,12 +771,12 @@ cdef class Stepper:
         try:
             if type(params) is dict and type(grads) is dict:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
-                gradients = [(<dict>grads)[key] for key in keys]
+                gradients = list(map((<dict>grads).__getitem__, keys))     # no comprehension: see elementwise.pyx
             else:
                 keys = list(params)
                 if len(set(keys)) < len(keys):
                     raise ValueError("params lists a key twice")
-                values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
+                values, gradients = list(map(params.__getitem__, keys)), list(map(grads.__getitem__, keys))
         except KeyError as error:
             missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
