@@ -198,7 +198,7 @@ class Optimizer(Configurable, Stepper):
 
     def _fitting(self, state):
         """A function that puts the state in, and cannot fail. Raises StateError."""
-        return checked(self, state)
+        return self._alone(checked, self, state)        # raises now if it is in use, before others are changed
 
     def _remembered(self):
         """What the rule remembers besides slots and t: a dict of the shape of a state."""

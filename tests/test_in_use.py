@@ -10,6 +10,7 @@ import threading
 import numpy as np
 import pytest
 
+import fastnn
 from fastnn import get_opt
 from helpers import exit_status
 from test_all_or_nothing import FaultyGradient, FaultyKey, FaultyMapping, FaultyNoise, everything
@@ -226,6 +227,19 @@ def test_another_thread_cannot_use_it_meanwhile():
     assert everything(opts[0], params[0].values()) == everything(opts[1], params[1].values())
     for use in USES.values():
         use(opts[0])
+
+
+def test_a_file_fills_nothing_where_one_of_its_optimizers_is_in_use(tmp_path):
+    pytest.importorskip("safetensors")
+    params, grads = {"w": np.ones(3)}, {"w": np.ones(3)}
+    first, second = get_opt("Adam"), get_opt("Adam")
+    fastnn.save(tmp_path / "saved", first=first, second=second)
+    first.update(params, grads)
+    before = everything(first, params.values())
+    with pytest.raises(RuntimeError, match="in use further up"):
+        second.update(params, grads, t=Number(1, lambda: fastnn.load(tmp_path / "saved", first=first, second=second)))
+    assert everything(first, params.values()) == before
+
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

@@ -84,7 +84,7 @@ def checked_trainer(trainer, state):
     batch_size = integer(state["batch_size"], "batch_size", 1)
     losses = _losses(state["losses"])
     nonfinite = _records(state["nonfinite"], len(losses))
-    put = [trainer.network._fitting(state["network"]), trainer.optimizer._fitting(state["optimizer"]),
+    put = [trainer.optimizer._fitting(state["optimizer"]), trainer.network._fitting(state["network"]),
            partial(trainer.__dict__.update, batch_size=batch_size),
            partial(trainer.losses.__setitem__, slice(None), losses),
            partial(trainer.nonfinite.__setitem__, slice(None), nonfinite),
