@@ -93,7 +93,7 @@ def test_a_row_activation_looks_at_x_once():
 # Methods of other objects, and objects that were not made properly
 
 @pytest.mark.parametrize("cls, method, arguments", [
-    (elementwise.ElementwiseActivation, "forward", (1.0,)), (elementwise.Elementwise, "_addresses", ()),
+    (elementwise.ElementwiseActivation, "forward", (1.0,)), (elementwise.Elementwise, "_bound", (True,)),
     (rows.RowActivation, "forward", (1.0,)), (rows.RowLoss, "_value_and_gradient", (1.0, 1)),
     (stepping.Stepper, "_record", ("a",))])
 @pytest.mark.parametrize("self", [object(), np.ones(3), None, get_err("Square")], ids=["object", "array", "None", "loss"])
@@ -120,7 +120,7 @@ def test_an_activation_that_is_none():
 
 def test_an_activation_with_addresses_of_its_own():
     class Mine(type(get_act("tanh"))):
-        def _addresses(self):
+        def _bound(self, single):
             return 1, 1, 1, 1
 
     z, b = np.ones((3, 4)), np.ones(4)

@@ -37,7 +37,7 @@ def numbers(dtype):
     period = np.linspace(-3, 3, 65_537).astype(dtype)
     for start in range(0, N, period.size * 64):
         part = a[start:start + period.size * 64]
-        part[...] = np.resize(period, part.shape)
+        part[...] = np.resize(period, part.shape)       # the same period throughout: starts are multiples of it
     return a
 
 
@@ -50,57 +50,39 @@ def assert_parts(got, wanted):
         assert_same_bits(np.array(got[place]), values, place)
 
 
-@pytest.mark.parametrize("name", ["relu", "tanh"])
-def test_activation(name):
-    act, x = get_act(name), numbers(np.float16)
+def test_half_precision():
+    act, x = get_act("relu"), numbers(np.float16)
     wanted = parts(act.forward, x)
     assert act.forward(x, out=x) is x
     assert_parts(x, wanted)
 
 
-def test_activation_of_what_lies_flat_and_in_strides():
-    act, x = get_act("relu"), numbers(np.float32)[::-1]
-    wanted = parts(act.forward, x)
-    act.forward(x, out=x)
-    assert_parts(x, wanted)
-    x = x[::-1]
+def test_straight_and_in_strides():
+    act, x = get_act("relu"), numbers(np.float32)
     wanted = parts(lambda a: act.backward(a, grad=a), x)
     act.backward(x, grad=x, out=x)
     assert_parts(x, wanted)
+    x = x[::-1]
+    wanted = parts(act.forward, x)
+    act.forward(x, out=x)
+    assert_parts(x, wanted)
 
 
-def test_broadcast():
-    """An input of two gigabytes and more that takes none."""
-    y = get_act("tanh").forward(np.broadcast_to(np.float16(0.5), (N,)))
-    one = get_act("tanh").forward(np.full(1, 0.5, np.float16))[0]
-    for place in PLACES:
-        assert (y[place] == one).all()
+def test_an_input_that_takes_no_memory():
+    act = get_act("relu")
+    y = act.forward(np.broadcast_to(np.float16(0.5), (N,)))
+    assert y.shape == (N,) and all((y[place] == 0.5).all() for place in PLACES)
 
 
 def test_rows():
-    """float16 rows go through a copy in float32: 65 536 numbers short of 2^31 would be 17 GB."""
-    n = 2**31 // 40 + 3
-    x = np.zeros((n, 40), np.uint8)                  # of no bytes until they are written
-    x[n - 2:] = np.arange(80).reshape(2, 40)
+    x = np.zeros((N // 40, 40), np.float32)         # only rows that are written to take memory
+    places = [slice(0, 2), slice(2**31 // 40 - 1, 2**31 // 40 + 2), slice(len(x) - 2, len(x))]
+    for place in places:
+        x[place] = np.linspace(-3, 3, x[place].size).reshape(-1, 40)
     act = get_act("softmax")
-    with pytest.raises(MemoryError):
-        act.forward(np.broadcast_to(x[-1], (2**40, 40)))
-    single = np.zeros((n, 40), np.float32)
-    single[-2:] = x[-2:]
-    single[2**31 // 40] = np.arange(40)
-    del x
-    wanted = act.forward(single[-3:].copy())
-    limit_before = single[:2].copy()
-    y = row_results(act, single)
-    assert_same_bits(y[-3:].copy(), wanted)
-    assert_same_bits(y[:2].copy(), act.forward(limit_before))
-
-
-def row_results(act, x):
-    """In memory of 8.6 GB there is no room for a result beside x: the derivative of each row in turn is in its place."""
-    from fastnn.core.rows import RowActivation
-    assert isinstance(act, RowActivation)
-    return act.forward(x)
+    y = act.forward(x)
+    for place in places:
+        assert_same_bits(y[place].copy(), act.forward(x[place].copy()))
 
 
 def test_loss():
@@ -110,16 +92,14 @@ def test_loss():
     assert_parts(y, wanted)
 
 
-@pytest.mark.parametrize("name, state_dtype, dtype", [("SGD", "float32", np.float16), ("Momentum", "int8", np.float16)])
-def test_optimizer(name, state_dtype, dtype):
-    kwds = {} if state_dtype == "float32" else {"state_dtype": state_dtype}
-    opt, p = get_opt(name, **kwds), numbers(dtype)
+@pytest.mark.parametrize("name, state_dtype", [("SGD", "float32"), ("Momentum", "int8")])
+def test_optimizer(name, state_dtype):
+    p, g = numbers(np.float16), np.zeros(N, np.float16)
     wanted = [p[place].copy() for place in PLACES]
     for place, values in zip(PLACES, wanted):
-        get_opt(name, **kwds).step(values, values.copy())
-    opt.step(p, p.copy() if name == "SGD" else p)
+        g[place] = np.linspace(-1, 1, values.size)
+        get_opt(name, state_dtype=state_dtype).step(values, g[place].copy())
+    opt = get_opt(name, state_dtype=state_dtype)
+    opt.step(p, g)
     assert opt.t == 1
-    if state_dtype == "float32":
-        assert_parts(p, wanted)
-    else:                                            # the state is rounded at random, after the step
-        assert_parts(p, wanted)
+    assert_parts(p, wanted)

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: binding=False, embedsignature.format=clinic
+# (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
@@ -447,7 +448,8 @@ cdef class Elementwise:
         cdef Py_ssize_t i
         cdef Work work
         if out is None:
-            outputs = [new_like(a, dtype) for _ in range(2 if both else 1)]
+            # no comprehensions here: where a list cannot grow, Cython 3.3 frees the element twice
+            outputs = [new_like(a, dtype), new_like(a, dtype)] if both else [new_like(a, dtype)]
         elif both:
             outputs = checked_pair(out, a, dtype)
         else:
@@ -465,11 +467,11 @@ cdef class Elementwise:
             run(&work, single, cnp.PyArray_SIZE(a))
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
-            iterate(&work, single, [np.atleast_1d(array) for array in inputs + outputs], len(inputs))
+            iterate(&work, single, list(map(np.atleast_1d, inputs + outputs)), len(inputs))
         if out is not None:
             return out
         if cnp.PyArray_NDIM(a) == 0:
-            outputs = [array[()] for array in outputs]
+            outputs = [outputs[0][()], outputs[1][()]] if both else [outputs[0][()]]
         return tuple(outputs) if both else outputs[0]
 
 

@@ -1,4 +1,5 @@
 # cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
+# (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along an axis, and its loss.
 
 Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row

@@ -1,5 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: binding=False, embedsignature.format=clinic
+# (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
@@ -648,8 +649,9 @@ cdef class Plan:
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
         attributes = (<object>self.owner).__dict__
-        for name in ("t", *(done or ())):
-            attributes.setdefault(name, getattr(self.owner, name))      # there is room for them, then
+        for name in ("t",) if done is None else ("t", *done):
+            if name not in attributes:
+                attributes[name] = getattr(self.owner, name)            # there is room for them, then
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
@@ -909,12 +911,12 @@ cdef class Stepper:
         try:
             if plain:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
-                gradients = [(<dict>grads)[key] for key in keys]
+                gradients = list(map((<dict>grads).__getitem__, keys))     # no comprehension: see elementwise.pyx
             else:
                 keys = list(params)
                 if len(set(keys)) < len(keys):
                     raise ValueError("params lists a key twice")
-                values, gradients = [params[key] for key in keys], [grads[key] for key in keys]
+                values, gradients = list(map(params.__getitem__, keys)), list(map(grads.__getitem__, keys))
         except KeyError as error:
             missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
