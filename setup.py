@@ -136,7 +136,8 @@ def extension(name, flags=(), folder=CORE):
     return Extension(
         f"fastnn.core.{name}" if folder == CORE else name, [str(folder / f"{name}.pyx")],
         include_dirs=[numpy.get_include(), str(CORE)],
-        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"), ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
+        define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
+                       ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
         extra_compile_args=list(flags),
         depends=[str(path) for pattern in ("*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
 

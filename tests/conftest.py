@@ -28,13 +28,14 @@ def pytest_sessionfinish(session):
 
 
 def pytest_addoption(parser):
-    parser.addoption("--every", metavar="FILE:N,...", help="of tests/test_FILE.py every n-th test, beginning with the first")
+    parser.addoption("--every", metavar="FILE:N,...", help="of tests/test_FILE.py each n-th test, from the first on")
 
 
 def pytest_collection_modifyitems(config, items):
     if not config.option.every:
         return
-    step = {f"test_{file}.py": int(n) for file, _, n in (part.partition(":") for part in config.option.every.split(","))}
+    parts = (part.partition(":") for part in config.option.every.split(","))
+    step = {f"test_{file}.py": int(n) for file, _, n in parts}
     seen, chosen, others = Counter(), [], []
     for item in items:
         n = step.get(item.path.name, 1)

@@ -1,4 +1,4 @@
-"""Builds with sanitizers: what is said where there is none. That they find something, tools/sanitized.py tests by itself."""
+"""Builds with sanitizers: what is said where there is none. tools/sanitized.py tests itself that they find faults."""
 import os
 import shutil
 import subprocess

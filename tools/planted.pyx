@@ -69,7 +69,11 @@ cdef extern from *:
     static int fastnn_element(int i) { static volatile int x[4]; return x[i]; }
 
     static void *fastnn_malloc(void *none, size_t size) { (void)none; return malloc(size ? size : 1); }
-    static void *fastnn_calloc(void *none, size_t n, size_t size) { (void)none; return calloc(n ? n : 1, size ? size : 1); }
+    static void *fastnn_calloc(void *none, size_t n, size_t size)
+    {
+        (void)none;
+        return calloc(n ? n : 1, size ? size : 1);
+    }
     static void *fastnn_realloc(void *none, void *p, size_t size) { (void)none; return realloc(p, size ? size : 1); }
     static void fastnn_free(void *none, void *p, size_t size) { (void)none; (void)size; free(p); }
 

@@ -1,4 +1,4 @@
-"""Build the compiled core with the compiler's sanitizers, look whether they find planted faults, and run the tests on it.
+"""Build the core with the compiler's sanitizers, look whether they find planted faults, and run the tests on it.
 
     python tools/sanitized.py                                   addresses and undefined behaviour, the whole suite
     python tools/sanitized.py --quick                           a sample of it, on one instruction-set level, for CI
@@ -7,11 +7,13 @@
     python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
-FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the tests
-need. ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit status:
-pytest's; 1 if a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such sanitizer.
+FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the
+tests need. ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit
+status: pytest's; 1 if a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such
+sanitizer.
 """
 import argparse
+import importlib.metadata
 import importlib.util
 import os
 import platform
@@ -31,15 +33,15 @@ GCC_RUNTIMES = {"address": "libasan.so", "undefined": "libubsan.so", "thread": "
 CLANG_RUNTIMES = {"address": "asan", "undefined": "ubsan_standalone", "thread": "tsan"}
 CLANG_MAC_RUNTIMES = {"address": "asan", "undefined": "ubsan", "thread": "tsan"}
 
-# The interpreter does not give all memory back at its end, so tests/conftest.py looks for leaks before that. A huge request
-# must fail as it would without the sanitizer. A child of a fork goes on with one thread.
+# The interpreter does not give all memory back at its end, so tests/conftest.py looks for leaks before that. A huge
+# request must fail as it would without the sanitizer. A child of a fork goes on with one thread.
 OPTIONS = {
     "ASAN_OPTIONS": f"detect_leaks={int(not MAC)}:leak_check_at_exit=0:malloc_context_size=20"
                     ":allocator_may_return_null=1:detect_stack_use_after_return=1:quarantine_size_mb=64",
-    "LSAN_OPTIONS": f"print_suppressions=0:suppressions={ROOT / 'tools' / 'leak_sanitizer.supp'}",
+    "LSAN_OPTIONS": f"print_suppressions=0:suppressions='{ROOT / 'tools' / 'leak_sanitizer.supp'}'",
     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     "TSAN_OPTIONS": "halt_on_error=1:die_after_fork=0:second_deadlock_stack=1:history_size=4"
-                    f":suppressions={ROOT / 'tools' / 'thread_sanitizer.supp'}",
+                    f":suppressions='{ROOT / 'tools' / 'thread_sanitizer.supp'}'",
 }
 
 # planted.pyx has them, but for one; the words are the report's
@@ -61,8 +63,8 @@ FAULTS = {
 
 THREADED = ["threads", "in_use", "forks", "memory", "determinism", "optimizers", "affine"]
 # Where memory is most at risk; of each file every n-th test.
-QUICK = {"memory": 2, "arrays": 25, "activations": 40, "rows": 40, "affine": 20, "half_parameters": 8, "state_dtype": 20,
-         "optimizers": 20, "optimizer_calls": 20, "in_use": 6, "threads": 12}
+QUICK = {"memory": 2, "arrays": 25, "activations": 40, "rows": 40, "affine": 20, "half_parameters": 8,
+         "state_dtype": 20, "optimizers": 20, "optimizer_calls": 20, "in_use": 6, "threads": 12}
 
 
 class Parser(argparse.ArgumentParser):
@@ -97,7 +99,7 @@ def has_sanitizers(names):
 
 
 def preloaded(names):
-    """Paths of the runtimes of these sanitizers; and of libstdc++, which the address sanitizer looks for at its start."""
+    """Paths of these sanitizers' runtimes; and of libstdc++, which the address sanitizer looks for at its start."""
     if "clang" not in answer("--version"):
         wanted = [[GCC_RUNTIMES[name]] for name in names] + [["libstdc++.so.6"]]
     elif MAC:
@@ -139,7 +141,7 @@ def build(names, levels):
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "fastnn" / "core").glob("*.[ph]*")]
     newest = max(path.stat().st_mtime_ns for path in sources)
-    key = f"{sys.version}\n{answer('--version')}\n{newest}\n"
+    key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"
     fresh = stamp.is_file() and stamp.read_text() == key
     if not fresh:
         shutil.rmtree(folder, ignore_errors=True)
