@@ -78,7 +78,7 @@ class Choice(Hyperparameter):
 
     def restored(self, stored, current):
         """The value that there is: a state has no more than its name."""
-        if stored != self.stored(current):
+        if type(stored) not in (str, type(None)) or stored != self.stored(current):
             raise ValueError(f"{self.name} must be {stored!r} as in the state, not {self.stored(current)!r}")
         return current
 

@@ -349,3 +349,11 @@ def test_a_mapping_whose_error_changes_its_mind():
 
     with pytest.raises(KeyError, match="no gradient for parameter"):
         get_opt("SGD").step({"a": np.ones(3)}, Failing(a=1))
+
+
+def test_a_state_whose_function_is_an_array():
+    opt = get_opt("SantaE", rng=1)
+    state = opt.state_dict()
+    state["hyperparameters"]["anne_func"] = np.broadcast_to(np.float32(0), (2**40,))
+    with pytest.raises(fastnn.StateError, match="anne_func"):
+        opt.load_state_dict(state)

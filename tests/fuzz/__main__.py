@@ -63,8 +63,9 @@ def main():
             file.seek(0)
             file.write(start.to_bytes(8, "little"))
             file.flush()
-            child = subprocess.Popen([sys.executable, "-m", "fuzz", "--seed", str(given.seed), "--start", str(start),
-                                      "--cases", str(stop - start), "--file", file.name], stdout=subprocess.PIPE, text=True)
+            child = subprocess.Popen(
+                [sys.executable, "-m", "fuzz", "--seed", str(given.seed), "--start", str(start),
+                 "--cases", str(stop - start), "--file", file.name], stdout=subprocess.PIPE, text=True)
             for line in child.stdout:
                 findings += line.startswith("FINDING")
                 print(line, end="", flush=True)

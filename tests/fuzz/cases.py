@@ -1,4 +1,4 @@
-"""The cases: one function for each part of the API. Each makes a call of a string of choices and judges what came of it."""
+"""The cases, a function for each part of the API: it makes a call of a string of choices and judges what came of it."""
 import itertools
 
 import numpy as np
@@ -17,8 +17,8 @@ from .judge import Finding, attempt, check_error, check_memory, check_same, same
 from .operands import FLOATS, Liar, Method, Operand
 
 ROWS = [get_act(name, axis=axis) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, None, 0, 1, -2, 5)]
-ELEMENTWISE = [get_act(name) for name in fastnn.activations() if name not in ("softmax", "softmin", "log-softmax", "maxout",
-                                                                              "threshold")]
+ELEMENTWISE = [get_act(name) for name in fastnn.activations()
+               if name not in ("softmax", "softmin", "log-softmax", "maxout", "threshold")]
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 LOSSES = fastnn.losses()
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
@@ -45,8 +45,8 @@ def with_compiled_formulas():
 def compare(call, plain, operands, outs=None, hook=None, returned=None, written=()):
     """call() is with the operands, plain() with contiguous copies, which it has already.
 
-    outs are the operands that the results go to, `returned` what call() returns then; `written` gives, after plain(), what
-    else is written: [(operand, values)].
+    outs are the operands that the results go to, `returned` what call() returns then; `written` has, after plain(),
+    what else is written: [(operand, values)].
     """
     for operand in operands:
         if operand.room is not None:
@@ -292,16 +292,18 @@ def helper(c):
     elif what == "sums":
         if c.once_in(3):
             out = matrix(c, dtype, (m,))
+            if out.value is None:
+                return
         operands = [z] if out is None else [z, out]
         got, error = call(column_sums, z, out)
         check_call(got, error, operands, lambda: column_sums(plain_z), out)
     elif what == "products":
         g = matrix(c, dtype, (n, m))
-        if g.base is None:
+        if g.base is None or g.value is None:
             return
         plain_g = g.plain()
-        compare(lambda: gradient_with_sums(act, z.value, None, g.value), lambda: gradient_with_sums(act, plain_z, None, plain_g),
-                [z, g])
+        compare(lambda: gradient_with_sums(act, z.value, None, g.value),
+                lambda: gradient_with_sums(act, plain_z, None, plain_g), [z, g])
     elif what == "mean":
         mean(c, z, dtype, n, m)
     elif what == "clip":
@@ -349,14 +351,14 @@ def check_call(got, error, operands, plain, out=None):
 
 def mean(c, x, dtype, n, m):
     addresses = kernels.ROW_LOSSES["softmax_cross_entropy"]
-    out = make.overlapping(c, x) if c.once_in(6) and x.room is not None and x.how is not None else matrix(c, dtype, (n, m))
+    out = make.overlapping(c, x) if c.once_in(6) and x.how else matrix(c, dtype, (n, m))
     kind = c.below(4)
     if kind < 2:
         t = matrix(c, np.dtype(np.intp), (n,))
     elif kind == 2:
         t = matrix(c, dtype, (n, m))
     else:                                       # labels inside the memory of the gradient
-        if out.room is None or out.room.buffer.size < 8 * n + 8 or out.base is None or out.base.dtype.itemsize not in (4, 8):
+        if not out.how or out.room.buffer.size < 8 * n + 8 or out.base.dtype.itemsize not in (4, 8):
             return
         t = Operand(None, None).place(out.room, (n,), np.dtype(np.intp), (out.room.buffer.size // 3) // 8 * 8, (8,))
         t.base[...] = 0
@@ -445,12 +447,14 @@ def parameters(c, hook, state_dtype):
         params[key] = p
         odd = odd or p.base is None or p.base.dtype.newbyteorder("=") not in FLOATS or not p.base.flags.writeable or (
             0 in p.base.strides) or state_dtype != "float32" and p.base.dtype.itemsize == 8
-    return params, {key: np.array(p.base, p.base.dtype.newbyteorder("="), order=order(p.base)) if p.base is not None else None
-                    for key, p in params.items()}, odd
+    return params, {key: plain_in_order(p.base) for key, p in params.items()}, odd
 
 
-def order(a):
-    return "F" if a.flags.f_contiguous and not a.flags.c_contiguous else "C"
+def plain_in_order(a):
+    """State is laid out, and rounded, in the order in which a parameter lies in memory."""
+    if a is not None:
+        order = "F" if a.flags.f_contiguous and not a.flags.c_contiguous else "C"
+        return np.array(a, a.dtype.newbyteorder("="), order=order)
 
 
 def step(c, opt, twin, params, same, hook, odd):
@@ -465,7 +469,7 @@ def step(c, opt, twin, params, same, hook, odd):
         kind = c.below(24)
         if kind == 0 and p.base is not None:
             g = p
-        elif kind == 1 and p.room is not None and p.how and p.base is not None and not 0 in p.how[3] and p.base.dtype in FLOATS:
+        elif kind == 1 and p.how and p.base is not None and not 0 in p.how[3] and p.base.dtype in FLOATS:
             g = make.overlapping(c, p)
         elif kind == 2:
             g = make.operand(c, shape, dtype)
@@ -505,6 +509,7 @@ def step(c, opt, twin, params, same, hook, odd):
     elif form == "lists":
         arguments = lists
     elif form == "one":
+        odd = odd or isinstance(lists[1][0], (list, tuple, dict))
         arguments = lists[0][0], lists[1][0]
     elif form == "delta":
         function, arguments = opt.update, lists[1][:1]
@@ -518,14 +523,15 @@ def step(c, opt, twin, params, same, hook, odd):
         if not all(type(key) is str for key in values):
             return False
         count, hook.count = hook.count, 0
-        arguments = tuple({Key(key, hook) if (i + c.below(2)) % 2 else key: value for i, (key, value) in enumerate(d.items())}
+        arguments = tuple({Key(key, hook) if c.below(2) else key: value for key, value in d.items()}
                           for d in (values, given))
         hook.count = count
     if hook is not None:
         hook.arrays[:] = [a.base for a in operands if a.base is not None]
         hook.containers[:] = [a for a in (*arguments, values, given, *lists) if type(a) in (dict, list)]
     before = frozen(opt, hook)
-    bits = [operand.base.tobytes() if operand.room is None and operand.base is not None else None for operand in operands]
+    bits = [operand.base.tobytes() if operand.room is None and operand.base is not None else None
+            for operand in operands]
     twin_grads = {key: plain[key] for key in given if key in plain}
     arrays, changes = [], [plain[key] for key in given]
     got, error = attempt(function, *arguments, **kwds)
@@ -550,7 +556,8 @@ def step(c, opt, twin, params, same, hook, odd):
     else:
         wanted, refusal = attempt(twin.update, *changes[:1 if form == "delta" else 2], **plain_kwds)
     if error is not None:
-        if refusal is None and not odd and not (hook is not None and hook.acted) and all(g.base is not None for g in grads.values()):
+        if refusal is None and not odd and not (hook is not None and hook.acted) and all(
+                g.base is not None for g in grads.values()):
             raise Finding(f"refused: {error!r}") from error
         return refusal is not None
     if refusal is not None:
@@ -606,7 +613,8 @@ def same_state(opt, twin, hook):
     return True
 
 
-STRANGE = [None, -1, 2**70, "x", 1.5, float("nan"), [], {}, (), True, np.ones(3), np.float32(2), object(), b"", {"a": 1},
+STRANGE = [None, -1, 2**70, "x", 1.5, float("nan"), [], {}, (), True, np.ones(3), np.float32(2), object(), b"",
+           {"a": 1},
            (2**62,), np.broadcast_to(np.float32(0), (2**40,)), (0, 2**62), np.ones((2, 2), "f8"), 2**63 - 1, 2**32]
 
 
@@ -653,7 +661,8 @@ class Odd(int):
     __le__ = __lt__ = __ge__ = __gt__ = lambda self, other: True
 
 
-NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1.0, "2", True, np.int8(2), np.float32(2),
+NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1.0, "2", True, np.int8(2),
+           np.float32(2),
            np.array(2), np.array([1, 2]), Odd(-7), Odd(2**40), Index(2), Index("2"), Index(2.5), Index(None), object()]
 UNBOUND = [(elementwise.ElementwiseActivation, "forward"), (elementwise.ElementwiseActivation, "value_and_grad"),
            (elementwise.Elementwise, "_bound"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),

@@ -69,7 +69,7 @@ def check_memory(operands, written=()):
         view = operand.placed(after[id(operand.room)])
         view[...] = values
         targets.append((operand.placed(operand.room.buffer), operand.placed(after[id(operand.room)])))
-    for (got, wanted), (operand, _) in zip(targets, written):
+    for (got, wanted), (operand, _) in reversed(list(zip(targets, written))):       # the last write lies on top
         if not same_bits(native(got), native(wanted)):
             raise Finding(f"written: {got!r} instead of {wanted!r}")
         if operand.room is not None:
@@ -77,4 +77,4 @@ def check_memory(operands, written=()):
     for key, room in expected.items():
         if after[key].tobytes() != room.buffer.tobytes():
             at = np.flatnonzero(after[key] != room.buffer)
-            raise Finding(f"memory at bytes {at[:8]} of {room.buffer.size} was {'overwritten' if written else 'changed'}")
+            raise Finding(f"bytes {at[:8]} of {room.buffer.size} were {'overwritten' if written else 'changed'}")

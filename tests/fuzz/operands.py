@@ -17,7 +17,8 @@ GUARD = 64                  # bytes of known content on both sides of a view
 FLOATS = [np.dtype(name) for name in ("f4", "f8", "f2")] + BFLOAT16
 REAL = [*FLOATS, *map(np.dtype, ("?", "i1", "u2", "i4", "i8", "u8"))]
 SWAPPED = [dtype.newbyteorder() for dtype in REAL if dtype.itemsize > 1 and dtype not in BFLOAT16]
-FOREIGN = [np.dtype(dtype) for dtype in ("c8", "c16", "g", "S3", "U2", "M8[s]", "m8[s]", "V5", [("a", "f4"), ("b", "i2")])]
+FOREIGN = [np.dtype(dtype) for dtype in ("c8", "c16", "g", "S3", "U2", "M8[s]", "m8[s]", "V5",
+                                          [("a", "f4"), ("b", "i2")])]
 SHAPES = [(3,), (), (0,), (1,), (7,), (16,), (17,), (40,), (3, 5), (4, 4), (5, 1), (1, 6), (2, 0, 3), (0, 4), (4, 0),
           (2, 3, 4), (1, 1, 9), (2, 1, 3, 2), (1,) * 12, (100,), (9, 30)]
 LARGE = [(5000,), (70, 75), (20000,), (300, 130), (600, 33)]
@@ -214,7 +215,7 @@ def wrap(c, operand, out=False):
         wrapped.value = Offers("__array_struct__", a.__array_struct__) if a.dtype not in BFLOAT16 else a
     elif kind == 36:
         wrapped.value = Method(a)
-    elif kind == 37 and a.flags.c_contiguous and a.flags.writeable and a.dtype.kind in "fiu" and a.dtype not in BFLOAT16:
+    elif kind == 37 and a.flags.c_contiguous and a.dtype.kind in "fiu" and a.dtype not in BFLOAT16:
         wrapped.value = memoryview(a)
     elif kind == 38:
         wrapped.value = a.astype(object) if c.below(2) else np.asarray(a, object)
@@ -235,7 +236,8 @@ def nonsense(c, a):
     return c.of([
         lambda: None, lambda: "1", lambda: b"12", lambda: {1: 2}, lambda: 1j, lambda: [[1], 2], lambda: [1, "a", None],
         lambda: interface(a, shape=(-1,)), lambda: interface(a, shape=("3",)), lambda: interface(a, typestr="<x9"),
-        lambda: interface(a, strides=(1,) * (a.ndim + 1)), lambda: interface(a, data=None), lambda: interface(a, shape=None),
+        lambda: interface(a, strides=(1,) * (a.ndim + 1)), lambda: interface(a, data=None),
+        lambda: interface(a, shape=None),
         lambda: interface(a, data=("0", False)), lambda: Offers("__array_interface__", 5),
         lambda: Offers("__array_struct__", 5), lambda: Method(None), lambda: Method([1.0]), lambda: Method(Method(a)),
         lambda: Method(np.array(["a"])), lambda: object(), lambda: np.array([None, 1.5], object), lambda: range(3),
