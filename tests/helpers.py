@@ -14,6 +14,7 @@ import fastnn
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
 
 TESTS = Path(__file__).parent
+SANITIZED = bool(os.environ.get("FASTNN_SANITIZE"))        # tools/sanitized.py: slow, and not optimised
 FLOATS = [np.float32, np.float64]
 ROWS = [name for name in fastnn.activations() if name in SOFTMAX_ROWS]
 # Everything else is elementwise: a new entry of the catalogue without a row in ORACLES fails.

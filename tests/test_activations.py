@@ -9,7 +9,7 @@ import fastnn
 from fastnn import bounds, get_act
 from fastnn.accuracy import Scan, exact_arithmetic, tasks, windows
 from helpers import (
-    CASES, ELEMENTWISE, FLOATS, ROWS, SWITCHES, activation, all_orders, assert_close, assert_same_bits,
+    CASES, ELEMENTWISE, FLOATS, ROWS, SANITIZED, SWITCHES, activation, all_orders, assert_close, assert_same_bits,
     exact_values, samples)
 from oracles.activations import ORACLES, PLAIN, plain, reference, softmax_reference, vjp
 
@@ -40,6 +40,7 @@ def test_values_and_derivatives(name, parameters, dtype):
         check(name, parameters, order, x, got, exact_values(name, parameters, order, dtype), dtype)
 
 
+@pytest.mark.skipif(SANITIZED, reason="the bounds are those of optimised kernels, whose compiler fuses other products")
 @pytest.mark.parametrize("order", [0, 1, 2])
 @each_case
 def test_two_million_arguments(name, parameters, order):

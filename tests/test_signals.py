@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers import environment, python
+from helpers import interpreter, python
 from test_threads import needs_threads
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX's timers")
@@ -95,8 +95,7 @@ x = endless(1 << 38)
 print("begun", flush=True)
 fastnn.get_act("Mish").forward(x, out=x)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(**interpreter(code), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)

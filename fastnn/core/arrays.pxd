@@ -1,6 +1,9 @@
 """What a call accepts: dtypes, layouts and results, the same rules for every kernel."""
 cimport numpy as cnp
 
+# whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes
+cdef bint is_bfloat16(dtype) except -1
+
 cdef object result_dtype(cnp.ndarray x)
 cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
 cdef list checked_pair(object out, cnp.ndarray x, object dtype)

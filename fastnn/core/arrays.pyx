@@ -14,7 +14,7 @@ cdef enum:
     PIECE = 1 << 22         # elements that NumPy copies before a signal is looked for: 30 ms if they lie badly
 
 
-cdef bint is_bfloat16(dtype):
+cdef bint is_bfloat16(dtype) except -1:
     """Whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes."""
     module = sys.modules.get("ml_dtypes")
     return module is not None and dtype == module.bfloat16

@@ -1,27 +1,13 @@
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from .records import Record
 
 T = TypeVar("T")
 
 LIMITS: Final[dict[str, int]]
-
-class Record:
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def slots(self) -> NDArray[Any]: ...
-    @property
-    def scales(self) -> NDArray[Any] | None: ...
-    @property
-    def used(self) -> bool: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def order(self) -> str: ...
-    def slot(self, index: int) -> NDArray[Any]: ...
 
 class Plan:
     @property

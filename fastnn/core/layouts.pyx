@@ -1,0 +1,187 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
+"""The memory that a step runs over, kept for the next one: most steps find all arrays where they were."""
+cimport numpy as cnp
+from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.stdlib cimport calloc, free
+
+from fastnn.core.passes cimport BLOCK, DOUBLE, Task
+from fastnn.core.records cimport Record, fits, has_shape, kind_of, lies_as, same_shape, usable
+from fastnn.core.spans cimport Span, clear_of
+
+from fastnn.core.records import CHANGED
+
+cdef extern from "Python.h":
+    Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
+    PyObject **items_of "PySequence_Fast_ITEMS"(object items)
+
+cdef extern from "numpy/arrayobject.h":     # of borrowed references, which Cython would count otherwise
+    const char *bytes_of "PyArray_BYTES"(const void *a) noexcept
+    void *descr_of "PyArray_DESCR"(const void *a) noexcept
+    int flags_of "PyArray_FLAGS"(const void *a) noexcept
+    int ndim_of "PyArray_NDIM"(const void *a) noexcept
+    const cnp.npy_intp *dims_of "PyArray_DIMS"(const void *a) noexcept
+
+cnp.import_array()
+
+
+cdef inline Look look_of(cnp.ndarray a) noexcept:
+    cdef Look look
+    look.data = cnp.PyArray_BYTES(a)
+    look.dtype = <void *>cnp.PyArray_DESCR(a)
+    look.flags = cnp.PyArray_FLAGS(a)
+    return look
+
+
+cdef inline bint looks(const void *a, const Look *look, int ndim, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if bytes_of(a) != look.data or descr_of(a) != look.dtype or flags_of(a) != look.flags or ndim_of(a) != ndim:
+        return False
+    for axis in range(ndim):
+        if dims_of(a)[axis] != dims[axis]:
+            return False
+    return True
+
+
+cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcept:
+    """The slots are as they were made: `state` hands out views, whose base somebody might reshape or resize."""
+    cdef int flags = cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+    return (ndim_of(slots) == 2 and dims_of(slots)[0] == count and dims_of(slots)[1] == padded
+            and flags_of(slots) & flags == flags)
+
+
+cdef class Layout:
+    """The memory that a plan runs over. Kept by the stepper: most steps find all parameters where they were."""
+
+    def __cinit__(self, list keys, list records, list targets, list grads):
+        cdef Py_ssize_t i
+        cdef Py_ssize_t blocks = 0
+        cdef Record record
+        cdef cnp.ndarray target, grad
+        cdef Task *task
+        self.keys, self.records, self.count = keys, records, len(records)
+        self.dtypes = []
+        for target in targets + grads:
+            self.dtypes.append(target.descr)
+        self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
+        self.seen = <Seen *>calloc(self.count + 1, sizeof(Seen))
+        self.held = <PyObject **>calloc(2 * self.count + 1, sizeof(PyObject *))
+        if self.tasks == NULL or self.seen == NULL or self.held == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            record = <Record>records[i]
+            target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
+            self.slots = <int>len(record.storage.initial)
+            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
+                    and usable(grad, record) and intact(<const void *>record.slots, self.slots, record.padded)):
+                raise ValueError(CHANGED)
+            task = &self.tasks[i]
+            task.target = cnp.PyArray_BYTES(target)
+            task.grad = cnp.PyArray_BYTES(grad)
+            task.state = cnp.PyArray_BYTES(record.slots)
+            if record.scales is not None:
+                task.scales = <float *>cnp.PyArray_BYTES(record.scales)
+            task.n = record.n
+            task.padded = record.padded
+            task.first_block = blocks
+            task.kind = record.kind
+            task.grad_kind = kind_of(grad)
+            task.staged = (task.kind != task.grad_kind or task.kind > DOUBLE or record.scales is not None)
+            blocks += (record.n + BLOCK - 1) // BLOCK
+            self.elements += record.n
+            self.seen[i].key = <PyObject *>keys[i]
+            self.seen[i].param = look_of(target)
+            self.seen[i].grad = look_of(grad)
+            self.seen[i].ndim = record.ndim
+            self.seen[i].dims = record.dims
+            self.seen[i].slots = <const void *>record.slots
+        self.tasks[self.count].first_block = blocks
+
+    def __dealloc__(self):
+        self.release()
+        free(self.tasks)
+        free(self.seen)
+        free(self.held)
+
+    cdef void hold(self, object array) noexcept:
+        Py_INCREF(array)
+        self.held[self.held_count] = <PyObject *>array
+        self.held_count += 1
+
+    cdef void release(self) noexcept:
+        while self.held_count:
+            self.held_count -= 1
+            Py_DECREF(<object>self.held[self.held_count])
+
+    cdef inline bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1:
+        """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
+        cdef Seen *seen = &self.seen[i]
+        cdef cnp.ndarray g
+        if not looks(p, &seen.param, seen.ndim, seen.dims):
+            return False
+        if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
+            return False
+        if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
+            g = <cnp.ndarray>gradient
+            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and same_shape(g, seen.ndim, seen.dims)
+                    and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
+                return False
+            seen.grad = look_of(g)
+            self.tasks[i].grad = cnp.PyArray_BYTES(g)
+        self.hold(<object>gradient)
+        return True
+
+    cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1:
+        """Whether all parameters and gradients fit; they are then held until `release`."""
+        cdef PyObject *key
+        cdef PyObject *value
+        cdef PyObject *other
+        cdef PyObject *gradient
+        cdef Py_ssize_t position = 0
+        cdef Py_ssize_t beside = 0              # in grads, which usually lists the same keys in the same order
+        cdef Py_ssize_t i
+        if PyDict_Size(params) != self.count:
+            return False
+        for i in range(self.count):
+            if not PyDict_Next(params, &position, &key, &value):
+                return False
+            if key != self.seen[i].key or not cnp.PyArray_Check(<object>value):
+                return False
+            self.hold(<object>value)                    # before a key's own code may run
+            if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
+                gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
+            if not self.fits(i, value, gradient, spans):
+                return False
+        return True
+
+    cdef bint holds_sequence(self, object params, object grads, const Span *spans) except -1:
+        """The same for lists and tuples."""
+        cdef PyObject *value
+        cdef Py_ssize_t i
+        if length_of(params) != self.count or length_of(grads) != self.count:
+            return False
+        for i in range(self.count):
+            value = items_of(params)[i]
+            if not cnp.PyArray_Check(<object>value):
+                return False
+            self.hold(<object>value)
+            if not self.fits(i, value, items_of(grads)[i], spans):
+                return False
+        return True
+
+    cdef bint unchanged(self) noexcept:
+        """Whether all that `holds` has found is still so."""
+        cdef Py_ssize_t i
+        cdef Seen *seen
+        if self.held_count != 2 * self.count:
+            return False
+        for i in range(self.count):
+            seen = &self.seen[i]
+            if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
+                    and looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims)
+                    and bytes_of(seen.slots) == self.tasks[i].state
+                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
+                return False
+        return True

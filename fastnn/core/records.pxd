@@ -1,0 +1,95 @@
+"""The state of one parameter, and what arrays have to be to be stepped with it."""
+cimport numpy as cnp
+
+from fastnn.core.passes cimport DOUBLE, MOST_STORED_SLOTS, OTHER, SINGLE, Format, Kind
+from fastnn.core.spans cimport Span
+
+cdef enum:
+    MOST_AXES = 64          # NumPy's own limit
+
+
+cdef class Storage:
+    cdef tuple initial
+    cdef object name                        # of the dtype, or None
+    cdef object dtype                       # of the codes
+    cdef Format formats[MOST_STORED_SLOTS]
+    cdef Py_ssize_t grain                   # slots are padded to a multiple of this
+
+
+cdef class Record:
+    cdef readonly tuple shape
+    cdef readonly cnp.ndarray slots         # (number of slots, elements padded to a multiple of BLOCK_STEP or more)
+    cdef readonly cnp.ndarray scales        # of stored state: (number of slots, blocks)
+    cdef Storage storage
+    cdef readonly object dtype              # of the parameter
+    cdef object computed                    # the dtype that it is computed in
+    cdef cnp.npy_intp dims[MOST_AXES]
+    cdef int ndim
+    cdef Kind kind                          # of the parameter
+    cdef bint fortran
+    cdef int layout                         # the flag of arrays that lie in memory as the slots do
+    cdef Py_ssize_t n
+    cdef Py_ssize_t padded                  # elements of a slot
+    cdef readonly bint used                 # whether a step has been taken with it
+    cdef Span place                         # where the parameter lay at the last step, and its index
+
+    cdef object loaded(self, int index)
+
+
+# a parameter's first state; `key` is for errors
+cdef Record new_record(cnp.ndarray like, Storage storage, object key)
+
+cdef Kind kind_of_half(cnp.ndarray a, int number) except *
+
+# a contiguous copy that lies as the record's slots do
+cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype)
+
+# whether a copy can be written back
+cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1
+
+cdef cnp.ndarray checked_parameter(object value, object key)
+cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key)
+
+# a tuple, whatever a subclass says of itself
+cdef object shape_of(cnp.ndarray a)
+
+
+cdef inline Kind kind_of(cnp.ndarray a) except *:
+    cdef int number = cnp.PyArray_TYPE(a)
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == cnp.NPY_DOUBLE:
+        return DOUBLE
+    return kind_of_half(a, number)
+
+
+cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:
+    """a lies in memory as the record's slots do."""
+    return cnp.PyArray_CHKFLAGS(a, record.layout | cnp.NPY_ARRAY_ALIGNED) and cnp.PyArray_ISNOTSWAPPED(a)
+
+
+cdef inline bint usable(cnp.ndarray grad, Record record) except -1:
+    """A gradient can be read as it is."""
+    cdef Kind kind = kind_of(grad)
+    return (lies_as(grad, record)
+            and (kind == record.kind or (kind != OTHER and kind != DOUBLE and record.kind != DOUBLE)))
+
+
+cdef inline bint same_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if cnp.PyArray_NDIM(a) != ndim:
+        return False
+    for axis in range(ndim):
+        if cnp.PyArray_DIMS(a)[axis] != dims[axis]:
+            return False
+    return True
+
+
+cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
+    return same_shape(a, record.ndim, record.dims)
+
+
+cdef inline bint fits(cnp.ndarray p, Record record) except -1:
+    """A parameter, of which all this has been checked before."""
+    return (has_shape(p, record) and kind_of(p) == record.kind
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))

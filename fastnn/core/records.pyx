@@ -1,0 +1,161 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
+"""The state of one parameter, and what arrays have to be to be stepped with it."""
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport uintptr_t
+
+from fastnn.core.arrays cimport fill, is_bfloat16, result_dtype
+from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
+from fastnn.core.stored cimport STORED_BLOCK, load_state, store_any_state
+
+cdef extern from "numpy/ndarraytypes.h":
+    enum: NPY_HALF
+    enum: NPY_USERDEF
+
+cnp.import_array()
+
+cdef enum:
+    MANY = 1 << 22          # elements that are filled in pieces, between which a signal may end what comes before a step
+
+CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
+
+cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
+
+
+cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
+    global bfloat16_number
+    if number == NPY_HALF:
+        return FLOAT16
+    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.descr):
+        bfloat16_number = number
+    return BFLOAT16 if number == bfloat16_number else OTHER
+
+
+cdef class Storage:
+    """What a stepper keeps for each element: the first value of each slot, or how slots are stored in fewer bits."""
+
+    def __cinit__(self, tuple initial, str name=None, tuple stored=()):
+        cdef int i
+        self.initial, self.name, self.grain = initial, name, BLOCK_STEP
+        if len(initial) > MOST_SLOTS or len(stored) > MOST_STORED_SLOTS:
+            raise ValueError("too many slots")
+        if name is None:
+            return
+        self.dtype = np.dtype(np.uint8 if name == "int8" else np.uint16)
+        if name == "int8":
+            self.grain = 2 * BLOCK_STEP     # a word holds four elements
+        for i in range(len(stored)):
+            self.formats[i].load = <load_state><uintptr_t>stored[i][0]
+            self.formats[i].store = <store_any_state><uintptr_t>stored[i][1]
+            self.formats[i].itemsize = self.dtype.itemsize
+
+
+cdef class Record:
+    """The state of one parameter: an array a slot, in the order in which the parameter's elements lie in memory."""
+
+    @property
+    def order(self):
+        """"F" if the slots lie in Fortran's order, else "C"."""
+        return "F" if self.fortran else "C"
+
+    def slot(self, int index):
+        """A slot as an array of the parameter's shape; writing to it changes the state.
+
+        Of state in fewer bits: what it stands for, a new float32 array that cannot be written to.
+        """
+        if self.storage.name is None:
+            flat = (<object>self.slots)[index, :self.n]
+        else:
+            flat = self.loaded(index)
+            flat.flags.writeable = False
+        return flat.reshape(self.shape, order="F" if self.fortran else "C")
+
+    cdef object loaded(self, int index):
+        cdef cnp.ndarray codes = (<object>self.slots)[index]
+        cdef cnp.ndarray scales = (<object>self.scales)[index]
+        cdef cnp.ndarray out = np.empty((<object>self.slots).shape[1], np.float32)
+        cdef Format *format = &self.storage.formats[index]
+        cdef Py_ssize_t start
+        cdef Py_ssize_t padded = cnp.PyArray_DIM(out, 0)
+        for start in range(0, padded, STORED_BLOCK):
+            format.load(cnp.PyArray_BYTES(codes) + start * format.itemsize,
+                        <const float *>cnp.PyArray_BYTES(scales) + start // STORED_BLOCK,
+                        <float *>cnp.PyArray_BYTES(out) + start, min(padded - start, <Py_ssize_t>STORED_BLOCK))
+        return (<object>out)[:self.n]
+
+
+cdef Record new_record(cnp.ndarray like, Storage storage, object key):
+    cdef Record record = Record.__new__(Record)
+    cdef Py_ssize_t i
+    cdef object plain = np.asarray(like)            # whatever a subclass says of itself
+    record.kind = kind_of(like)
+    if record.kind == OTHER:                        # its gradient's __array__ or its key's __hash__ did that
+        raise ValueError(CHANGED)
+    if storage.name is not None and record.kind == DOUBLE:
+        raise TypeError(f"state_dtype={storage.name!r} is for parameters of up to 32 bits; {key!r} is float64")
+    record.shape = plain.shape
+    record.ndim = cnp.PyArray_NDIM(like)
+    for i in range(record.ndim):
+        record.dims[i] = cnp.PyArray_DIM(like, <int>i)
+    record.dtype = plain.dtype.newbyteorder("=")
+    record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
+    record.storage = storage
+    record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                      and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
+    record.n = cnp.PyArray_SIZE(like)
+    record.padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
+    record.slots = np.zeros((len(storage.initial), record.padded), storage.dtype or record.computed)
+    if storage.name is not None:
+        record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
+    for i in range(len(storage.initial)):
+        if record.padded > MANY:        # the first touch of fresh memory takes longer than many steps
+            fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
+                                                            record.padded))
+        elif storage.initial[i]:
+            (<object>record.slots)[i] = storage.initial[i]
+    return record
+
+
+cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
+    cdef object order = "F" if record.fortran else "C"
+    if cnp.PyArray_SIZE(a) > MANY:
+        copy = np.empty(record.shape, dtype, order)
+        fill(copy, a)
+        return copy
+    with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
+        return np.array(a, dtype=dtype, order=order)
+
+
+cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
+    """Whether a copy can be written back."""
+    return (same_shape(p, cnp.PyArray_NDIM(copy), cnp.PyArray_DIMS(copy)) and kind_of(p) == kind_of(copy)
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
+cdef cnp.ndarray checked_parameter(object value, object key):
+    if not cnp.PyArray_Check(value):
+        raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
+    cdef cnp.ndarray p = <cnp.ndarray>value
+    if kind_of(p) == OTHER:
+        raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.descr}")
+    if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
+        raise ValueError(f"parameter {key!r} is read-only")
+    return p
+
+
+cdef object shape_of(cnp.ndarray a):
+    """A tuple, whatever a subclass says of itself."""
+    return np.asarray(a).shape
+
+
+cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
+    cdef cnp.ndarray g = <cnp.ndarray>value if cnp.PyArray_CheckExact(value) else np.asarray(value)
+    if kind_of(g) == OTHER:
+        result_dtype(g)
+    if not cnp.PyArray_SAMESHAPE(g, p):
+        raise ValueError(f"the gradient of {key!r} has shape {shape_of(g)}, the parameter {shape_of(p)}")
+    return g
