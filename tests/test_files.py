@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from fastnn import StateError, encoding, get_opt, load, save
-from helpers import SANITIZED, assert_same_bits, python
+from helpers import assert_same_bits, python
 from test_state import (BAD, DIALECTS, RULES, assert_goes_on_like, assert_same_state, each_dialect, each_rule, frozen,
                         gradients, in_mappings, make, start)
 
@@ -278,7 +278,7 @@ from fastnn import get_opt, load, save
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)     # by the BLAS
 
 path, rng, seen = sys.argv[1], random.Random(0), []
-slow = 6 if SANITIZED else 1        # a writer has to come far enough
+slow = 6 if os.environ.get("FASTNN_SANITIZE") else 1        # a writer has to come far enough
 save(path, opt=get_opt("Adam"), params={"w": np.zeros(20_000, np.float32)}, t=0)
 for _ in range(100):
     writer = os.fork()
