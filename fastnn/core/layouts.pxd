@@ -1,4 +1,5 @@
 """The memory that a step runs over, kept for the next one."""
+cimport cython
 cimport numpy as cnp
 from cpython.object cimport PyObject
 
@@ -21,6 +22,7 @@ cdef struct Seen:
     const void *slots
 
 
+@cython.final
 cdef class Layout:
     cdef list keys
     cdef list records

@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 # cython: binding=False, embedsignature.format=clinic
 """The memory that a step runs over, kept for the next one: most steps find all arrays where they were."""
+cimport cython
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError, PyDict_Next, PyDict_Size
 from cpython.object cimport PyObject
@@ -14,6 +15,7 @@ from fastnn.core.spans cimport Span, clear_of
 from fastnn.core.records import CHANGED
 
 cdef extern from "Python.h":
+    Py_ssize_t references_to "Py_REFCNT"(const void *a) noexcept
     Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
     PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
@@ -52,6 +54,7 @@ cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcep
             and flags_of(slots) & flags == flags)
 
 
+@cython.final
 cdef class Layout:
     """The memory that a plan runs over. Kept by the stepper: most steps find all parameters where they were."""
 
@@ -181,7 +184,8 @@ cdef class Layout:
             seen = &self.seen[i]
             if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
                     and looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims)
-                    and bytes_of(seen.slots) == self.tasks[i].state
-                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
+                    and (references_to(seen.slots) == 1         # nobody has a view of them
+                         or bytes_of(seen.slots) == self.tasks[i].state
+                         and intact(seen.slots, self.slots, self.tasks[i].padded))):
                 return False
         return True

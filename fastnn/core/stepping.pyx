@@ -149,7 +149,7 @@ cdef class Plan:
         cdef Pass call
         cdef Py_ssize_t i
         cdef int threads
-        cdef dict home
+        cdef dict home, attributes
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
         call.fused = len(kernels) == 1
@@ -162,10 +162,11 @@ cdef class Plan:
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
         known = self.layout is not None
-        attributes = (<object>self.owner).__dict__
-        for name in ("t",) if done is None else ("t", *done):
-            if name not in attributes:
-                attributes[name] = getattr(self.owner, name)            # there is room for them, then
+        attributes = <dict>(<object>self.owner).__dict__
+        if "t" not in attributes:
+            attributes["t"] = self.owner.t              # there is room for it, then
+        for name in done or ():
+            attributes.setdefault(name, getattr(self.owner, name))
         self.ready()
         if not known:
             self.layout, self.fresh = self.fresh, None
