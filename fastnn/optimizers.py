@@ -22,6 +22,7 @@ _registry = Registry("optimizer")
 MISSING = object()
 SEVERAL = (Mapping, list, tuple)
 STATE_DTYPES = ("float32", "bfloat16", "int8")
+SLOTS_OF = {}               # a compiled rule: as many as the catalogue's class has, beyond which it would write
 
 
 def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
@@ -91,6 +92,9 @@ class Optimizer(Configurable, Stepper):
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
         super().__init_subclass__(**kwds)
         cls.kernel = kernel or cls.__dict__.get("kernel", getattr(cls, "kernel", None))
+        if cls.kernel in rules.RULES and len(cls.slots) != SLOTS_OF.setdefault(cls.kernel, len(cls.slots)):
+            raise TypeError(f"{cls.__name__} has {len(cls.slots)} slots; the rule {cls.kernel!r} works on "
+                            f"{SLOTS_OF[cls.kernel]}")
         if name:
             cls.name = name
             _registry.add(name, cls, aliases)

@@ -135,6 +135,12 @@ def test_a_matrix_that_no_activation_takes_stays(bias):
     assert (z == 1).all()
 
 
+@pytest.mark.parametrize("slots", [{}, {"m": 0}, {"m": 0, "v": 0, "x": 0}])
+def test_a_rule_that_works_on_other_slots(slots):
+    with pytest.raises(TypeError, match="Mine has [013] slots; the rule 'adam' works on 2"):
+        type("Mine", (type(get_opt("SGD")),), {"slots": slots}, kernel="adam")
+
+
 @pytest.mark.parametrize("name", ["Adam", "SGD", "SantaE"])
 def test_an_optimizer_without_init(name):
     made = get_opt(name)
