@@ -6,7 +6,7 @@ import pytest
 
 from fastnn import get_act, get_err, get_opt
 from fastnn.nn import clip_grad_norm
-from helpers import python
+from helpers import SANITIZED, python
 
 HUGE = [(2**40,), (2**22, 2**20)]
 
@@ -107,6 +107,7 @@ print(len(calls) == done, failed > len(calls))
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no limit on address space, or no /proc")
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer needs address space of its own, and ends where it gets none")
 def test_calls_with_little_memory():
     """In a child with 0 to 120 MB to spare: a call is refused in different places, until it has room."""
     done = python(LIMITED, timeout=240)
