@@ -80,7 +80,7 @@ def checked_streams(rngs, saved):
         new = generator(state)
         if not same_kind(rngs[name], new):
             raise StateError(f"the generator of {name} was a {new}, but is a {rngs[name]}")
-        put.append(partial(set_generator, rngs[name], generator_state(new)))
+        put.append(setter(rngs[name], position(new)))
     return put
 
 

@@ -9,6 +9,14 @@ from .registry import hint
 REQUIRED = Parameter.empty
 
 
+def as_float(value):
+    """float(value); infinity for numbers beyond its range."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 class Hyperparameter:
     """A number with a range. Setting it raises TypeError if it is no number, ValueError if it is out of range.
 
@@ -33,10 +41,7 @@ class Hyperparameter:
         wanted = Integral if self.integer else Real
         if isinstance(value, bool) or not isinstance(value, wanted):
             raise TypeError(f"{self.name} must be {'an integer' if self.integer else 'a number'}, not {value!r}")
-        try:
-            value = int(value) if self.integer else float(value)
-        except OverflowError:
-            value = math.inf
+        value = int(value) if self.integer else as_float(value)
         if not (self.above < value < self.below and value >= self.at_least):      # false for NaN
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
         return value

@@ -6,7 +6,7 @@ precision, and handed to the rule.
 """
 from collections.abc import Mapping
 from functools import partial
-from math import copysign, inf, isfinite, sqrt
+from math import copysign, isfinite, sqrt
 from operator import index
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from .core import rules
 from .core.stepping import Stepper
-from .hyperparameters import Configurable, Hyperparameter
+from .hyperparameters import Configurable, Hyperparameter, as_float
 from .registry import Registry, hint
 from .state import StateError, checked, finite, state_of
 
@@ -228,7 +228,7 @@ class Optimizer(Configurable, Stepper):
 
     def __setstate__(self, state):
         attributes, state = state
-        checked(self, state)()
+        self._fitting(state)()
         self.__dict__.update(attributes)
 
     def _by_name(self, first, second, kwds):
@@ -517,11 +517,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         return self._D + (1 - self.beta3) * (min(max(d, 1 / self.c), self.c) - self._D)
 
     def _advance(self, plan, extra):
-        t, f = self._time(extra.get("t")), extra.get("f", 1.0)
-        try:
-            f = float(f)
-        except OverflowError:
-            f = inf
+        t, f = self._time(extra.get("t")), as_float(extra.get("f", 1.0))
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         D = self._feedback(t, f)

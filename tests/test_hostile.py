@@ -14,7 +14,7 @@ from fastnn.core.mean_loss import mean_row_loss
 from fastnn.nn import clip_grad_norm
 from fuzz.hooks import Key
 from fuzz.operands import Liar, Method
-from helpers import assert_same_bits
+from helpers import Number, assert_same_bits
 
 LARGE = 300_000                 # numbers: memory that goes back to the system when it is freed
 
@@ -203,19 +203,6 @@ def test_a_gradient_that_changes_others(how, what):
     opt.step([q], [np.ones(3)])
 
 
-class When:
-    def __init__(self, act, value):
-        self.act, self.value = act, value
-
-    def __index__(self):
-        self.act()
-        return self.value
-
-    def __float__(self):
-        self.act()
-        return float(self.value)
-
-
 @pytest.mark.parametrize("name, keyword", [("Adam", "t"), ("Eve", "f"), ("SantaE", "t")])
 @pytest.mark.parametrize("how", HOW)
 @pytest.mark.parametrize("steps", [0, 2])
@@ -225,7 +212,7 @@ def test_an_argument_that_changes_a_parameter(steps, how, name, keyword):
         opt.step(params, grads)
     before, first = opt.t, params["a"][0]
     with pytest.raises(ValueError, match="changed"):
-        opt.step(params, grads, **{keyword: When(lambda: spoil(params["a"], how), 3)})
+        opt.step(params, grads, **{keyword: Number(3, lambda: spoil(params["a"], how))})
     assert opt.t == before and params["a"].reshape(-1)[:1].tobytes()[:8] == np.float64(first).tobytes()
 
 
@@ -332,7 +319,7 @@ class Any(int):
     __le__ = __lt__ = __ge__ = __gt__ = lambda self, other: True
 
 
-@pytest.mark.parametrize("n", [Any(-7), Any(2**40), When(lambda: None, "2"), When(lambda: None, 2.5)])
+@pytest.mark.parametrize("n", [Any(-7), Any(2**40), Number("2", lambda: None), Number(2.5, lambda: None)])
 def test_numbers_of_threads_that_compare_as_they_like(n):
     before = fastnn.get_num_threads()
     with pytest.raises((TypeError, ValueError)):

@@ -12,7 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import get_opt
-from helpers import exit_status
+from helpers import Number, exit_status
 from test_all_or_nothing import FaultyGradient, FaultyKey, FaultyMapping, FaultyNoise, everything
 
 
@@ -31,21 +31,6 @@ USES = {
     "copy": copy.copy,
     "pickle": pickle.dumps,
 }
-
-
-class Number:
-    """Calls a function whenever it is read."""
-
-    def __init__(self, value, call):
-        self.value, self.call = value, call
-
-    def __index__(self):
-        self.call()
-        return self.value
-
-    def __float__(self):
-        self.call()
-        return float(self.value)
 
 
 def opt_of(name, call):

@@ -15,7 +15,7 @@ import fastnn
 from fastnn import StateError, get_act, get_opt
 from fastnn.nn import BatchNormalization, Dropout, MultiLayerNet, Trainer
 from helpers import assert_same_bits, interpreter
-from test_state import assert_same_state, put
+from test_state import assert_same_state, edit, put
 
 try:
     import safetensors.numpy
@@ -299,11 +299,7 @@ def test_random_edits():
     refused = 0
     for _ in range(400):
         edited = copy.deepcopy(state)
-        place = edited
-        while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < 0.8:
-            place = place[key]
-        rng.choice([lambda: place.update({key: rng.choice(wrong)}), lambda: place.pop(key),
-                    lambda: place.update({rng.choice(["y", 3]): rng.choice(wrong)})])()
+        edit(edited, rng, wrong, ["y", 3], deeper=0.8)
         try:
             trainer.load_state_dict(edited)
         except StateError:

@@ -387,6 +387,15 @@ WRONG = [None, True, -1, 0, 1.5, float("nan"), float("inf"), "x", [], {}, (), 2*
          np.zeros((7, 100), np.float32), np.zeros(0), object()]
 
 
+def edit(tree, rng, wrong, keys, deeper):
+    """Exchange, drop or add an entry somewhere in nested dicts."""
+    place = tree
+    while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < deeper:
+        place = place[key]
+    rng.choice([lambda: place.update({key: rng.choice(wrong)}), lambda: place.pop(key),
+                lambda: place.update({rng.choice(keys): rng.choice(wrong)})])()
+
+
 def test_random_edits():
     """Entries exchanged, dropped and added anywhere: the state is refused, or it is one that can be used."""
     rng = random.Random(0)
@@ -396,11 +405,7 @@ def test_random_edits():
         rule = rng.choice(RULES)
         state = copy.deepcopy(states[rule])
         for _ in range(rng.randint(1, 2)):
-            place = state
-            while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < 0.75:
-                place = place[key]
-            rng.choice([lambda: place.update({key: rng.choice(WRONG)}), lambda: place.pop(key),
-                        lambda: place.update({rng.choice(["y", 3, None]): rng.choice(WRONG)})])()
+            edit(state, rng, WRONG, ["y", 3, None], deeper=0.75)
         opt = make(*rule)
         before = frozen(opt)
         try:

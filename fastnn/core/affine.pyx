@@ -14,7 +14,7 @@ from fastnn.core.elementwise import Elementwise, ElementwiseActivation
 
 from fastnn.core.arrays cimport apart, checked_out, contiguous, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport PRODUCT, VALUE, elementwise_double, elementwise_float
+from fastnn.core.kernels cimport MOST_PARAMETERS, PRODUCT, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
 from fastnn.core.vecmath cimport real
@@ -26,7 +26,6 @@ cdef enum:
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
-    MOST_PARAMETERS = 16    # of a kernel: as in elementwise.pyx
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own

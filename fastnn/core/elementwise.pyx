@@ -17,7 +17,8 @@ from libc.string cimport memcpy
 from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps,
                                  result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport FIRST, PRODUCT, SECOND, VALUE, elementwise_double, elementwise_float
+from fastnn.core.kernels cimport (FIRST, MOST_PARAMETERS, PRODUCT, SECOND, VALUE, elementwise_double,
+                                  elementwise_float)
 from fastnn.core.loops cimport BLOCK_STEP, padded
 from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
@@ -40,7 +41,6 @@ cdef extern from "numpy/arrayobject.h":
 
 cdef enum:
     BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    MOST_PARAMETERS = 16    # of one kernel; those of the catalogue read two, whatever they use
     STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
     AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
     LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic

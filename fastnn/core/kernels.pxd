@@ -14,6 +14,9 @@ cdef enum:
     PRODUCT = 3         # the vector-Jacobian product with y: f' y, element by element, or along a row
     PRODUCT_BY_VALUE = 4    # the same along a row, where x holds the values: for the kernels that need no more
 
+cdef enum:
+    MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two, whatever they use
+
 # y is the second operand, where there is one
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
                                    const float *h) noexcept nogil

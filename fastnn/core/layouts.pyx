@@ -9,7 +9,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport calloc, free
 
 from fastnn.core.passes cimport BLOCK, DOUBLE, Task
-from fastnn.core.records cimport Record, fits, has_shape, kind_of, lies_as, same_shape, usable
+from fastnn.core.records cimport Record, dims_of, fits, has_shape, kind_of, lies_as, ndim_of, same_shape, usable
 from fastnn.core.spans cimport Span, clear_of
 
 from fastnn.core.records import CHANGED
@@ -23,28 +23,19 @@ cdef extern from "numpy/arrayobject.h":     # of borrowed references, which Cyth
     const char *bytes_of "PyArray_BYTES"(const void *a) noexcept
     void *descr_of "PyArray_DESCR"(const void *a) noexcept
     int flags_of "PyArray_FLAGS"(const void *a) noexcept
-    int ndim_of "PyArray_NDIM"(const void *a) noexcept
-    const cnp.npy_intp *dims_of "PyArray_DIMS"(const void *a) noexcept
 
 cnp.import_array()
 
 
-cdef inline Look look_of(cnp.ndarray a) noexcept:
+cdef inline Look look_of(const void *a) noexcept:
     cdef Look look
-    look.data = cnp.PyArray_BYTES(a)
-    look.dtype = <void *>cnp.PyArray_DESCR(a)
-    look.flags = cnp.PyArray_FLAGS(a)
+    look.data, look.dtype, look.flags = bytes_of(a), descr_of(a), flags_of(a)
     return look
 
 
 cdef inline bint looks(const void *a, const Look *look, int ndim, const cnp.npy_intp *dims) noexcept:
-    cdef int axis
-    if bytes_of(a) != look.data or descr_of(a) != look.dtype or flags_of(a) != look.flags or ndim_of(a) != ndim:
-        return False
-    for axis in range(ndim):
-        if dims_of(a)[axis] != dims[axis]:
-            return False
-    return True
+    return (bytes_of(a) == look.data and descr_of(a) == look.dtype and flags_of(a) == look.flags
+            and same_shape(a, ndim, dims))
 
 
 cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcept:
@@ -95,8 +86,8 @@ cdef class Layout:
             blocks += (record.n + BLOCK - 1) // BLOCK
             self.elements += record.n
             self.seen[i].key = <PyObject *>keys[i]
-            self.seen[i].param = look_of(target)
-            self.seen[i].grad = look_of(grad)
+            self.seen[i].param = look_of(<const void *>target)
+            self.seen[i].grad = look_of(<const void *>grad)
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
             self.seen[i].slots = <const void *>record.slots
@@ -128,10 +119,10 @@ cdef class Layout:
             return False
         if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
-            if not (<void *>cnp.PyArray_DESCR(g) == seen.grad.dtype and same_shape(g, seen.ndim, seen.dims)
+            if not (descr_of(gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
                     and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
-            seen.grad = look_of(g)
+            seen.grad = look_of(gradient)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
         self.hold(<object>gradient)
         return True

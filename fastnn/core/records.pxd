@@ -4,6 +4,10 @@ cimport numpy as cnp
 from fastnn.core.passes cimport DOUBLE, MOST_STORED_SLOTS, OTHER, SINGLE, Format, Kind
 from fastnn.core.spans cimport Span
 
+cdef extern from "numpy/arrayobject.h":     # of borrowed references, too, which Cython would count otherwise
+    int ndim_of "PyArray_NDIM"(const void *a) noexcept
+    const cnp.npy_intp *dims_of "PyArray_DIMS"(const void *a) noexcept
+
 cdef enum:
     MOST_AXES = 64          # NumPy's own limit
 
@@ -44,9 +48,6 @@ cdef Kind kind_of_half(cnp.ndarray a, int number) except *
 # a contiguous copy that lies as the record's slots do
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype)
 
-# whether a copy can be written back
-cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1
-
 cdef cnp.ndarray checked_parameter(object value, object key)
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key)
 
@@ -75,21 +76,21 @@ cdef inline bint usable(cnp.ndarray grad, Record record) except -1:
             and (kind == record.kind or (kind != OTHER and kind != DOUBLE and record.kind != DOUBLE)))
 
 
-cdef inline bint same_shape(cnp.ndarray a, int ndim, const cnp.npy_intp *dims) noexcept:
+cdef inline bint same_shape(const void *a, int ndim, const cnp.npy_intp *dims) noexcept:
     cdef int axis
-    if cnp.PyArray_NDIM(a) != ndim:
+    if ndim_of(a) != ndim:
         return False
     for axis in range(ndim):
-        if cnp.PyArray_DIMS(a)[axis] != dims[axis]:
+        if dims_of(a)[axis] != dims[axis]:
             return False
     return True
 
 
 cdef inline bint has_shape(cnp.ndarray a, Record record) noexcept:
-    return same_shape(a, record.ndim, record.dims)
+    return same_shape(<const void *>a, record.ndim, record.dims)
 
 
 cdef inline bint fits(cnp.ndarray p, Record record) except -1:
-    """A parameter, of which all this has been checked before."""
+    """A parameter that can be written to, as it was when it was checked."""
     return (has_shape(p, record) and kind_of(p) == record.kind
             and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))

@@ -18,7 +18,7 @@ cdef extern from "numpy/ndarraytypes.h":
 cnp.import_array()
 
 cdef enum:
-    MANY = 1 << 22          # elements that are filled in pieces, between which a signal may end what comes before a step
+    MANY = 1 << 22          # elements whose memory is touched before the step: a signal may still end that, and it takes longer
 
 CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
 
@@ -112,28 +112,16 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
-        if record.padded > MANY:        # the first touch of fresh memory takes longer than many steps
+        if record.padded > MANY or storage.initial[i]:
             fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
                                                             record.padded))
-        elif storage.initial[i]:
-            (<object>record.slots)[i] = storage.initial[i]
     return record
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
-    cdef object order = "F" if record.fortran else "C"
-    if cnp.PyArray_SIZE(a) > MANY:
-        copy = np.empty(record.shape, dtype, order)
-        fill(copy, a)
-        return copy
-    with np.errstate(all="ignore"):         # float64 gradients may overflow float32 parameters
-        return np.array(a, dtype=dtype, order=order)
-
-
-cdef bint still(cnp.ndarray p, cnp.ndarray copy) except -1:
-    """Whether a copy can be written back."""
-    return (same_shape(p, cnp.PyArray_NDIM(copy), cnp.PyArray_DIMS(copy)) and kind_of(p) == kind_of(copy)
-            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+    cdef cnp.ndarray copy = np.empty(record.shape, dtype, "F" if record.fortran else "C")
+    fill(copy, a)
+    return copy
 
 
 cdef cnp.ndarray checked_parameter(object value, object key):

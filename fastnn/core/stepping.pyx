@@ -24,8 +24,8 @@ from libc.stdlib cimport free, qsort, realloc
 from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.layouts cimport Layout
 from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, Pass, step_blocks
-from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, has_shape, kind_of,
-                                  lies_as, new_record, shape_of, still, usable)
+from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
+                                  kind_of, lies_as, new_record, shape_of, usable)
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
@@ -64,13 +64,11 @@ cdef class Plan:
     cdef list keys
     cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
-    cdef list copied_back                   # (parameter, its copy) where the layout asked for one
+    cdef list copied_back                   # (parameter, its copy, its record) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
     cdef Layout layout                      # of the last step, where it still holds
-    cdef Layout fresh                       # of a first step that is ready
-    cdef dict after                         # `home` as it will be after that
     cdef Stepper owner
 
     def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
@@ -97,7 +95,7 @@ cdef class Plan:
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
             copy = conforming(target, record, record.dtype)
-            self.copied_back.append((target, copy))
+            self.copied_back.append((target, copy, record))
             target = copy
         if not usable(grad, record):
             grad = conforming(grad, record, record.computed)
@@ -125,22 +123,20 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    cdef void ready(self) except *:
-        """Look at everything once more. If no other code runs in between, `run` cannot fail now."""
-        cdef Py_ssize_t i
-        cdef dict after
-        if self.layout is not None:
-            if not self.layout.unchanged():
+    cdef Layout ready(self):
+        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail now."""
+        cdef Layout layout = self.layout
+        if layout is not None:
+            if not layout.unchanged():
                 raise ValueError(CHANGED)
-            return
-        after = self.home_after()
-        self.fresh = Layout(self.keys, self.records, self.targets, self.grads)
-        for parameter, copy in self.copied_back:
-            if not still(<cnp.ndarray>parameter, <cnp.ndarray>copy):
+            return layout
+        layout = Layout(self.keys, self.records, self.targets, self.grads)
+        for parameter, _, record in self.copied_back:
+            if not fits(<cnp.ndarray>parameter, <Record>record):
                 raise ValueError(CHANGED)
-        self.after = after
+        return layout
 
-    def run(self, tuple kernels, tuple constants, t, dict done=None, list filled=[]):
+    def run(self, tuple kernels, tuple constants, t, dict done=None, filled=()):
         """Step everything, keep the new records, and set the owner's t and the attributes `done`.
 
         `filled` lists (slot, the array that it is first filled with), of one shape and dtype.
@@ -149,7 +145,9 @@ cdef class Plan:
         cdef Pass call
         cdef Py_ssize_t i
         cdef int threads
-        cdef dict home, attributes
+        cdef dict home = None
+        cdef dict attributes
+        cdef bint known = self.layout is not None
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
         call.fused = len(kernels) == 1
@@ -161,16 +159,14 @@ cdef class Plan:
         for i in range(len(constants)):
             call.double_constants[i] = constants[i]
             call.single_constants[i] = <float>call.double_constants[i]
-        known = self.layout is not None
         attributes = <dict>(<object>self.owner).__dict__
         if "t" not in attributes:
             attributes["t"] = self.owner.t              # there is room for it, then
         for name in done or ():
             attributes.setdefault(name, getattr(self.owner, name))
-        self.ready()
         if not known:
-            self.layout, self.fresh = self.fresh, None
-            home, self.after = self.after, None
+            home = self.home_after()
+        self.layout = self.ready()
         call.slots = self.layout.slots
         call.tasks = self.layout.tasks
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
@@ -188,7 +184,7 @@ cdef class Plan:
                 share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
-            for parameter, copy in self.copied_back:
+            for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
             for i in range(len(self.records)):
                 (<Record>self.records[i]).used = True

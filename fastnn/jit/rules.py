@@ -9,6 +9,10 @@ from .functions import FUNCTIONS
 from .graph import constant, node
 
 
+class Inexpressible(ValueError):
+    """A SymPy expression that graphs have no operation for."""
+
+
 def sech2(u):
     """1/cosh(u)^2, written out when differentiating is over (`written_out` in derivatives.py)."""
     return node("sech2", u)
@@ -69,7 +73,7 @@ def local_derivatives(function):
     names = dict(zip(symbols, function.args))
     try:
         return [from_sympy(derivative, names) for derivative in derivatives]
-    except NotImplementedError as error:
+    except Inexpressible as error:
         raise FormulaError(at_line(function.line, f"the derivative of {function.op}, {error}, is none of the functions "
                                                   "that formulas may use: give it")) from None
 
@@ -92,7 +96,7 @@ def from_sympy(expression, names):
     names : mapping
         The node that stands for each symbol; other subexpressions may have theirs, too.
 
-    Raises NotImplementedError for what graphs have no operation for.
+    Raises Inexpressible for what graphs have no operation for.
     """
     import sympy
 
@@ -127,7 +131,7 @@ def from_sympy(expression, names):
         for row in FUNCTIONS.values():
             if row.sympy and row.arity == len(one.args) and row.sympy.rpartition(".")[2] == type(one).__name__:
                 return node(row.name, *map(built, one.args))
-        raise NotImplementedError(str(one))
+        raise Inexpressible(str(one))
 
     def _power(base, exponent):
         if exponent < 0:

@@ -10,9 +10,10 @@ from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradie
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry as RULES
+from helpers import Number
 
 from . import operands as make
-from .hooks import Hook, Hooked, Key, Number
+from .hooks import Hook, Hooked, Key
 from .judge import Finding, attempt, check_error, check_memory, check_same, same_bits
 from .operands import FLOATS, Liar, Method, Operand
 

@@ -111,18 +111,3 @@ class Key:
     def __repr__(self):
         self.hook()
         return repr(self.name)
-
-
-class Number:
-    """A number whose conversions call a hook."""
-
-    def __init__(self, value, hook):
-        self.value, self.hook = value, hook
-
-    def __index__(self):
-        self.hook()
-        return self.value
-
-    def __float__(self):
-        self.hook()
-        return float(self.value)
