@@ -21,6 +21,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .trees import checked_items
+
 FORMAT = 1
 ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
@@ -116,13 +118,14 @@ def array(value, what, dtype, shape):
 def filled(params, saved):
     """Functions that copy saved arrays into parameters, and cannot fail.
 
-    Raises StateError where they do not fit, TypeError and ValueError for parameters that cannot be written to.
+    Raises StateError where they do not fit, TypeError and ValueError for parameters that cannot be written to: for a
+    mapping, too, that hands out a new array at each access.
     """
     if isinstance(params, Mapping):
-        keys = list(params)
-        if not isinstance(saved, dict) or saved.keys() != set(keys):
-            raise StateError(f"the saved parameters are not {', '.join(map(repr, keys))[:200]}")
-        pairs = [(f"parameter {key!r}", saved[key], params[key]) for key in keys]
+        items = checked_items(params)
+        if not isinstance(saved, dict) or saved.keys() != {key for key, _ in items}:
+            raise StateError(f"the saved parameters are not {', '.join(repr(key) for key, _ in items)[:200]}")
+        pairs = [(f"parameter {key!r}", saved[key], parameter) for key, parameter in items]
     elif isinstance(params, (list, tuple)):
         if not isinstance(saved, (list, tuple)) or len(saved) != len(params):
             raise StateError(f"not {len(params)} parameters in a sequence were saved")

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.core.arrays import share_memory
+from fastnn.trees import checked_items
 
 # Elements whose squares are added up in their own precision; the sums are added in double. OpenBLAS cuts dot products
 # of more than 10,000 elements into one part a thread, and the bits would depend on how many there are.
@@ -93,12 +94,13 @@ def clip_grad_norm(grads, max_norm):
         infinite nothing has been changed, as where it is at most max_norm.
 
     Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or
-    share memory; TypeError for anything but arrays of floating-point numbers.
+    share memory; TypeError for anything but arrays of floating-point numbers, and for a mapping that hands out a new
+    array at each access.
     """
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, not {max_norm!r}")
     if isinstance(grads, Mapping):
-        arrays = list(grads.values())
+        arrays = [a for _, a in checked_items(grads, "gradient")]
     else:
         arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
     for i, a in enumerate(arrays):
