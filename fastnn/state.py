@@ -21,7 +21,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .trees import checked_items
+from .trees import NESTED, checked_items, number_as_array, shown, written_back
 
 FORMAT = 1
 ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
@@ -116,23 +116,17 @@ def array(value, what, dtype, shape):
 
 
 def filled(params, saved):
-    """Functions that copy saved arrays into parameters, and cannot fail.
+    """Functions that put saved arrays and numbers into parameters, nested ones, too, and cannot fail.
 
     Raises StateError where they do not fit, TypeError and ValueError for parameters that cannot be written to: for a
     mapping, too, that hands out a new array at each access.
     """
-    if isinstance(params, Mapping):
-        items = checked_items(params)
-        if not isinstance(saved, dict) or saved.keys() != {key for key, _ in items}:
-            raise StateError(f"the saved parameters are not {', '.join(repr(key) for key, _ in items)[:200]}")
-        pairs = [(f"parameter {key!r}", saved[key], parameter) for key, parameter in items]
-    elif isinstance(params, (list, tuple)):
-        if not isinstance(saved, (list, tuple)) or len(saved) != len(params):
-            raise StateError(f"not {len(params)} parameters in a sequence were saved")
-        pairs = [(f"parameter {i}", *pair) for i, pair in enumerate(zip(saved, params))]
+    leaves, numbers = [], []
+    if isinstance(params, NESTED):
+        _enter(params, saved, (), leaves, numbers)
     else:
-        pairs = [("the parameter", saved, params)]
-    for what, value, parameter in pairs:
+        leaves.append(("the parameter", saved, params))
+    for what, value, parameter in leaves:
         if not isinstance(parameter, np.ndarray):
             raise TypeError(f"{what} must be a NumPy array, not {type(parameter).__name__}")
         if not parameter.flags.writeable:
@@ -142,7 +136,41 @@ def filled(params, saved):
         if (value.shape, value.dtype) != (parameter.shape, parameter.dtype.newbyteorder("=")):
             raise StateError(f"{what} was saved as {value.dtype} of shape {value.shape}, "
                              f"but is {parameter.dtype} of shape {parameter.shape}")
-    return [partial(np.copyto, parameter, value) for _, value, parameter in pairs]
+    write_back = written_back(numbers)
+    put = [partial(np.copyto, parameter, value) for _, value, parameter in leaves]
+    return put if write_back is None else [*put, write_back]
+
+
+def _enter(params, saved, path, leaves, numbers):
+    """Find (name, what was saved, parameter) for all leaves. Ends where what was saved does."""
+    at = f" at {shown(path)}" if path else ""
+    if isinstance(params, Mapping):
+        items = checked_items(params, path=path)
+        if not isinstance(saved, dict) or saved.keys() != {key for key, _ in items}:
+            raise StateError(f"the saved parameters{at} are not {', '.join(repr(key) for key, _ in items)[:200]}")
+    else:
+        items = list(enumerate(params))
+        if not isinstance(saved, (list, tuple)) or len(saved) != len(items):
+            raise StateError(f"not {len(items)} parameters in a sequence were saved{at}")
+    for key, parameter in items:
+        value, below = saved[key], (*path, key)
+        if isinstance(parameter, NESTED) and not isinstance(value, np.ndarray):
+            _enter(parameter, value, below, leaves, numbers)
+        elif not (parameter is value is None):
+            if isinstance(parameter, (int, float, np.generic)):
+                number = number_as_array(parameter, below)
+                numbers.append((params, key, parameter, number, below))
+                parameter = number
+                if isinstance(value, (int, float)) and not isinstance(value, bool):
+                    value = _number(value, number.dtype, below)
+            leaves.append((f"parameter {shown(below)}", value, parameter))
+
+
+def _number(value, dtype, path):
+    try:
+        return np.array(value, dtype)
+    except OverflowError:
+        raise StateError(f"parameter {shown(path)} was saved as an integer beyond {dtype}") from None
 
 
 def _checked_hyperparameters(opt, saved):

@@ -99,7 +99,7 @@ class _Walk:
                     self.enter(value, grad, path, below)
                     continue
                 if not isinstance(value, ndarray):
-                    number = _number(value, path)
+                    number = number_as_array(value, path)
                     self.numbers.append((node, key, value, number, path))
                     value = number
             if type(grad) is not ndarray and isinstance(grad, Mapping):
@@ -161,11 +161,11 @@ def flattened(params, grads, paths):
     found.enter(params, grads, (), paths)
     if found.repeating:
         _refuse_repeated(found.keys)
-    return found.keys, found.parameters, found.gradients, _written_back(found.numbers) if found.numbers else None
+    return found.keys, found.parameters, found.gradients, written_back(found.numbers)
 
 
-def checked_items(mapping, noun="parameter"):
-    """[(key, value), ...] of a mapping of arrays that are to be written to.
+def checked_items(mapping, noun="parameter", path=()):
+    """[(key, value), ...] of a mapping of arrays that are to be written to, itself to be found at that path.
 
     Raises TypeError where it hands out a new array at each access.
     """
@@ -173,8 +173,49 @@ def checked_items(mapping, noun="parameter"):
         return list(mapping.items())
     items = [(key, mapping[key]) for key in mapping]
     for key, value in items:
-        _refuse_new(mapping, key, value, (key,), noun)
+        _refuse_new(mapping, key, value, (*path, key), noun)
     return items
+
+
+def number_as_array(value, path):
+    """A leaf that is no array, as one of shape ()."""
+    kind = type(value)
+    if kind is float or kind is int:
+        try:
+            return np.array(value, np.float64)
+        except OverflowError:
+            raise ValueError(f"parameter {shown(path)} is an integer beyond float64") from None
+    if isinstance(value, np.generic) and (value.dtype.kind == "f" or value.dtype.name == "bfloat16"):
+        return np.array(value)
+    others = " or a floating-point number" if isinstance(value, (bool, np.generic)) else (
+        ", a number, or a mapping, list or tuple of them")
+    raise TypeError(f"parameter {shown(path)} must be a NumPy array{others}, not {_kind(value)}")
+
+
+def written_back(numbers):
+    """A WriteBack for (container, key, number, the array in its place, path), or None if there are none.
+
+    Raises ValueError for a number that is named twice, TypeError for what cannot be written to: where it is the user's
+    own container that may say so, each number is written to its place to see.
+    """
+    if not numbers:
+        return None
+    places = set()
+    for container, key, _, _, path in numbers:
+        if (id(container), key) in places:
+            raise ValueError(f"parameter {shown(path)} is a number that comes twice: in the same {_kind(container)}")
+        places.add((id(container), key))
+        if not hasattr(type(container), "__setitem__"):
+            raise TypeError(f"parameter {shown(path)} is a plain number in a {_kind(container)}, which cannot be "
+                            "written to: put it into a dict or list, or make it an array, np.array(x)")
+    for container, key, value, _, path in numbers:
+        if type(container) not in (dict, list):
+            try:
+                container[key] = value          # some have the method, and raise
+            except TypeError as error:
+                raise TypeError(f"parameter {shown(path)} is a plain number in a {_kind(container)}, which cannot be "
+                                f"written to: {error}") from error
+    return WriteBack(numbers)
 
 
 def shown(path):
@@ -207,40 +248,6 @@ def _another_structure(node, grads, prefix, wanted):
     whose, own = (f"the gradients of {shown(prefix)}", "the parameters") if prefix else ("grads", "params")
     verb = "are" if prefix else "is"
     return TypeError(f"{whose} must be {wanted}, as {own} {verb} ({_kind(node)}), not {_kind(grads)}")
-
-
-def _number(value, path):
-    """A leaf that is no array, as one of shape ()."""
-    kind = type(value)
-    if kind is float or kind is int:
-        try:
-            return np.array(value, np.float64)
-        except OverflowError:
-            raise ValueError(f"parameter {shown(path)} is an integer beyond float64") from None
-    if isinstance(value, np.generic) and (value.dtype.kind == "f" or value.dtype.name == "bfloat16"):
-        return np.array(value)
-    others = " or a floating-point number" if isinstance(value, (bool, np.generic)) else (
-        ", a number, or a mapping, list or tuple of them")
-    raise TypeError(f"parameter {shown(path)} must be a NumPy array{others}, not {_kind(value)}")
-
-
-def _written_back(numbers):
-    places = set()
-    for container, key, _, _, path in numbers:
-        if (id(container), key) in places:
-            raise ValueError(f"parameter {shown(path)} is a number that comes twice: in the same {_kind(container)}")
-        places.add((id(container), key))
-        if not hasattr(type(container), "__setitem__"):
-            raise TypeError(f"parameter {shown(path)} is a plain number in a {_kind(container)}, which cannot be "
-                            "written to: put it into a dict or list, or make it an array, np.array(x)")
-    for container, key, value, _, path in numbers:
-        if type(container) not in (dict, list):
-            try:
-                container[key] = value          # some have the method, and raise
-            except TypeError as error:
-                raise TypeError(f"parameter {shown(path)} is a plain number in a {_kind(container)}, which cannot be "
-                                f"written to: {error}") from error
-    return WriteBack(numbers)
 
 
 def _kind(value):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from fastnn import messages
+from fastnn import StateError, load, messages, save
 from fastnn.nn import clip_grad_norm
 from fastnn.state import filled
 from fastnn.trees import MOST_LEVELS, checked_items, flattened
@@ -278,6 +278,19 @@ def test_many_numbers():
     assert params["b"] == {i: i + 0.5 for i in range(50)} and set(map(type, params["b"].values())) == {np.float32}
 
 
+def test_no_signal_is_heard_while_numbers_are_written_back():
+    """Handlers run between instructions of Python's, of which there are none."""
+    params, frames = {"a": 1.0, "b": np.float32(1), "c": [2]}, []
+    write_back = flattened(params, params, {})[3]
+    before = sys.getprofile()
+    sys.setprofile(lambda frame, event, argument: frames.append(frame.f_code) if event == "call" else None)
+    try:
+        write_back()
+    finally:
+        sys.setprofile(before)
+    assert not frames and type(params["c"][0]) is float
+
+
 def test_no_numbers_nothing_to_write_back():
     assert flattened([(ONE,)], [(ONE,)], {})[3] is None
     assert flattened({"x": 1.0, "W": ONE}, {"x": None, "W": ONE}, {})[3] is None
@@ -431,6 +444,89 @@ def test_nothing_is_kept():
         flattened(params, grads, paths)
     gc.collect()
     assert counts == [sys.getrefcount(a) for pair in (*params, *grads) for a in pair]
+
+
+# What was saved, put into nested parameters.
+
+def tree():
+    """With Python's numbers, as files have them."""
+    return {"layers": [(np.ones((2, 3), np.float32), np.zeros(3, np.float16)), ()], "x": -7.0, "bias": None,
+            "inner": {"n": 3, "more": [2.0, np.full((), 5.0)]}}
+
+
+def other_tree():
+    return {"layers": [(np.full((2, 3), 9, np.float32), np.ones(3, np.float16)), ()], "x": 1.5, "bias": None,
+            "inner": {"n": 1, "more": [np.float32(4), np.full((), 6.0)]}}
+
+
+def assert_taken_from_tree(params):
+    wanted = tree()
+    wanted["inner"].update(n=3.0, more=[np.float32(2), np.full((), 5.0)])
+    assert repr(params) == repr(wanted)
+
+
+def test_what_was_saved_is_put_into_nested_parameters():
+    params = other_tree()
+    W, s = params["layers"][0][0], params["inner"]["more"][1]
+    put = filled(params, tree())
+    assert repr(params) == repr(other_tree())
+    for commit in put:
+        commit()
+    assert_taken_from_tree(params)
+    assert params["layers"][0][0] is W and params["inner"]["more"][1] is s
+
+
+def test_nested_parameters_through_a_file(tmp_path):
+    pytest.importorskip("safetensors")
+    params, saved = other_tree(), tree()
+    saved["inner"]["more"][0] = np.float32(2)
+    save(tmp_path / "run", params=saved)
+    load(tmp_path / "run", params=params)
+    assert_taken_from_tree(params)
+
+
+def put(value, *path):
+    def change(params):
+        *above, last = path
+        for key in above:
+            params = params[key]
+        params[last] = value
+    return change
+
+
+@pytest.mark.parametrize(("change", "error", "message"), [
+    (put([()], "layers"), StateError, "not 1 parameters in a sequence were saved at 'layers'"),
+    (put([(np.ones((2, 3)), np.zeros(3, np.float16)), ()], "layers"), StateError,
+     r"\('layers', 0, 0\) was saved as float32"),
+    (put({"n": 1}, "inner"), StateError, "the saved parameters at 'inner' are not 'n'"),
+    (put(np.zeros(3), "inner"), StateError, "'inner' was saved as dict"),
+    (put([0.0], "inner", "more", 1), TypeError, r"\('inner', 'more', 1\) must be a NumPy array, not list"),
+    (put(np.zeros(1), "x"), StateError, "'x' was saved as float"),
+    (put("x", "x"), TypeError, "'x' must be a NumPy array, not str"),
+    (put(True, "x"), TypeError, "'x' must be a NumPy array or a floating-point number, not bool"),
+    (put((np.float32(1), np.full((), 5.0)), "inner", "more"), TypeError, "plain number in a tuple"),
+    (put(2.0, "bias"), StateError, "'bias' was saved as NoneType"),
+    (put(Proxy({"n": np.zeros(()), "more": []}, np.copy), "inner"), TypeError, "this Proxy hands out"),
+], ids=range(11))
+def test_nested_parameters_that_do_not_fit(change, error, message):
+    params = other_tree()
+    change(params)
+    before = repr(params)
+    with pytest.raises(error, match=message):
+        filled(params, tree())
+    assert repr(params) == before
+
+
+def test_numbers_that_no_float_holds():
+    with pytest.raises(StateError, match="'x' was saved as an integer beyond float64"):
+        filled({"x": 1.0}, {"x": 10**400})
+
+
+def test_parameters_in_themselves_end_where_what_was_saved_does():
+    params = {}
+    params["a"] = params
+    with pytest.raises(StateError):
+        filled(params, {"a": {"a": {"a": {}}}})
 
 
 # What errors say.
