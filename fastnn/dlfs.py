@@ -1,7 +1,8 @@
 """The optimizers of "Deep Learning from Scratch", chapter 6, under its names, signatures and defaults.
 
 `from fastnn.dlfs import *` replaces `from common.optimizer import *`. Each has ``update(params, grads)``, two mappings,
-parameters changed in place. AdaGrad, RMSprop and Adam add 1e-7 to the root, not under it.
+parameters changed in place. AdaGrad, RMSprop and Adam add eps to the root, not under it; the book's own have no
+argument for its 1e-7.
 """
 from math import sqrt
 
@@ -10,7 +11,9 @@ from .optimizers import Momentum, Nesterov, Optimizer
 
 __all__ = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
 
-EPS = 1e-7
+
+def epsilon():
+    return Hyperparameter(1e-7, at_least=0)
 
 
 class _Rule(Optimizer):
@@ -26,33 +29,36 @@ class SGD(_Rule, kernel="sgd"):
 
 
 class AdaGrad(_Rule, kernel="adagrad"):
-    """h += g^2; -lr g/(sqrt(h) + 1e-7)."""
+    """h += g^2; -lr g/(sqrt(h) + eps)."""
 
+    eps = epsilon()
     slots = {"h": 0}
 
     def constants(self, t):
-        return -self.lr, 0, EPS
+        return -self.lr, 0, self.eps
 
 
 class RMSprop(_Rule, kernel="rmsprop"):
-    """h = decay_rate h + (1 - decay_rate) g^2; -lr g/(sqrt(h) + 1e-7)."""
+    """h = decay_rate h + (1 - decay_rate) g^2; -lr g/(sqrt(h) + eps)."""
 
     decay_rate = Hyperparameter(0.99, at_least=0, below=1)
+    eps = epsilon()
     slots = {"h": 0}
     stored = {"h": "logarithmic"}
 
     def constants(self, t):
-        return 1 - self.decay_rate, -self.lr, 0, EPS
+        return 1 - self.decay_rate, -self.lr, 0, self.eps
 
 
 class Adam(_Rule, kernel="adam"):
-    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -lr sqrt(1 - beta2^t)/(1 - beta1^t) m/(sqrt(v) + 1e-7)."""
+    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -lr sqrt(1 - beta2^t)/(1 - beta1^t) m/(sqrt(v) + eps)."""
 
     lr = Hyperparameter(0.001, at_least=0)
     beta1 = Hyperparameter(0.9, at_least=0, below=1)
     beta2 = Hyperparameter(0.999, at_least=0, below=1)
+    eps = epsilon()
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
 
     def constants(self, t):
-        return 1 - self.beta1, 1 - self.beta2, -self.lr * sqrt(1 - self.beta2**t) / (1 - self.beta1**t), 0, EPS
+        return 1 - self.beta1, 1 - self.beta2, -self.lr * sqrt(1 - self.beta2**t) / (1 - self.beta1**t), 0, self.eps

@@ -4,7 +4,9 @@ from inspect import Parameter, Signature
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
-from .registry import hint
+import numpy as np
+
+from .synonyms import Synonym, advice, canonical, synonyms_of
 
 REQUIRED = Parameter.empty
 
@@ -17,34 +19,81 @@ def as_float(value):
         return math.inf
 
 
+def unwrapped(value):
+    """The Python number in a 0-d array or scalar of NumPy's kind (JAX's, ml_dtypes'); anything else as it is."""
+    if isinstance(value, (int, float)) or getattr(value, "ndim", None) != 0 or not hasattr(value, "dtype"):
+        return value
+    value = np.asarray(value)
+    number = value.dtype.kind in "fiuO" or value.dtype.name == "bfloat16"
+    return value.astype(np.float64).item() if value.dtype.name == "bfloat16" else value.item() if number else value
+
+
+def qualified_name(function):
+    """What stands for a function in a state."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
 class Hyperparameter:
     """A number with a range. Setting it raises TypeError if it is no number, ValueError if it is out of range.
 
-    There is no __get__: values are read from the instance at the speed of any attribute.
+    Numbers are Python's, NumPy's, or 0-d arrays; they become Python's. In optimizers a schedule may take a number's
+    place: anything that is called with the number of the step, t, and returns a number, which is checked then. There
+    is no __get__: values are read from the instance at the speed of any attribute.
+
+    Parameters
+    ----------
+    scheduled : bool, optional
+        Whether it may be a schedule, if that is not as in other hyperparameters of its class.
+    optional : bool
+        Whether None is a value, too.
+    shared : str
+        Where it is the optimizer's as a whole, never a group's: why.
     """
 
-    def __init__(self, default=REQUIRED, *, above=-math.inf, at_least=-math.inf, below=math.inf, integer=False):
+    def __init__(self, default=REQUIRED, *, above=-math.inf, at_least=-math.inf, below=math.inf, integer=False,
+                 scheduled=None, optional=False, shared=""):
         self.default = default
         self.above, self.at_least, self.below, self.integer = above, at_least, below, integer
+        self.scheduled, self.optional, self.shared = scheduled, optional, shared
 
     def __set_name__(self, owner, name):
         self.name = name
+        if self.scheduled is None:
+            self.scheduled = owner._scheduled
 
     if TYPE_CHECKING:           # what reading the instance gives
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
 
     def __set__(self, instance: Any, value: Any) -> None:
-        instance.__dict__[self.name] = self.checked(value)
-        instance._hyperparameter_set()
+        instance._set({self.name: self.checked(value)})
 
     def checked(self, value):
-        wanted = Integral if self.integer else Real
-        if isinstance(value, bool) or not isinstance(value, wanted):
-            raise TypeError(f"{self.name} must be {'an integer' if self.integer else 'a number'}, not {value!r}")
+        """The value to keep: a number, a schedule as it is, or None where that is allowed."""
+        if self.scheduled and callable(value) and not isinstance(value, type):
+            return value
+        return self.number(value)
+
+    def number(self, value):
+        if value is None and self.optional:
+            return None
+        value = unwrapped(value)
+        if isinstance(value, bool) or not isinstance(value, Integral if self.integer else Real):
+            raise TypeError(f"{self.name} must be {self.kind()}, not {value!r}")
         value = int(value) if self.integer else as_float(value)
         if not (self.above < value < self.below and value >= self.at_least):      # false for NaN
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
         return value
+
+    def at(self, value, t):
+        """The number that a value of this hyperparameter is at step t. Raises as setting it would."""
+        if not (self.scheduled and callable(value)):
+            return value
+        given = value(t)
+        try:
+            return self.number(given)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{error}: that is what the schedule {value!r} gives at t = {t}") from None
 
     def example(self):
         """The default, or where there is none a number in the range."""
@@ -57,11 +106,20 @@ class Hyperparameter:
 
     def stored(self, value):
         """What stands for a value in a state."""
-        return value
+        return {"schedule": qualified_name(value)} if callable(value) else value
 
     def restored(self, stored, current):
         """The value that a state stands for. Raises as `checked` does."""
-        return self.checked(stored)
+        if not isinstance(stored, dict):
+            return self.number(stored)
+        if stored != self.stored(current):
+            raise ValueError(f"{self.name} must be {stored!r} as in the state, not {self.stored(current)!r}")
+        return current
+
+    def kind(self):
+        """What it must be, in words."""
+        words = "an integer" if self.integer else "a number"
+        return words + (", None" if self.optional else "") + (" or a schedule" if self.scheduled else "")
 
     def range(self):
         if self.at_least > -math.inf:
@@ -74,8 +132,8 @@ class Hyperparameter:
 class Choice(Hyperparameter):
     """A hyperparameter that is no number: `check(value)` returns it, or raises TypeError or ValueError."""
 
-    def __init__(self, default, check):
-        super().__init__(default)
+    def __init__(self, default, check, *, shared=""):
+        super().__init__(default, scheduled=False, shared=shared)
         self.checked = check
 
     def stored(self, value):
@@ -88,41 +146,99 @@ class Choice(Hyperparameter):
         return current
 
 
+class Option(Hyperparameter):
+    """A hyperparameter besides those of the rule: given by keyword alone, shown where it is not the default."""
+
+
+class Flag(Option):
+    """An option that is True or False."""
+
+    def __init__(self, default=False):
+        super().__init__(default, scheduled=False)
+
+    def number(self, value):
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{self.name} must be True or False, not {value!r}")
+        return bool(value)
+
+
 class Configurable:
     """An object with hyperparameters, given by position or keyword in the order of their declaration.
 
-    Subclasses name their learning rate in `learning_rate`; it can then be given as `lr`, too.
+    Subclasses name their learning rate in `_rate_name`; it, and others, can be given by other libraries' words, too
+    (synonyms.py). Public attributes besides hyperparameters, options, properties and methods are those that a subclass
+    gives a value in its body; setting any other raises AttributeError.
+
+    Class attributes
+    ----------------
+    hyperparameters, options : tuple of str
+        In order of declaration, those of base classes first.
     """
 
-    name = None
-    learning_rate = None
+    name = kernel = None
     maker = None                # the function that makes such objects by name
+    hyperparameters = options = ()
+    _rate_name = None
+    _scheduled = False          # whether its numbers may be schedules
+    _other_arguments = ()       # of the constructor
+    _attributes = frozenset()   # public ones that instances may set
+    _synonyms = {}
+    _version = None             # another object after each change of a hyperparameter
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
         found = {}
         for base in reversed(cls.__mro__):
             found.update({k: v for k, v in vars(base).items() if isinstance(v, Hyperparameter)})
-        cls.hyperparameters = tuple(found)
-        cls.__signature__ = Signature([Parameter(k, Parameter.POSITIONAL_OR_KEYWORD, default=v.default)
-                                       for k, v in found.items()])
+        cls.hyperparameters = tuple(k for k, v in found.items() if not isinstance(v, Option))
+        cls.options = tuple(k for k, v in found.items() if isinstance(v, Option))
+        ordered = [*((k, Parameter.POSITIONAL_OR_KEYWORD) for k in cls.hyperparameters),
+                   *((k, Parameter.KEYWORD_ONLY) for k in cls.options)]
+        cls.__signature__ = Signature([Parameter(k, kind, default=found[k].default) for k, kind in ordered])
+        cls._attributes = frozenset().union(*(vars(base).get("_attributes", ()) for base in cls.__mro__),
+                                            _introduced(cls))
+        cls._synonyms = synonyms_of(cls)
+        for word, names in cls._synonyms.items():
+            if isinstance(getattr(cls, word, Synonym()), Synonym):
+                setattr(cls, word, Synonym(*names))
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         cls = type(self)
-        if "lr" in kwds and self.learning_rate not in (None, "lr"):
-            if self.learning_rate in kwds:
-                raise TypeError(f"{self._title()}: lr is {self.learning_rate}, give one of them")
-            kwds[self.learning_rate] = kwds.pop("lr")
-        for keyword in kwds:
-            if keyword not in self.hyperparameters:
-                raise TypeError(f"{self._title()} has no hyperparameter {keyword!r}"
-                                f"{hint(keyword, self.hyperparameters)}")
+        kwds = canonical(cls, kwds, self._title())
         try:
             bound = cls.__signature__.bind(*args, **kwds)
         except TypeError as error:
             raise TypeError(f"{self._title()}: {error}") from None
         bound.apply_defaults()
-        self.__dict__.update({k: getattr(cls, k).checked(v) for k, v in bound.arguments.items()})
+        self._set({k: getattr(cls, k).checked(v) for k, v in bound.arguments.items()})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            found = getattr(type(self), name, None)
+            # data descriptors, attributes that the class declares, methods that one object has of its own
+            if not (hasattr(type(found), "__set__") or name in self._attributes or callable(found) and callable(value)):
+                raise AttributeError(self._refused(name))
+        super().__setattr__(name, value)
+
+    def _refused(self, name):
+        """Why an attribute of that name cannot be set."""
+        cls = type(self)
+        if hasattr(cls, name):
+            return f"{name} of {self._title()} cannot be set"
+        declare = "" if _is_own(cls) else f"; attributes of a subclass have a value in its body: {name} = None"
+        return f"{self._title()} has no hyperparameter {name!r}{advice(cls, name)}{declare}"
+
+    def _set(self, values):
+        """Take values that have been checked, one by one."""
+        self._check_together(values)
+        self.__dict__.update(values)
+        self._changed()
+
+    def _check_together(self, values):
+        """Raises ValueError where new values do not go with others."""
+
+    def _changed(self):
+        self.__dict__["_version"] = object()
         self._hyperparameter_set()
 
     def _title(self):
@@ -131,10 +247,31 @@ class Configurable:
     def _hyperparameter_set(self):
         """Called after hyperparameters have been set."""
 
+    def _shown_values(self):
+        """What the repr shows of hyperparameters and options, as text."""
+        cls, shown = type(self), []
+        for name in (*cls.hyperparameters, *cls.options):
+            declared, value = getattr(cls, name), self.__dict__[name]
+            default = value is declared.default or isinstance(declared, Option) and value == declared.default
+            if not (default and isinstance(declared, (Choice, Option))):
+                shown.append(f"{name}={value!r}")
+        return shown
+
     def __repr__(self):
-        values = {k: self.__dict__[k] for k in self.hyperparameters}
-        shown = [f"{k}={v!r}" for k, v in values.items()
-                 if not isinstance(getattr(type(self), k), Choice) or v is not getattr(type(self), k).default]
+        shown = self._shown_values()
         if self.maker is None:
             return f"{type(self).__name__}({', '.join(shown)})"
         return f"{self.maker}({', '.join([repr(self.name), *shown])})"
+
+
+def _is_own(cls):
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _introduced(cls):
+    """The public attributes that a user's class is the first to give a value: those its instances may set."""
+    if _is_own(cls):
+        return ()
+    return [name for name, value in vars(cls).items() if not (
+        name.startswith("_") or callable(value) or hasattr(type(value), "__get__") or hasattr(type(value), "__set__")
+        or any(hasattr(base, name) for base in cls.__bases__))]

@@ -38,6 +38,7 @@ class _Loss(Configurable):
 
     maker = "get_err"
     error: Any = 0
+    _attributes = ("error",)
     _last = None                # predictions and targets of the last forward
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):

@@ -49,6 +49,7 @@ class Maxout(CataloguedActivation, name="maxout"):
     k = Hyperparameter(at_least=1, integer=True)
     wb_width = Hyperparameter(5e-2, at_least=0)
     rng = Choice(None, _checked_rng)
+    _attributes = ("w", "b", "dw", "db")
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)

@@ -14,13 +14,15 @@ import numpy as np
 
 from .core import rules
 from .core.stepping import Stepper
-from .hyperparameters import Configurable, Hyperparameter, as_float
+from .hyperparameters import Hyperparameter, Option, as_float
+from .options import Adjustable
 from .registry import Registry, hint
 from .state import StateError, checked, finite, state_of
 
 _registry = Registry("optimizer")
 MISSING = object()
 SEVERAL = (Mapping, list, tuple)
+UNCOPIED = ("_rules", "_groups", "_resolved", "_version")      # addresses; groups know their optimizer
 STATE_DTYPES = ("float32", "bfloat16", "int8")
 SLOTS_OF = {}               # a compiled rule: as many as the catalogue's class has, beyond which it would write
 
@@ -44,7 +46,7 @@ def are_mappings(first, second):
     return type(first) is type(second) is dict or isinstance(first, Mapping) and isinstance(second, Mapping)
 
 
-class Optimizer(Configurable, Stepper):
+class Optimizer(Adjustable, Stepper):
     """What all optimizers share: three ways to take a step, and the state.
 
     Parameters are NumPy arrays of any shape and strides, float32 or float64, or float16 or bfloat16 (ml_dtypes), which
@@ -79,7 +81,8 @@ class Optimizer(Configurable, Stepper):
     """
 
     maker = "get_opt"
-    learning_rate = "lr"
+    _rate_name = "lr"
+    _other_arguments = ("groups", "state_dtype")
     slots = {}                  # name -> first value
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     t: int = 0
@@ -217,14 +220,22 @@ class Optimizer(Configurable, Stepper):
         return self._alone(self._reduced)
 
     def _reduced(self):
-        attributes = {key: value for key, value in self.__dict__.items() if key != "_rules"}    # addresses
+        attributes = {key: value for key, value in self.__dict__.items() if key not in UNCOPIED}
         return *self._remade(), (attributes, state_of(self))
 
     def _remade(self):
         """(function, arguments): what makes such an optimizer, before its first step."""
+        return _made, (type(self), self._arguments())
+
+    def _arguments(self):
+        """What makes such an optimizer, by keyword."""
         cls = type(self)
-        values = {name: getattr(self, name) for name in cls.hyperparameters}
-        return _made, (cls, self.state_dtype, values)
+        values = {name: self.__dict__[name] for name in (*cls.hyperparameters, *cls.options)}
+        found = {name: value for name, value in values.items()
+                 if not isinstance(getattr(cls, name), Option) or value != getattr(cls, name).default}
+        if self._groups:
+            found["groups"] = self._groups
+        return found if self.state_dtype == "float32" else {**found, "state_dtype": self.state_dtype}
 
     def __setstate__(self, state):
         attributes, state = state
@@ -281,8 +292,8 @@ class Optimizer(Configurable, Stepper):
         plan.run(self._rules[self.kernel], self.constants(t), t)
 
 
-def _made(cls, state_dtype, hyperparameters):
-    return cls(state_dtype=state_dtype, **hyperparameters)
+def _made(cls, arguments):
+    return cls(**arguments)
 
 
 def _lr(name):
@@ -292,12 +303,12 @@ def _lr(name):
 
 
 class EtaOptimizer(Optimizer):
-    learning_rate = "eta"
+    _rate_name = "eta"
     lr = _lr("eta")
 
 
 class AlphaOptimizer(Optimizer):
-    learning_rate = "alpha"
+    _rate_name = "alpha"
     lr = _lr("alpha")
 
 

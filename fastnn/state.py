@@ -48,6 +48,7 @@ def checked(opt, state):
     described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     done = _checked_hyperparameters(opt, state["hyperparameters"])
     done["t"] = integer(state["t"], "t")
+    done["_version"] = object()
     passes = integer(state["passes"], "passes", most=2**32 - 1)
     by_key, by_position = ({key: _record(opt, key, entry, f"{what} {key!r}")
                             for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position"))

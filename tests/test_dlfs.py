@@ -9,10 +9,10 @@ from fastnn import dlfs, get_opt
 from helpers import FLOATS, assert_same_bits
 from oracles.optimizers import DLFS
 
-RATE = {"lr": 0.01}
+RATE, EPS = {"lr": 0.01}, {"eps": 1e-7}
 SIGNATURES = {
-    "SGD": RATE, "Momentum": RATE | {"momentum": 0.9}, "Nesterov": RATE | {"momentum": 0.9}, "AdaGrad": RATE,
-    "RMSprop": RATE | {"decay_rate": 0.99}, "Adam": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999}}
+    "SGD": RATE, "Momentum": RATE | {"momentum": 0.9}, "Nesterov": RATE | {"momentum": 0.9}, "AdaGrad": RATE | EPS,
+    "RMSprop": RATE | {"decay_rate": 0.99} | EPS, "Adam": {"lr": 0.001, "beta1": 0.9, "beta2": 0.999} | EPS}
 
 each_name = pytest.mark.parametrize("name", SIGNATURES)
 
@@ -42,10 +42,11 @@ def test_names():
 @each_name
 def test_signatures_by_position_and_by_keyword(name):
     wanted = SIGNATURES[name]
-    given = signature(getattr(dlfs, name)).parameters
+    given = {key: parameter for key, parameter in signature(getattr(dlfs, name)).parameters.items()
+             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
     assert {key: parameter.default for key, parameter in given.items()} == wanted
     assert list(given) == list(wanted)
-    values = dict(zip(wanted, (0.25, 0.5, 0.75)))
+    values = dict(zip(wanted, (0.25, 0.5, 0.75, 1e-3)))
     by_position, by_keyword = make(name, *values.values()), make(name, **values)
     assert {key: getattr(by_position, key) for key in values} == values
     assert repr(by_position) == repr(by_keyword) and "0.25" in repr(by_position)
@@ -54,14 +55,14 @@ def test_signatures_by_position_and_by_keyword(name):
 @each_name
 def test_bad_hyperparameters(name):
     for error, kwds in [(TypeError, {"eta": 0.1}), (ValueError, {"lr": -1}), (TypeError, {"lr": "0.1"}),
-                        *((ValueError, {key: 1.0}) for key in SIGNATURES[name] if key != "lr")]:
+                        *((ValueError, {key: 1.0}) for key in SIGNATURES[name] if key not in ("lr", "eps"))]:
         with pytest.raises(error, match=next(iter(kwds))):
             make(name, **kwds)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @each_name
-@pytest.mark.parametrize("values", [(), (0.1, 0.6, 0.7)])
+@pytest.mark.parametrize("values", [(), (0.1, 0.6, 0.7, 1e-3)])
 def test_ten_steps(name, values, dtype):
     hyperparameters = dict(zip(SIGNATURES[name], values))
     opt, params = make(name, **hyperparameters), parameters(dtype)
@@ -109,6 +110,24 @@ def test_the_small_number_stands_outside_the_root():
         p = np.zeros(1)
         make(name, **kwds).update({"w": p}, {"w": np.array([1e-7])})
         assert_allclose(p, -scale/2, rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["AdaGrad", "RMSprop", "Adam"])
+def test_the_small_number_is_a_hyperparameter(name):
+    """With g = 0.5 and h = g^2 the denominator is 0.5 + eps."""
+    without_average = {"RMSprop": {"decay_rate": 0.0}, "Adam": {"beta1": 0.0, "beta2": 0.0}}.get(name, {})
+    opt = make(name, lr=0.1, eps=0.5, **without_average)
+    assert opt.eps == 0.5 and "eps=0.5" in repr(opt)
+    p = np.zeros(1)
+    opt.update({"w": p}, {"w": np.array([0.5])})
+    assert_allclose(p, -0.05, rtol=1e-12)
+    opt = make(name, lr=0.1, **without_average)
+    opt.eps = 0.5
+    opt.update({"w": p}, {"w": np.array([0.5])})
+    assert_allclose(p, -0.1, rtol=1e-12)
+    for wrong in (-1e-9, np.nan):
+        with pytest.raises(ValueError, match="eps must be at least 0"):
+            make(name, eps=wrong)
 
 
 def test_nesterov_is_momentum_seen_from_the_look_ahead_point():

@@ -165,7 +165,7 @@ def test_any_real_number_will_do(value):
 def test_signature(get, name):
     made = make(get, name)
     parameters = inspect.signature(type(made)).parameters
-    assert list(parameters) == list(made.hyperparameters)
+    assert list(parameters) == [*made.hyperparameters, *made.options]
     for key, parameter in parameters.items():
         assert (parameter.default is parameter.empty) == (key in REQUIRED.get(name, {}))
         if isinstance(parameter.default, float):

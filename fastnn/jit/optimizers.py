@@ -81,7 +81,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
         formula = Rule(name, traced(rule, name, state, own), place_of(rule))
 
         def body(space):
-            space.update(own, slots=state, stored=stored, learning_rate=learning_rate, kernel=name, name=name,
+            space.update(own, slots=state, stored=stored, _rate_name=learning_rate, kernel=name, name=name,
                          constants=formula.constants, _formula=formula, __doc__=rule.__doc__,
                          __module__=rule.__module__)
             if learning_rate != "lr":
@@ -103,10 +103,7 @@ class RegisteredOptimizer(Optimizer):
 
     def _remade(self):
         """By name."""
-        values = {key: self.__dict__[key] for key in self.hyperparameters}
-        if self.state_dtype != "float32":
-            values["state_dtype"] = self.state_dtype
-        return partial(restored, **values), (_registry.noun, self.name, type(self).__module__)
+        return partial(restored, **self._arguments()), (_registry.noun, self.name, type(self).__module__)
 
 
 class Rule:

@@ -352,22 +352,24 @@ class Nesterov(Optimizer):
 @dataclass
 class DLFSAdaGrad(Optimizer):
     lr: float = 0.01
+    eps: float = 1e-7
     h = 0
 
     def rule(self, g, t):
         self.h = self.h + g**2
-        return -self.lr*g/(np.sqrt(self.h) + 1e-7)
+        return -self.lr*g/(np.sqrt(self.h) + self.eps)
 
 
 @dataclass
 class DLFSRMSprop(Optimizer):
     lr: float = 0.01
     decay_rate: float = 0.99
+    eps: float = 1e-7
     h = 0
 
     def rule(self, g, t):
         self.h = self.decay_rate*self.h + (1 - self.decay_rate)*g**2
-        return -self.lr*g/(np.sqrt(self.h) + 1e-7)
+        return -self.lr*g/(np.sqrt(self.h) + self.eps)
 
 
 @dataclass
@@ -375,13 +377,14 @@ class DLFSAdam(Optimizer):
     lr: float = 0.001
     beta1: float = 0.9
     beta2: float = 0.999
+    eps: float = 1e-7
     m = v = 0
 
     def rule(self, g, t):
         self.m = self.beta1*self.m + (1 - self.beta1)*g
         self.v = self.beta2*self.v + (1 - self.beta2)*g**2
         lr_t = self.lr*np.sqrt(1 - self.beta2**t)/(1 - self.beta1**t)
-        return -lr_t*self.m/(np.sqrt(self.v) + 1e-7)
+        return -lr_t*self.m/(np.sqrt(self.v) + self.eps)
 
 
 ORACLES = {rule.__name__: rule for rule in (

@@ -1,0 +1,335 @@
+"""Groups of parameters with hyperparameters of their own."""
+from collections.abc import Callable
+from fnmatch import fnmatchcase
+from typing import Any
+from weakref import ref
+
+import numpy as np
+
+from .hyperparameters import Choice, qualified_name
+from .state import StateError, entries
+from .synonyms import Synonym, advice, canonical, meaning, parts
+
+
+def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **values: Any) -> "Group":
+    """Parameters that an optimizer treats otherwise: one element of its ``groups=[...]``.
+
+        get_opt("AdamW", groups=[group("b*", "gamma*", weight_decay=0), group(lambda key, p: p.ndim < 2, lr=1e-2)])
+
+    A parameter belongs to the first group that it fits, or else to none. What a group does not name follows the
+    optimizer's value, also when that is changed later.
+
+    Parameters
+    ----------
+    *which : str or function
+        Patterns as of file names ("W?", "layer[12]/*"; case counts) for the parameter's key, or functions
+        (key, parameter) -> bool. One that fits is enough. A key that is a path is joined by "/"; other keys that are no
+        strings are compared as str(key).
+    freeze : bool
+        Whether these parameters, and their state, stay as they are.
+    **values : number or schedule
+        Hyperparameters and options of the optimizer, by any of their names, except `clip_global_norm`.
+
+    Raises
+    ------
+    TypeError
+        Without a pattern or function; and by the optimizer that gets it, for a name that is none of its own.
+    ValueError
+        By that optimizer, for a value out of range.
+    """
+    return Group(which, freeze, values)
+
+
+class Group:
+    """What `group` returns; of an optimizer's `groups`, with its hyperparameters and options as attributes.
+
+    ``g.lr`` is the group's own value, or else the optimizer's. Setting it checks the value and takes effect at the next
+    step; ``del g.lr`` returns to the optimizer's. An optimizer has groups of its own, copies of those that it is given.
+
+    Attributes
+    ----------
+    which : tuple of str or function
+    freeze : bool
+    """
+
+    __slots__ = ("_which", "_freeze", "_values", "_optimizer", "_resolved", "__weakref__")
+
+    def __init__(self, which, freeze, values, optimizer=None):
+        self._which, self._freeze, self._values = _checked_which(which), _checked_freeze(freeze), dict(values)
+        self._optimizer, self._resolved = None if optimizer is None else ref(optimizer), None
+
+    def bound(self, optimizer):
+        """A copy whose names and values are checked: those of this optimizer, by its own names."""
+        cls, title = type(optimizer), f"{optimizer._title()}, {self!r}"
+        checked = {name: _checked(cls, name, value, title, TypeError)
+                   for name, value in canonical(cls, self._values, title).items()}
+        found = Group(self._which, self._freeze, checked, optimizer)
+        optimizer._check_together_with(found, checked)
+        return found
+
+    @property
+    def which(self) -> tuple[str | Callable[[Any, Any], bool], ...]:
+        return self._which
+
+    @property
+    def freeze(self) -> bool:
+        return self._freeze
+
+    @freeze.setter
+    def freeze(self, value: bool) -> None:
+        value, optimizer = _checked_freeze(value), self._owner()
+        object.__setattr__(self, "_freeze", value)
+        if optimizer is not None:
+            optimizer._changed()
+
+    def values(self) -> dict[str, Any]:
+        """The hyperparameters and options that the group has values of its own for: a new dict."""
+        return self._values.copy()
+
+    def fits(self, key: Any, parameter: Any) -> bool:
+        """Whether a parameter of that key fits. Raises TypeError if a function says neither True nor False."""
+        name = None
+        for wanted in self._which:
+            if isinstance(wanted, str):
+                name = _spelled(key) if name is None else name
+                found = fnmatchcase(name, wanted)
+            else:
+                found = wanted(key, parameter)
+                if not isinstance(found, (bool, np.bool_)):
+                    raise TypeError(f"{self!r}: the function must return True or False, not {found!r:.80}, for {key!r}")
+            if found:
+                return True
+        return False
+
+    def stored(self) -> dict[str, Any]:
+        """The group as plain data, for a state: functions by their names."""
+        cls = type(self._bound_to())
+        return {"which": [one if isinstance(one, str) else {"function": qualified_name(one)} for one in self._which],
+                "freeze": self._freeze,
+                "values": {name: getattr(cls, name).stored(value) for name, value in self._values.items()}}
+
+    def _owner(self):
+        """The optimizer, None if there is none. Raises ReferenceError if it is no more."""
+        if self._optimizer is None:
+            return None
+        optimizer = self._optimizer()
+        if optimizer is None:
+            raise ReferenceError(f"{self!r} is of an optimizer that is no more")
+        return optimizer
+
+    def _bound_to(self):
+        optimizer = self._owner()
+        if optimizer is None:
+            raise AttributeError(f"{self!r} is of no optimizer yet: that has it in opt.groups")
+        return optimizer
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(f"'Group' object has no attribute {name!r}")
+        optimizer = self._bound_to()
+        found = tuple(self._values.get(own, getattr(optimizer, own)) for own in self._names(optimizer, name))
+        return found if len(found) > 1 else found[0]
+
+    def __setattr__(self, name, value):
+        if name.startswith("_") or name == "freeze":
+            object.__setattr__(self, name, value)
+            return
+        if name in _OWN:
+            raise AttributeError(f"{name} of a group cannot be set")
+        optimizer = self._bound_to()
+        cls, names = type(optimizer), self._names(optimizer, name)
+        values = {own: _checked(cls, own, part, f"{self!r}", AttributeError)
+                  for own, part in zip(names, parts(names, value))}
+        self._replace(optimizer, {**self._values, **values})
+
+    def __delattr__(self, name):
+        optimizer = self._bound_to()
+        names = self._names(optimizer, name)
+        if missing := [own for own in names if own not in self._values]:
+            raise AttributeError(f"{self!r} has no {missing[0]} of its own")
+        self._replace(optimizer, {own: value for own, value in self._values.items() if own not in names})
+
+    def _replace(self, optimizer, values):
+        optimizer._check_together_with(self, values)
+        self._values = values
+        optimizer._changed()
+
+    def _names(self, optimizer, word):
+        """The optimizer's own names for a word."""
+        names = meaning(type(optimizer), word)
+        if not names:
+            raise AttributeError(f"{optimizer._title()} has no hyperparameter {word!r}{advice(type(optimizer), word)}")
+        return names
+
+    def __dir__(self):
+        optimizer = self._owner()
+        return [*super().__dir__(), *(() if optimizer is None else (*optimizer.hyperparameters, *optimizer.options))]
+
+    def __repr__(self):
+        shown = [*map(repr, self._which), *(["freeze=True"] if self._freeze else ()),
+                 *(f"{name}={value!r}" for name, value in self._values.items())]
+        return f"group({', '.join(shown)})"
+
+    def __reduce__(self):
+        """A copy is of no optimizer; optimizers copy theirs."""
+        return Group, (self._which, self._freeze, self._values.copy())
+
+
+_OWN = frozenset(name for name in vars(Group) if not name.startswith("_"))
+
+
+def _checked_which(which):
+    if not which:
+        raise TypeError('group() needs patterns of keys or a function of (key, parameter): group("b*", lr=0.1)')
+    for one in which:
+        if not isinstance(one, str) and (not callable(one) or isinstance(one, type)):
+            raise TypeError(f"a group is given by patterns of keys or functions of (key, parameter), not by {one!r}")
+    return tuple(which)
+
+
+def _checked_freeze(value):
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"freeze must be True or False, not {value!r}")
+    return bool(value)
+
+
+def _checked(cls, name, value, title, refused):
+    """The value, as the optimizer's class would have it. Raises `refused` for what is no group's."""
+    declared = getattr(cls, name)
+    if declared.shared:
+        raise refused(f"{title}: {name} is the optimizer's, not a group's: {declared.shared}")
+    try:
+        return declared.checked(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{title}: {error}") from None
+
+
+def _spelled(key):
+    return key if isinstance(key, str) else "/".join(map(str, key)) if isinstance(key, tuple) else str(key)
+
+
+def bound(groups, optimizer):
+    """The optimizer's own copies of the groups that it was given. Raises TypeError and ValueError."""
+    if not isinstance(groups, (list, tuple)) or not all(isinstance(one, Group) for one in groups):
+        raise TypeError(f'groups must be a list of groups, [group("b*", lr=0.1), ...], not {groups!r:.200}')
+    return tuple(one.bound(optimizer) for one in groups)
+
+
+def group_of(optimizer, key, parameter):
+    """The first group that a parameter fits, or the optimizer."""
+    for one in optimizer._groups:
+        if one.fits(key, parameter):
+            return one
+    return optimizer
+
+
+# Numbers at a step
+
+class Numbers:
+    """Hyperparameters and options as plain numbers."""
+
+
+def numbers_at(holder, t):
+    """What the hyperparameters and options of an optimizer or a group are at step t: an object with them as attributes.
+
+    It is the optimizer itself where nothing is a schedule and the group has no values of its own. Raises TypeError and
+    ValueError for a schedule that gives what could not be set.
+    """
+    group = type(holder) is Group
+    optimizer = holder._bound_to() if group else holder
+    resolved = holder._resolved
+    if resolved is None or resolved[0] is not optimizer._version:
+        resolved = holder._resolved = _resolved(optimizer, holder._values if group else {})
+    _, numbers, schedules = resolved
+    if schedules:
+        now = Numbers.__new__(type(numbers))
+        now.__dict__.update(numbers.__dict__)
+        for name, declared, schedule in schedules:
+            now.__dict__[name] = declared.at(schedule, t)
+        return now
+    return optimizer if numbers is None else numbers
+
+
+def _resolved(optimizer, own):
+    """(version, what is the same at every step or None if that is the optimizer, the schedules)."""
+    version, cls = optimizer._version, type(optimizer)      # first: what is set meanwhile has another
+    values = {name: optimizer.__dict__[name] for name in (*cls.hyperparameters, *cls.options)} | own
+    schedules = [(name, getattr(cls, name), value) for name, value in values.items()
+                 if callable(value) and not isinstance(getattr(cls, name), Choice)]
+    if not (own or schedules):
+        return version, None, ()
+    if "_numbers" not in vars(cls):
+        cls._numbers = type("Numbers", (Numbers,), {word: Synonym(*names) for word, names in cls._synonyms.items()})
+    numbers = cls._numbers()
+    numbers.__dict__.update(values)
+    return version, numbers, schedules
+
+
+# States
+
+def restored(optimizer, saved, values):
+    """(tuple of groups, function): the groups to have, and what puts the saved values into them and cannot fail.
+
+    `values` are those that the optimizer itself is going to have. An optimizer without groups gets new ones. Functions
+    are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are damaged or others than the optimizer's.
+    """
+    if not isinstance(saved, list):
+        raise StateError(f"groups must be a list, not {type(saved).__name__}")
+    for i, one in enumerate(saved):
+        entries(one, f"group {i}", ("which", "freeze", "values"))
+    groups = optimizer._groups or tuple(_new(optimizer, i, one) for i, one in enumerate(saved))
+    given, wanted = [one.stored()["which"] for one in groups], [one["which"] for one in saved]
+    if not _same(given, wanted):
+        raise StateError(f"the state's groups are {wanted!r:.200}, those of the optimizer {given!r:.200}; to keep the "
+                         "optimizer's, put opt.state_dict()['groups'] into the state")
+    changes = [(one, *_read(optimizer, one, entry, f"group {i}")) for i, (one, entry) in enumerate(zip(groups, saved))]
+    for group, _, own in changes:
+        try:
+            optimizer._check_together_with(group, own, values)
+        except ValueError as error:
+            raise StateError(str(error)) from None
+
+    def put():
+        for group, freeze, values in changes:
+            object.__setattr__(group, "_freeze", freeze)
+            object.__setattr__(group, "_values", values)
+            object.__setattr__(group, "_resolved", None)
+    return groups, put
+
+
+def _same(given, wanted):
+    """Whether these are the same lists of strings and dicts of strings; an array, compared, would be no answer."""
+    return _is_plain(wanted) and given == wanted
+
+
+def _is_plain(value):
+    if isinstance(value, (list, dict)):
+        return all(map(_is_plain, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str)
+
+
+def _new(optimizer, i, saved):
+    which = saved["which"]
+    if not _is_plain(which):
+        raise StateError(f"the patterns of group {i} are {which!r:.80}")
+    if functions := [one for one in which if not isinstance(one, str)]:
+        raise StateError(f"group {i} of the state is given by the function {functions[0].get('function')!r:.80}: make "
+                         "the optimizer with groups= that have it")
+    try:
+        return Group(which, False, {}, optimizer)
+    except TypeError as error:
+        raise StateError(f"group {i}: {error}") from None
+
+
+def _read(optimizer, group, saved, where):
+    """(freeze, values) of a saved group."""
+    cls, values = type(optimizer), {}
+    try:
+        freeze = _checked_freeze(saved["freeze"])
+        for name, value in entries(saved["values"], f"the values of {where}").items():
+            if not isinstance(name, str) or meaning(cls, name) != (name,) or getattr(cls, name).shared:
+                raise StateError(f"{where} has a value for {name!r:.80}")
+            values[name] = getattr(cls, name).restored(value, getattr(group, name))
+    except (TypeError, ValueError) as error:
+        raise StateError(f"{where}: {error}") from None
+    return freeze, values

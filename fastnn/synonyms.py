@@ -1,0 +1,114 @@
+"""Other libraries' words for hyperparameters: which are understood, and what is said of those that are not."""
+from typing import Any
+
+from .registry import hint
+
+RATE = object()
+SYNONYMS = {
+    "lr": (RATE,), "learning_rate": (RATE,), "stepsize": (RATE,), "step_size": (RATE,), "epsilon": ("eps",),
+    "beta_1": ("beta1",), "b1": ("beta1",), "beta_2": ("beta2",), "b2": ("beta2",), "betas": ("beta1", "beta2"),
+    "decay_rate": ("rho",)}
+
+# Words that are too ambiguous to be taken for one another, but worth naming. The first line is of learning rates.
+RELATED = (
+    ("alpha", "eta", "rate", "learn_rate"),
+    ("momentum", "mu", "beta1"),
+    ("rho", "decay_rate", "smoothing", "smoothing_constant", "nu", "beta2"),
+    ("alpha", "negative_slope", "slope"),
+    ("axis", "dim"),
+    ("clip_global_norm", "global_clipnorm", "clip_by_global_norm", "max_norm", "max_grad_norm"),
+    ("clip_norm", "clip_by_norm"), ("clip_value", "clip", "gradient_clip"),
+    ("grad_scale", "rescale_grad", "loss_scale"))
+ELSEWHERE = {
+    "decay": "optax's decay is {}; parameters decay by weight_decay, the learning rate by a schedule",
+    "alpha": "PyTorch's alpha is {}; the learning rate is {rate}",
+    "gamma": "a learning rate decays by a schedule: fastnn.schedules",
+    "momentum": 'get_opt("Momentum") has it', "dampening": 'get_opt("MSGD") has (1 - mu) as dampening',
+    "nesterov": 'get_opt("Nesterov") is that', "amsgrad": 'get_opt("AMSGrad") is that'}
+
+
+class Synonym:
+    """An attribute that stands for another hyperparameter, or for two as a tuple."""
+
+    def __init__(self, *names):
+        self.names = names
+        self.__doc__ = f"The same as {' and '.join(names)}."
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        found = tuple(getattr(instance, name) for name in self.names)
+        return found if len(found) > 1 else found[0]
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        cls = type(instance)
+        values = dict(zip(self.names, parts(self.names, value)))
+        instance._set({name: getattr(cls, name).checked(part) for name, part in values.items()})
+
+
+def parts(names, value):
+    """The values of these names: `value` itself for one, its two elements for two. Raises TypeError."""
+    if len(names) == 1:
+        return (value,)
+    try:
+        found = tuple(value)
+    except TypeError:
+        found = ()
+    if len(found) != len(names) or isinstance(value, (str, bytes)):
+        raise TypeError(f"a pair is wanted, for {' and '.join(names)}, not {value!r}")
+    return found
+
+
+def synonyms_of(cls):
+    """Word -> names, for a class with its hyperparameters, options and learning rate."""
+    own = (*cls.hyperparameters, *cls.options)
+    found = {word: tuple(cls._rate_name if name is RATE else name for name in names)
+             for word, names in SYNONYMS.items()}
+    return {word: names for word, names in found.items() if word not in own and set(names) <= set(own)}
+
+
+def meaning(cls, word):
+    """The class's own names for a word, as a tuple; empty where it has none."""
+    if word in cls.hyperparameters or word in cls.options:
+        return (word,)
+    return cls._synonyms.get(word, ())
+
+
+def canonical(cls, given, title):
+    """Values by the class's own names. Raises TypeError for an unknown name, and for two words that mean the same."""
+    found, words = {}, {}
+    for word, value in given.items():
+        names = meaning(cls, word)
+        if not names:
+            raise TypeError(f"{title} has no hyperparameter {word!r}{advice(cls, word)}")
+        for name in names:
+            if name in words:
+                first, second = sorted((words[name], word), key=lambda spelled: spelled == name)
+                is_both = f"is {' and '.join(meaning(cls, first))}" if second == name else f"and {second} are {name}"
+                raise TypeError(f"{title}: {first} {is_both}, give one of them")
+            words[name] = word
+        found.update(zip(names, parts(names, value)))
+    return found
+
+
+def advice(cls, word):
+    """In parentheses, what may have been meant by a name that the class does not have."""
+    own = (*cls.hyperparameters, *cls.options)
+    near = [name for names in RELATED[1:] if word in names for name in names if name in own]
+    if text := _elsewhere(cls, word, own, near):
+        return f" ({text})"
+    if word in RELATED[0] and cls._rate_name in own:
+        near = [cls._rate_name]
+    if near:
+        return f" (did you mean {' or '.join(near)}?)"
+    return hint(word, (*own, *cls._other_arguments)) or hint(word, cls._synonyms)
+
+
+def _elsewhere(cls, word, own, near):
+    """A sentence about a word that means something of its own in optimizers, or ""."""
+    if word not in ELSEWHERE or cls._rate_name is None or word == "momentum" and near:
+        return ""
+    averages = [name for name in ("rho", "decay_rate") if name in own]
+    if word in ("alpha", "decay") and not averages:
+        return "" if word == "alpha" else ELSEWHERE[word].partition("; ")[2]
+    return ELSEWHERE[word].format(*averages, rate=cls._rate_name)
