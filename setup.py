@@ -12,8 +12,13 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
+ROOT = Path(__file__).parent
+sys.path.append(str(ROOT / "tools"))        # a build by pip does not have it there
+import rule_kernels                         # noqa: E402
+
 CORE = Path("fastnn", "core")
-ENGINE = ["affine", "arrays", "elementwise", "layouts", "mean_loss", "memory", "processor", "records", "rows", "spans",
+GENERATED = Path("build", "generated")
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "elementwise", "layouts", "mean_loss", "memory", "processor", "records", "reductions", "rows", "spans",
           "stepping", "threads", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
@@ -74,6 +79,7 @@ class BuildWithWhatIsThere(build_ext):
         # not in setup(), which also runs for the metadata: pip would have it done three times
         generated = {done.name: done.sources for done in cythonize(
             [*self.extensions], build_dir="build", force=True,          # Cython does not see changes behind an include
+            include_path=[".", str(CORE), str(GENERATED)],
             compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
                                  "freethreading_compatible": True, "warn.unreachable": False})}
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
@@ -85,8 +91,8 @@ class BuildWithWhatIsThere(build_ext):
             extension.sources = generated[extension.name]
             extension.extra_compile_args = flags + threads[0] + extension.extra_compile_args
             extension.extra_link_args = threads[1] + extension.extra_link_args
-            if "_rules_" in extension.name and unix:
-                extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rule_loops.pxd
+            if unix and ("_rules_" in extension.name or extension.name.endswith("stepping")):
+                extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rules.pxi
             if sanitizers:
                 extension.extra_compile_args += SANITIZED_FLAGS + sanitizers
                 extension.extra_link_args += sanitizers
@@ -133,9 +139,9 @@ class BuildWithWhatIsThere(build_ext):
         return True
 
 
-def extension(name, flags=(), folder=CORE):
+def extension(name, flags=(), folder=CORE, package="fastnn.core."):
     return Extension(
-        f"fastnn.core.{name}" if folder == CORE else name, [str(folder / f"{name}.pyx")],
+        package + name, [str(folder / f"{name}.pyx")],
         include_dirs=[numpy.get_include(), str(CORE)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                        ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
@@ -143,10 +149,12 @@ def extension(name, flags=(), folder=CORE):
         depends=[str(path) for pattern in ("*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
 
 
+rule_kernels.write(ROOT, ROOT / GENERATED, levels())
 setup(
     ext_modules=[extension(name) for name in ENGINE]
-    + [extension(f"_{kind}_{level}", flags) for level, flags in levels().items() for kind in ("kernels", "rules")]
-    + ([extension("planted", folder=Path("tools"))] if os.environ.get("FASTNN_SANITIZE") else []),
+    + [extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
+       for kind in ("kernels", "rules")]
+    + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere},
     options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},
 )

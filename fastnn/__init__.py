@@ -12,9 +12,10 @@ from .activations import activations, get_act
 from .core import get_num_threads, set_num_threads, trim_memory
 from .files import load, save
 from .losses import get_err, losses
+from .groups import group
 from .optimizers import get_opt, optimizers
 from .state import StateError
-from . import maxout, santa         # these rows of the catalogues have files of their own
+from . import maxout                # this row of the catalogue has a file of its own
 
 if TYPE_CHECKING:
     from .jit.activations import register_act

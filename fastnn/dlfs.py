@@ -7,7 +7,8 @@ argument for its 1e-7.
 from math import sqrt
 
 from .hyperparameters import Hyperparameter
-from .optimizers import Momentum, Nesterov, Optimizer
+from .optimizers import Optimizer
+from .optimizers.sgd import Momentum, Nesterov
 
 __all__ = ["SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
 
@@ -24,8 +25,9 @@ class _Rule(Optimizer):
 class SGD(_Rule, kernel="sgd"):
     """-lr g."""
 
-    def constants(self, t):
-        return (-self.lr,)
+    @staticmethod
+    def constants(h):
+        return {"lr": h.lr}
 
 
 class AdaGrad(_Rule, kernel="adagrad"):
@@ -34,8 +36,9 @@ class AdaGrad(_Rule, kernel="adagrad"):
     eps = epsilon()
     slots = {"h": 0}
 
-    def constants(self, t):
-        return -self.lr, 0, self.eps
+    @staticmethod
+    def constants(h):
+        return {"lr": h.lr, "eps_inside_root": 0, "eps": h.eps}
 
 
 class RMSprop(_Rule, kernel="rmsprop"):
@@ -46,8 +49,9 @@ class RMSprop(_Rule, kernel="rmsprop"):
     slots = {"h": 0}
     stored = {"h": "logarithmic"}
 
-    def constants(self, t):
-        return 1 - self.decay_rate, -self.lr, 0, self.eps
+    @staticmethod
+    def constants(h):
+        return {"one_minus_rho": 1 - h.decay_rate, "lr": h.lr, "eps_inside_root": 0, "eps": h.eps}
 
 
 class Adam(_Rule, kernel="adam"):
@@ -60,5 +64,7 @@ class Adam(_Rule, kernel="adam"):
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
 
-    def constants(self, t):
-        return 1 - self.beta1, 1 - self.beta2, -self.lr * sqrt(1 - self.beta2**t) / (1 - self.beta1**t), 0, self.eps
+    @staticmethod
+    def constants(h, t):
+        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "eps_inside_root": 0, "eps": h.eps,
+                "corrected_lr": h.lr * sqrt(1 - h.beta2**t) / (1 - h.beta1**t)}

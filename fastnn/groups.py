@@ -80,7 +80,7 @@ class Group:
         value, optimizer = _checked_freeze(value), self._owner()
         object.__setattr__(self, "_freeze", value)
         if optimizer is not None:
-            optimizer._changed()
+            optimizer._regrouped()
 
     def values(self) -> dict[str, Any]:
         """The hyperparameters and options that the group has values of its own for: a new dict."""

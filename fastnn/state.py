@@ -1,18 +1,20 @@
 """What an optimizer's state is: a plain dict, and how one is checked before anything is changed.
 
-    {"format": 1, "name": "Adam", "state_dtype": "float32", "t": 100, "passes": 100,
-     "hyperparameters": {"alpha": 0.001, "beta1": 0.9, ...},
-     "by_key": {"W1": {"shape": (784, 100), "dtype": "float32", "order": "C", "slots": {"m": array, "v": array}}, ...},
+    {"format": 2, "name": "Adam", "state_dtype": "float32", "passes": 100, "skipped": 0,
+     "hyperparameters": {"alpha": 0.001, "beta1": 0.9, ...}, "options": {"weight_decay": 0.01, ...}, "groups": [...],
+     "by_key": {"W1": {"shape": (784, 100), "dtype": "float32", "order": "C", "t": 100, "scalars": {},
+                       "slots": {"m": array, "v": array}}, ...},
      "by_position": {},
      "rule": {}}
 
 name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
-parameters of mappings, by_position those of sequences and of gradients that became deltas. dtype is the parameter's,
+parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
+paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is the parameter's,
 order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype
 that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
 them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
-hyperparameters that are functions the name is kept. rule has what a rule remembers besides: Eve its D and f, Santa its
-generator.
+hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters together: Santa
+its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -23,8 +25,10 @@ import numpy as np
 
 from .trees import NESTED, checked_items, number_as_array, shown, written_back
 
-FORMAT = 1
-ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
+FORMAT = 2
+ENTRIES = ("name", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key", "by_position",
+           "rule")
+FIRST_ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -36,8 +40,11 @@ def state_of(opt):
     """The state of an optimizer; nothing in it is shared with the optimizer."""
     cls = type(opt)
     by_key, by_position = opt._records
-    return {"format": FORMAT, "name": identity(opt), "state_dtype": opt.state_dtype, "t": opt.t, "passes": opt._passes,
+    return {"format": FORMAT, "name": identity(opt), "state_dtype": opt.state_dtype, "passes": opt._passes,
+            "skipped": opt.skipped,
             "hyperparameters": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.hyperparameters},
+            "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
+            "groups": [group.stored() for group in opt.groups],
             "by_key": {key: _entry(opt, record) for key, record in by_key.items()},
             "by_position": {position: _entry(opt, record) for position, record in by_position.items()},
             "rule": opt._remembered()}
@@ -45,18 +52,52 @@ def state_of(opt):
 
 def checked(opt, state):
     """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
+    if isinstance(state, dict) and integer(state.get("format"), "its format", 1) == 1:
+        state = _of_first_format(opt, state)
     described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
-    done = _checked_hyperparameters(opt, state["hyperparameters"])
-    done["t"] = integer(state["t"], "t")
+    cls = type(opt)
+    done = _checked_values(opt, state["hyperparameters"], "hyperparameters", cls.hyperparameters)
+    done |= _checked_values(opt, state["options"], "options", cls.options)
+    try:
+        opt._check_clips(done, "the state")
+    except ValueError as error:
+        raise StateError(str(error)) from None
     done["_version"] = object()
+    done["skipped"] = integer(state["skipped"], "skipped")
+    done["_groups"], put_groups = opt._restored_groups(state["groups"], done)
     passes = integer(state["passes"], "passes", most=2**32 - 1)
     by_key, by_position = ({key: _record(opt, key, entry, f"{what} {key!r}")
                             for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position"))
     for position in by_position:
-        integer(position, "a position")
+        if not isinstance(position, tuple):             # a path in nested sequences
+            integer(position, "a position")
     recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
 
-    return partial(opt._restore, by_key, by_position, passes, done, recall)
+    def put():
+        put_groups()
+        recall()
+    return partial(opt._restore, by_key, by_position, passes, done, put)
+
+
+def _of_first_format(opt, state):
+    """A state in which all parameters had one count of steps, and what a rule kept besides arrays was the optimizer's."""
+    described(state, 1, FIRST_ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
+    cls = type(opt)
+    t = integer(state["t"], "t")
+    rule = entries(state["rule"], "rule")
+    if missing := [name for name in cls.scalars if name not in rule]:
+        raise StateError(f"rule has no {missing[0]!r}")
+    scalars = {name: rule[name] for name in cls.scalars}
+    known = {name: getattr(cls, name).stored(getattr(cls, name).default) for name in ("eps",)
+             if name in cls.hyperparameters and opt.maker is None}      # fastnn.dlfs had none
+    values = entries(state["hyperparameters"], "hyperparameters")
+    kept = {what: {key: {**entries(entry, f"{what} {key!r}"), "t": t, "scalars": scalars}
+                   for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position")}
+    return {"format": FORMAT, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
+            "skipped": 0, "hyperparameters": known | values,
+            "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
+            "groups": [group.stored() for group in opt.groups], **kept,
+            "rule": {name: value for name, value in rule.items() if name not in cls.scalars}}
 
 
 def identity(opt):
@@ -174,10 +215,11 @@ def _number(value, dtype, path):
         raise StateError(f"parameter {shown(path)} was saved as an integer beyond {dtype}") from None
 
 
-def _checked_hyperparameters(opt, saved):
+def _checked_values(opt, saved, where, names):
+    """Hyperparameters or options."""
     cls = type(opt)
     values = {}
-    for name, value in entries(saved, "hyperparameters", cls.hyperparameters).items():
+    for name, value in entries(saved, where, names).items():
         try:
             values[name] = getattr(cls, name).restored(value, getattr(opt, name))
         except (TypeError, ValueError) as error:
@@ -193,17 +235,19 @@ def _entry(opt, record):
                  for i, name in enumerate(opt.slots)}
         if opt.state_dtype == "bfloat16":
             slots = {name: {"codes": slot["codes"]} for name, slot in slots.items()}
-    return {"shape": record.shape, "dtype": record.dtype.name, "order": record.order, "slots": slots}
+    return {"shape": record.shape, "dtype": record.dtype.name, "order": record.order, "t": record.t,
+            "scalars": dict(zip(opt.scalars, record.scalars)), "slots": slots}
 
 
 def _record(opt, key, entry, where):
-    entry = entries(entry, where, ("shape", "dtype", "order", "slots"))
+    entry = entries(entry, where, ("shape", "dtype", "order", "t", "scalars", "slots"))
     shape, dtype = entry["shape"], entry["dtype"]
     if not isinstance(shape, (tuple, list)):
         raise StateError(f"the shape of {where} must be a tuple, not {type(shape).__name__}")
     shape = tuple(integer(length, f"a length of {where}") for length in shape)
     if not (is_one_of(dtype, DTYPES) and is_one_of(entry["order"], ("C", "F"))):
         raise StateError(f"{where} has dtype {dtype!r:.80} and order {entry['order']!r:.80}")
+    t, scalars = integer(entry["t"], f"t of {where}"), _scalars(opt, entry["scalars"], where)
     slots = entries(entry["slots"], f"the slots of {where}", opt.slots)
     if opt.state_dtype == "float32":
         computed = np.dtype("float64" if dtype == "float64" else "float32")
@@ -211,9 +255,19 @@ def _record(opt, key, entry, where):
     else:
         arrays = _codes(opt, slots, prod(shape), where)
     try:
-        return opt._restored(key, np.empty(shape, _dtype(dtype), entry["order"]), *arrays)
+        return opt._restored(key, np.empty(shape, _dtype(dtype), entry["order"]), *arrays, t, scalars)
     except (TypeError, ValueError, MemoryError) as error:
         raise StateError(f"{where}: {error}") from None
+
+
+def _scalars(opt, saved, where):
+    values = {name: finite(value, f"{name} of {where}")
+              for name, value in entries(saved, f"the scalars of {where}", opt.scalars).items()}
+    try:
+        opt.checked_scalars(**values)
+    except ValueError as error:
+        raise StateError(f"{where}: {error}") from None
+    return tuple(values[name] for name in opt.scalars)
 
 
 def _codes(opt, slots, n, where):

@@ -33,12 +33,23 @@ ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t lab
 ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad,
                                    Py_ssize_t n) noexcept nogil
 
-# the delta of each element, added to the target or written there; state holds a pointer for each slot
-ctypedef void (*rule_float)(const float *g, float *const *state, float *target, Py_ssize_t n, const float *c,
-                            bint add) noexcept nogil
-ctypedef void (*rule_double)(const double *g, double *const *state, double *target, Py_ssize_t n, const double *c,
-                             bint add) noexcept nogil
+# An optimizer's rule f, which gives the delta of each element: with `add` target = keep target + f(scale g, target), else
+# target = f(scale g, p), where p may be NULL if the rule does not read it. state holds a pointer for each slot, c the
+# constants of the step.
+ctypedef void (*rule_float)(const float *g, const float *p, float *const *state, float *target, Py_ssize_t n,
+                            const float *c, float scale, float keep, bint add) noexcept nogil
+ctypedef void (*rule_double)(const double *g, const double *p, double *const *state, double *target, Py_ssize_t n,
+                             const double *c, double scale, double keep, bint add) noexcept nogil
 # the same in one with loading and storing a block of up to STORED_BLOCK elements whose state is kept in fewer bits; a
 # number for random rounding of each slot
-ctypedef void (*rule_stored)(const float *g, char *const *codes, float *const *scales, float *target, Py_ssize_t n,
-                             const float *c, bint add, const uint32_t *random) noexcept nogil
+ctypedef void (*rule_stored)(const float *g, const float *p, char *const *codes, float *const *scales, float *target,
+                             Py_ssize_t n, const float *c, float scale, float keep, bint add,
+                             const uint32_t *random) noexcept nogil
+
+# what is done to gradients before a rule sees them: around.pxi
+ctypedef void (*scaled_float)(const float *g, float *out, Py_ssize_t n, float scale, float most) noexcept nogil
+ctypedef void (*scaled_double)(const double *g, double *out, Py_ssize_t n, double scale, double most) noexcept nogil
+ctypedef void (*decayed_float)(const float *p, float *out, Py_ssize_t n, float l2, float l1) noexcept nogil
+ctypedef void (*decayed_double)(const double *p, double *out, Py_ssize_t n, double l2, double l1) noexcept nogil
+ctypedef void (*unit_float)(const double *values, bint same, float *out, Py_ssize_t n) noexcept nogil
+ctypedef void (*unit_double)(const double *values, bint same, double *out, Py_ssize_t n) noexcept nogil

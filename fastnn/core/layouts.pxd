@@ -26,6 +26,8 @@ cdef struct Seen:
 cdef class Layout:
     cdef list keys
     cdef list records
+    cdef list cohorts                       # of each record
+    cdef list parameters                    # of deltas, where they depend on the parameters, else None
     cdef list dtypes                        # all that `seen` points to: an address may be used again
     cdef Py_ssize_t count
     cdef Py_ssize_t elements

@@ -8,6 +8,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport calloc, free
 
+from fastnn.core.cohorts cimport Cohort
 from fastnn.core.passes cimport BLOCK, DOUBLE, Task
 from fastnn.core.records cimport Record, dims_of, fits, has_shape, kind_of, lies_as, ndim_of, same_shape, usable
 from fastnn.core.spans cimport Span, clear_of
@@ -49,13 +50,14 @@ cdef inline bint intact(const void *slots, int count, Py_ssize_t padded) noexcep
 cdef class Layout:
     """The memory that a plan runs over. Kept by the stepper: most steps find all parameters where they were."""
 
-    def __cinit__(self, list keys, list records, list targets, list grads):
+    def __cinit__(self, list keys, list records, list cohorts, list targets, list grads, list parameters=None):
         cdef Py_ssize_t i
         cdef Py_ssize_t blocks = 0
         cdef Record record
         cdef cnp.ndarray target, grad
         cdef Task *task
-        self.keys, self.records, self.count = keys, records, len(records)
+        self.keys, self.records, self.cohorts, self.count = keys, records, cohorts, len(records)
+        self.parameters = parameters
         self.dtypes = []
         for target in targets + grads:
             self.dtypes.append(target.descr)
@@ -75,6 +77,10 @@ cdef class Layout:
             task.target = cnp.PyArray_BYTES(target)
             task.grad = cnp.PyArray_BYTES(grad)
             task.state = cnp.PyArray_BYTES(record.slots)
+            if parameters is not None:
+                task.parameter = cnp.PyArray_BYTES(<cnp.ndarray>parameters[i])
+            task.constants = &(<Cohort>cohorts[i]).constants
+            task.scale = 1
             if record.scales is not None:
                 task.scales = <float *>cnp.PyArray_BYTES(record.scales)
             task.n = record.n
@@ -119,10 +125,10 @@ cdef class Layout:
             return False
         if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
-            if not (descr_of(gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
+            if not (descr_of(<const void *>gradient) == seen.grad.dtype and same_shape(<const void *>gradient, seen.ndim, seen.dims)
                     and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
-            seen.grad = look_of(gradient)
+            seen.grad = look_of(<const void *>gradient)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
         self.hold(<object>gradient)
         return True

@@ -1,14 +1,17 @@
 # cython: cdivision=True
-"""A pass: one rule over many tensors. What is shared out between threads, and how a piece of a tensor is stepped.
+"""A pass: rules over many tensors. What is shared out between threads, and how a piece of a tensor is stepped.
 
 Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer bits
 (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored again.
+So it does with gradients that have to be clipped by value, decayed and the like before (around.pxi); scaling gradients
+and decaying parameters are part of the kernels.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport rule_double, rule_float, rule_stored
+from fastnn.core.kernels cimport (decayed_double, decayed_float, rule_double, rule_float, rule_stored, scaled_double,
+                                  scaled_float, unit_double, unit_float)
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
 from fastnn.core.vecmath cimport real
@@ -37,28 +40,56 @@ cdef struct Format:
     store_any_state store
     Py_ssize_t itemsize
 
+cdef struct Constants:
+    # what the parameters of a cohort share in a step
+    uintptr_t kernels[2]    # for float and double, or a fused one for stored state
+    bint fused
+    bint reads_p            # whether the rule reads the parameter
+    float single[MOST_CONSTANTS]
+    double double_[MOST_CONSTANTS]
+    double scale            # of gradients
+    double decay            # parameters are multiplied by 1 - decay
+    double clip_value       # 0: none
+    double l2
+    double l1
+
 cdef struct Task:
     # one tensor; its elements count as `blocks` blocks, from `first_block` on
     char *target            # the parameter, or where its delta goes
     const char *grad
+    const char *parameter   # where the target is not it: in the dialect that returns deltas, else NULL
     char *state             # the slots one after another, each `padded` elements long
     float *scales           # of stored state, the slots one after another
+    const Constants *constants
     Py_ssize_t n
     Py_ssize_t padded
     Py_ssize_t first_block
     Kind kind               # of the target
     Kind grad_kind
     bint staged             # whether anything has to be converted
+    double scale            # of the gradient, by clipping its norm
+    Py_ssize_t units        # of clipping and means by unit: element i belongs to unit i // inner % units
+    Py_ssize_t inner
+    const double *factors   # of each unit, NULL: none
+    const double *means     # of each unit, NULL: none
+
+cdef struct Around:
+    # functions of around.pxi for the level of the kernels
+    scaled_float scaled_single
+    scaled_double scaled_double_
+    decayed_float decayed_single
+    decayed_double decayed_double_
+    unit_float unit_scaled_single
+    unit_double unit_scaled_double
+    unit_float unit_shifted_single
+    unit_double unit_shifted_double
 
 cdef struct Pass:
-    # one call: a rule over all tasks
-    uintptr_t kernels[2]    # for float and double, or a fused one for stored state
-    bint fused
-    float single_constants[MOST_CONSTANTS]
-    double double_constants[MOST_CONSTANTS]
+    # one call
     int slots
     bint add                # add the deltas to the targets, or write them there
     const Task *tasks
+    const Around *around
     const Format *formats   # of the slots, where state is stored, else NULL
     Py_ssize_t grain        # stored state is padded to this
     uint32_t count          # of the pass, for random rounding
@@ -66,42 +97,140 @@ cdef struct Pass:
     const store_half *store_halves
 
 
-cdef inline void call_rule(const Pass *call, const real *grad, real *const *state, real *target, Py_ssize_t n,
-                           bint add) noexcept nogil:
+cdef inline bint is_prepared(const Task *task) noexcept nogil:
+    """Whether the gradient has to be changed, element by element, before the rule sees it."""
+    cdef const Constants *c = task.constants
+    return (c.clip_value != 0 or c.l2 != 0 or c.l1 != 0 or task.factors != NULL or task.means != NULL)
+
+
+cdef inline void by_units(const Around *around, const Task *task, const double *values, bint shift, real *out,
+                          Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """Multiply each element by its unit's value, or take it away; `start` is where in the tensor out begins."""
+    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t unit, length
+    cdef bint same = task.inner > 1 or task.units == 1
+    while done < n:
+        unit = (start + done) // task.inner % task.units
+        if same:
+            length = task.inner - (start + done) % task.inner if task.units > 1 else n
+        else:
+            length = task.units - unit
+        length = min(length, n - done)
+        if real is float:
+            if shift:
+                around.unit_shifted_single(values + unit, same, out + done, length)
+            else:
+                around.unit_scaled_single(values + unit, same, out + done, length)
+        else:
+            if shift:
+                around.unit_shifted_double(values + unit, same, out + done, length)
+            else:
+                around.unit_scaled_double(values + unit, same, out + done, length)
+        done += length
+
+
+cdef inline void prepare(const Around *around, const Task *task, const real *grad, const real *p, real *out,
+                         Py_ssize_t start, Py_ssize_t n, bint centred) noexcept nogil:
+    """A block of the gradient as the rule sees it: scaled, clipped, decayed, and centred if that is asked for."""
+    cdef const Constants *c = task.constants
     if real is float:
-        (<rule_float>call.kernels[0])(grad, state, target, n, call.single_constants, add)
+        around.scaled_single(grad, out, n, <float>(c.scale * task.scale), <float>c.clip_value)
     else:
-        (<rule_double>call.kernels[1])(grad, state, target, n, call.double_constants, add)
+        around.scaled_double_(grad, out, n, c.scale * task.scale, c.clip_value)
+    if task.factors != NULL:
+        by_units(around, task, task.factors, False, out, start, n)
+    if c.l2 != 0 or c.l1 != 0:
+        if real is float:
+            around.decayed_single(p, out, n, <float>c.l2, <float>c.l1)
+        else:
+            around.decayed_double_(p, out, n, c.l2, c.l1)
+    if centred and task.means != NULL:
+        by_units(around, task, task.means, True, out, start, n)
 
 
-cdef inline void step_range(const Pass *call, const Task *task, real *target, Py_ssize_t start,
-                            Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop of a tensor; the last few, which no kernel may run over, through a buffer."""
+cdef inline void call_rule(const Pass *call, const Task *task, const real *grad, const real *p, real *const *state,
+                           real *target, Py_ssize_t n, real scale, bint add) noexcept nogil:
+    cdef const Constants *c = task.constants
+    cdef real keep = <real>(1 - c.decay)
+    if real is float:
+        (<rule_float>c.kernels[0])(grad, p, state, target, n, c.single, scale, keep, add)
+    else:
+        (<rule_double>c.kernels[1])(grad, p, state, target, n, c.double_, scale, keep, add)
+
+
+cdef inline void decay_deltas(const Task *task, const real *p, real *delta, Py_ssize_t n) noexcept nogil:
+    """Where deltas are written, what decay takes away is part of them."""
+    cdef Py_ssize_t i
+    cdef real decay = <real>task.constants.decay
+    if decay != <real>0:
+        for i in range(n):
+            delta[i] = delta[i] - decay * p[i]
+
+
+cdef inline void step_range(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
+                            real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """n elements from `start` on, which is where grad, p and target begin; the last few, which no kernel may run over,
+    through a buffer."""
     cdef real[BLOCK_STEP] delta
     cdef real[BLOCK_STEP] room
+    cdef real[BLOCK_STEP] p_room
     cdef real *state[MOST_SLOTS]
-    cdef const real *grad = <const real *>task.grad
-    cdef Py_ssize_t whole = (stop - start) & -BLOCK_STEP
-    cdef Py_ssize_t rest = stop - start - whole
+    cdef Py_ssize_t whole = n & -BLOCK_STEP
+    cdef Py_ssize_t rest = n - whole
     cdef Py_ssize_t i
+    cdef real keep
     for i in range(call.slots):
         state[i] = <real *>task.state + i * task.padded + start
     if whole:
-        call_rule(call, grad + start, state, target + start, whole, call.add)
+        call_rule(call, task, grad, p, state, target, whole, scale, call.add)
     if rest:
-        start += whole
         for i in range(call.slots):
             state[i] += whole
+        target += whole
         memset(room, 0, BLOCK_STEP * sizeof(real))
         for i in range(rest):
-            room[i] = grad[start + i]
-        call_rule(call, room, state, delta, BLOCK_STEP, False)
-        if call.add:
+            room[i] = grad[whole + i]
+        if task.constants.reads_p:
+            memset(p_room, 0, BLOCK_STEP * sizeof(real))
             for i in range(rest):
-                target[start + i] += delta[i]
+                p_room[i] = target[i] if call.add else p[whole + i]
+        call_rule(call, task, room, p_room, state, delta, BLOCK_STEP, scale, False)
+        if call.add:
+            keep = <real>(1 - task.constants.decay)
+            for i in range(rest):
+                target[i] = keep * target[i] + delta[i]
         else:
             for i in range(rest):
-                target[start + i] = delta[i]
+                target[i] = delta[i]
+        target -= whole
+    if not call.add:
+        decay_deltas(task, p, target, n)
+
+
+cdef inline void step_prepared(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
+                               Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The same a block at a time, of whose gradient is made what the rule is to see."""
+    cdef real[BLOCK] room
+    cdef Py_ssize_t done = 0
+    cdef Py_ssize_t length
+    while done < n:
+        length = min(n - done, <Py_ssize_t>BLOCK)
+        prepare(call.around, task, grad + done, p + done, room, start + done, length, True)
+        step_range(call, task, room, p + done, target + done, <real>1, start + done, length)
+        done += length
+
+
+cdef inline void step_tensor(const Pass *call, const Task *task, real *target, Py_ssize_t start,
+                             Py_ssize_t n) noexcept nogil:
+    """n elements of a tensor of float32 or float64 from `start` on."""
+    cdef const real *grad = <const real *>task.grad + start
+    cdef const real *p = target + start
+    if not call.add:                            # where there is no parameter, nothing reads it
+        p = (<const real *>task.parameter if task.parameter != NULL else <const real *>task.grad) + start
+    if is_prepared(task):
+        step_prepared(call, task, grad, p, target + start, start, n)
+    else:
+        step_range(call, task, grad, p, target + start, <real>(task.constants.scale * task.scale), start, n)
 
 
 cdef inline void load_numbers(const Pass *call, const char *numbers, Kind kind, Py_ssize_t start, Py_ssize_t n,
@@ -122,27 +251,29 @@ cdef inline void store_numbers(const Pass *call, const float *x, Kind kind, Py_s
         call.store_halves[kind - FLOAT16](x, numbers + 2 * start, n)
 
 
-cdef inline void step_stored(const Pass *call, const Task *task, const float *grad, float *target, Py_ssize_t start,
-                             Py_ssize_t n) noexcept nogil:
+cdef inline void step_stored(const Pass *call, const Task *task, const float *grad, const float *p, float *target,
+                             float scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """Elements start to start + n, a block whose state is stored in fewer bits."""
     cdef float[MOST_STORED_SLOTS][STORED_BLOCK] room
     cdef float *state[MOST_STORED_SLOTS]
     cdef char *codes[MOST_STORED_SLOTS]
     cdef float *scales[MOST_STORED_SLOTS]
     cdef uint32_t random[MOST_STORED_SLOTS]
+    cdef const Constants *c = task.constants
     cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef int i
     for i in range(call.slots):
         codes[i] = task.state + (i * task.padded + start) * call.formats[i].itemsize
         scales[i] = task.scales + i * blocks + start // STORED_BLOCK
         random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
-    if call.fused:
-        (<rule_stored>call.kernels[0])(grad, codes, scales, target, n, call.single_constants, call.add, random)
+    if c.fused:
+        (<rule_stored>c.kernels[0])(grad, p, codes, scales, target, n, c.single, scale, <float>(1 - c.decay), call.add,
+                                    random)
         return
     for i in range(call.slots):
         state[i] = room[i]
         call.formats[i].load(codes[i], scales[i], state[i], n)
-    call_rule(call, grad, state, target, n, call.add)
+    call_rule(call, task, grad, p, state, target, n, scale, call.add)
     for i in range(call.slots):
         call.formats[i].store(state[i], codes[i], scales[i], n, random[i])
 
@@ -151,9 +282,12 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
     """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
     cdef float[STORED_BLOCK] grad_room
     cdef float[STORED_BLOCK] target_room
+    cdef float[STORED_BLOCK] p_room
     cdef float *state[MOST_SLOTS]
     cdef const float *grad
+    cdef const float *p
     cdef float *target
+    cdef float scale
     cdef Py_ssize_t grain = call.grain
     cdef Py_ssize_t n, whole
     cdef int i
@@ -161,6 +295,7 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
         n = min(stop - start, <Py_ssize_t>STORED_BLOCK)
         whole = (n + grain - 1) & -grain
         grad, target = <const float *>task.grad + start, <float *>task.target + start
+        scale = <float>(task.constants.scale * task.scale)
         if task.grad_kind != SINGLE or n < whole:
             grad = grad_room
             load_numbers(call, task.grad, task.grad_kind, start, n, whole, grad_room)
@@ -168,12 +303,22 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
             target = target_room
             if call.add:
                 load_numbers(call, task.target, task.kind, start, n, whole, target_room)
+        p = target
+        if not call.add and task.parameter != NULL:
+            p = p_room
+            load_numbers(call, task.parameter, task.kind, start, n, whole, p_room)
+        if is_prepared(task):
+            prepare(call.around, task, grad, p, grad_room, start, n, True)
+            memset(grad_room + n, 0, (whole - n) * sizeof(float))
+            grad, scale = grad_room, 1
         if call.formats == NULL:
             for i in range(call.slots):
                 state[i] = <float *>task.state + i * task.padded + start
-            call_rule(call, grad, state, target, whole, call.add)
+            call_rule(call, task, grad, p, state, target, whole, scale, call.add)
         else:
-            step_stored(call, task, grad, target, start, whole)
+            step_stored(call, task, grad, p, target, scale, start, whole)
+        if not call.add:
+            decay_deltas(task, p, target, n)
         if target == target_room:
             store_numbers(call, target_room, task.kind, start, n, task.target)
         start += n
@@ -196,8 +341,8 @@ cdef inline void step_blocks(const void *work, Py_ssize_t start, Py_ssize_t stop
         if task.staged:
             step_staged(call, task, low, high)
         elif task.kind == SINGLE:
-            step_range(call, task, <float *>task.target, low, high)
+            step_tensor(call, task, <float *>task.target, low, high - low)
         else:
-            step_range(call, task, <double *>task.target, low, high)
+            step_tensor(call, task, <double *>task.target, low, high - low)
         start = last
     fastnn_fp_leave(state)

@@ -14,6 +14,7 @@ cdef enum:
 
 cdef class Storage:
     cdef tuple initial
+    cdef tuple scalars                      # the first values of what is kept besides slots
     cdef object name                        # of the dtype, or None
     cdef object dtype                       # of the codes
     cdef Format formats[MOST_STORED_SLOTS]
@@ -35,7 +36,12 @@ cdef class Record:
     cdef Py_ssize_t n
     cdef Py_ssize_t padded                  # elements of a slot
     cdef readonly bint used                 # whether a step has been taken with it
+    cdef readonly long long t               # how many have been
+    cdef readonly object group              # the number of the parameter's group, None: none, or not yet known
+    cdef bint grouped                       # whether that is known
+    cdef readonly tuple scalars             # what the rule keeps besides the slots
     cdef Span place                         # where the parameter lay at the last step, and its index
+    cdef Span whole                         # the memory of the array that it is a view of; empty: of none
 
     cdef object loaded(self, int index)
 
@@ -47,6 +53,9 @@ cdef Kind kind_of_half(cnp.ndarray a, int number) except *
 
 # a contiguous copy that lies as the record's slots do
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype)
+
+# the array that a view was made of, and what that was made of
+cdef Span whole_of(cnp.ndarray a)
 
 cdef cnp.ndarray checked_parameter(object value, object key)
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key)

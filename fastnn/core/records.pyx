@@ -8,6 +8,7 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays cimport fill, is_bfloat16, result_dtype
 from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.spans cimport Span, span_of
 from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
 from fastnn.core.stored cimport STORED_BLOCK, load_state, store_any_state
 
@@ -37,9 +38,9 @@ cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
 cdef class Storage:
     """What a stepper keeps for each element: the first value of each slot, or how slots are stored in fewer bits."""
 
-    def __cinit__(self, tuple initial, str name=None, tuple stored=()):
+    def __cinit__(self, tuple initial, tuple scalars, str name=None, tuple stored=()):
         cdef int i
-        self.initial, self.name, self.grain = initial, name, BLOCK_STEP
+        self.initial, self.scalars, self.name, self.grain = initial, scalars, name, BLOCK_STEP
         if len(initial) > MOST_SLOTS or len(stored) > MOST_STORED_SLOTS:
             raise ValueError("too many slots")
         if name is None:
@@ -103,6 +104,7 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
+    record.scalars = storage.scalars
     record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
                       and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
@@ -124,6 +126,20 @@ cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
     return copy
 
 
+cdef Span whole_of(cnp.ndarray a):
+    cdef cnp.ndarray base = a
+    cdef object below = cnp.get_array_base(a)
+    cdef Span nothing
+    while isinstance(below, np.ndarray):
+        base = <cnp.ndarray>below
+        below = cnp.get_array_base(base)
+    if base is a:
+        nothing.low = nothing.high = nothing.reach = NULL
+        nothing.index = -1
+        return nothing
+    return span_of(base, -1)
+
+
 cdef cnp.ndarray checked_parameter(object value, object key):
     if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
@@ -143,7 +159,10 @@ cdef object shape_of(cnp.ndarray a):
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     cdef cnp.ndarray g = <cnp.ndarray>value if cnp.PyArray_CheckExact(value) else np.asarray(value)
     if kind_of(g) == OTHER:
-        result_dtype(g)
+        try:
+            result_dtype(g)
+        except TypeError as error:
+            raise TypeError(f"the gradient of {key!r}: {error}") from None
     if not cnp.PyArray_SAMESHAPE(g, p):
         raise ValueError(f"the gradient of {key!r} has shape {shape_of(g)}, the parameter {shape_of(p)}")
     return g

@@ -1,108 +1,66 @@
 # cython: cdivision=True
-"""Every optimizer kernel, one line each, as a C function over contiguous blocks, and the table of their addresses.
+"""The optimizer rules as compiled kernels, and what reads and stores numbers in fewer bits around them.
 
-`_rules_<level>.pyx` includes this file once per instruction-set level. The signature is that of kernels.pxd; the state
-of each element is updated in place, c holds the constants of the step.
+`_rules_<level>` includes this file once per instruction-set level; the loops come from the build (tools/rule_kernels.py).
+Rules are compiled without contraction to fused multiply-adds, so that all levels, and deltas that are written or added,
+give the same bits.
 """
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport int32_t, uint32_t, uintptr_t
 
 from fastnn.core cimport rules
-from fastnn.core.rule_loops cimport step0, step1, step2, step3, step5
+from fastnn.core.loops cimport BLOCK_STEP
+from fastnn.core.stored cimport STORED_BLOCK
 from fastnn.core.vecmath cimport real
 
+cdef extern from "stored.h":
+    int32_t fastnn_larger(int32_t largest, float x) noexcept nogil
+    void fastnn_load_float16(const void *codes, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_float16(const float *x, void *codes, Py_ssize_t n) noexcept nogil
+    void fastnn_load_bfloat16(const void *codes, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_bfloat16(const float *x, void *codes, Py_ssize_t n) noexcept nogil
+    void fastnn_load_state_bfloat16(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_state_bfloat16(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random,
+                                     int32_t largest) noexcept nogil
+    void fastnn_load_linear(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_linear(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random,
+                             int32_t largest) noexcept nogil
+    void fastnn_load_log(const void *codes, const float *scale, float *out, Py_ssize_t n) noexcept nogil
+    void fastnn_store_log(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random,
+                          int32_t largest) noexcept nogil
 
-cdef void sgd(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c, bint add) noexcept nogil:
-    step0(rules.sgd[real], g, s, target, n, c, add)
-
-cdef void momentum(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                   bint add) noexcept nogil:
-    step1(rules.momentum[real], g, s, target, n, c, add)
-
-cdef void nesterov(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                   bint add) noexcept nogil:
-    step1(rules.nesterov[real], g, s, target, n, c, add)
-
-cdef void adagrad(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                  bint add) noexcept nogil:
-    step1(rules.adagrad[real], g, s, target, n, c, add)
-
-cdef void rmsprop(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                  bint add) noexcept nogil:
-    step1(rules.rmsprop[real], g, s, target, n, c, add)
-
-cdef void adadelta(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                   bint add) noexcept nogil:
-    step2(rules.adadelta[real], g, s, target, n, c, add)
-
-cdef void adam(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c, bint add) noexcept nogil:
-    step2(rules.adam[real], g, s, target, n, c, add)
-
-cdef void rmsprop_graves(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                         bint add) noexcept nogil:
-    step2(rules.rmsprop_graves[real], g, s, target, n, c, add)
-
-cdef void smorms3(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                  bint add) noexcept nogil:
-    step3(rules.smorms3[real], g, s, target, n, c, add)
-
-cdef void adamax(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c, bint add,
-                 ) noexcept nogil:
-    step2(rules.adamax[real], g, s, target, n, c, add)
-
-cdef void nadam(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c, bint add) noexcept nogil:
-    step2(rules.nadam[real], g, s, target, n, c, add)
-
-cdef void amsgrad(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                  bint add) noexcept nogil:
-    step3(rules.amsgrad[real], g, s, target, n, c, add)
-
-cdef void adabound(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                   bint add) noexcept nogil:
-    step2(rules.adabound[real], g, s, target, n, c, add)
-
-cdef void amsbound(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                   bint add) noexcept nogil:
-    step3(rules.amsbound[real], g, s, target, n, c, add)
-
-cdef void santa_e_explore(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                          bint add) noexcept nogil:
-    step5(rules.santa_e_explore[real], g, s, target, n, c, add)
-
-cdef void santa_e_refine(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                         bint add) noexcept nogil:
-    step5(rules.santa_e_refine[real], g, s, target, n, c, add)
-
-cdef void santa_sss_explore(const real *g, real *const *s, real *target, Py_ssize_t n,
-                            const real *c, bint add) noexcept nogil:
-    step5(rules.santa_sss_explore[real], g, s, target, n, c, add)
-
-cdef void santa_sss_refine(const real *g, real *const *s, real *target, Py_ssize_t n, const real *c,
-                           bint add) noexcept nogil:
-    step5(rules.santa_sss_refine[real], g, s, target, n, c, add)
+include "rule_kernels.pxi"
+include "around.pxi"
+include "reductions.pxi"
 
 
-# name: (address for float, address for double)
+cdef inline int32_t largest_of(const float *x, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef int32_t largest = 0
+    for i in range(n & -BLOCK_STEP):
+        largest = fastnn_larger(largest, x[i])
+    return largest
 
-RULES = {
-    "sgd": (<uintptr_t>sgd[float], <uintptr_t>sgd[double]),
-    "momentum": (<uintptr_t>momentum[float], <uintptr_t>momentum[double]),
-    "nesterov": (<uintptr_t>nesterov[float], <uintptr_t>nesterov[double]),
-    "adagrad": (<uintptr_t>adagrad[float], <uintptr_t>adagrad[double]),
-    "rmsprop": (<uintptr_t>rmsprop[float], <uintptr_t>rmsprop[double]),
-    "adadelta": (<uintptr_t>adadelta[float], <uintptr_t>adadelta[double]),
-    "adam": (<uintptr_t>adam[float], <uintptr_t>adam[double]),
-    "rmsprop_graves": (<uintptr_t>rmsprop_graves[float], <uintptr_t>rmsprop_graves[double]),
-    "smorms3": (<uintptr_t>smorms3[float], <uintptr_t>smorms3[double]),
-    "adamax": (<uintptr_t>adamax[float], <uintptr_t>adamax[double]),
-    "nadam": (<uintptr_t>nadam[float], <uintptr_t>nadam[double]),
-    "amsgrad": (<uintptr_t>amsgrad[float], <uintptr_t>amsgrad[double]),
-    "adabound": (<uintptr_t>adabound[float], <uintptr_t>adabound[double]),
-    "amsbound": (<uintptr_t>amsbound[float], <uintptr_t>amsbound[double]),
-    "santa_e_explore": (<uintptr_t>santa_e_explore[float], <uintptr_t>santa_e_explore[double]),
-    "santa_e_refine": (<uintptr_t>santa_e_refine[float], <uintptr_t>santa_e_refine[double]),
-    "santa_sss_explore": (<uintptr_t>santa_sss_explore[float], <uintptr_t>santa_sss_explore[double]),
-    "santa_sss_refine": (<uintptr_t>santa_sss_refine[float], <uintptr_t>santa_sss_refine[double]),
+
+cdef void store_bfloat16(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_state_bfloat16(x, codes, scale, n, random, largest_of(x, n))
+
+cdef void store_linear(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_linear(x, codes, scale, n, random, largest_of(x, n))
+
+cdef void store_log(const float *x, void *codes, float *scale, Py_ssize_t n, uint32_t random) noexcept nogil:
+    fastnn_store_log(x, codes, scale, n, random, largest_of(x, n))
+
+
+# spacing: (address that loads, address that stores), as load_state and store_any_state of stored.pxd; in int8 numbers
+# of both signs are spaced linearly, averages of squares and of magnitudes logarithmically
+STORED = {
+    "bfloat16": (<uintptr_t>fastnn_load_state_bfloat16, <uintptr_t>store_bfloat16),
+    "linear": (<uintptr_t>fastnn_load_linear, <uintptr_t>store_linear),
+    "logarithmic": (<uintptr_t>fastnn_load_log, <uintptr_t>store_log),
 }
 
-
-include "stored_rules.pxi"
+# name: (address that loads, address that stores), as load_half and store_half of stored.pxd
+HALVES = {
+    "float16": (<uintptr_t>fastnn_load_float16, <uintptr_t>fastnn_store_float16),
+    "bfloat16": (<uintptr_t>fastnn_load_bfloat16, <uintptr_t>fastnn_store_bfloat16),
+}

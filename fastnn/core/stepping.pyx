@@ -22,10 +22,12 @@ from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, qsort, realloc
 
 from fastnn.core.arrays cimport result_dtype, share_memory
+from fastnn.core.clipping cimport Reduced, around, wanted
+from fastnn.core.cohorts cimport Cohort
 from fastnn.core.layouts cimport Layout
-from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, Pass, step_blocks
+from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, step_blocks
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
-                                  kind_of, lies_as, new_record, shape_of, usable)
+                                  kind_of, lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
@@ -40,6 +42,9 @@ cdef extern from "gate.h":
     void fastnn_gate_leave(fastnn_gate *gate) noexcept nogil
 
 cnp.import_array()
+
+# the group of parameters that are not stepped
+FROZEN = "frozen"
 
 # what a rule may have
 LIMITS = {"constants": MOST_CONSTANTS, "slots": MOST_SLOTS, "stored slots": MOST_STORED_SLOTS}
@@ -61,36 +66,36 @@ cdef class Plan:
     """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
 
     cdef readonly list records
+    cdef readonly list cohorts
+    cdef list cohort_of                     # each record
     cdef list keys
     cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
+    cdef list parameters                    # that deltas are for, or None
     cdef list copied_back                   # (parameter, its copy, its record) where the layout asked for one
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
     cdef Stepper owner
 
-    def __cinit__(self, Stepper owner, bint by_key, list keys, bint add):
+    def __cinit__(self, Stepper owner, bint by_key, bint add):
         owner.needs_storage()
         self.owner = owner
         self.home = owner.by_key if by_key else owner.by_position
-        self.keys = keys
         self.by_key, self.add = by_key, add
-        self.records, self.targets, self.grads, self.copied_back = [], [], [], []
+        self.keys, self.records, self.targets, self.grads, self.copied_back = [], [], [], [], []
 
-    cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad) except *:
+    cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, object group) except *:
         cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
         cdef Record record
         cdef cnp.ndarray copy
         if known == NULL:
             record = new_record(target, self.owner.storage, key)
         else:
-            record = <Record>known
-            if not has_shape(target, record):
-                raise ValueError(f"parameter {key!r} had shape {record.shape}, now {shape_of(target)}")
-            if record.kind != kind_of(target):
-                raise ValueError(f"parameter {key!r} had dtype {record.dtype}, now {target.descr}")
+            record = self.owner.continued(<Record>known, target, key, self.add)
+        record.group, record.grouped = group, True
         if not lies_as(target, record):
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
@@ -99,6 +104,7 @@ cdef class Plan:
             target = copy
         if not usable(grad, record):
             grad = conforming(grad, record, record.computed)
+        self.keys.append(key)
         self.records.append(record)
         self.targets.append(target)
         self.grads.append(grad)
@@ -111,6 +117,22 @@ cdef class Plan:
             grad = <cnp.ndarray>self.grads[i]
             if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
+
+    cdef void assemble(self) except *:
+        """Put parameters of one group and age into one cohort."""
+        cdef dict known = {}
+        cdef Record record
+        cdef Cohort cohort = None
+        self.cohort_of = []
+        for record in self.records:
+            if cohort is None or not (record.t == cohort.t and record.group is cohort.group
+                                      and record.scalars is cohort.scalars):
+                same = record.group, record.t, record.scalars
+                cohort = known.get(same)
+                if cohort is None:
+                    cohort = known[same] = Cohort(record.group, record.t, record.scalars)
+            self.cohort_of.append(cohort)
+        self.cohorts = list(known.values())
 
     cdef dict home_after(self):
         """The records that there will be. Made before the step: hashing a key may fail."""
@@ -130,45 +152,53 @@ cdef class Plan:
             if not layout.unchanged():
                 raise ValueError(CHANGED)
             return layout
-        layout = Layout(self.keys, self.records, self.targets, self.grads)
+        layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
         for parameter, _, record in self.copied_back:
             if not fits(<cnp.ndarray>parameter, <Record>record):
                 raise ValueError(CHANGED)
         return layout
 
-    def run(self, tuple kernels, tuple constants, t, dict done=None, filled=()):
-        """Step everything, keep the new records, and set the owner's t and the attributes `done`.
+    cdef void must_have_parameters(self) except *:
+        cdef Cohort cohort
+        for cohort in self.cohorts:
+            if cohort.needs_parameter:
+                raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
+                                "give w= (and b=), or change parameters in place with step(params, grads)")
 
-        `filled` lists (slot, the array that it is first filled with), of one shape and dtype.
-        All in one call of compiled code, so that no signal's handler can raise half way.
+    def run(self, double clip_global_norm=0, filled=()):
+        """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
+        not finite.
+
+        The cohorts have been prepared. clip_global_norm: 0 for none. `filled` lists (slot, the array that it is first
+        filled with), of one shape and dtype. All in one call of compiled code, so that no signal's handler can raise
+        half way.
         """
         cdef Pass call
         cdef Py_ssize_t i
         cdef int threads
         cdef dict home = None
-        cdef dict attributes
         cdef bint known = self.layout is not None
-        if len(constants) > MOST_CONSTANTS:
-            raise ValueError("too many constants")
-        call.fused = len(kernels) == 1
-        if len(kernels) != 2 and not (call.fused and self.owner.storage.name is not None):
-            raise ValueError("kernels for float and double, or a fused one for stored state")
-        for i in range(len(kernels)):
-            call.kernels[i] = kernels[i]
-        call.add = self.add
-        for i in range(len(constants)):
-            call.double_constants[i] = constants[i]
-            call.single_constants[i] = <float>call.double_constants[i]
-        attributes = <dict>(<object>self.owner).__dict__
-        if "t" not in attributes:
-            attributes["t"] = self.owner.t              # there is room for it, then
-        for name in done or ():
-            attributes.setdefault(name, getattr(self.owner, name))
+        cdef Layout layout
+        cdef Record record
+        cdef Cohort cohort
+        if not self.add and self.parameters is None:
+            self.must_have_parameters()
         if not known:
             home = self.home_after()
-        self.layout = self.ready()
-        call.slots = self.layout.slots
-        call.tasks = self.layout.tasks
+        layout = self.ready()
+        if self.write_back is not None and not self.write_back.unchanged():
+            raise ValueError(CHANGED)
+        if clip_global_norm or wanted(self.cohorts):
+            reduced = Reduced()
+            if not reduced.clip(layout, clip_global_norm):
+                return False
+            if known and not layout.unchanged():
+                raise ValueError(CHANGED)
+        self.layout = layout
+        call.add = self.add
+        call.slots = layout.slots
+        call.tasks = layout.tasks
+        call.around = &around
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
         call.grain = self.owner.storage.grain
         for slot, values in filled:
@@ -176,25 +206,27 @@ cdef class Plan:
         call.count = self.owner.passes
         self.owner.passes += 1
         call.load_halves, call.store_halves = load_halves, store_halves
-        if self.layout.elements <= FEW:
-            step_blocks(&call, 0, self.layout.tasks[self.layout.count].first_block)
+        if layout.elements <= FEW:
+            step_blocks(&call, 0, layout.tasks[layout.count].first_block)
         else:
-            threads = threads_for(self.layout.elements)
+            threads = threads_for(layout.elements)
             with nogil:
-                share_out(step_blocks, &call, self.layout.tasks[self.layout.count].first_block, 1, threads)
+                share_out(step_blocks, &call, layout.tasks[layout.count].first_block, 1, threads)
         if not known:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
-            for i in range(len(self.records)):
-                (<Record>self.records[i]).used = True
             if self.by_key:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
-        attributes["t"] = t
-        if done is not None:
-            attributes.update(done)
+        for cohort in self.cohorts:
+            cohort.done()
+        for i in range(layout.count):
+            record = <Record>self.records[i]
+            cohort = <Cohort>self.cohort_of[i]
+            record.used, record.t, record.scalars = True, cohort.t, cohort.scalars
+        return True
 
 
 cdef class Stepper:
@@ -207,6 +239,7 @@ cdef class Stepper:
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
+    cdef bint stale                         # whether a group has been changed since it was made
     cdef fastnn_gate gate
 
     def __cinit__(self, *args, **kwds):
@@ -265,22 +298,28 @@ cdef class Stepper:
         cdef list deltas = []
         self.enter()
         try:
-            self.advance(self.plan_deltas((<object>self)._gradients(grads, extra), deltas), extra)
+            self.advance(self.plan_deltas((<object>self)._gradients(grads, extra), deltas,
+                                          (<object>self)._parameters(grads, extra)), extra)
         finally:
             self.leave()
         return deltas
 
     cdef void advance(self, Plan plan, dict extra) except *:
+        if not plan.records:
+            return
         (<object>self)._advance(plan, extra)
         if plan.add and plan.layout is not None:
             self.last = plan
+        if plan.write_back is not None:
+            plan.write_back()
 
-    def _slots(self, initial, name=None, stored=()):
-        """Slots with their first values, or in fewer bits: the dtype's name and one of rules.STORED for each."""
-        cdef Storage storage = Storage(tuple(initial), name, tuple(stored))
+    def _slots(self, initial, scalars=(), name=None, stored=()):
+        """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name
+        and one of rules.STORED for each."""
+        cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
         self.enter()
         try:
-            self.replace({}, {}, 0, {"t": 0})   # whoever is initialised once more begins anew
+            self.replace({}, {}, 0, {})         # whoever is initialised once more begins anew
             self.storage = storage
         finally:
             self.leave()
@@ -304,6 +343,38 @@ cdef class Stepper:
         return self.by_key, self.by_position
 
     @property
+    def t(self):
+        """Steps taken so far, of the parameter that has taken the most."""
+        cdef Record record
+        cdef long long most = 0
+        for records in (self.by_key, self.by_position):
+            for record in (<dict>records).values():
+                most = max(most, record.t)
+        return most
+
+    def forget(self, key):
+        """Drop the state and the count of steps of one parameter: its next step is its first.
+
+        key is that of a mapping, the path in nested ones, or the position in a sequence. Raises KeyError for a key of
+        which there is no state.
+        """
+        self.enter()
+        try:
+            self.drop(key)
+        finally:
+            self.leave()
+
+    cdef void drop(self, object key) except *:
+        by_key, by_position = dict(self.by_key), dict(self.by_position)
+        if by_key.pop(key, None) is None and by_position.pop(key, None) is None:
+            raise KeyError(f"there is no state of {key!r}")
+        self.replace(by_key, by_position, self.passes, {})
+
+    def _regrouped(self):
+        """Groups have been changed: the next step looks at all parameters again."""
+        self.stale = True
+
+    @property
     def _passes(self):
         """How many steps have been taken, for random rounding."""
         return self.passes
@@ -314,7 +385,7 @@ cdef class Stepper:
         padded = -(-n // self.storage.grain) * self.storage.grain
         return padded, -(-padded // STORED_BLOCK)
 
-    def _restored(self, key, cnp.ndarray like, slots, scales=None):
+    def _restored(self, key, cnp.ndarray like, slots, scales, long long t, tuple scalars):
         """A record as steps with a parameter like this one would have left it.
 
         The slots are arrays of its shape, or all codes as one array with the scales as another.
@@ -329,6 +400,7 @@ cdef class Stepper:
             (<object>record.slots)[...] = slots
             (<object>record.scales)[...] = scales
         record.used = True
+        record.t, record.scalars = t, scalars
         return record
 
     def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
@@ -341,22 +413,61 @@ cdef class Stepper:
             self.leave()
 
     cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
-        self.forget()
+        self.forget_plan()
         self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
-    cdef Plan plan(self, bint by_key, list keys, list params, list grads):
-        cdef Plan plan = Plan.__new__(Plan, self, by_key, keys, True)
+    cdef Plan plan(self, bint by_key, list keys, list params, list grads, object write_back=None):
+        cdef Plan plan = Plan.__new__(Plan, self, by_key, True)
         cdef Py_ssize_t i
-        cdef Py_ssize_t count = len(keys)
         cdef cnp.ndarray p
-        for i in range(count):
+        cdef object group = None
+        cdef list stepped = []
+        cdef list groups = (<object>self)._groups_of(plan.home, keys, params)
+        for i in range(len(keys)):
+            if groups is not None:
+                group = groups[i]
+                if group is FROZEN:
+                    continue
+            if grads[i] is None:
+                continue
             p = checked_parameter(params[i], keys[i])
-            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]))
-        if not self.in_place(plan, params):
-            self.keep_apart(plan, params)
-        plan.free_gradients(self.spans, count)
+            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
+            stepped.append(p)
+        if not self.in_place(plan, stepped):
+            self.keep_apart(plan, stepped)
+        plan.free_gradients(self.spans, len(stepped))
+        plan.assemble()
+        plan.write_back = write_back
         return plan
+
+    cdef Record continued(self, Record record, cnp.ndarray target, object key, bint in_place):
+        """The record to go on with. Raises ValueError for a parameter that is not the one that it belongs to."""
+        cdef Record new
+        cdef bint stateless = not self.storage.initial and not self.storage.scalars
+        if has_shape(target, record) and record.kind == kind_of(target):
+            if in_place and not stateless and self.moved(record, target):
+                raise ValueError((<object>self)._another_part(key))
+            return record
+        if not stateless:
+            if not has_shape(target, record):
+                raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
+            raise ValueError((<object>self)._changed_dtype(key, record.dtype, np.asarray(target).dtype.newbyteorder("=")))
+        new = new_record(target, self.storage, key)
+        new.t = record.t
+        return new
+
+    cdef bint moved(self, Record record, cnp.ndarray target):
+        """Whether this is another part of the array of which the parameter was a part at its last step."""
+        cdef Span place
+        cdef Span whole
+        if record.whole.low == NULL:
+            return False
+        place = span_of(target, -1)
+        if place.low == record.place.low and place.high == record.place.high:
+            return False
+        whole = whole_of(target)
+        return whole.low == record.whole.low and whole.high == record.whole.high
 
     cdef bint in_place(self, Plan plan, list params) noexcept:
         """Whether all parameters lie where they lay at the last step, and are the same ones: then they are apart."""
@@ -388,6 +499,7 @@ cdef class Stepper:
             spans[i] = span_of(<cnp.ndarray>params[i], i)
             record = <Record>plan.records[i]
             record.place = spans[i]
+            record.whole = whole_of(<cnp.ndarray>params[i])
         qsort(spans, count, sizeof(Span), by_address)
         for i in range(count):
             spans[i].reach = spans[i].high
@@ -403,8 +515,8 @@ cdef class Stepper:
 
     cdef Layout kept(self, bint by_key):
         """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
-        if (self.last is None or self.last.by_key != by_key or self.last.copied_back
-                or self.span_count != self.last.layout.count):
+        if (self.last is None or self.stale or self.last.by_key != by_key or self.last.copied_back
+                or self.last.write_back is not None or self.span_count != self.last.layout.count):
             return None
         return self.last.layout
 
@@ -418,16 +530,18 @@ cdef class Stepper:
                 with cython.critical_section(params, grads):
                     if layout.holds_mapping(params, grads, self.spans):
                         return self.last
-        self.forget()                           # the spans are about to change
+        self.forget_plan()                      # the spans are about to change
         try:
             if plain:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
-                gradients = list(map((<dict>grads).__getitem__, keys))     # no comprehension: see elementwise.pyx
             else:
-                keys = list(params)
+                items = (<object>self)._checked_items(params)
+                keys, values = [key for key, _ in items], [value for _, value in items]
                 if len(set(keys)) < len(keys):
                     raise ValueError("params lists a key twice")
-                values, gradients = list(map(params.__getitem__, keys)), list(map(grads.__getitem__, keys))
+            if not all_arrays(values):
+                return self.plan_nested(params, grads)
+            gradients = list(map(grads.__getitem__, keys))      # no comprehension: see elementwise.pyx
         except KeyError as error:
             missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
@@ -441,31 +555,66 @@ cdef class Stepper:
             with cython.critical_section(params, grads):
                 if layout.holds_sequence(params, grads, self.spans):
                     return self.last
-        self.forget()                           # the spans are about to change
+        self.forget_plan()                      # the spans are about to change
         values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
             raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
+        if not all_arrays(values):
+            return self.plan_nested(params, grads)
         return self.plan(False, list(range(len(values))), values, gradients)
 
-    cdef void forget(self) noexcept:
+    cdef Plan plan_nested(self, params, grads):
+        """Parameters in mappings and sequences of each other, or plain numbers: by the paths to them."""
+        cdef list keys, values, gradients
+        keys, values, gradients, write_back, by_key = (<object>self)._flattened(params, grads)
+        return self.plan(by_key, keys, values, gradients, write_back)
+
+    cdef void forget_plan(self) noexcept:
         cdef Plan last = self.last
-        self.last = None
+        self.last, self.stale = None, False
         if last is not None:
             last.layout.release()
 
-    cdef Plan plan_deltas(self, list grads, list deltas):
-        """The deltas are written to new arrays, which are put into the list."""
-        cdef Plan plan = Plan.__new__(Plan, self, False, list(range(len(grads))), False)
-        cdef cnp.ndarray g
+    cdef Plan plan_deltas(self, list grads, list deltas, list parameters):
+        """The deltas are written to new arrays, which are put into the list. parameters: what they are for, or None."""
+        cdef Plan plan = Plan.__new__(Plan, self, False, False)
+        cdef cnp.ndarray g, p
+        cdef list keys = list(range(len(grads)))
+        cdef list groups
+        self.forget_plan()                      # its cohorts' counts
+        if parameters is not None:
+            plan.parameters = []
+        groups = (<object>self)._groups_of(plan.home, keys, grads if parameters is None else parameters)
         for position, grad in enumerate(grads):
             g = np.asarray(grad)
-            dtype = result_dtype(g)
+            try:
+                dtype = result_dtype(g)
+            except TypeError as error:
+                raise TypeError(f"gradient {position}: {error}") from None
             if dtype.itemsize < 4:
                 dtype = np.dtype(np.float32)            # rounded once, when it is added to a parameter
             delta = np.empty_like(g, dtype=dtype, subok=False)
             deltas.append(delta)
-            plan.enter(position, delta, g)
+            if groups is not None and groups[position] is FROZEN:
+                delta[...] = 0
+                continue
+            plan.enter(position, delta, g, None if groups is None else groups[position])
+            if parameters is not None:
+                p = np.asarray(parameters[position])
+                if kind_of(p) == OTHER:
+                    result_dtype(p)
+                if shape_of(p) != shape_of(g):
+                    raise ValueError(f"parameter {position} has shape {shape_of(p)}, its gradient {shape_of(g)}")
+                plan.parameters.append(conforming(p, <Record>plan.records[len(plan.records) - 1], dtype))
+        plan.assemble()
         return plan
+
+
+cdef bint all_arrays(list values) noexcept:
+    for value in values:
+        if not cnp.PyArray_Check(value):
+            return False
+    return True
 
 
 cdef bint lives(unsigned long thread) except -1:

@@ -4,10 +4,10 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
-from .core import rules
-from .hyperparameters import Choice, Hyperparameter
-from .optimizers import EtaOptimizer, decay, epsilon, rate
-from .generators import generator, generator_state, position, same_kind, set_position, setter
+from ..generators import generator, generator_state, position, same_kind, set_position, setter
+from ..groups import numbers_at
+from ..hyperparameters import Choice, Hyperparameter
+from .base import EtaOptimizer, decay, epsilon, rate
 
 
 def power(t, rate):
@@ -42,7 +42,7 @@ class _Santa(EtaOptimizer):
     burnin = Hyperparameter(100, at_least=0, integer=True)
     C = rate(5.0)
     N = Hyperparameter(16, at_least=1, integer=True)
-    rng = Choice(None, _seed, shared="all parameters draw from one generator")
+    rng = Choice(None, _seed)
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
     _drawn_from = _noise = None
 
@@ -50,37 +50,47 @@ class _Santa(EtaOptimizer):
         if self._drawn_from is not self.rng or self._noise is None:
             self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
-    def constants(self, t):
+    @staticmethod
+    def constants(h, t):
         try:
-            beta = float(self.anne_func(t, self.anne_rate))
+            beta = float(h.anne_func(t, h.anne_rate))
         except OverflowError:
             beta = inf
         if not (beta > 0 and isfinite(beta)):
             raise ValueError(f"anne_func must give a positive number, not {beta} at t = {t}")
-        warmth = self.eta / beta
-        return self.sigma, (1 - self.sigma) / self.N**2, self.lambda_, self.eta, warmth, sqrt(2 * warmth)
+        warmth = h.eta / beta
+        return {"sigma": h.sigma, "square_factor": (1 - h.sigma) / h.N**2, "lambda_": h.lambda_, "lr": h.eta,
+                "warmth": warmth, "noise_factor": sqrt(2 * warmth)}
+
+    @staticmethod
+    def rule_at(h, t):
+        return 0 if t < h.burnin else 1
 
     def _advance(self, plan, extra):
-        t = self._time(extra.get("t"))
-        constants = self.constants(t)
-        explore = t < self.burnin
-        starting = [record for record in plan.records if t == 1 or not record.used]
+        self._prepare(plan, extra)
         noise = self._noise                     # rng may be set meanwhile
         before, passes = position(noise), self._passes
+        done = False
         try:
-            # article A's order: all first velocities, then all noise
-            velocities, drawn = self._drawn(noise, starting, plan.records if explore else [])
-            for record in plan.records:
-                if not record.used:
-                    record.slot(3)[...] = sqrt(self.eta) * self.C
-            filled = [(record.slot(2), sqrt(self.eta) * velocity) for record, velocity in zip(starting, velocities)]
-            filled += [(record.slot(4), z) for record, z in zip(plan.records, drawn)]
-            filled = [(slot, np.asarray(values, slot.dtype)) for slot, values in filled]
-            plan.run(rules.RULES[self.kernel + ("_explore" if explore else "_refine")], constants, t, filled=filled)
-        except BaseException:
-            if self._passes == passes:          # the generator failed, or a signal came before the step
+            done = self._run(plan, self._filled(plan, noise, extra.get("t")))
+        finally:
+            if not done and self._passes == passes:         # skipped, or something failed before the step
                 set_position(noise, before)
-            raise
+
+    def _filled(self, plan, noise, given):
+        """First values and noise: pairs of a slot and what it is filled with."""
+        steps = [(record, numbers_at(record.group or self, t), t) for record in plan.records
+                 for t in [record.t + 1 if given is None else self._time(given)]]
+        starting = [(record, h) for record, h, t in steps if t == 1 or not record.used]
+        exploring = [record for record, h, t in steps if self.rule_at(h, t) == 0]
+        # article A's order: all first velocities, then all noise
+        velocities, drawn = self._drawn(noise, [record for record, _ in starting], exploring)
+        for record, h in starting:
+            if not record.used:
+                record.slot(3)[...] = sqrt(h.eta) * h.C
+        filled = [(record.slot(2), sqrt(h.eta) * velocity) for (record, h), velocity in zip(starting, velocities)]
+        filled += [(record.slot(4), z) for record, z in zip(exploring, drawn)]
+        return [(slot, np.asarray(values, slot.dtype)) for slot, values in filled]
 
     def _drawn(self, noise, *groups):
         """Normal noise for each record of each group."""
@@ -102,7 +112,7 @@ class _Santa(EtaOptimizer):
         return partial(self.__dict__.update, rng=new, _drawn_from=new, _noise=new)
 
 
-class SantaE(_Santa, name="SantaE", kernel="santa_e"):
+class SantaE(_Santa, name="SantaE", kernel=("santa_e_explore", "santa_e_refine")):
     """Santa with the Euler scheme, as in article A.
 
     v = sigma v + (1 - sigma) g^2/N^2; q = 1/sqrt(lambda_ + sqrt(v)). Before `burnin` (exploration), with
@@ -114,7 +124,7 @@ class SantaE(_Santa, name="SantaE", kernel="santa_e"):
     """
 
 
-class SantaSSS(_Santa, name="SantaSSS", kernel="santa_sss"):
+class SantaSSS(_Santa, name="SantaSSS", kernel=("santa_sss_explore", "santa_sss_refine")):
     """Santa with the symmetric splitting scheme, as in article A; parameters as in SantaE.
 
     Exploration: alpha += (u^2 - eta/beta)/2; u = exp(-alpha/2) u - eta q g + sqrt(2 eta/beta q_prev) z

@@ -1,2 +1,0 @@
-# Compiled for x86_64_v3: see setup.py.
-include "kernels.pxi"

@@ -1,2 +1,0 @@
-# Compiled for plain: see setup.py.
-include "rules.pxi"

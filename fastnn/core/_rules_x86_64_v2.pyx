@@ -1,2 +1,0 @@
-# Compiled for x86_64_v2: see setup.py.
-include "rules.pxi"

@@ -1,1 +1,0 @@
-from fastnn.core._rules_plain import RULES as RULES

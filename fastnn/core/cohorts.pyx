@@ -1,0 +1,55 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+# cython: binding=False, embedsignature.format=clinic
+"""What parameters of one group and age share in a step: its constants."""
+cimport cython
+from libc.stdint cimport uintptr_t
+
+from fastnn.core.passes cimport MOST_CONSTANTS
+
+
+@cython.final
+cdef class Cohort:
+    """Parameters of one group that have taken equally many steps, and so share a step's constants."""
+
+    def __cinit__(self, group, long long t, tuple scalars):
+        self.group, self.t, self.scalars = group, t, scalars
+        self.next_t, self.next_scalars = t, scalars
+        self.constants.scale = 1
+
+    def at(self, long long t):
+        """Prepare step t with the constants of the last one."""
+        self.next_t = t
+
+    def put(self, tuple kernels, constants, tuple names, bint reads_p, long long t, tuple scalars, version):
+        """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), and what is
+        kept of each parameter after it."""
+        cdef Py_ssize_t i
+        cdef Constants *c = &self.constants
+        if len(kernels) not in (1, 2):
+            raise ValueError("kernels for float and double, or a fused one for stored state")
+        if names is not None:
+            if len(constants) != len(names):
+                raise TypeError(f"constants gave {', '.join(constants)}; the rule has {', '.join(names)}")
+            constants = [constants[name] for name in names]
+        if len(constants) > MOST_CONSTANTS:
+            raise ValueError("too many constants")
+        c.fused = len(kernels) == 1
+        for i in range(len(kernels)):
+            c.kernels[i] = <uintptr_t>kernels[i]
+        c.reads_p = reads_p
+        for i in range(len(constants)):
+            c.double_[i] = constants[i]
+            c.single[i] = <float>c.double_[i]
+        self.needs_parameter = reads_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
+        self.next_t, self.next_scalars, self.version = t, scalars, version
+
+    def around(self, double scale, double decay, double clip_value, double l2, double l1, double clip_norm,
+               double clip_adaptive, bint centralize, int output_axis):
+        """What is done around the rule. Comes before `put`."""
+        cdef Constants *c = &self.constants
+        c.scale, c.decay, c.clip_value, c.l2, c.l1 = scale, decay, clip_value, l2, l1
+        self.clip_norm, self.clip_adaptive = clip_norm, clip_adaptive
+        self.centralize, self.output_axis = centralize, output_axis
+
+    cdef void done(self) noexcept:
+        self.t, self.scalars = self.next_t, self.next_scalars

@@ -1,0 +1,480 @@
+"""What all optimizers share: how they are called, what is done around a rule, and the state."""
+from collections.abc import Mapping
+from inspect import signature
+from operator import index
+from typing import Any
+from warnings import warn
+
+import numpy as np
+
+from .. import messages
+from ..core import rules
+from ..core.stepping import FROZEN, Stepper
+from ..groups import group_of, numbers_at, restored
+from ..hyperparameters import Hyperparameter, Option
+from ..options import Adjustable
+from ..registry import Registry, hint
+from ..state import checked, state_of
+from ..trees import checked_items, flattened
+
+_registry = Registry("optimizer")
+MISSING = object()
+SEVERAL = (Mapping, list, tuple)
+STATE_DTYPES = ("float32", "bfloat16", "int8")
+UNCOPIED = ("_kernels", "_groups", "_resolved", "_version")     # addresses; groups have a link to their optimizer
+
+
+def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
+    """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
+
+    Names ignore case, spaces, - and _. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
+    memory: see Optimizer. Raises ValueError for an unknown name or a hyperparameter out of its range, TypeError for an
+    unknown hyperparameter.
+    """
+    return _registry[name](*args, **kwds)
+
+
+def optimizers() -> list[str]:
+    """The names of all optimizers."""
+    return _registry.names()
+
+
+def are_mappings(first, second):
+    return type(first) is type(second) is dict or isinstance(first, Mapping) and isinstance(second, Mapping)
+
+
+def are_sequences(first, second):
+    return isinstance(first, (list, tuple)) and isinstance(second, (list, tuple))
+
+
+class Optimizer(Adjustable, Stepper):
+    """What all optimizers share: three ways to take a step, and the state.
+
+    Parameters are NumPy arrays of any shape and strides, float32 or float64, or float16 or bfloat16 (ml_dtypes), which
+    are computed in float32 and rounded once a step, to nearest even. Gradients have their shapes and are cast to the
+    dtype that is computed in. State is kept for each key of a mapping and each position of a sequence.
+
+    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is averages that forget,
+    "bfloat16" or "int8", for parameters of up to 32 bits. Both are rounded up or down at random, the same way in every
+    run and for any number of threads; where an average is v or u, int8 keeps 2^-15.9 of the largest of each 256
+    elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
+    describes the formats.
+
+    Gradients that are NaN or infinite spoil their own elements alone, and for good. In rules that average squares so do
+    those whose square is infinite, from 1.9e19 on in float32 and 1.4e154 in float64: clip them.
+
+    Attributes
+    ----------
+    t : int
+        Steps taken so far, of the parameter that has taken the most: each counts its own.
+    skipped : int
+        Steps that were skipped because a norm was infinite or NaN.
+    lr : float
+        The learning rate, whatever the rule calls it.
+    state_dtype : str
+        Given at construction.
+
+    Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
+    fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
+    step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
+    or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
+    everything that reads or replaces the state; hyperparameters may be set at any time. A step that has begun to write
+    comes to its end before Ctrl-C is heard. The constructor raises ValueError for a state_dtype that is unknown or that
+    the rule does not have, TypeError if it is no string.
+    """
+
+    maker = "get_opt"
+    _rate_name = "lr"
+    _other_arguments = ("groups", "state_dtype")
+    slots = {}                  # name -> first value
+    scalars = {}                # name -> first value: what is kept of each parameter besides
+    stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
+    kernels = ()                # the names of the rules
+    skipped: int = 0
+    lr: Any
+    _state_dtype = "float32"
+    _kernels = {}
+    _known = None, False, False             # of a version: whether constants are timeless, and anything goes around
+    _by_time = True             # whether constants depend on t
+    # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
+    _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
+    _positional = ("t",)
+
+    def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
+        super().__init_subclass__(**kwds)
+        if kernel:
+            cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
+        cls._by_time = len(signature(cls.constants).parameters) > 1
+        for rule in cls.kernels:
+            if rule in rules.RULES and len(cls.slots) != rules.RULES[rule][2]:
+                raise TypeError(f"{cls.__name__} has {len(cls.slots)} slots; the rule {rule!r} works on "
+                                f"{rules.RULES[rule][2]}")
+        if name:
+            cls.name = name
+            _registry.add(name, cls, aliases)
+
+    def __init__(self, *args: Any, state_dtype: str = "float32", **kwds: Any) -> None:
+        super().__init__(*args, **kwds)
+        self._state_dtype = self._checked_state_dtype(state_dtype)
+        self._paths = {}
+        if state_dtype == "float32":
+            self._slots(self.slots.values(), self.scalars.values())
+        else:
+            formats = [rules.STORED[spacing if state_dtype == "int8" else state_dtype]
+                       for spacing in self.stored.values()]
+            self._slots(self.slots.values(), self.scalars.values(), state_dtype, formats)
+        self._kernels = self._compiled_rules()
+
+    def _compiled_rules(self):
+        """name -> (addresses, names of the constants or None, whether the rule reads the parameter)."""
+        found = {name: rules.RULES[name] for name in self.kernels}
+        if self.state_dtype == "float32":
+            return {name: (addresses, names, reads_p) for name, (addresses, names, _, reads_p) in found.items()}
+        return {name: (rules.STORED_RULES[self.state_dtype][name], names, reads_p)
+                for name, (_, names, _, reads_p) in found.items()}
+
+    @property
+    def state_dtype(self) -> str:
+        return self._state_dtype
+
+    def _checked_state_dtype(self, name):
+        if not isinstance(name, str):
+            raise TypeError(f"state_dtype must be a string, one of {', '.join(STATE_DTYPES)}, not {name!r}")
+        if name not in STATE_DTYPES:
+            raise ValueError(f"state_dtype must be one of {', '.join(STATE_DTYPES)}, not {name!r}")
+        if name != "float32" and not self.stored:
+            able = [other for other in optimizers() if _registry[other].stored]
+            raise ValueError(f"{self._title()} has no state in {name}, only {', '.join(able)} have")
+        return name
+
+    def __repr__(self):
+        shown = super().__repr__()
+        return shown if self.state_dtype == "float32" else f"{shown[:-1]}, state_dtype={self.state_dtype!r})"
+
+    @staticmethod
+    def constants(h, t):
+        """The constants of a step by their names in the compiled rule. h has the hyperparameters as numbers; t is the
+        parameter's own step, from 1 (left out by rules that do not depend on it); what `scalars` keeps comes behind."""
+        raise TypeError("this class is no rule")
+
+    @staticmethod
+    def advanced(h, t, scalars, extra):
+        """What is kept of a parameter in step t. `extra` is what `update` was called with."""
+        return scalars
+
+    @staticmethod
+    def checked_scalars():
+        """Takes what `scalars` keeps, by name. Raises ValueError for what cannot be."""
+
+    @staticmethod
+    def rule_at(h, t):
+        """Which of `kernels` step t takes."""
+        return 0
+
+    def update(self, first: Any = MISSING, second: Any = MISSING, *args: Any, **kwds: Any) -> Any:
+        """Take a step, in the dialect of article A or in that of articles B and C.
+
+        ``dw, db = update(grad_w, grad_b, t=1)`` and ``dw = update(grad)`` return deltas, to be added to the
+        parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
+        mappings or two sequences, changes the parameters in place and returns None.
+
+        An explicit t wins over the parameters' own counts. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
+        and left unused, so that one loop can drive every optimizer; w and b are the parameters that the deltas are for,
+        which weight decay and the like need.
+        """
+        if first is MISSING or kwds:
+            first, second = self._by_name(first, second, kwds)
+        if args and isinstance(args[0], str):
+            raise TypeError(messages.named_parameter(args[0]))
+        extra = self._extra(args, kwds) if args or kwds else {}
+        if are_mappings(first, second):
+            self._step_mapping(first, second, extra)
+            return None
+        if are_sequences(first, second):
+            self._step_sequence(first, second, extra)
+            return None
+        if isinstance(first, Mapping) or isinstance(second, Mapping):
+            raise TypeError(messages.mixed("update", first, second))
+        deltas = self._step_deltas([first] if second is MISSING else [first, second], extra)
+        deltas = [delta if delta.ndim else delta[()] for delta in deltas]
+        return deltas[0] if second is MISSING else tuple(deltas)
+
+    def step(self, params: Any, grads: Any, **kwds: Any) -> None:
+        """Change parameters in place: two mappings, two sequences, or one array each. Returns None.
+
+        Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
+        it, a tuple. Plain numbers in them are stepped in float64 and put back. A gradient of None leaves its parameter,
+        the state and the count of steps alone.
+        """
+        extra = self._extra((), kwds) if kwds else {}
+        if are_mappings(params, grads):
+            self._step_mapping(params, grads, extra)
+        elif are_sequences(params, grads):
+            self._step_sequence(params, grads, extra)
+        elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
+            raise TypeError(messages.mixed("step", params, grads))
+        else:
+            self._step_sequence([params], [grads], extra)
+
+    @property
+    def state(self) -> Mapping[Any, Mapping[str, Any]]:
+        """The state so far: for each key or position a mapping of arrays by slot.
+
+        They have the parameter's shape and are views that may be written to; keys cannot be (`forget` drops one). State
+        in bfloat16 or int8 is shown as the numbers that it stands for, in new float32 arrays that may not be written
+        to; `load_state_dict` is how it is put back. Raises ValueError if a mapping had a key that is also a position in
+        a sequence: `state_dict` keeps the two apart.
+        """
+        return ReadOnly(self._alone(self._shown))
+
+    def _shown(self):
+        by_key, by_position = self._records
+        if both := by_key.keys() & by_position.keys():
+            raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
+        return {key: ReadOnly({name: record.slot(i) for i, name in enumerate(self.slots)})
+                for key, record in {**by_position, **by_key}.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays.
+
+        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
+        bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
+        """
+        return self._alone(state_of, self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state that `state_dict` returned, hyperparameters included, whatever has been done so far.
+
+        A generator of noise that was given at construction is set to where the saved one stood, if it is of the same
+        kind, else exchanged for a new one. Raises StateError, a ValueError, if the state is not that of such an
+        optimizer with this state_dtype or is damaged; nothing has been changed then.
+        """
+        self._fitting(state)()
+
+    def _fitting(self, state):
+        """A function that puts the state in, and cannot fail. Raises StateError."""
+        return self._alone(checked, self, state)        # raises now if it is in use, before others are changed
+
+    def _restored_groups(self, saved, values):
+        return restored(self, saved, values)
+
+    def _remembered(self):
+        """What the rule remembers besides slots and t: a dict of the shape of a state."""
+        return {}
+
+    def _recalled(self, remembered):
+        """A function that puts back what was remembered, and cannot fail. Raises StateError."""
+        return lambda: None
+
+    def __reduce_ex__(self, protocol):
+        """Copies, and pickles for other processes; files are written by `fastnn.save`."""
+        return self._alone(self._reduced)
+
+    def _reduced(self):
+        attributes = {key: value for key, value in self.__dict__.items() if key not in UNCOPIED}
+        return *self._remade(), (attributes, state_of(self))
+
+    def _remade(self):
+        """(function, arguments): what makes such an optimizer, before its first step."""
+        return _made, (type(self), self._arguments())
+
+    def _arguments(self):
+        """What makes such an optimizer, by keyword."""
+        cls = type(self)
+        values = {name: self.__dict__[name] for name in (*cls.hyperparameters, *cls.options)}
+        found = {name: value for name, value in values.items()
+                 if not isinstance(getattr(cls, name), Option) or value != getattr(cls, name).default}
+        if self._groups:
+            found["groups"] = self._groups
+        return found if self.state_dtype == "float32" else {**found, "state_dtype": self.state_dtype}
+
+    def __setstate__(self, state):
+        attributes, state = state
+        self._fitting(state)()
+        self.__dict__.update(attributes)
+
+    def _by_name(self, first, second, kwds):
+        """The first two arguments where they are given by the articles' names for them; taken out of kwds."""
+        for names in (("params", "grads"), ("grad_w", "grad_b")):
+            given = [kwds.pop(name, MISSING) for name in names]
+            if first is MISSING:
+                first = given[0]
+            elif given[0] is not MISSING:
+                raise TypeError(f"update got {names[0]} twice")
+            if second is MISSING:
+                second = given[1]
+            elif given[1] is not MISSING:
+                raise TypeError(f"update got {names[1]} twice")
+        if first is MISSING:
+            raise TypeError("update needs gradients, or parameters and gradients")
+        return first, second
+
+    def _extra(self, args, kwds):
+        if len(args) > len(self._positional):
+            raise TypeError(f"{self._title()}.update takes at most {2 + len(self._positional)} positional arguments")
+        for keyword in kwds:
+            if keyword not in self._update_arguments:
+                raise TypeError(f"update has no argument {keyword!r}{hint(keyword, self._update_arguments)}")
+        given = dict(zip(self._positional, args))
+        if repeated := given.keys() & kwds.keys():
+            raise TypeError(f"update got {', '.join(sorted(repeated))} twice")
+        return {**given, **kwds}
+
+    def _gradients(self, grads, extra):
+        """The gradients to step with, in the dialect that returns deltas."""
+        return grads
+
+    def _parameters(self, grads, extra):
+        """The parameters that deltas are for, where they are given: the article's w and b."""
+        given = [extra.get(name) for name in ("w", "b")[:len(grads)]]
+        return None if any(value is None for value in given) else given
+
+    def _time(self, t):
+        """An explicit number of the step."""
+        try:
+            t = index(t)
+        except TypeError:
+            raise TypeError(f"t must be an integer, not {t!r}") from None
+        if t < 1:
+            raise ValueError(f"t counts from 1, not {t}")
+        if t >= 2**63:
+            raise ValueError("t must be below 2^63")
+        return t
+
+    # What the compiled stepper asks for, when it meets parameters that it did not see in the last step.
+
+    def _groups_of(self, home, keys, params):
+        """For each parameter its group, None or FROZEN; or None if there are no groups."""
+        if not self._groups:
+            return None
+        found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
+        if len(keys) > 1 and not all(key in home for key in keys):
+            used = {*found, *(record.group for record in home.values())}
+            for group in self._groups:
+                if group not in used:
+                    raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
+        return [FROZEN if group is not None and group.freeze else group for group in found]
+
+    def _group_of(self, home, key, p):
+        record = home.get(key)
+        if record is not None and record.grouped:
+            return record.group
+        found = group_of(self, key, p)
+        return None if found is self else found
+
+    def _flattened(self, params, grads):
+        """(keys, leaves, gradients, what puts numbers back, whether keys are a mapping's) of nested parameters."""
+        return *flattened(params, grads, self._paths), isinstance(params, Mapping)
+
+    _checked_items = staticmethod(checked_items)
+    _another_part = staticmethod(messages.another_part)
+    _changed_shape = staticmethod(messages.changed_shape)
+    _changed_dtype = staticmethod(messages.changed_dtype)
+
+    # A step
+
+    def _advance(self, plan, extra):
+        self._prepare(plan, extra)
+        self._run(plan)
+
+    def _prepare(self, plan, extra):
+        """Give each cohort the constants of its step."""
+        given = extra.get("t")
+        if given is not None:
+            given = self._time(given)
+        version = self._version
+        if self._known[0] is not version:
+            self._known = version, self._is_timeless(), self._is_adjusted()
+        _, timeless, adjusted = self._known
+        for cohort in plan.cohorts:
+            t = cohort.t + 1 if given is None else given
+            if timeless and cohort.version is version:
+                cohort.at(t)
+                continue
+            h = numbers_at(cohort.group or self, t)
+            if adjusted:
+                cohort.around(*around(h, self._rate_name))
+            scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
+            addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
+            constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
+            cohort.put(addresses, constants, names, reads_p, t, scalars, version)
+
+    def _is_timeless(self):
+        """Whether constants are the same at every step."""
+        cls = type(self)
+        numbers = [getattr(self, name) for name in (*cls.hyperparameters, *cls.options)]
+        numbers += [value for group in self._groups for value in group.values().values()]
+        return not (self._by_time or self.scalars or any(map(callable, numbers)))
+
+    def _is_adjusted(self):
+        """Whether anything is done around the rule, or ever was: then cohorts must be told."""
+        cls = type(self)
+        return bool(self._groups) or self._known[2] or any(
+            self.__dict__[name] != getattr(cls, name).default for name in cls.options)
+
+    def _clip_global(self, plan):
+        if self.clip_global_norm is None:
+            return 0
+        t = max(cohort.t for cohort in plan.cohorts) + 1
+        return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
+
+    def _run(self, plan, filled=()):
+        """False if the step was skipped."""
+        if plan.run(self._clip_global(plan), filled):
+            return True
+        self.__dict__["skipped"] = self.skipped + 1
+        warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
+             stacklevel=4)
+        return False
+
+
+class ReadOnly(dict):
+    """A dict that says how state is changed. Copies of it are plain."""
+
+    def _refuse(self, *args, **kwds):
+        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values; "
+                        "opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
+
+    __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce__(self):
+        return dict, (dict(self),)
+
+
+def around(h, rate):
+    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of the learning rate."""
+    scale = -h.grad_scale if h.maximize else h.grad_scale
+    return (scale, getattr(h, rate) * h.weight_decay, h.clip_value or 0, h.l2, h.l1, h.clip_norm or 0,
+            h.clip_adaptive or 0, h.centralize, h.output_axis)
+
+
+def _made(cls, arguments):
+    return cls(**arguments)
+
+
+def _lr(name):
+    """The property `lr` of an optimizer that calls its learning rate otherwise."""
+    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value),
+                    doc=f"The learning rate, {name}.")
+
+
+class EtaOptimizer(Optimizer):
+    _rate_name = "eta"
+    lr = _lr("eta")
+
+
+class AlphaOptimizer(Optimizer):
+    _rate_name = "alpha"
+    lr = _lr("alpha")
+
+
+def rate(default):
+    return Hyperparameter(default, at_least=0)
+
+
+def decay(default):
+    return Hyperparameter(default, at_least=0, below=1)
+
+
+def epsilon(default):
+    return Hyperparameter(default, at_least=0)

@@ -1,0 +1,87 @@
+"""Gradient descent and its momenta."""
+from typing import Any
+
+import numpy as np
+
+from ..groups import numbers_at
+from .base import EtaOptimizer, Optimizer, decay, rate
+
+
+class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
+    """-eta g.  (Article A registers it as "SDG".)"""
+
+    eta = rate(1e-2)
+
+    @staticmethod
+    def constants(h):
+        return {"lr": h.eta}
+
+
+class MSGD(EtaOptimizer, name="MSGD", kernel="momentum"):
+    """delta = mu delta_prev - (1 - mu) eta g.  Momentum SGD as in article A; PyTorch and article B have no (1 - mu)."""
+
+    eta = rate(1e-2)
+    mu = decay(0.9)
+    slots = {"delta": 0}
+    stored = {"delta": "linear"}
+
+    @staticmethod
+    def constants(h):
+        return {"momentum": h.mu, "lr": (1 - h.mu) * h.eta}
+
+
+class NAG(MSGD, name="NAG", kernel="momentum"):
+    """MSGD with the gradient taken at w + mu delta_prev.  Nesterov 1983, as in article A.
+
+    ``update(grad_w, grad_b, w, b, dfw, dfb, nargs)``: with nargs=1 the gradient is dfw(w'), that of the bias 0; with
+    nargs=2 they are dfw(w', b') and dfb(w', b'). Without dfw, for any other nargs, and in the in-place forms, the
+    gradients passed are used: take them at `lookahead`.
+    """
+
+    _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
+
+    def lookahead(self, value: Any, key: Any) -> Any:
+        """value + mu delta_prev of that key: where an in-place step wants its gradient."""
+        return self._alone(lambda: self._ahead(value, self._record(key)))
+
+    def _ahead(self, value, record):
+        if record is None:
+            return value
+        return value + numbers_at(record.group or self, record.t + 1).mu * record.slot(0)
+
+    def _gradients(self, grads, extra):
+        nargs, dfw, dfb = extra.get("nargs", 2), extra.get("dfw"), extra.get("dfb")
+        if nargs not in (1, 2) or dfw is None:
+            return grads
+        if len(grads) != 2 or (nargs == 2 and dfb is None):
+            raise TypeError("NAG with dfw takes grad_w and grad_b, and for nargs=2 dfb, too")
+        w = self._ahead(extra.get("w", 0), self._record_at(0))
+        if nargs == 1:
+            return [dfw(w), np.zeros_like(grads[1])]
+        b = self._ahead(extra.get("b", 0), self._record_at(1))
+        return [dfw(w, b), dfb(w, b)]
+
+
+class Momentum(Optimizer, name="Momentum", kernel="momentum"):
+    """v = momentum v - lr g; v.  Polyak 1964, as in articles B and C. (PyTorch applies lr outside of v.)"""
+
+    lr = rate(1e-2)
+    momentum = decay(0.9)
+    slots = {"v": 0}
+    stored = {"v": "linear"}
+
+    @staticmethod
+    def constants(h):
+        return {"momentum": h.momentum, "lr": h.lr}
+
+
+class Nesterov(Momentum, name="Nesterov", kernel="nesterov"):
+    """momentum^2 v - (1 + momentum) lr g with the v of the step before; then v = momentum v - lr g.
+
+    Bengio et al. 2012, arXiv 1212.0901; article B applies momentum^2 to the new v.
+    """
+
+    @staticmethod
+    def constants(h):
+        return {"momentum": h.momentum, "lr": h.lr, "momentum_squared": h.momentum**2,
+                "lr_ahead": (1 + h.momentum) * h.lr}
