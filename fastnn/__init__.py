@@ -14,6 +14,7 @@ from .files import load, save
 from .losses import get_err, losses
 from .optimizers import get_opt, optimizers
 from .state import StateError
+from . import schedules
 from . import maxout, santa         # these rows of the catalogues have files of their own
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from .jit.symbolic import where
 
 __all__ = ["StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
-           "load", "losses", "optimizers", "register_act", "register_opt", "save", "set_num_threads", "trim_memory",
-           "unregister", "where"]
+           "load", "losses", "optimizers", "register_act", "register_opt", "save", "schedules", "set_num_threads",
+           "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
