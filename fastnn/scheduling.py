@@ -174,7 +174,7 @@ class Schedule:
         return f"schedules.{type(self).__name__}({', '.join(told)})"
 
 
-@dataclass(frozen=True, repr=False, kw_only=True)
+@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class Warmed(Schedule):
     """With warmup=n the first n steps rise in a straight line from `warmup_value` towards the first value: step t has
     warmup_value + (first - warmup_value) (t - 1)/n, and step n + 1 has the first value.
@@ -256,7 +256,8 @@ def descent(start, end, count, length, power=1.0, shape="linear"):
     elif shape == "sqrt":
         passed, left = math.sqrt(passed), left/(1 + math.sqrt(passed))
     if power != 1:
-        passed, left = -math.expm1(power*math.log1p(-passed)), left**power
+        log = math.log(left) if left < passed else math.log1p(-passed)
+        passed, left = -math.expm1(power*log), left**power
     return start*left + end*passed
 
 
