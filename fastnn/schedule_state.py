@@ -3,7 +3,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .scheduling import Schedule, catalogue, function_name, is_schedule
+from .scheduling import catalogue, catalogued, function_name, is_schedule
 
 DEEPEST = 50                    # joins in each other
 
@@ -16,7 +16,7 @@ def to_state(schedule: Callable[[int], Any]) -> dict[str, Any]:
     """
     if not is_schedule(schedule):
         raise TypeError(f"not a schedule: {schedule!r:.80}")
-    if not isinstance(schedule, Schedule):
+    if not catalogued(schedule):
         return {"function": function_name(schedule)}
     state = {"schedule": type(schedule).__name__,
              "arguments": {name: plain(value) for name, value in schedule.arguments().items()}}
@@ -66,7 +66,7 @@ def rebuilt(state, current, changes, depth):
     if not isinstance(state, dict):
         raise ValueError(f"a schedule's state must be a dict, not {state!r:.80}")
     if state.keys() == {"function"}:
-        found = function_name(current) if is_schedule(current) and not isinstance(current, Schedule) else None
+        found = function_name(current) if is_schedule(current) and not catalogued(current) else None
         if not isinstance(state["function"], str) or found != state["function"]:
             there = f"{found!r:.80}" if found else "there is none"
             raise ValueError(f"the schedule must be the function {state['function']!r:.80} as in the state; {there}")

@@ -8,7 +8,6 @@ give the t-th `optimizer.step()`. A plain function of t is a schedule, too. `cat
 import math
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import KW_ONLY
 from typing import Annotated, Any
 
 from .schedule_state import checked_state, from_state, to_state
@@ -54,7 +53,6 @@ class linear(_Lasting):
 
     value: Number
     steps: Steps
-    _: KW_ONLY
     end_value: Number = 0.0
 
     def _at(self, count):
@@ -72,7 +70,6 @@ class polynomial(_Lasting):
     value: Number
     steps: Steps
     power: Positive
-    _: KW_ONLY
     end_value: Number = 0.0
 
     def _at(self, count):
@@ -99,7 +96,6 @@ class exponential(_Geometric):
 
     value: Number
     gamma: Positive
-    _: KW_ONLY
     step_size: Steps = 1
     end_value: OptionalNumber = None
 
@@ -117,7 +113,6 @@ class step(_Geometric):
 
     value: Number
     step_size: Steps
-    _: KW_ONLY
     gamma: Positive = 0.1
     end_value: OptionalNumber = None
 
@@ -149,7 +144,6 @@ class multistep(_Bounded):
 
     value: Number
     milestones: Boundaries
-    _: KW_ONLY
     gamma: Positive = 0.1
 
     _boundaries = "milestones"
@@ -170,7 +164,6 @@ class piecewise(_Bounded):
 
     values: Numbers
     boundaries: Boundaries
-    _: KW_ONLY
     interpolate: Annotated[str | None, one_of(None, "linear", "cosine")] = None
 
     def _check(self):
@@ -199,7 +192,6 @@ class cosine(_Lasting):
 
     value: Number
     steps: Steps
-    _: KW_ONLY
     end_value: Number = 0.0
     exponent: Positive = 1.0
 
@@ -219,7 +211,6 @@ class cosine_restarts(Warmed):
 
     value: Number
     T_0: Steps
-    _: KW_ONLY
     T_mult: Steps = 1
     end_value: Number = 0.0
     gamma: Positive = 1.0
@@ -250,7 +241,6 @@ class one_cycle(Schedule):
 
     value: Number
     steps: Steps
-    _: KW_ONLY
     pct_start: Annotated[float, number(above=0, below=1)] = 0.3
     anneal_strategy: Annotated[str, one_of("cos", "linear")] = "cos"
     div_factor: Positive = 25.0
@@ -285,7 +275,6 @@ class inverse_sqrt(Warmed):
     """
 
     value: Number
-    _: KW_ONLY
     timescale: Annotated[float | None, number(above=0, optional=True)] = None
 
     def _at(self, count):
@@ -303,7 +292,6 @@ class noam(Schedule):
 
     d_model: Steps
     warmup: Steps
-    _: KW_ONLY
     factor: Number = 1.0
 
     def _at(self, count):
@@ -324,7 +312,6 @@ class warmup_stable_decay(_Lasting):
     value: Number
     steps: Steps
     decay_steps: Steps
-    _: KW_ONLY
     shape: Annotated[str, one_of("linear", "cosine", "sqrt")] = "linear"
     end_value: Number = 0.0
 
@@ -338,7 +325,7 @@ class warmup_stable_decay(_Lasting):
         return descent(self.value, self.end_value, max(count, 0), self.decay_steps, shape=self.shape)
 
 
-@row(1.0, factor=0.5, patience=50)
+@row(1.0, factor=0.5, patience=150)
 class reduce_on_plateau(Warmed):
     """`value`, multiplied with `factor` whenever a metric has stopped getting better; `observe(metric)` tells it.
 
@@ -374,7 +361,6 @@ class reduce_on_plateau(Warmed):
     """
 
     value: Number
-    _: KW_ONLY
     mode: Annotated[str, one_of("min", "max")] = "min"
     factor: Annotated[float, number(above=0, below=1)] = 0.1
     patience: Count = 10
@@ -384,8 +370,10 @@ class reduce_on_plateau(Warmed):
     min_lr: Number = 0.0
     eps: NotNegative = 1e-8
 
-    def __post_init__(self):
-        super().__post_init__()
+    __eq__, __hash__ = object.__eq__, object.__hash__
+
+    def __init__(self, *args: Any, **kwds: Any) -> None:
+        super().__init__(*args, **kwds)
         self.__dict__["_observed"] = {"current": self.value, "best": None, "bad": 0, "cooldown_left": 0}
 
     current = property(lambda self: self._observed["current"])

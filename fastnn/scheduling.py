@@ -1,20 +1,12 @@
 """What every schedule is: its arguments and their checks, its value at a step. The rows: schedules.py."""
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, fields
-from functools import wraps
-from inspect import Parameter, Signature
+from inspect import Parameter, Signature, get_annotations
 from numbers import Real
 from operator import index
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from .registry import hint
-
-if TYPE_CHECKING:
-    from typing_extensions import dataclass_transform
-else:
-    def dataclass_transform(**_):
-        return lambda decorator: decorator
 
 catalogue: dict[str, type["Schedule"]] = {}     # the rows by name, in the order of their definition
 # What other libraries call an argument; said in the error, where the schedule has the one meant.
@@ -132,7 +124,26 @@ class Schedule:
     of a wrong type TypeError.
     """
 
+    __signature__ = Signature()
+    _checks: Any = {}
     _example: Any = (), {}
+
+    def __init__(self, *args: Any, **kwds: Any) -> None:
+        cls = type(self)
+        title, known = cls.__name__, cls.__signature__.parameters
+        for word in kwds:
+            if word not in known:
+                meant = WORDS.get(word)
+                said = f" (did you mean {meant}?)" if meant in known else hint(word, known)
+                raise TypeError(f"{title} has no argument {word!r:.80}{said}")
+        try:
+            bound = cls.__signature__.bind(*args, **kwds)
+        except TypeError as error:
+            raise TypeError(f"{title}: {error}") from None
+        bound.apply_defaults()
+        self.__dict__.update({name: cls._checks[name](value, f"{title}: {name}")
+                              for name, value in bound.arguments.items()})
+        self._check()
 
     def __call__(self, t: int) -> float:
         return self._at(step_number(t) - 1)
@@ -144,8 +155,11 @@ class Schedule:
     def _check(self):
         """Raises ValueError for arguments that do not go together."""
 
+    def _refuse(self, what):
+        raise ValueError(f"{type(self).__name__}: {what}")
+
     @classmethod
-    def example(cls):
+    def example(cls) -> "Schedule":
         """One with arguments as they may be, of 1,000 steps where it has a length: what `fastnn plot` draws."""
         args, kwds = cls._example
         return cls(*args, **kwds)
@@ -154,14 +168,19 @@ class Schedule:
         """The arguments by name, in the order of the signature."""
         return {name: self.__dict__[name] for name in type(self).__signature__.parameters}
 
-    def __post_init__(self):
-        title = type(self).__name__
-        for each in fields(self):
-            self.__dict__[each.name] = each.type.__metadata__[0](self.__dict__[each.name], f"{title}: {each.name}")
-        self._check()
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.arguments() == other.arguments()
 
-    def _refuse(self, what):
-        raise ValueError(f"{type(self).__name__}: {what}")
+    def __hash__(self):
+        return hash((type(self), *self.arguments().values()))
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"{type(self).__name__}: a schedule cannot be changed, but exchanged for another")
+
+    def __delattr__(self, name):
+        self.__setattr__(name, None)
 
     def __repr__(self):
         told = []
@@ -174,7 +193,6 @@ class Schedule:
         return f"schedules.{type(self).__name__}({', '.join(told)})"
 
 
-@dataclass(frozen=True, repr=False, eq=False, kw_only=True)
 class Warmed(Schedule):
     """With warmup=n the first n steps rise in a straight line from `warmup_value` towards the first value: step t has
     warmup_value + (first - warmup_value) (t - 1)/n, and step n + 1 has the first value.
@@ -192,38 +210,26 @@ class Warmed(Schedule):
         return self._at(count - self.warmup)
 
 
-@dataclass_transform(frozen_default=True)
 def row(*args, **kwds):
-    """Class decorator: makes a dataclass of it and enters it in the catalogue. The arguments are its `example`'s."""
+    """Class decorator: enters a schedule in the catalogue. The arguments are its `example`'s.
+
+    Annotations say what arguments there are: those with defaults are given by keyword, those of a warm-up last.
+    """
     def entered(cls):
-        cls = dataclass(frozen=True, repr=False, eq=not hasattr(cls, "observe"))(cls)
-        shown_first = sorted(fields(cls), key=lambda each: (each.kw_only, each.name in Warmed.__annotations__))
+        found = {}
+        for base in reversed(cls.__mro__):
+            found.update(get_annotations(base))
+        found = {name: kind for name, kind in found.items() if hasattr(kind, "__metadata__")}
+        names = sorted(found, key=lambda name: (hasattr(cls, name), name in get_annotations(Warmed)))
         cls.__signature__ = Signature([
-            Parameter(each.name, Parameter.KEYWORD_ONLY if each.kw_only else Parameter.POSITIONAL_OR_KEYWORD,
-                      default=Parameter.empty if each.default is MISSING else each.default,
-                      annotation=each.type.__origin__) for each in shown_first])
-        cls.__init__ = explaining(cls.__init__, cls.__name__, cls.__signature__)
+            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(cls, name), annotation=found[name].__origin__)
+            if hasattr(cls, name) else
+            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=found[name].__origin__) for name in names])
+        cls._checks = {name: found[name].__metadata__[0] for name in names}
         cls._example = args, kwds
         catalogue[cls.__name__] = cls
         return cls
     return entered
-
-
-def explaining(init, title, signature):
-    """`init`, with the nearest names in the error for an argument that there is not."""
-    @wraps(init)
-    def __init__(self, *args, **kwds):
-        for word in kwds:
-            if word not in signature.parameters:
-                meant, known = WORDS.get(word), signature.parameters
-                said = f" (did you mean {meant}?)" if meant in known else hint(word, known)
-                raise TypeError(f"{title} has no argument {word!r:.80}{said}")
-        try:
-            signature.bind(*args, **kwds)
-        except TypeError as error:
-            raise TypeError(f"{title}: {error}") from None
-        init(self, *args, **kwds)
-    return __init__
 
 
 # What the formulas share
@@ -270,6 +276,11 @@ def scaled(value, gamma, times):
 
 
 # Schedules of any kind: ours, plain functions, other libraries'
+
+def catalogued(value):
+    """Whether it is of a class in the catalogue, which a user's subclass is not."""
+    return catalogue.get(type(value).__name__) is type(value)
+
 
 def is_schedule(value: Any) -> bool:
     """Whether it can be called with t: one of these schedules, a function, an optax schedule. A class is none."""

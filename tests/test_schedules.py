@@ -18,6 +18,7 @@ from fastnn import schedules
 from fastnn.schedules import (
     catalogue, constant, cosine, cosine_restarts, exponential, inverse_sqrt, join, linear, multistep, noam, one_cycle,
     piecewise, polynomial, reduce_on_plateau, step, value_at, warmup, warmup_stable_decay)
+from fastnn.scheduling import WORDS
 
 mpmath = pytest.importorskip("mpmath")
 from oracles.schedules import ORACLES  # noqa: E402
@@ -195,7 +196,7 @@ def test_values_are_torchs(schedule, theirs):
 def test_values_are_optaxs(schedule, theirs):
     optax = pytest.importorskip("optax", reason="optax is not installed")
     import jax
-    with jax.enable_x64(True):
+    with jax.enable_x64(True):      # optax computes in float32 otherwise
         found = [float(theirs(optax)(np.int64(t - 1))) for t in range(1, STEPS + 1)]
     largest = max(map(abs, found))
     assert [schedule(t) for t in range(1, STEPS + 1)] == pytest.approx(found, rel=0, abs=1e-12*largest)
@@ -362,6 +363,11 @@ def test_the_signature_says_what_there_is(cls):
     for name, parameter in parameters.items():
         assert getattr(made, name) == made.arguments()[name]
         assert parameter.default is parameter.empty or parameter.kind is parameter.KEYWORD_ONLY
+
+
+def test_words_of_other_libraries_lead_somewhere():
+    there = {name for cls in catalogue.values() for name in inspect.signature(cls).parameters}
+    assert set(WORDS.values()) <= there
 
 
 def test_lists_are_not_shared():
@@ -582,6 +588,22 @@ def test_a_function_has_to_be_there():
     for current in (None, square, join([square, constant(1)], [3]), join([constant(1), constant(1), square], [3, 4])):
         with pytest.raises(ValueError, match="must be the function 'square'"):
             schedules.from_state(nested, current)
+
+
+class Doubled(cosine):
+    """A user's own."""
+
+    def _at(self, count):
+        return 2*super()._at(count)
+
+
+def test_a_class_of_the_users_own_is_a_function():
+    mine = Doubled(1, 10)
+    assert mine(1) == 2 and mine == Doubled(1, 10) != cosine(1, 10)
+    assert schedules.to_state(mine) == {"function": "Doubled"}
+    assert schedules.from_state({"function": "Doubled"}, mine) is mine
+    with pytest.raises(ValueError, match="'Doubled' as in the state; there is none"):
+        schedules.from_state({"function": "Doubled"}, cosine(1, 10))
 
 
 def test_what_observes_is_filled():
