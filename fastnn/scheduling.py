@@ -10,7 +10,7 @@ from .registry import hint
 
 catalogue: dict[str, type["Schedule"]] = {}     # the rows by name, in the order of their definition
 # What other libraries call an argument; said in the error, where the schedule has the one meant.
-WORDS = {word: name for name, words in {
+WORDS = {name: words.split() for name, words in {
     "value": "init_value peak_value max_value lr learning_rate base_lr initial_lr initial_learning_rate max_lr peak_lr",
     "steps": "decay_steps transition_steps T_max total_iters total_steps num_training_steps max_iters max_steps",
     "end_value": "eta_min min_lr final_lr end_learning_rate",
@@ -19,7 +19,7 @@ WORDS = {word: name for name, words in {
     "gamma": "decay_rate factor m_mul",
     "T_0": "first_decay_steps first_cycle_steps", "T_mult": "t_mul cycle_mult",
     "milestones": "boundaries", "boundaries": "milestones", "shape": "decay_type", "step_size": "transition_steps",
-}.items() for word in words.split()}
+}.items()}
 
 
 # Arguments: a type to read and a function (value, what it is called) -> the value as it is kept
@@ -133,8 +133,8 @@ class Schedule:
         title, known = cls.__name__, cls.__signature__.parameters
         for word in kwds:
             if word not in known:
-                meant = WORDS.get(word)
-                said = f" (did you mean {meant}?)" if meant in known else hint(word, known)
+                meant = [name for name, words in WORDS.items() if word in words and name in known]
+                said = f" (did you mean {meant[0]}?)" if meant else hint(word, known)
                 raise TypeError(f"{title} has no argument {word!r:.80}{said}")
         try:
             bound = cls.__signature__.bind(*args, **kwds)
