@@ -454,6 +454,10 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot relo", "ReLU"),
     ("plot --trajectories Adem", "Adam"),
     ("plot --out file", "file"),
+    ("plot --schedules cosin", "Unknown schedule: 'cosin' (did you mean cosine"),
+    ("plot --schedules Adam", "Unknown schedule"),
+    ("plot --schedules --out file", "file"),
+    ("plot --schedules --trajectories", "not allowed with"),
     ("list optimisers", "optimisers"),
     ("train", "train"),
     ("", "arguments are required"),
@@ -534,6 +538,24 @@ def test_plot_draws_some_activations(tmp_path):
 def test_plot_draws_trajectories(tmp_path):
     succeed("plot", "--trajectories", cwd=tmp_path)
     assert (tmp_path / "trajectories.png").read_bytes().startswith(PNG)
+
+
+def test_plot_draws_schedules(tmp_path):
+    assert "schedules.png" in succeed("plot", "--schedules", "--out", "pictures", cwd=tmp_path)
+    every = (tmp_path / "pictures" / "schedules.png").read_bytes()
+    assert every.startswith(PNG)
+    succeed("plot", "--schedules", "one-cycle,Cosine", "reduce_on_plateau", cwd=tmp_path)
+    assert len((tmp_path / "schedules.png").read_bytes()) < len(every)
+
+
+def test_what_is_drawn_of_schedules():
+    from fastnn.cli.plot import IMPROVING, LASTING, course
+    for name, row in fastnn.schedules.catalogue.items():
+        note, values = course(name)
+        assert len(values) == LASTING and len(set(values)) > 2, "a picture of a line that is level shows nothing"
+        assert values[0] == row.example()(1)
+        assert name == "join" or note in repr(row.example()) or "; the metric" in note
+    assert f"the metric falls until t = {IMPROVING}" in course("reduce_on_plateau")[0]
 
 
 def test_no_jump_is_drawn_as_a_slope():

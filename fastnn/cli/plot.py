@@ -1,8 +1,10 @@
-"""The command ``fastnn plot``: activations with their derivatives, or optimizers' paths through a valley."""
+"""The command ``fastnn plot``: activations with their derivatives, optimizers' paths through a valley, or schedules."""
 import numpy as np
 
 import fastnn
 from fastnn.hyperparameters import REQUIRED
+from fastnn.registry import folded, hint
+from fastnn.schedules import catalogue
 
 from .catalog import CATALOGUES, resolve
 from .errors import as_user_error, require
@@ -19,13 +21,15 @@ EXAMPLES = {
 START, STEPS = (-7.0, 2.0), 30      # as in "Deep Learning from Scratch", chapter 6
 # The rates among which each optimizer's own is found: 1, 1.5, 2, 3, 5, 7 times powers of ten.
 RATES = [round(digit * 10.0**power, 6) for power in range(-4, 2) for digit in (1, 1.5, 2, 3, 5, 7)]
+LASTING, IMPROVING = 1100, 200      # steps of a schedule that are drawn; those for which a metric improves
 
 
 def run(options):
     """Draw the picture that was asked for and return the exit status."""
     require("matplotlib")
-    name = "trajectories.png" if options.trajectories else "activations.png"
-    draw = (trajectories if options.trajectories else activations)(options.names)
+    drawn = trajectories if options.trajectories else schedules if options.schedules else activations
+    name = f"{drawn.__name__}.png"
+    draw = drawn(options.names)
     target = OutputFolder(options.out, [name]).write(name, draw)
     print(f"wrote {target}")
     return 0
@@ -115,3 +119,35 @@ def path(name, lr):
             points[-1] = (np.inf, np.inf)
             break
     return np.array(points)
+
+
+def schedules(names):
+    """A function that draws the schedules `names`, or all, to a file."""
+    with as_user_error():
+        samples = {name: course(name) for name in map(schedule_name, names or catalogue)}
+    from .figures.schedules import draw_schedules
+    return lambda file: draw_schedules(file, samples, "the value at step t, made with the arguments above it")
+
+
+def schedule_name(name):
+    """The name as the catalogue spells it."""
+    for known in catalogue:
+        if folded(known) == folded(name):
+            return known
+    raise ValueError(f"Unknown schedule: {name!r}{hint(name, catalogue)}")
+
+
+def course(name):
+    """(note, values) of one schedule's example; what observes a metric is shown one that soon stays as it is."""
+    schedule = catalogue[name].example()
+    note = repr(schedule).partition("(")[2][:-1]
+    if name == "join":
+        note = f"[{', '.join(type(part).__name__ for part in schedule.schedules)}], {list(schedule.boundaries)}"
+    observe = getattr(schedule, "observe", lambda metric: None)
+    if hasattr(schedule, "observe"):
+        note += f"; the metric falls until t = {IMPROVING}"
+    values = []
+    for t in range(1, LASTING + 1):
+        values.append(schedule(t))
+        observe(max(IMPROVING - t, 0))
+    return note, values

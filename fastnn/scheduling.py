@@ -1,0 +1,314 @@
+"""What every schedule is: its arguments and their checks, its value at a step. The rows: schedules.py."""
+import math
+from collections.abc import Callable, Iterable
+from inspect import Parameter, Signature, get_annotations
+from numbers import Real
+from operator import index
+from typing import Annotated, Any
+
+from .registry import hint
+
+catalogue: dict[str, type["Schedule"]] = {}     # the rows by name, in the order of their definition
+# What other libraries call an argument; said in the error, where the schedule has the one meant.
+WORDS = {name: words.split() for name, words in {
+    "value": "init_value peak_value max_value lr learning_rate base_lr initial_lr initial_learning_rate max_lr peak_lr",
+    "steps": "decay_steps transition_steps T_max total_iters total_steps num_training_steps max_iters max_steps",
+    "end_value": "eta_min min_lr final_lr end_learning_rate",
+    "warmup": "warmup_steps num_warmup_steps warmup_iters warmup_epochs",
+    "warmup_value": "warmup_init warmup_lr start_factor",
+    "gamma": "decay_rate factor m_mul",
+    "T_0": "first_decay_steps first_cycle_steps", "T_mult": "t_mul cycle_mult",
+    "milestones": "boundaries", "boundaries": "milestones", "shape": "decay_type", "step_size": "transition_steps",
+}.items()}
+
+
+# Arguments: a type to read and a function (value, what it is called) -> the value as it is kept
+
+def as_number(value: Any, what: str) -> float:
+    """The float of a real number, of an array of no dimensions (NumPy's, JAX's, PyTorch's), too. Raises TypeError."""
+    given = value
+    if not isinstance(value, Real) and getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{what} must be a number, not {given!r:.80}")
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
+
+
+def number(above=-math.inf, at_least=-math.inf, below=math.inf, optional=False):
+    low = f"at least {at_least:g}" if at_least > -math.inf else f"above {above:g}" if above > -math.inf else "finite"
+    wanted = f"{low} and below {below:g}" if below < math.inf else low
+
+    def checked(value, what):
+        if value is None and optional:
+            return None
+        value = as_number(value, what)
+        if not (above < value < below and value >= at_least):       # false for NaN
+            raise ValueError(f"{what} must be {wanted}, not {value!r}")
+        return value
+    return checked
+
+
+def whole(least, most=2**63 - 1):
+    wanted = f"at least {least}{' and below 2**63' if most == 2**63 - 1 else f' and at most {most}'}"
+
+    def checked(value, what):
+        try:
+            if isinstance(value, bool):
+                raise TypeError
+            found = index(value)
+        except TypeError:
+            raise TypeError(f"{what} must be an integer, not {value!r:.80}") from None
+        if not least <= found <= most:
+            raise ValueError(f"{what} must be {wanted}, not {found if abs(found) < 10**20 else 'as large as this'}")
+        return found
+    return checked
+
+
+def one_of(*words):
+    def checked(value, what):
+        if not (value is None or isinstance(value, str)):
+            raise TypeError(f"{what} must be a string, not {value!r:.80}")
+        if value not in words:
+            raise ValueError(f"{what} must be {' or '.join(map(repr, words))}, not {value!r:.80}")
+        return value
+    return checked
+
+
+def flag(value, what):
+    if not isinstance(value, bool):
+        raise TypeError(f"{what} must be True or False, not {value!r:.80}")
+    return value
+
+
+def several(each, least=1, increasing=False):
+    def checked(value, what):
+        if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+            raise TypeError(f"{what} must be a list, not {value!r:.80}")
+        found = tuple(each(item, f"each of {what}") for item in value)
+        if len(found) < least:
+            raise ValueError(f"{what} must have at least {least}, not {len(found)}" if found else
+                             f"{what} must not be empty")
+        if increasing and any(a >= b for a, b in zip(found, found[1:])):
+            raise ValueError(f"{what} must increase, not {list(found)!r:.80}")
+        return found
+    return checked
+
+
+def a_schedule(value, what):
+    if not is_schedule(value):
+        raise TypeError(f"{what} must be a schedule or a function of t, not {value!r:.80}")
+    return value
+
+
+Number = Annotated[float, number()]
+Positive = Annotated[float, number(above=0)]
+NotNegative = Annotated[float, number(at_least=0)]
+Steps = Annotated[int, whole(1)]
+Count = Annotated[int, whole(0)]
+Boundaries = Annotated[tuple[int, ...], several(whole(1), increasing=True)]
+Numbers = Annotated[tuple[float, ...], several(number())]
+Flag = Annotated[bool, flag]
+
+
+class Schedule:
+    """A number that changes with t, the number of the step that it is used in, counted from 1.
+
+    `schedule(t)` is a float. t is an integer of at least 1, or a float that is one; beyond the schedule's end the value
+    stays. TypeError for a t that is no number, ValueError for one that is no such integer.
+
+    Schedules cannot be changed, are equal where their arguments are, and may be keys, pickled and copied; only
+    `reduce_on_plateau` has a state, and is equal to itself alone. An argument out of its range raises ValueError, one
+    of a wrong type TypeError.
+    """
+
+    __signature__ = Signature()
+    _checks: Any = {}
+    _example: Any = (), {}
+
+    def __init__(self, *args: Any, **kwds: Any) -> None:
+        cls = type(self)
+        title, known = cls.__name__, cls.__signature__.parameters
+        for word in kwds:
+            if word not in known:
+                meant = [name for name, words in WORDS.items() if word in words and name in known]
+                said = f" (did you mean {meant[0]}?)" if meant else hint(word, known)
+                raise TypeError(f"{title} has no argument {word!r:.80}{said}")
+        try:
+            bound = cls.__signature__.bind(*args, **kwds)
+        except TypeError as error:
+            raise TypeError(f"{title}: {error}") from None
+        bound.apply_defaults()
+        self.__dict__.update({name: cls._checks[name](value, f"{title}: {name}")
+                              for name, value in bound.arguments.items()})
+        self._check()
+
+    def __call__(self, t: int) -> float:
+        return self._at(step_number(t) - 1)
+
+    def _at(self, count):
+        """The value after `count` steps: the formula."""
+        raise NotImplementedError
+
+    def _check(self):
+        """Raises ValueError for arguments that do not go together."""
+
+    def _refuse(self, what):
+        raise ValueError(f"{type(self).__name__}: {what}")
+
+    @classmethod
+    def example(cls) -> "Schedule":
+        """One with arguments as they may be, of 1,000 steps where it has a length: what `fastnn plot` draws."""
+        args, kwds = cls._example
+        return cls(*args, **kwds)
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments by name, in the order of the signature."""
+        return {name: self.__dict__[name] for name in type(self).__signature__.parameters}
+
+    def __eq__(self, other):
+        if type(self) is not type(other):
+            return NotImplemented
+        return self.arguments() == other.arguments()
+
+    def __hash__(self):
+        return hash((type(self), *self.arguments().values()))
+
+    def __setattr__(self, name, value):
+        raise AttributeError(f"{type(self).__name__}: a schedule cannot be changed, but exchanged for another")
+
+    def __delattr__(self, name):
+        self.__setattr__(name, None)
+
+    def __repr__(self):
+        told = []
+        for name, parameter in type(self).__signature__.parameters.items():
+            value = self.__dict__[name]
+            if parameter.default is parameter.empty:
+                told.append(shown(value))
+            elif value != parameter.default:
+                told.append(f"{name}={shown(value)}")
+        return f"schedules.{type(self).__name__}({', '.join(told)})"
+
+
+class Warmed(Schedule):
+    """With warmup=n the first n steps rise in a straight line from `warmup_value` towards the first value: step t has
+    warmup_value + (first - warmup_value) (t - 1)/n, and step n + 1 has the first value.
+
+    `steps` and boundaries are counted from step 1 on, the warm-up included; what has neither begins behind it.
+    """
+
+    warmup: Count = 0
+    warmup_value: Number = 0.0
+
+    def __call__(self, t: int) -> float:
+        count = step_number(t) - 1
+        if count < self.warmup:
+            return descent(self.warmup_value, self._at(0), count, self.warmup)
+        return self._at(count - self.warmup)
+
+
+def row(*args, **kwds):
+    """Class decorator: enters a schedule in the catalogue. The arguments are its `example`'s.
+
+    Annotations say what arguments there are: those with defaults are given by keyword, those of a warm-up last.
+    """
+    def entered(cls):
+        found = {}
+        for base in reversed(cls.__mro__):
+            found.update(get_annotations(base))
+        found = {name: kind for name, kind in found.items() if hasattr(kind, "__metadata__")}
+        names = sorted(found, key=lambda name: (hasattr(cls, name), name in get_annotations(Warmed)))
+        cls.__signature__ = Signature([
+            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(cls, name), annotation=found[name].__origin__)
+            if hasattr(cls, name) else
+            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=found[name].__origin__) for name in names])
+        cls._checks = {name: found[name].__metadata__[0] for name in names}
+        cls._example = args, kwds
+        catalogue[cls.__name__] = cls
+        return cls
+    return entered
+
+
+# What the formulas share
+
+STEP_NUMBER = whole(1)
+
+
+def step_number(t: Any) -> int:
+    """t as an integer of at least 1."""
+    if type(t) is int and 1 <= t < 2**63:
+        return t
+    if isinstance(t, float):
+        if not t.is_integer():
+            raise ValueError(f"t must be a whole number of steps, not {t!r}")
+        t = int(t)
+    return STEP_NUMBER(t, "t")
+
+
+def descent(start, end, count, length, power=1.0, shape="linear"):
+    """From `start` on towards `end`, which is reached after `length` steps and kept: end + (start - end) left^power.
+
+    `left` is the share of the way that is left; of a half-cosine with shape="cosine". Both shares of a sum are computed
+    from what is small in them, so that a value near either end is as accurate as one in the middle.
+    """
+    if count >= length:
+        return end
+    passed, left = count/length, (length - count)/length
+    if shape == "cosine":
+        passed, left = math.sin(math.pi/2*passed)**2, math.sin(math.pi/2*left)**2
+    elif shape == "sqrt":
+        passed, left = math.sqrt(passed), left/(1 + math.sqrt(passed))
+    if power != 1:
+        log = math.log(left) if left < passed else math.log1p(-passed)
+        passed, left = -math.expm1(power*log), left**power
+    return start*left + end*passed
+
+
+def scaled(value, gamma, times):
+    """value gamma^times; infinity beyond float64's range."""
+    try:
+        return value*gamma**times
+    except OverflowError:
+        return math.copysign(math.inf, value) if value else 0.0
+
+
+# Schedules of any kind: ours, plain functions, other libraries'
+
+def catalogued(value):
+    """Whether it is of a class in the catalogue, which a user's subclass is not."""
+    return catalogue.get(type(value).__name__) is type(value)
+
+
+def is_schedule(value: Any) -> bool:
+    """Whether it can be called with t: one of these schedules, a function, an optax schedule. A class is none."""
+    return callable(value) and not isinstance(value, type)
+
+
+def value_at(schedule: Callable[[int], Any], t: int) -> float:
+    """The value of a schedule at step t, from 1: a finite float.
+
+    `schedule` may be any function of t; it may return a real number of any kind, an array of no dimensions included
+    (NumPy's, JAX's or PyTorch's). An optax schedule counts from 0: give `lambda t: schedule(t - 1)`.
+
+    Raises TypeError if what it returns is no number, ValueError if that is NaN or infinite.
+    """
+    value = schedule(t)
+    if type(value) is not float:
+        value = as_number(value, f"the schedule {shown(schedule):.200} at t = {t}")
+    if not math.isfinite(value):
+        raise ValueError(f"the schedule {shown(schedule):.200} is {value} at t = {t}")
+    return value
+
+
+def shown(value):
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(shown, value))}]"
+    return function_name(value) if callable(value) and not isinstance(value, Schedule) else repr(value)
+
+
+def function_name(function):
+    found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
+    return found if isinstance(found, str) else type(function).__qualname__
