@@ -6,7 +6,8 @@ from weakref import ref
 
 import numpy as np
 
-from .hyperparameters import Choice, qualified_name
+from .hyperparameters import Choice
+from .scheduling import function_name
 from .state import StateError, entries
 from .synonyms import Synonym, advice, canonical, meaning, parts
 
@@ -104,7 +105,7 @@ class Group:
     def stored(self) -> dict[str, Any]:
         """The group as plain data, for a state: functions by their names."""
         cls = type(self._bound_to())
-        return {"which": [one if isinstance(one, str) else {"function": qualified_name(one)} for one in self._which],
+        return {"which": [one if isinstance(one, str) else {"function": function_name(one)} for one in self._which],
                 "freeze": self._freeze,
                 "values": {name: getattr(cls, name).stored(value) for name, value in self._values.items()}}
 
@@ -282,7 +283,8 @@ def restored(optimizer, saved, values):
     if not _same(given, wanted):
         raise StateError(f"the state's groups are {wanted!r:.200}, those of the optimizer {given!r:.200}; to keep the "
                          "optimizer's, put opt.state_dict()['groups'] into the state")
-    changes = [(one, *_read(optimizer, one, entry, f"group {i}")) for i, (one, entry) in enumerate(zip(groups, saved))]
+    fills = []
+    changes = [(one, *_read(optimizer, one, entry, f"group {i}", fills)) for i, (one, entry) in enumerate(zip(groups, saved))]
     for group, _, own in changes:
         try:
             optimizer._check_together_with(group, own, values)
@@ -290,6 +292,8 @@ def restored(optimizer, saved, values):
             raise StateError(str(error)) from None
 
     def put():
+        for fill in fills:
+            fill()
         for group, freeze, values in changes:
             object.__setattr__(group, "_freeze", freeze)
             object.__setattr__(group, "_values", values)
@@ -321,7 +325,7 @@ def _new(optimizer, i, saved):
         raise StateError(f"group {i}: {error}") from None
 
 
-def _read(optimizer, group, saved, where):
+def _read(optimizer, group, saved, where, fills):
     """(freeze, values) of a saved group."""
     cls, values = type(optimizer), {}
     try:
@@ -329,7 +333,7 @@ def _read(optimizer, group, saved, where):
         for name, value in entries(saved["values"], f"the values of {where}").items():
             if not isinstance(name, str) or meaning(cls, name) != (name,) or getattr(cls, name).shared:
                 raise StateError(f"{where} has a value for {name!r:.80}")
-            values[name] = getattr(cls, name).restored(value, getattr(group, name))
+            values[name] = getattr(cls, name).restored(value, getattr(group, name), fills)
     except (TypeError, ValueError) as error:
         raise StateError(f"{where}: {error}") from None
     return freeze, values

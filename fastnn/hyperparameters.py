@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .schedule_state import checked_state, to_state
+from .scheduling import is_schedule
 from .synonyms import Synonym, advice, canonical, synonyms_of
 
 REQUIRED = Parameter.empty
@@ -26,12 +28,6 @@ def unwrapped(value):
     value = np.asarray(value)
     number = value.dtype.kind in "fiuO" or value.dtype.name == "bfloat16"
     return value.astype(np.float64).item() if value.dtype.name == "bfloat16" else value.item() if number else value
-
-
-def qualified_name(function):
-    """What stands for a function in a state."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
 
 
 class Hyperparameter:
@@ -70,7 +66,7 @@ class Hyperparameter:
 
     def checked(self, value):
         """The value to keep: a number, a schedule as it is, or None where that is allowed."""
-        if self.scheduled and callable(value) and not isinstance(value, type):
+        if self.scheduled and is_schedule(value):
             return value
         return self.number(value)
 
@@ -106,15 +102,21 @@ class Hyperparameter:
 
     def stored(self, value):
         """What stands for a value in a state."""
-        return {"schedule": qualified_name(value)} if callable(value) else value
+        return to_state(value) if callable(value) else value
 
-    def restored(self, stored, current):
-        """The value that a state stands for. Raises as `checked` does."""
-        if not isinstance(stored, dict):
+    def restored(self, stored, current, fills):
+        """The value that a state stands for. Raises as `checked` does.
+
+        What fills schedules that are kept, and cannot fail, is added to the list `fills`.
+        """
+        if not (self.scheduled and isinstance(stored, dict)):
             return self.number(stored)
-        if stored != self.stored(current):
-            raise ValueError(f"{self.name} must be {stored!r} as in the state, not {self.stored(current)!r}")
-        return current
+        try:
+            schedule, fill = checked_state(stored, current)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from None
+        fills.append(fill)
+        return schedule
 
     def kind(self):
         """What it must be, in words."""
@@ -139,7 +141,7 @@ class Choice(Hyperparameter):
     def stored(self, value):
         return getattr(value, "__name__", type(value).__name__) if callable(value) else None
 
-    def restored(self, stored, current):
+    def restored(self, stored, current, fills):
         """The value that there is: a state has no more than its name."""
         if type(stored) not in (str, type(None)) or stored != self.stored(current):
             raise ValueError(f"{self.name} must be {stored!r} as in the state, not {self.stored(current)!r}")

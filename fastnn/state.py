@@ -56,8 +56,9 @@ def checked(opt, state):
         state = _of_first_format(opt, state)
     described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     cls = type(opt)
-    done = _checked_values(opt, state["hyperparameters"], "hyperparameters", cls.hyperparameters)
-    done |= _checked_values(opt, state["options"], "options", cls.options)
+    fills = []
+    done = _checked_values(opt, state["hyperparameters"], "hyperparameters", cls.hyperparameters, fills)
+    done |= _checked_values(opt, state["options"], "options", cls.options, fills)
     try:
         opt._check_clips(done, "the state")
     except ValueError as error:
@@ -75,6 +76,8 @@ def checked(opt, state):
 
     def put():
         put_groups()
+        for fill in fills:
+            fill()
         recall()
     return partial(opt._restore, by_key, by_position, passes, done, put)
 
@@ -215,13 +218,13 @@ def _number(value, dtype, path):
         raise StateError(f"parameter {shown(path)} was saved as an integer beyond {dtype}") from None
 
 
-def _checked_values(opt, saved, where, names):
-    """Hyperparameters or options."""
+def _checked_values(opt, saved, where, names, fills):
+    """Hyperparameters or options. What fills schedules is added to `fills`."""
     cls = type(opt)
     values = {}
     for name, value in entries(saved, where, names).items():
         try:
-            values[name] = getattr(cls, name).restored(value, getattr(opt, name))
+            values[name] = getattr(cls, name).restored(value, getattr(opt, name), fills)
         except (TypeError, ValueError) as error:
             raise StateError(str(error)) from None
     return values
