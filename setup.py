@@ -13,8 +13,8 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
 
 CORE = Path("fastnn", "core")
-ENGINE = ["affine", "arrays", "elementwise", "layouts", "mean_loss", "memory", "processor", "records", "rows", "spans",
-          "stepping", "threads", "ulps"]
+ENGINE = ["affine", "arrays", "elementwise", "layouts", "mean_loss", "memory", "processor", "records", "reductions",
+          "rows", "spans", "stepping", "threads", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {

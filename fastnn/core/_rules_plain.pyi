@@ -8,3 +8,5 @@ STORED_RULES: Final[dict[str, dict[str, tuple[int]]]]
 STORED: Final[dict[str, tuple[int, int]]]
 # name: (address that loads, address that stores)
 HALVES: Final[dict[str, tuple[int, int]]]
+# name: (address for float, address for double)
+REDUCTIONS: Final[dict[str, tuple[int, int]]]

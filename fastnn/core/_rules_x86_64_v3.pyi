@@ -1,1 +1,2 @@
-from fastnn.core._rules_plain import HALVES as HALVES, RULES as RULES, STORED as STORED, STORED_RULES as STORED_RULES
+from fastnn.core._rules_plain import HALVES as HALVES, REDUCTIONS as REDUCTIONS, RULES as RULES
+from fastnn.core._rules_plain import STORED as STORED, STORED_RULES as STORED_RULES

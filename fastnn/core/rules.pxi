@@ -106,3 +106,4 @@ RULES = {
 
 
 include "stored_rules.pxi"
+include "reductions.pxi"
