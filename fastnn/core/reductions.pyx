@@ -199,7 +199,8 @@ cdef void sum_squares(Sums *work, Py_ssize_t elements) noexcept nogil:
     shared(sum_tensors, work, work.first[work.count], elements)
     for t in range(work.count):
         sums, shift = work.out + work.first[t], 0
-        fold(sums, work.first[t + 1] - work.first[t], 1)
+        if work.first[t + 1] - work.first[t] > 1:
+            fold(sums, work.first[t + 1] - work.first[t], 1)
         if work.numbers[t].kind == DOUBLE and doubtful(sums[0]) and work.numbers[t].n:
             shift = SHIFT if sums[0] < LEAST else -SHIFT
             sum_again(&work.numbers[t], UP if shift > 0 else DOWN, sums, work.threads)
@@ -213,8 +214,8 @@ cdef inline double root(double squares, Py_ssize_t shift) noexcept nogil:
     return sqrt(squares) if shift == 0 else ldexp(sqrt(squares), -<int>shift)
 
 
-cdef double add_up(double *squares, Py_ssize_t *shifts, Py_ssize_t count, Py_ssize_t *shift) noexcept nogil:
-    """The sum of all, as it is of the numbers times 2^shift. Both arrays are changed."""
+cdef void find_shift(double *squares, Py_ssize_t *shifts, Py_ssize_t count, Py_ssize_t *shift) noexcept nogil:
+    """One power of two for all, instead of those that there are."""
     cdef bint large = False
     cdef bint usual = False
     cdef double total = 0
@@ -229,8 +230,19 @@ cdef double add_up(double *squares, Py_ssize_t *shifts, Py_ssize_t count, Py_ssi
             squares[t] *= DOWN
             squares[t] *= DOWN
             shifts[t] -= SHIFT
-        if shifts[t] < shift[0]:                # zeros of floats
-            shifts[t] = shift[0]
+
+
+cdef double add_up(double *squares, Py_ssize_t *shifts, Py_ssize_t count, Py_ssize_t *shift) noexcept nogil:
+    """The sum of all, as it is of the numbers times 2^shift. Both arrays are changed."""
+    cdef Py_ssize_t shifted = 0
+    cdef double total = 0
+    cdef Py_ssize_t t
+    for t in range(count):
+        total += squares[t]
+        shifted |= shifts[t]
+    shift[0] = 0
+    if shifted or total == HUGE_VAL:
+        find_shift(squares, shifts, count, shift)
     fold(squares, count, 1)
     return squares[0] if count else 0.0
 
@@ -366,10 +378,11 @@ cdef void sum_columns(const void *context, Py_ssize_t start, Py_ssize_t stop) no
             if rows < ROWS and left > rows * work.width:    # the last row is shorter; there is one tile, then
                 add_columns(work, low + rows * work.width, 1, left - rows * work.width, room)
             here = min(columns // inner, units)
-            memset(sums, 0, here * sizeof(double))
+            for unit in range(here):
+                sums[unit] = 0
             for i in range(columns // (here * inner)):
-                for unit in range(here):
-                    for j in range(inner):
+                for j in range(inner):
+                    for unit in range(here):
                         sums[unit] += room[(i * here + unit) * inner + j]
         start += 1
     fastnn_fp_leave(state)
@@ -408,30 +421,47 @@ cdef void sum_units(Sums *work) noexcept nogil:
     fold(work.out, outer, units)
 
 
+cdef void roots(double *squares, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef double norm
+    for i in range(n):
+        norm = sqrt(squares[i])
+        squares[i] = norm if norm == norm else NOT_A_NUMBER
+
+
+cdef void norms_again(Sums *work, double factor, Py_ssize_t shift, double least, double most,
+                      double *norms) noexcept nogil:
+    """Of the units whose squares have a sum from `least` to `most`, which is what `norms` holds of them."""
+    cdef Py_ssize_t unit
+    work.what, work.factor = FASTNN_SCALED_SQUARES, factor
+    sum_units(work)
+    for unit in range(work.shape.units):
+        if least <= norms[unit] <= most:
+            norms[unit] = -root(work.out[unit], shift)      # done
+
+
 cdef void unit_norms_into(Sums *work, double *norms) noexcept nogil:
     cdef Py_ssize_t unit
     cdef bint small = False
     cdef bint large = False
+    cdef double squares
     sum_units(work)
+    memcpy(norms, work.out, work.shape.units * sizeof(double))
+    if work.numbers.kind == DOUBLE:
+        for unit in range(work.shape.units):
+            small |= norms[unit] < LEAST
+            large |= norms[unit] == HUGE_VAL
+    if not (small or large):
+        roots(norms, work.shape.units)
+        return
     for unit in range(work.shape.units):
-        norms[unit] = work.out[unit]
-        small |= norms[unit] < LEAST
-        large |= norms[unit] == HUGE_VAL
-        if not doubtful(norms[unit]) or work.numbers.kind != DOUBLE:
-            norms[unit] = -root(norms[unit], 0)             # done
-    work.what = FASTNN_SCALED_SQUARES
-    if small and work.numbers.kind == DOUBLE:
-        work.factor = UP
-        sum_units(work)
-        for unit in range(work.shape.units):
-            if 0 <= norms[unit] < LEAST:
-                norms[unit] = -root(work.out[unit], SHIFT)
-    if large and work.numbers.kind == DOUBLE:
-        work.factor = DOWN
-        sum_units(work)
-        for unit in range(work.shape.units):
-            if norms[unit] == HUGE_VAL:
-                norms[unit] = -root(work.out[unit], -SHIFT)
+        squares = norms[unit]
+        if not doubtful(squares):
+            norms[unit] = -root(squares, 0)                 # done: no sum is negative
+    if small:
+        norms_again(work, UP, SHIFT, 0, LEAST, norms)
+    if large:
+        norms_again(work, DOWN, -SHIFT, HUGE_VAL, HUGE_VAL, norms)
     for unit in range(work.shape.units):
         norms[unit] = -norms[unit] if norms[unit] == norms[unit] else NOT_A_NUMBER
 
@@ -605,8 +635,12 @@ def scale(arrays, double factor):
 
 cdef void read_numbers(const void *context, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil:
     cdef const Numbers *x = <const Numbers *>context
-    cdef Py_ssize_t size = sizeof(double) if x.kind == DOUBLE else sizeof(float)
-    memcpy(out, x.data + start * size, n * size)
+    if x.kind == SINGLE:
+        memcpy(out, <const float *>x.data + start, n * sizeof(float))
+    elif x.kind == DOUBLE:
+        memcpy(out, <const double *>x.data + start, n * sizeof(double))
+    else:
+        load_halves[x.kind - FLOAT16](x.data + 2 * start, <float *>out, n)
 
 
 def _of_units(cnp.ndarray a not None, int axis, what):
