@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnn.core.arrays import share_memory
-from fastnn.core.reductions import norm as norm_of, scale, sum_of_squares as sum_of_squares
+from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 
 PLACES = ("output", "gradient", "input", "weight decay", "unknown")
 
@@ -108,28 +107,7 @@ def clip_grad_norm(grads, max_norm):
         raise ValueError("a gradient is read-only")
     norm = norm_of(arrays)
     if math.isfinite(norm) and norm > max_norm:
-        _refuse_shared(arrays)
+        refuse_shared(arrays)
         with np.errstate(all="ignore"):
             scale(arrays, max_norm / norm)
     return norm
-
-
-def _refuse_shared(arrays):
-    """Raise where scaling one would scale another."""
-    places = sorted(((*_bounds(a), i) for i, a in enumerate(arrays) if a.size))
-    reach, near = 0, []
-    for low, high, i in places:
-        near = [*near, i] if low < reach else [i]
-        reach = max(reach, high)
-        a = arrays[i]
-        if high - low < a.nbytes or any(n > 1 and step == 0 for n, step in zip(a.shape, a.strides)):
-            raise ValueError("elements of a gradient share memory")
-        if any(share_memory(arrays[j], a) for j in near[:-1]):
-            raise ValueError("gradients share memory")
-
-
-def _bounds(a):
-    """The addresses of the first byte and behind the last one."""
-    steps = [(n - 1) * stride for n, stride in zip(a.shape, a.strides)]
-    start = a.ctypes.data
-    return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + a.itemsize
