@@ -123,14 +123,14 @@ class Group:
             raise AttributeError(f"{self!r} is of no optimizer yet: that has it in opt.groups")
         return optimizer
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"'Group' object has no attribute {name!r}")
         optimizer = self._bound_to()
         found = tuple(self._values.get(own, getattr(optimizer, own)) for own in self._names(optimizer, name))
         return found if len(found) > 1 else found[0]
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_") or name == "freeze":
             object.__setattr__(self, name, value)
             return
@@ -142,7 +142,7 @@ class Group:
                   for own, part in zip(names, parts(names, value))}
         self._replace(optimizer, {**self._values, **values})
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         optimizer = self._bound_to()
         names = self._names(optimizer, name)
         if missing := [own for own in names if own not in self._values]:
@@ -201,7 +201,8 @@ def _checked(cls, name, value, title, refused):
     try:
         return declared.checked(value)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{title}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{title}: {error}") from None
 
 
 def _spelled(key):

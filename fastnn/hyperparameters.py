@@ -213,13 +213,13 @@ class Configurable:
         bound.apply_defaults()
         self._set({k: getattr(cls, k).checked(v) for k, v in bound.arguments.items()})
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name[:1] != "_":
-            found = getattr(type(self), name, None)
-            # data descriptors, attributes that the class declares, methods that one object has of its own
-            if not (hasattr(type(found), "__set__") or name in self._attributes or callable(found) and callable(value)):
-                raise AttributeError(self._refused(name))
-        object.__setattr__(self, name, value)
+    if not TYPE_CHECKING:       # type checkers would take it that anything can be set
+        def __setattr__(self, name, value):
+            if name[:1] != "_" and name not in self._attributes:
+                found = getattr(type(self), name, None)         # a data descriptor, or a method that is replaced
+                if not (hasattr(type(found), "__set__") or callable(found) and callable(value)):
+                    raise AttributeError(self._refused(name))
+            object.__setattr__(self, name, value)
 
     def _refused(self, name):
         """Why an attribute of that name cannot be set."""
