@@ -272,7 +272,8 @@ def restored(optimizer, saved, values):
     """(tuple of groups, function): the groups to have, and what puts the saved values into them and cannot fail.
 
     `values` are those that the optimizer itself is going to have. An optimizer without groups gets new ones. Functions
-    are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are damaged or others than the optimizer's.
+    are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are
+    damaged or others than the optimizer's.
     """
     if not isinstance(saved, list):
         raise StateError(f"groups must be a list, not {type(saved).__name__}")
