@@ -221,7 +221,10 @@ class Configurable:
                 found = getattr(type(self), name, None)         # a data descriptor, or a method that is replaced
                 if not (hasattr(type(found), "__set__") or callable(found) and callable(value)):
                     raise AttributeError(self._refused(name))
-            object.__setattr__(self, name, value)
+            try:
+                object.__setattr__(self, name, value)
+            except AttributeError:              # a property without a setter
+                raise AttributeError(self._refused(name)) from None
 
     def _refused(self, name):
         """Why an attribute of that name cannot be set."""
