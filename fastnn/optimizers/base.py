@@ -379,20 +379,18 @@ class Optimizer(Adjustable, Stepper):
 
     def _prepare(self, plan, extra):
         """Give each cohort the constants of its step."""
-        given = extra.get("t")
-        if given is not None:
-            given = self._time(given)
+        given = self._time(extra["t"]) if extra.get("t") is not None else None
         version = self._version
-        if self._known[0] is not version:
-            self._known = version, self._is_timeless(), self._is_adjusted()
-        _, timeless, adjusted = self._known
+        known = self._known
+        if known[0] is not version:
+            known = self._known = version, self._is_timeless(), self._is_adjusted()
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
-            if timeless and cohort.version is version:
+            if known[1] and cohort.version is version:
                 cohort.at(t)
                 continue
             h = numbers_at(cohort.group or self, t)
-            if adjusted:
+            if known[2]:
                 cohort.around(*around(h, self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
@@ -413,14 +411,12 @@ class Optimizer(Adjustable, Stepper):
             self.__dict__[name] != getattr(cls, name).default for name in cls.options)
 
     def _clip_global(self, plan):
-        if self.clip_global_norm is None:
-            return 0
         t = max(cohort.t for cohort in plan.cohorts) + 1
         return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
 
     def _run(self, plan, filled=()):
         """False if the step was skipped."""
-        if plan.run(self._clip_global(plan), filled):
+        if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled):
             return True
         self.__dict__["skipped"] = self.skipped + 1
         warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
