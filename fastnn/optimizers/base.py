@@ -1,5 +1,6 @@
 """What all optimizers share: how they are called, what is done around a rule, and the state."""
 from collections.abc import Mapping
+from contextvars import ContextVar
 from inspect import signature
 from operator import index
 from typing import Any
@@ -18,6 +19,7 @@ from ..state import checked, state_of
 from ..trees import checked_items, flattened
 
 _registry = Registry("optimizer")
+skips_are_told = ContextVar("skips_are_told", default=False)       # by who calls: a Trainer has its own way to
 MISSING = object()
 SEVERAL = (Mapping, list, tuple)
 STATE_DTYPES = ("float32", "bfloat16", "int8")
@@ -419,8 +421,9 @@ class Optimizer(Adjustable, Stepper):
         if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled):
             return True
         self.__dict__["skipped"] = self.skipped + 1
-        warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
-             stacklevel=4)
+        if not skips_are_told.get():
+            warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
+                 stacklevel=4)
         return False
 
 
