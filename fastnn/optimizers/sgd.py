@@ -11,6 +11,7 @@ class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
     """-eta g.  (Article A registers it as "SDG".)"""
 
     eta = rate(1e-2)
+    peers = {"torch": ("SGD", dict(lr=0.01)), "optax": ("sgd", dict(learning_rate=0.01))}
 
     @staticmethod
     def constants(h):
@@ -24,6 +25,8 @@ class MSGD(EtaOptimizer, name="MSGD", kernel="momentum"):
     mu = decay(0.9)
     slots = {"delta": 0}
     stored = {"delta": "linear"}
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, dampening=0.1)),
+             "optax": ("sgd", dict(learning_rate=0.001, momentum=0.9))}
 
     @staticmethod
     def constants(h):
@@ -38,6 +41,8 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
     gradients passed are used: take them at `lookahead`.
     """
 
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
+             "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:
@@ -69,6 +74,7 @@ class Momentum(Optimizer, name="Momentum", kernel="momentum"):
     momentum = decay(0.9)
     slots = {"v": 0}
     stored = {"v": "linear"}
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9)), "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9))}
 
     @staticmethod
     def constants(h):
@@ -80,6 +86,9 @@ class Nesterov(Momentum, name="Nesterov", kernel="nesterov"):
 
     Bengio et al. 2012, arXiv 1212.0901; article B applies momentum^2 to the new v.
     """
+
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
+             "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
 
     @staticmethod
     def constants(h):
