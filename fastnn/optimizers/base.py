@@ -92,6 +92,8 @@ class Optimizer(Adjustable, Stepper):
     scalars = {}                # name -> first value: what is kept of each parameter besides
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
+    peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
+    timed_with = {}             # the arguments that benchmarks give it
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -104,6 +106,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
         super().__init_subclass__(**kwds)
+        cls.peers = cls.__dict__.get("peers", {})
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
