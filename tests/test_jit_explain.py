@@ -67,6 +67,15 @@ def test_a_vectorised_rule(entries):
     report = explain("own")
     assert report.count("vectorised, ") == 4 and "not vectorised" not in report, report
     assert "1 - beta" in report and "new m" in report
+    assert report.splitlines()[0] == "own: (lr=0.1, beta=0.9)"
+
+
+def test_a_rule_that_sees_the_parameter(entries):
+    register_opt("own", state=("m",), lr=0.1, decay=0.5)(lambda g, p, m, h: (-h.lr*(m + h.decay*p), m + g))
+    entries("own")
+    report = explain("own")
+    assert report.count("vectorised, ") == 4 and "not vectorised" not in report, report
+    assert "delta = -lr * (s0 + decay * p)" in report and "new m = s0 + g" in report, report
 
 
 def test_one_name_for_both(entries):

@@ -1,5 +1,6 @@
 """Registered optimizers: copies of built-in ones give their bits, random rules what the same Python on floats gives."""
 import copy
+import ctypes
 import math
 import pickle
 from types import SimpleNamespace
@@ -15,6 +16,10 @@ from fastnn import get_opt, register_opt, where
 from helpers import FLOATS, assert_same_bits
 
 pytest.importorskip("numba")
+from fastnn.jit import graph  # noqa: E402
+from fastnn.jit.compiler import compile_kernel  # noqa: E402
+from fastnn.jit.kernels import rule as rule_kernel  # noqa: E402
+
 HALVES = [np.float16]
 try:
     import ml_dtypes
@@ -361,6 +366,300 @@ def test_more_slots_than_built_in_rules_have_in_fewer_bits(register, state_dtype
     assert [slot[7] for slot in opt.state[0].values()] == [8, -16, 64]
 
 
+# What goes around a rule goes around registered ones.
+
+def falling(t):
+    return 1e-2/t
+
+
+def rising(t):
+    return 0.01*t
+
+
+OPTIONS = {
+    "weight_decay": {"weight_decay": 0.3}, "l2": {"l2": 0.2}, "l1": {"l1": 0.2}, "l2 and l1": {"l2": 0.1, "l1": 0.3},
+    "clip_value": {"clip_value": 0.5}, "clip_norm": {"clip_norm": 1.5}, "clip_global_norm": {"clip_global_norm": 1.5},
+    "clip_adaptive": {"clip_adaptive": 0.1}, "rows are units": {"clip_adaptive": 0.1, "output_axis": 0},
+    "maximize": {"maximize": True}, "grad_scale": {"grad_scale": 0.3}, "centralize": {"centralize": True},
+    "schedules": {"lr": falling, "weight_decay": rising, "l2": rising},
+    "groups": {"weight_decay": 0.1, "groups": [fastnn.group("m*", lr=falling, weight_decay=0.2, clip_norm=2),
+                                               fastnn.group("still", freeze=True), fastnn.group("s*", maximize=True)]},
+    "all": {"weight_decay": 0.1, "l2": 0.1, "l1": 0.2, "clip_norm": 1.5, "maximize": True, "grad_scale": 0.7,
+            "centralize": True, "lr": falling}}
+SHAPES = {"matrix": (7, 11), "T": (5, 40), "small": (3,), "()": (), "still": (4,), "long": (3000,), "late": (33,)}
+
+
+def parameters(dtype, order=list(SHAPES)):
+    found = {key: draw(SHAPES[key], np.float32, seed).astype(dtype) for seed, key in enumerate(order)}
+    found["T"] = found["T"].T
+    return found
+
+
+def stepped(opt, params, steps=6):
+    """The parameters, after steps of which the first two leave one of them out."""
+    for step in range(steps):
+        known = {key: p for key, p in params.items() if key != "late" or step > 1}
+        opt.step(known, {key: draw(p.shape, np.float32, 10*step + len(key)) for key, p in known.items()})
+    return params
+
+
+def assert_same_parameters(mine, theirs):
+    for key in theirs:
+        assert_same_bits(mine[key], theirs[key])
+
+
+@pytest.mark.parametrize("dtype", FLOATS + HALVES)
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_options(name, options, dtype):
+    opt, built_in = both(name, **options)
+    mine, theirs = (stepped(each, parameters(dtype)) for each in (opt, built_in))
+    assert_same_parameters(mine, theirs)
+    assert_same_state(opt, built_in)
+    without = stepped(both(name)[0], parameters(dtype))
+    assert any((mine[key] != without[key]).any() for key in mine)
+    if "groups" in options:
+        assert_same_bits(mine["still"], parameters(dtype)["still"])
+
+
+@pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_options_with_state_in_fewer_bits(name, options, state_dtype):
+    opt, built_in = both(name, state_dtype=state_dtype, **options)
+    assert_same_parameters(*(stepped(each, parameters(np.float32)) for each in (opt, built_in)))
+    assert_same_state(opt, built_in)
+
+
+@each_float
+@pytest.mark.parametrize("options", [value for key, value in OPTIONS.items() if key != "groups"],
+                         ids=[key for key in OPTIONS if key != "groups"])
+@pytest.mark.parametrize("name", ["Momentum", "Adam"])
+def test_options_where_deltas_are_returned(name, options, dtype):
+    opt, built_in = both(name, **options)
+    w, b = draw((20, 30), dtype), draw(30, dtype, seed=1)
+    for step in range(4):
+        grads = draw(w.shape, dtype, 2 + step), draw(b.shape, dtype, 20 + step)
+        mine, theirs = (each.update(*grads, w=w, b=b) for each in (opt, built_in))
+        for array, one, other in zip((w, b), mine, theirs):
+            assert_same_bits(one, other)
+            array += one
+
+
+def test_parameters_count_their_own_steps():
+    opt, alone = both("Adam")[0], both("Adam")[1]
+    params, late = {"first": np.ones(20), "late": draw(20)}, draw(20)
+    for step in range(6):
+        grads = {"first": draw(20, seed=step), "late": draw(20, seed=50 + step)}
+        grads["late"] = grads["late"] if step > 2 else None
+        opt.step(params, grads)
+        if step > 2:
+            alone.step(late, grads["late"])
+    assert_same_bits(params["late"], late)
+    assert (opt.t, opt.state_dict()["by_key"]["late"]["t"]) == (6, 3)
+
+
+@pytest.mark.parametrize("kept", ["pickle", "state"])
+def test_options_are_kept(kept):
+    """In a copy by way of pickle, and of a state that is put into an optimizer made with other values."""
+    options = {"weight_decay": 0.1, "l2": 0.2, "clip_norm": 1.5, "groups": [fastnn.group("m*", weight_decay=0.2)]}
+    opt = get_opt("copy of Adam", **options)
+    params = stepped(opt, parameters(np.float32))
+    if kept == "pickle":
+        other = pickle.loads(pickle.dumps(opt))
+    else:
+        other = get_opt("copy of Adam", lr=1, groups=[fastnn.group("m*", lr=2)])
+        other.load_state_dict(opt.state_dict())
+    copied = {key: p.copy(order="K") for key, p in params.items()}
+    assert_same_parameters(stepped(other, copied), stepped(opt, params))
+    assert repr(other) == repr(opt)
+    assert_same_state(other, opt)
+
+
+# Rules that see the parameter.
+
+def pulled(g, p, m, h):
+    """Towards 1, with a momentum, less the more steps there have been."""
+    m = h.momentum*m + g
+    return -(h.lr/h.t)*(m + h.pull*(p - 1)), m
+
+
+def pulled_by_numpy(g, p, m, h, real):
+    """The same, in arrays of `real`."""
+    m = real(h.momentum)*m + g
+    return real(-(h.lr/h.t))*(m + real(h.pull)*(p - real(1))), m
+
+
+PULLED = {"lr": 0.1, "momentum": 0.7, "pull": 0.3}
+
+
+@pytest.fixture
+def pull(register):
+    register(state=("m",), stored={"m": "linear"}, **PULLED)(pulled)
+    return lambda **options: get_opt("rule", **options)
+
+
+@pytest.mark.parametrize("dtype", FLOATS + HALVES)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.2}, {"l2": 0.5, "grad_scale": 0.3}, {"clip_value": 0.25}],
+                         ids=lambda options: " ".join(options) or "alone")
+def test_rules_that_read_the_parameter(pull, dtype, options):
+    """Bit for bit what NumPy computes, with all tails."""
+    real = np.float64 if dtype == np.float64 else np.float32
+    opt = pull(**options)
+    arrays = [draw(size, np.float32, size).astype(dtype) for size in (*range(34), 511, 512, 513, 1000)]
+    wanted, states = [array.copy() for array in arrays], [np.zeros(array.size, real) for array in arrays]
+    keep = real(1 - PULLED["lr"]*options.get("weight_decay", 0))
+    for t in range(1, 4):
+        grads = [draw(array.size, np.float32, 100*t + array.size).astype(real) for array in arrays]
+        opt.step(arrays, grads)
+        h = SimpleNamespace(t=t, **PULLED)
+        for i, g in enumerate(grads):
+            p = wanted[i].astype(real)
+            g = g*real(options.get("grad_scale", 1)) + real(options.get("l2", 0))*p
+            if "clip_value" in options:
+                g = g.clip(-real(0.25), real(0.25))
+            delta, states[i] = pulled_by_numpy(g, p, states[i], h, real)
+            wanted[i] = (keep*p + delta).astype(dtype)
+    for mine, theirs in zip(arrays, wanted, strict=True):
+        assert_array_equal(mine, theirs)
+
+
+@each_float
+def test_deltas_of_rules_that_read_the_parameter(pull, dtype):
+    opt, in_place = pull(), pull()
+    params = {"w": draw((6, 50), dtype), "b": draw(17, dtype, seed=1)}
+    w, b = params["w"].copy(), params["b"].copy()
+    for step in range(4):
+        grads = draw(w.shape, dtype, 2 + step), draw(b.shape, dtype, 20 + step)
+        with pytest.raises(TypeError, match="rules that read the parameter need it: give w="):
+            opt.update(*grads)
+        assert opt.t == step
+        before = w.copy(), b.copy()
+        dw, db = opt.update(*grads, w=w, b=b)
+        assert_same_bits(w, before[0])
+        assert_same_bits(b, before[1])
+        assert dw.dtype == db.dtype == dtype
+        w, b = w + dw, b + db
+        in_place.step(params, dict(zip(("w", "b"), grads)))
+    assert_same_bits(params["w"], w)
+    assert_same_bits(params["b"], b)
+    alone = pull()
+    assert alone.update(3.0, w=2.0) == pytest.approx(-0.1*(3 + 0.3))
+
+
+@pytest.mark.parametrize("dtype", FLOATS + HALVES)
+@pytest.mark.parametrize("state_dtype", ["float32", "int8"])
+def test_threads_and_parameters(pull, dtype, state_dtype):
+    """Two threads compute what one does, where the parameter and the state are in fewer bits, too."""
+    if state_dtype == "int8" and dtype == np.float64:
+        return
+    found = []
+    try:
+        for threads in (1, 2):
+            fastnn.set_num_threads(threads)
+            opt, p = pull(state_dtype=state_dtype, weight_decay=0.1), draw(100_000, np.float32).astype(dtype)
+            for step in range(3):
+                opt.step(p, draw(p.size, np.float32, step))
+            deltas = pull(weight_decay=0.1).update(draw(p.size, np.float32).astype(dtype), w=p)
+            found.append((p, opt.state[0]["m"], deltas))
+    finally:
+        fastnn.set_num_threads(None)
+    for one, two in zip(*found, strict=True):
+        assert_same_bits(one, two)
+    assert (found[0][0] != draw(100_000, np.float32).astype(dtype)).mean() > 0.5
+
+
+@each_float
+def test_adamw(register, dtype):
+    """Written out with the parameter, and as an option around Adam."""
+    @register(state=("m", "v"), lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.1)
+    def adamw(g, p, m, v, h):
+        m, v = averages(g, m, v, h)
+        rate = h.lr*math.sqrt(1 - h.beta2**h.t)/(1 - h.beta1**h.t)
+        return -rate*m/math.sqrt(v + h.eps) - h.lr*h.decay*p, m, v
+
+    opt, built_in = get_opt("rule"), get_opt("Adam", lr=1e-2, weight_decay=0.1)
+    mine, theirs = draw(200, dtype), draw(200, dtype)
+    for step in range(50):
+        grad = draw(200, dtype, step)
+        opt.step(mine, grad)
+        built_in.step(theirs, grad)
+    np.testing.assert_allclose(mine, theirs, rtol=100*np.finfo(dtype).eps, atol=100*np.finfo(dtype).eps)
+
+
+def sign(x):
+    return (x > 0)*1.0 - (x < 0)*1.0
+
+
+@each_float
+def test_lion(register, dtype):
+    """Chen et al. 2023, arXiv 2302.06675, algorithm 2: with the parameter, with the option, and in NumPy."""
+    hyperparameters = {"state": ("m",), "lr": 1e-3, "beta1": 0.9, "beta2": 0.99}
+
+    @register(**hyperparameters, decay=0.1)
+    def lion(g, p, m, h):
+        ahead = h.beta1*m + (1 - h.beta1)*g
+        return -h.lr*(sign(ahead) + h.decay*p), h.beta2*m + (1 - h.beta2)*g
+
+    opt = get_opt("rule")
+    register(**hyperparameters, replace=True)(
+        lambda g, m, h: (-h.lr*sign(h.beta1*m + (1 - h.beta1)*g), h.beta2*m + (1 - h.beta2)*g))
+    around = get_opt("rule", weight_decay=0.1)
+    mine, theirs, wanted, m = draw(50, dtype), draw(50, dtype), draw(50), np.zeros(50)
+    for step in range(30):
+        grad = draw(50, dtype, step)
+        opt.step(mine, grad)
+        around.step(theirs, grad)
+        wanted -= 1e-3*(np.sign(0.9*m + 0.1*grad) + 0.1*wanted)
+        m = 0.99*m + 0.01*grad.astype(float)
+    for found in (mine, theirs):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=100*np.finfo(dtype).eps*abs(wanted).max())
+
+
+def test_which_argument_is_the_parameter(register):
+    """One called p is, unless the state has that name; one that has no use for it does not ask for it."""
+    register(state=("p",), lr=1.0)(lambda g, p, h: (p + g, p + 2*g))
+    opt = get_opt("rule")
+    assert [opt.update(1.0) for _ in range(3)] == [1, 3, 5]
+    register(state=("m", "p"), lr=1.0, replace=True)(lambda g, m, p, h: (m - p, m + g, p + 2*g))
+    opt = get_opt("rule")
+    assert [opt.update(1.0) for _ in range(3)] == [0, -1, -2]
+    register(lr=0.5, replace=True)(lambda g, p, h: -h.lr*p)
+    params = np.array([4.0, -2.0])
+    get_opt("rule").step(params, np.ones(2))
+    assert params.tolist() == [2, -1]
+    register(state=("m",), lr=0.5, replace=True)(lambda g, p, m, h: (-h.lr*g, m))
+    assert get_opt("rule").update(1.0) == -0.5
+
+
+@each_float
+@pytest.mark.parametrize("reads_p", [False, True])
+def test_kernels(dtype, reads_p):
+    """As the engine calls them: see fastnn/core/kernels.pxd. There is no parameter for rules that do not read it."""
+    g, p, m = graph.element("g"), graph.element("p"), graph.element("s0")
+    moved = graph.node("mul", m, graph.parameter("half"))
+    moved = graph.node("add", moved, graph.node("mul", g, g))
+    delta = graph.node("sub", moved, p) if reads_p else moved
+    kernel = rule_kernel(delta, [moved])
+    for loop in kernel.loops.values():
+        assert ("p" in loop.reads()) == (reads_p and loop is kernel.loops[0])
+    real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
+    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p]*4, ctypes.c_ssize_t, ctypes.c_void_p, real, real, ctypes.c_int)(
+        compile_kernel(kernel, np.dtype(dtype).name))
+    constants, scale, keep = np.array([0.3], dtype), dtype(0.7), dtype(0.9)
+    for add in (0, 1):
+        grad, parameter, state, target = (draw(48, dtype, seed) for seed in range(4))
+        state_of, pointed = state.copy(), (ctypes.c_void_p*1)(state.ctypes.data)
+        wanted = scale*grad
+        wanted_state = state_of*constants[0] + wanted*wanted
+        wanted = wanted_state - (target if add else parameter) if reads_p else wanted_state
+        wanted = keep*target + wanted if add else wanted
+        call(grad.ctypes.data, parameter.ctypes.data if reads_p and not add else None, pointed, target.ctypes.data, 48,
+             constants.ctypes.data, scale, keep, add)
+        assert_same_bits(target, wanted)
+        assert_same_bits(state, wanted_state)
+
+
 # What cannot be registered; nothing is left behind.
 
 def no_rule(g, h):
@@ -381,6 +680,7 @@ ERRORS = {
     "t": ({"t": 1}, ValueError, "t is the number of the step"),
     "used": ({"update": 1}, ValueError, "'update'"),
     "hidden": ({"_rules": 1}, ValueError, "'_rules'"),
+    "an option": ({"weight_decay": 0.1}, ValueError, "weight_decay is an option of every optimizer"),
     "no number": ({"beta": "1"}, TypeError, "beta must be a number"),
     "rate below 0": ({"lr": -1}, ValueError, "lr must be at least 0"),
     "no rate": ({"learning_rate": "eta"}, ValueError, "no hyperparameter 'eta': give lr="),
@@ -390,7 +690,7 @@ ERRORS = {
 
 
 @pytest.mark.parametrize(("options", "error", "text"), ERRORS.values(), ids=ERRORS)
-def test_options(options, error, text):
+def test_what_cannot_be_declared(options, error, text):
     before = fastnn.optimizers()
     with pytest.raises(error, match=text):
         register_opt("rule", **{"lr": 0.1, **options})(no_rule)
@@ -410,6 +710,10 @@ def returns_no_number(g, m, h):
 
 
 def swapped(g, h, m):
+    return g, m
+
+
+def parameter_last(g, m, p, h):
     return g, m
 
 
@@ -436,6 +740,7 @@ def many_constants(g, m, h):
     (returns_too_little, "must return the delta and the new m, but returns 1 number"),
     (returns_too_much, "the delta and the new m, but returns 3 numbers"), (returns_no_number, "returns 'm', no number"),
     (swapped, r"must take the gradient, m, hyperparameters, not \(g, h, m\)"),
+    (parameter_last, r"not \(g, m, p, h\); the parameter, p, may follow the gradient"),
     (math.sqrt, "a rule must be a Python function"), (sets, "cannot be set"),
     (misspelt, r"'lrr' \(did you mean lr\?\)\n +return h.lrr"), (decides, "too many ways"),
     (many_constants, "17 numbers")], ids=lambda value: getattr(value, "__name__", ""))

@@ -1,9 +1,11 @@
 """What became of a formula: its derivatives, what is computed once a call, and whether its loops are vectorised."""
 import re
+from inspect import Signature
 from itertools import count
 
 from .. import core
 from ..activations import _registry as activations
+from ..optimizers import Optimizer
 from ..optimizers import _registry as optimizers
 from . import graph, kernels
 from .compiler import compiled, processor_name
@@ -44,14 +46,15 @@ def explain(name: str) -> Explanation:
 
 
 def _report(cls):
-    if hasattr(cls, "_kernels"):
+    if not issubclass(cls, Optimizer):
         formulas = dict(zip(("f", "f'", "f''"), cls._kernels.orders))
         kernel, loops = cls._kernels.kernel, {**dict(enumerate(formulas)), 3: "f' grad"}
     else:
         delta, *state = cls._formula.roots
         formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
         kernel, loops = kernels.rule(delta, state), {0: "delta", 1: "step"}
-    lines = [f"{cls.name}: {cls.__signature__}", "", *listing(formulas)]
+    own = Signature([each for each in cls.__signature__.parameters.values() if each.name in cls.hyperparameters])
+    lines = [f"{cls.name}: {own}", "", *listing(formulas)]
     once = [node for node in kernel.hoisted if node.op not in graph.LEAVES]
     if once:
         lines += ["", "once a call, in double precision:", *listing({f"p{i + 1}": node for i, node in enumerate(once)})]
