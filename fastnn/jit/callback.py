@@ -36,7 +36,8 @@ def compiled(kernel, dtype, name, fused, processor=None):
     """
     real = types.float32 if dtype == "float32" else types.float64
     pointer = types.CPointer(real)
-    kinds = {"real*": pointer, "real**": types.CPointer(pointer), "real": real, "int32": types.int32, "size": types.intp}
+    kinds = {"real*": pointer, "real**": types.CPointer(pointer), "real": real, "int32": types.int32,
+             "size": types.intp}
     arguments = [kinds[kind] for kind in kernel.arguments.values()]
 
     def typed():

@@ -1,8 +1,8 @@
 """Formulas as graphs: nodes that are operations, made once for equal operations, and the ways to go through them.
 
-A leaf is a `constant`, an `element` (of an array), a `parameter` (a hyperparameter, or a step's number) or an `argument`
-(a number that a kernel is called with). A node that depends on no element is uniform: it is computed once a call, in
-double precision, and not once an element.
+A leaf is a `constant`, an `element` (of an array), a `parameter` (a hyperparameter, or a step's number) or an
+`argument` (a number that a kernel is called with). A node that depends on no element is uniform: it is computed once a
+call, in double precision, and not once an element.
 
 Operations: add, sub, mul, div, neg, abs; lt, le, eq, ne, and, or, not, which make conditions; select(condition, a, b);
 and the functions of functions.py by their names. Both sides of a select are computed, as SIMD does it.

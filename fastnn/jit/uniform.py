@@ -45,9 +45,9 @@ def _quick(name):
 def computer(roots, stepped=False):
     """A function that computes uniform nodes.
 
-    It takes an object whose attributes are the hyperparameters; if it is `stepped` and they depend on t, the number of the
-    step as well. It returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that
-    of IEEE 754: an infinity or NaN.
+    It takes an object whose attributes are the hyperparameters; if it is `stepped` and they depend on t, the number of
+    the step as well. It returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is
+    that of IEEE 754: an infinity or NaN.
     """
     roots = list(roots)
     space, lines, names, parameters = {}, [], {}, []
