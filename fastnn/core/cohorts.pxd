@@ -9,6 +9,8 @@ cdef class Cohort:
     cdef long long next_t                   # both after the step that is prepared
     cdef tuple next_scalars
     cdef readonly object version            # of the hyperparameters that the constants were made of
+    cdef object numbers                     # those hyperparameters, where they are the same at each step
+    cdef tuple names                        # of the constants, None: in order
     cdef Constants constants
     # what is clipped and centred by reductions; 0: not
     cdef double clip_norm
@@ -17,4 +19,5 @@ cdef class Cohort:
     cdef int output_axis
     cdef bint needs_parameter               # whether the deltas depend on the parameter
 
+    cdef int put_constants(self, object constants) except -1
     cdef void done(self) noexcept

@@ -20,31 +20,40 @@ cdef class Cohort:
         """Prepare step t with the constants of the last one."""
         self.next_t = t
 
-    def put(self, tuple kernels, constants, tuple names, bint reads_p, long long t, tuple scalars, version):
+    def put(self, tuple kernels, constants, tuple names, bint reads_p, long long t, tuple scalars, numbers, version):
         """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), and what is
-        kept of each parameter after it."""
+        kept of each parameter after it. Both hold for hyperparameters of that version, which are `numbers` at step t."""
         cdef Py_ssize_t i
         cdef Constants *c = &self.constants
         if len(kernels) not in (1, 2):
             raise ValueError("kernels for float and double, or a fused one for stored state")
-        if len(constants) > MOST_CONSTANTS:
-            raise ValueError("too many constants")
-        if names is None:
-            for i in range(len(constants)):
-                c.double_[i] = constants[i]
-        else:
-            if len(<dict?>constants) != len(names):
-                raise TypeError(f"constants gave {', '.join(constants)}; the rule has {', '.join(names)}")
-            for i in range(len(names)):
-                c.double_[i] = (<dict>constants)[names[i]]
-        for i in range(len(constants)):
-            c.single[i] = <float>c.double_[i]
+        self.version = None
+        self.names = names
+        self.put_constants(constants)
         c.fused = len(kernels) == 1
         for i in range(len(kernels)):
             c.kernels[i] = <uintptr_t>kernels[i]
         c.reads_p = reads_p
         self.needs_parameter = reads_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
-        self.next_t, self.next_scalars, self.version = t, scalars, version
+        self.next_t, self.next_scalars, self.numbers, self.version = t, scalars, numbers, version
+
+    cdef int put_constants(self, object constants) except -1:
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = len(constants)
+        cdef Constants *c = &self.constants
+        if count > MOST_CONSTANTS:
+            raise ValueError("too many constants")
+        if self.names is None:
+            for i in range(count):
+                c.double_[i] = constants[i]
+        else:
+            if len(<dict?>constants) != len(self.names):
+                raise TypeError(f"constants gave {', '.join(constants)}; the rule has {', '.join(self.names)}")
+            for i in range(count):
+                c.double_[i] = (<dict>constants)[self.names[i]]
+        for i in range(count):
+            c.single[i] = <float>c.double_[i]
+        return 0
 
     def around(self, double scale, double decay, double clip_value, double l2, double l1, double clip_norm,
                double clip_adaptive, bint centralize, int output_axis):

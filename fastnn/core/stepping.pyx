@@ -244,6 +244,10 @@ cdef class Stepper:
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
+    cdef object ready                       # the version of hyperparameters for which `prepare_again` serves
+    cdef object constants
+    cdef bint by_time
+    cdef double clip_global_norm
     cdef bint stale                         # whether a group has been changed since it was made
     cdef fastnn_gate gate
 
@@ -317,11 +321,34 @@ cdef class Stepper:
     cdef void advance(self, Plan plan, dict extra) except *:
         if not plan.records:
             return
-        (<object>self)._advance(plan, extra)
+        if extra or not self.prepare_again(plan):
+            (<object>self)._advance(plan, extra)
+        elif not plan.run(self.clip_global_norm):
+            (<object>self)._skip()
         if plan.add and plan.layout is not None:
             self.last = plan
         if plan.write_back is not None:
             plan.write_back()
+
+    cdef bint prepare_again(self, Plan plan) except -1:
+        """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
+        cdef Cohort cohort
+        if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
+            return False
+        for cohort in plan.cohorts:
+            if cohort.version is not self.ready:
+                return False
+        for cohort in plan.cohorts:
+            if self.by_time:
+                cohort.put_constants(self.constants(cohort.numbers, cohort.t + 1))
+            cohort.next_t = cohort.t + 1
+        return True
+
+    def _ready(self, version, constants, bint by_time, double clip_global_norm):
+        """For hyperparameters of this version, cohorts that have been prepared once need nothing more than the next step's
+        constants: constants(numbers, t), or those that they have unless `by_time`."""
+        self.ready, self.constants, self.by_time = version, constants, by_time
+        self.clip_global_norm = clip_global_norm
 
     def _slots(self, initial, scalars=(), name=None, stored=()):
         """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name

@@ -98,7 +98,7 @@ class Optimizer(Adjustable, Stepper):
     lr: Any
     _state_dtype = "float32"
     _kernels = {}
-    _known = None, False, False             # of a version: whether constants are timeless, and anything goes around
+    _known = None, False, False             # of a version: whether anything is scheduled, whether anything goes around
     _by_time = True             # whether constants depend on t
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
     _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
@@ -388,26 +388,27 @@ class Optimizer(Adjustable, Stepper):
         version = self._version
         known = self._known
         if known[0] is not version:
-            known = self._known = version, self._is_timeless(), self._is_adjusted()
+            known = self._known = version, self._is_scheduled(), self._is_adjusted()
+        _, scheduled, adjusted = known
+        again = not (scheduled or self.scalars) and len(self.kernels) == 1
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
-            if known[1] and cohort.version is version:
-                cohort.at(t)
-                continue
             h = numbers_at(cohort.group or self, t)
-            if known[2]:
+            if adjusted:
                 cohort.around(*around(h, self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
-            cohort.put(addresses, constants, names, reads_p, t, scalars, version)
+            cohort.put(addresses, constants, names, reads_p, t, scalars, h, version if again else None)
+        if again and type(self)._advance is Optimizer._advance:
+            self._ready(version, self.constants, self._by_time, self.clip_global_norm or 0)
 
-    def _is_timeless(self):
-        """Whether constants are the same at every step."""
+    def _is_scheduled(self):
+        """Whether any hyperparameter or option depends on the step."""
         cls = type(self)
         numbers = [getattr(self, name) for name in (*cls.hyperparameters, *cls.options)]
         numbers += [value for group in self._groups for value in group.values().values()]
-        return not (self._by_time or self.scalars or any(map(callable, numbers)))
+        return any(map(callable, numbers))
 
     def _is_adjusted(self):
         """Whether anything is done around the rule, or ever was: then cohorts must be told."""
@@ -423,11 +424,15 @@ class Optimizer(Adjustable, Stepper):
         """False if the step was skipped."""
         if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled):
             return True
+        self._skip(2)
+        return False
+
+    def _skip(self, frames=0):
+        """Count a step that was skipped, and say so to the caller of `step` or `update`, so many frames further up."""
         self.__dict__["skipped"] = self.skipped + 1
         if not skips_are_told.get():
             warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
-                 stacklevel=4)
-        return False
+                 stacklevel=3 + frames)
 
 
 class ReadOnly(dict):
