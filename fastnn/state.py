@@ -73,13 +73,7 @@ def checked(opt, state):
         if not isinstance(position, tuple):             # a path in nested sequences
             integer(position, "a position")
     recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
-
-    def put():
-        put_groups()
-        for fill in fills:
-            fill()
-        recall()
-    return partial(opt._restore, by_key, by_position, passes, done, put)
+    return partial(opt._restore, by_key, by_position, passes, done, [*put_groups, *fills, recall])
 
 
 def _of_first_format(opt, state):
@@ -94,7 +88,8 @@ def _of_first_format(opt, state):
     known = {name: getattr(cls, name).stored(getattr(cls, name).default) for name in ("eps",)
              if name in cls.hyperparameters and opt.maker is None}      # fastnn.dlfs had none
     values = entries(state["hyperparameters"], "hyperparameters")
-    kept = {what: {key: {**entries(entry, f"{what} {key!r}"), "t": t, "scalars": scalars}
+    kept = {what: {key: {**entries(entry, f"{what} {key!r}", ("shape", "dtype", "order", "slots")),
+                         "t": t, "scalars": scalars}
                    for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position")}
     return {"format": FORMAT, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
             "skipped": 0, "hyperparameters": known | values,

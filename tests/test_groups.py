@@ -119,9 +119,13 @@ def test_setting_and_deleting():
     assert g.lr == 1e-3
     del g.betas
     assert g.betas == (0.9, 0.999) == opt.betas
-    before = opt._version
+    params, grads = {"b1": np.ones(2), "W": np.ones(2)}, {"b1": np.ones(2), "W": np.ones(2)}
+    opt.step(params, grads)
+    before = params["b1"].copy()
     g.freeze = np.True_
-    assert g.freeze is True and opt._version is not before
+    assert g.freeze is True
+    opt.step(params, grads)
+    assert (params["b1"] == before).all() and (params["W"] != before).all()
     for name in ("lr", "eps"):
         with pytest.raises(AttributeError, match="of its own"):
             delattr(g, name)
@@ -362,8 +366,8 @@ def test_a_schedule_that_gives_what_could_not_be_set():
 def test_stored_groups_are_plain():
     opt = made(group("b*", flat, weight_decay=0.5, lr=halved, maximize=True), group("W", freeze=True))
     assert [g.stored() for g in opt.groups] == [
-        {"which": ["b*", {"function": f"{__name__}.flat"}], "freeze": False,
-         "values": {"weight_decay": 0.5, "alpha": {"schedule": f"{__name__}.halved"}, "maximize": True}},
+        {"which": ["b*", {"function": "flat"}], "freeze": False,
+         "values": {"weight_decay": 0.5, "alpha": {"function": "halved"}, "maximize": True}},
         {"which": ["W"], "freeze": True, "values": {}}]
 
 
@@ -382,7 +386,8 @@ def test_restored_in_place():
     kept = twin.groups
     groups, put = restored(twin, saved, values(twin))
     assert groups is kept and twin.groups[0].values() == {"alpha": halved, "eps": 1} and not twin.groups[1].freeze
-    put()
+    for function in put:
+        function()
     assert repr(twin) == repr(opt) and states(twin) == saved
 
 
@@ -390,7 +395,8 @@ def test_an_optimizer_without_groups_gets_those_of_the_state():
     opt = made(group("b*", "gamma", weight_decay=0.5), group("W", freeze=True))
     twin = get_opt("Adam")
     groups, put = restored(twin, states(opt), values(twin))
-    put()
+    for function in put:
+        function()
     assert twin.groups == () and list(map(repr, groups)) == list(map(repr, opt.groups))
     assert groups[0].weight_decay == 0.5 and groups[0].lr == 1e-3
     assert restored(twin, [], values(twin))[0] == ()
@@ -409,12 +415,12 @@ def test_states_of_other_groups(groups):
 
 def test_functions_and_schedules_must_be_there():
     opt = made(group(flat, lr=1))
-    with pytest.raises(StateError, match=r"group 0 of the state is given by the function '.*\.flat'"):
+    with pytest.raises(StateError, match=r"group 0 of the state is given by the function 'flat'"):
         restored(get_opt("Adam"), states(opt), values(opt))
     with pytest.raises(StateError, match="the state's groups are"):
         restored(made(group(halved)), states(opt), values(opt))
     opt, saved = made(group("b*")), states(made(group("b*", lr=halved)))
-    with pytest.raises(StateError, match=r"group 0: alpha must be .*halved"):
+    with pytest.raises(StateError, match="group 0: alpha: the schedule must be the function .halved. as in the state"):
         restored(opt, saved, values(opt))
 
 

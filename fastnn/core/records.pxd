@@ -38,7 +38,7 @@ cdef class Record:
     cdef readonly bint used                 # whether a step has been taken with it
     cdef readonly long long t               # how many have been
     cdef readonly object group              # the number of the parameter's group, None: none, or not yet known
-    cdef bint grouped                       # whether that is known
+    cdef readonly bint grouped              # whether that is known
     cdef readonly tuple scalars             # what the rule keeps besides the slots
     cdef Span place                         # where the parameter lay at the last step, and its index
     cdef Span whole                         # the memory of the array that it is a view of; empty: of none

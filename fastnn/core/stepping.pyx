@@ -76,6 +76,7 @@ cdef class Plan:
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
     cdef Stepper owner
@@ -226,6 +227,8 @@ cdef class Plan:
             record = <Record>self.records[i]
             cohort = <Cohort>self.cohort_of[i]
             record.used, record.t, record.scalars = True, cohort.t, cohort.scalars
+        if self.write_back is not None:
+            self.write_back()                   # here, where no signal's handler can come before it
         return True
 
 
@@ -310,8 +313,6 @@ cdef class Stepper:
         (<object>self)._advance(plan, extra)
         if plan.add and plan.layout is not None:
             self.last = plan
-        if plan.write_back is not None:
-            plan.write_back()
 
     def _slots(self, initial, scalars=(), name=None, stored=()):
         """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name
@@ -403,12 +404,16 @@ cdef class Stepper:
         record.t, record.scalars = t, scalars
         return record
 
-    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
-        """Put restored records in place of all that there are, set attributes, and call `recall`."""
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, list functions):
+        """Put restored records in place of all that there are, set attributes, and call functions.
+
+        These are compiled ones that cannot fail: no signal's handler comes in between.
+        """
         self.enter()
         try:
             self.replace(by_key, by_position, passes, done)
-            recall()
+            for function in functions:
+                function()
         finally:
             self.leave()
 
@@ -439,6 +444,7 @@ cdef class Stepper:
         plan.free_gradients(self.spans, len(stepped))
         plan.assemble()
         plan.write_back = write_back
+        plan.whole = len(stepped) == len(keys)
         return plan
 
     cdef Record continued(self, Record record, cnp.ndarray target, object key, bint in_place):
@@ -516,12 +522,13 @@ cdef class Stepper:
     cdef Layout kept(self, bint by_key):
         """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
         if (self.last is None or self.stale or self.last.by_key != by_key or self.last.copied_back
-                or self.last.write_back is not None or self.span_count != self.last.layout.count):
+                or not self.last.whole or self.last.write_back is not None or self.span_count != self.last.layout.count):
             return None
         return self.last.layout
 
     cdef Plan plan_mapping(self, params, grads):
-        cdef list keys, values, gradients
+        cdef list keys, values
+        cdef list gradients = None
         cdef Layout layout
         cdef bint plain = type(params) is dict and type(grads) is dict
         if plain:
@@ -539,12 +546,13 @@ cdef class Stepper:
                 keys, values = [key for key, _ in items], [value for _, value in items]
                 if len(set(keys)) < len(keys):
                     raise ValueError("params lists a key twice")
-            if not all_arrays(values):
-                return self.plan_nested(params, grads)
-            gradients = list(map(grads.__getitem__, keys))      # no comprehension: see elementwise.pyx
+            if all_arrays(values):
+                gradients = list(map(grads.__getitem__, keys))      # no comprehension: see elementwise.pyx
         except KeyError as error:
             missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
+        if gradients is None:
+            return self.plan_nested(params, grads)
         return self.plan(True, keys, values, gradients)
 
     cdef Plan plan_sequence(self, params, grads):
@@ -566,8 +574,11 @@ cdef class Stepper:
     cdef Plan plan_nested(self, params, grads):
         """Parameters in mappings and sequences of each other, or plain numbers: by the paths to them."""
         cdef list keys, values, gradients
+        cdef Plan plan
         keys, values, gradients, write_back, by_key = (<object>self)._flattened(params, grads)
-        return self.plan(by_key, keys, values, gradients, write_back)
+        plan = self.plan(by_key, keys, values, gradients, write_back)
+        plan.whole = False
+        return plan
 
     cdef void forget_plan(self) noexcept:
         cdef Plan last = self.last

@@ -415,7 +415,7 @@ class Optimizer(Adjustable, Stepper):
     def _clip_global(self, plan):
         if self.clip_global_norm is None:
             return 0
-        t = max(cohort.t for cohort in plan.cohorts) + 1
+        t = max(cohort.next_t for cohort in plan.cohorts)
         return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
 
     def _run(self, plan, filled=()):

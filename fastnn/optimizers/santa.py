@@ -42,7 +42,7 @@ class _Santa(EtaOptimizer):
     burnin = Hyperparameter(100, at_least=0, integer=True)
     C = rate(5.0)
     N = Hyperparameter(16, at_least=1, integer=True)
-    rng = Choice(None, _seed)
+    rng = Choice(None, _seed, shared="all parameters draw from one generator")
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
     _drawn_from = _noise = None
 
