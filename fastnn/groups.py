@@ -120,19 +120,19 @@ class Group:
         return optimizer
 
     def _bound_to(self):
-        optimizer = self._owner()
+        optimizer = self._optimizer and self._optimizer() or self._owner()
         if optimizer is None:
             raise AttributeError(f"{self!r} is of no optimizer yet: that has it in opt.groups")
         return optimizer
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(f"'Group' object has no attribute {name!r}")
         optimizer = self._bound_to()
         found = tuple(self._values.get(own, getattr(optimizer, own)) for own in self._names(optimizer, name))
         return found if len(found) > 1 else found[0]
 
-    def __setattr__(self, name, value):
+    def __setattr__(self, name: str, value: Any) -> None:
         if name.startswith("_") or name == "freeze":
             object.__setattr__(self, name, value)
             return
@@ -144,7 +144,7 @@ class Group:
                   for own, part in zip(names, parts(names, value))}
         self._replace(optimizer, {**self._values, **values})
 
-    def __delattr__(self, name):
+    def __delattr__(self, name: str) -> None:
         optimizer = self._bound_to()
         names = self._names(optimizer, name)
         if missing := [own for own in names if own not in self._values]:
@@ -203,7 +203,8 @@ def _checked(cls, name, value, title, refused):
     try:
         return declared.checked(value)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{title}: {error}") from None
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{title}: {error}") from None
 
 
 def _spelled(key):
@@ -237,26 +238,26 @@ def numbers_at(holder, t):
     It is the optimizer itself where nothing is a schedule and the group has no values of its own. Raises TypeError and
     ValueError for a schedule that gives what could not be set.
     """
-    group = type(holder) is Group
-    optimizer = holder._bound_to() if group else holder
+    optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
     if resolved is None or resolved[0] is not optimizer._version:
-        resolved = holder._resolved = _resolved(optimizer, holder._values if group else {})
+        resolved = holder._resolved = _resolved(optimizer, {} if holder is optimizer else holder._values)
     _, numbers, schedules = resolved
-    if schedules:
-        now = Numbers.__new__(type(numbers))
-        now.__dict__.update(numbers.__dict__)
-        for name, declared, schedule in schedules:
-            now.__dict__[name] = declared.at(schedule, t)
-        return now
-    return optimizer if numbers is None else numbers
+    if not schedules:
+        return optimizer if numbers is None else numbers
+    values = numbers.__dict__.copy()
+    for name, at, schedule in schedules:
+        values[name] = at(schedule, t)
+    now = type(numbers)()
+    now.__dict__ = values
+    return now
 
 
 def _resolved(optimizer, own):
     """(version, what is the same at every step or None if that is the optimizer, the schedules)."""
     version, cls = optimizer._version, type(optimizer)      # first: what is set meanwhile has another
     values = {name: optimizer.__dict__[name] for name in (*cls.hyperparameters, *cls.options)} | own
-    schedules = [(name, getattr(cls, name), value) for name, value in values.items()
+    schedules = [(name, getattr(cls, name).at, value) for name, value in values.items()
                  if callable(value) and not isinstance(getattr(cls, name), Choice)]
     if not (own or schedules):
         return version, None, ()

@@ -73,10 +73,11 @@ class Hyperparameter:
     def number(self, value):
         if value is None and self.optional:
             return None
-        value = unwrapped(value)
-        if isinstance(value, bool) or not isinstance(value, Integral if self.integer else Real):
-            raise TypeError(f"{self.name} must be {self.kind()}, not {value!r}")
-        value = int(value) if self.integer else as_float(value)
+        if type(value) is not float or self.integer:        # what schedules mostly give need not be converted
+            value = unwrapped(value)
+            if isinstance(value, bool) or not isinstance(value, Integral if self.integer else Real):
+                raise TypeError(f"{self.name} must be {self.kind()}, not {value!r}")
+            value = int(value) if self.integer else as_float(value)
         if not (self.above < value < self.below and value >= self.at_least):      # false for NaN
             raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
         return value
@@ -214,13 +215,16 @@ class Configurable:
         bound.apply_defaults()
         self._set({k: getattr(cls, k).checked(v) for k, v in bound.arguments.items()})
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("_"):
-            found = getattr(type(self), name, None)
-            # data descriptors, attributes that the class declares, methods that one object has of its own
-            if not (hasattr(type(found), "__set__") or name in self._attributes or callable(found) and callable(value)):
-                raise AttributeError(self._refused(name))
-        super().__setattr__(name, value)
+    if not TYPE_CHECKING:       # type checkers would take it that anything can be set
+        def __setattr__(self, name, value):
+            if name[:1] != "_" and name not in self._attributes:
+                found = getattr(type(self), name, None)         # a data descriptor, or a method that is replaced
+                if not (hasattr(type(found), "__set__") or callable(found) and callable(value)):
+                    raise AttributeError(self._refused(name))
+            try:
+                object.__setattr__(self, name, value)
+            except AttributeError:              # a property without a setter
+                raise AttributeError(self._refused(name)) from None
 
     def _refused(self, name):
         """Why an attribute of that name cannot be set."""

@@ -74,7 +74,7 @@ class _Elementwise(_Loss, ElementwiseLoss):
     def forward(self, y: Any, t: Any, out: np.ndarray | None = None) -> Any:
         """The error of each element, of y's shape and dtype; also kept as `error`."""
         error = self._value(y, t, out)
-        self.error, self._last = error, (y, t)
+        self.__dict__.update(error=error, _last=(y, t))         # quicker than checked attributes
         return error                            # another thread may have set self.error meanwhile
 
     def backward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None) -> Any:
@@ -118,7 +118,7 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
         error, gradient = self._value_and_gradient(x, t)
-        self.error, self._gradient, self._last = error, gradient, (x, t)
+        self.__dict__.update(error=error, _gradient=gradient, _last=(x, t))
         return error
 
     def backward(self, x: Any = None, t: Any = None) -> Any:

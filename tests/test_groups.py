@@ -35,7 +35,8 @@ def one(*args, name="Adam", **values):
 @pytest.mark.parametrize(("pattern", "key", "fits"), [
     ("b*", "b1", True), ("b*", "W1", False), ("b*", "B1", False), ("b", "b1", False), ("W[12]", "W2", True),
     ("W?", "W12", False), ("*", "", True), ("layer1/*", ("layer1", "W"), True), ("*/W", ("layer1", "W"), True),
-    ("layer1", ("layer1", "W"), False), ("0/1", (0, 1), True), ("0", 0, True), ("1", 0, False), ("(0, 1)", (0, 1), False),
+    ("layer1", ("layer1", "W"), False), ("0/1", (0, 1), True), ("0", 0, True), ("1", 0, False),
+    ("(0, 1)", (0, 1), False),
     ("None", None, True), ("*.5", 0.5, True)])
 def test_patterns(pattern, key, fits):
     assert group(pattern, lr=1).fits(key, np.ones(3)) is fits
@@ -152,8 +153,10 @@ def test_names_that_are_not_known(name):
 @pytest.mark.parametrize(("name", "value", "error", "told"), [
     ("lr", -1, ValueError, "alpha must be at least 0, not -1.0"), ("alpha", "1", TypeError, "alpha must be a number"),
     ("weight_decay", np.nan, ValueError, "weight_decay must be at least 0"),
-    ("maximize", 1, TypeError, "maximize must be True or False"), ("clip_norm", 0, ValueError, "clip_norm must be above 0"),
-    ("beta1", True, TypeError, "beta1 must be a number or a schedule"), ("output_axis", halved, TypeError, "output_axis"),
+    ("maximize", 1, TypeError, "maximize must be True or False"),
+    ("clip_norm", 0, ValueError, "clip_norm must be above 0"),
+    ("beta1", True, TypeError, "beta1 must be a number or a schedule"),
+    ("output_axis", halved, TypeError, "output_axis"),
     ("betas", 0.5, TypeError, "a pair is wanted")])
 def test_values_out_of_range(name, value, error, told):
     with pytest.raises(error) as caught:
@@ -249,7 +252,8 @@ def test_a_group_does_not_keep_its_optimizer():
 # Representation
 
 def test_repr_rebuilds():
-    opt = made(group("b*", "gamma*", weight_decay=0), group("embedding", freeze=True), group("W?", betas=(0, 0.5)), lr=1)
+    opt = made(group("b*", "gamma*", weight_decay=0), group("embedding", freeze=True), group("W?", betas=(0, 0.5)),
+               lr=1)
     shown = ("get_opt('Adam', alpha=1.0, beta1=0.9, beta2=0.999, eps=1e-08, groups=[group('b*', 'gamma*', "
              "weight_decay=0.0), group('embedding', freeze=True), group('W?', beta1=0.0, beta2=0.5)])")
     assert repr(opt) == shown == repr(eval(shown, {"get_opt": get_opt, "group": group}))

@@ -101,7 +101,8 @@ def test_every_optimizer_has_an_oracle():
 
 @each_name
 def test_defaults(name):
-    given = {key: parameter.default for key, parameter in PARAMETERS[name].items()}
+    given = {key: parameter.default for key, parameter in PARAMETERS[name].items()
+             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
     wanted = {key: value for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
     assert wanted.items() <= given.items()
     assert given.keys() - wanted.keys() - set(type(get_opt(name)).options) <= {"lr", "rng", "anne_func"}

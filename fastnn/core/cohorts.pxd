@@ -3,7 +3,7 @@ from fastnn.core.passes cimport Constants
 
 
 cdef class Cohort:
-    cdef readonly object group              # the number of their group, or None
+    cdef readonly object group              # their group, or None
     cdef readonly long long t               # steps that they have taken
     cdef readonly tuple scalars             # what the rule keeps of each besides arrays
     cdef readonly long long next_t          # both after the step that is prepared

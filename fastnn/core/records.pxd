@@ -37,7 +37,7 @@ cdef class Record:
     cdef Py_ssize_t padded                  # elements of a slot
     cdef readonly bint used                 # whether a step has been taken with it
     cdef readonly long long t               # how many have been
-    cdef readonly object group              # the number of the parameter's group, None: none, or not yet known
+    cdef readonly object group              # the parameter's group, None: none, or not yet known
     cdef readonly bint grouped              # whether that is known
     cdef readonly tuple scalars             # what the rule keeps besides the slots
     cdef Span place                         # where the parameter lay at the last step, and its index

@@ -19,8 +19,8 @@ cdef struct Units:
     Py_ssize_t units
     Py_ssize_t inner
 
-# Numbers start to start + n of what is to be summed, computed: float to `out`, or double where the kind is DOUBLE.
-# n is at most BLOCK. Called by several threads at a time.
+# Numbers start to start + n of what is to be summed, computed: double to `out` where the kind is DOUBLE, else float.
+# n is at most BLOCK. Several threads call it at a time, with subnormals left as they are.
 ctypedef void (*fill_numbers)(const void *context, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil
 
 # The units of an array in Fortran or C order whose elements with one index on `axis` belong together; axis from 0

@@ -14,13 +14,14 @@ cimport cython
 cimport numpy as cnp
 from libc.math cimport HUGE_VAL, ldexp, sqrt
 from libc.stdint cimport uintptr_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport copied, flat
+from fastnn.core.arrays cimport copied, flat, share_memory
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, OTHER, SINGLE, Kind
 from fastnn.core.records cimport kind_of
+from fastnn.core.spans cimport Span, by_address, overlaps_itself, span_of
 from fastnn.core.stored cimport load_half, store_half
 from fastnn.core.threads cimport range_body, share_out, threads_for
 
@@ -65,6 +66,9 @@ for place, name in enumerate(("float16", "bfloat16")):
     load_halves[place] = <load_half><uintptr_t>rules.HALVES[name][0]
     store_halves[place] = <store_half><uintptr_t>rules.HALVES[name][1]
 
+assert <Py_ssize_t>FASTNN_SUM_BLOCK == BLOCK        # rooms are of one block
+
+
 cdef struct Sums:
     # what is summed, and how
     const Numbers *numbers
@@ -79,11 +83,12 @@ cdef struct Sums:
     Py_ssize_t count
     # of the units of one
     const Units *shape
-    Py_ssize_t blocks       # of a stretch of a unit's numbers that are side by side
-    Py_ssize_t columns      # that are summed at a time, `outer` rows of them
-    Py_ssize_t rows
-    Py_ssize_t width        # of a row
-    Py_ssize_t tiles        # beside each other
+    Py_ssize_t blocks       # of each stretch of a unit's numbers that lie side by side; 0: columns are summed
+    Py_ssize_t width        # numbers of a row
+    Py_ssize_t columns      # of it that are summed at a time, in a tile
+    Py_ssize_t tiles        # in a row of tiles
+    Py_ssize_t rows         # of tiles
+
 
 cdef inline Py_ssize_t blocks_of(Py_ssize_t n) noexcept nogil:
     return max(1, (n + FASTNN_SUM_BLOCK - 1) // FASTNN_SUM_BLOCK)
@@ -134,7 +139,7 @@ cdef void shared(range_body body, const Sums *work, Py_ssize_t blocks, Py_ssize_
 
 
 cdef inline bint doubtful(double squares) noexcept nogil:
-    """The sum may be wrong, unless doubles are not summed; NaN is right."""
+    """Doubles with this sum may have had squares out of range. NaN is right."""
     return squares < LEAST or squares == HUGE_VAL
 
 
@@ -193,8 +198,7 @@ cdef void sum_again(const Numbers *x, double factor, double *sums, int threads) 
 
 cdef void sum_squares(Sums *work, Py_ssize_t elements) noexcept nogil:
     """The sum of each tensor's squares into out[tensor], as it is of the numbers times 2^first[tensor]."""
-    cdef Py_ssize_t t, first
-    cdef Py_ssize_t shift
+    cdef Py_ssize_t t, shift
     cdef double *sums
     shared(sum_tensors, work, work.first[work.count], elements)
     for t in range(work.count):
@@ -210,7 +214,7 @@ cdef void sum_squares(Sums *work, Py_ssize_t elements) noexcept nogil:
 
 cdef inline double root(double squares, Py_ssize_t shift) noexcept nogil:
     if squares != squares:
-        return NOT_A_NUMBER                              # of one sign
+        return NOT_A_NUMBER                     # of one sign
     return sqrt(squares) if shift == 0 else ldexp(sqrt(squares), -<int>shift)
 
 
@@ -249,12 +253,16 @@ cdef double add_up(double *squares, Py_ssize_t *shifts, Py_ssize_t count, Py_ssi
 
 cdef double reduced(Sums *work, Py_ssize_t elements, double *norms, Py_ssize_t *shift) noexcept nogil:
     """All norms, and the sum of all squares of the numbers times 2^shift."""
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
     cdef Py_ssize_t t
+    cdef double total
     sum_squares(work, elements)
     if norms != NULL:
         for t in range(work.count):
             norms[t] = root(work.out[t], work.first[t])
-    return add_up(work.out, work.first, work.count, shift)
+    total = add_up(work.out, work.first, work.count, shift)
+    fastnn_fp_leave(state)
+    return total
 
 
 cdef double reduce_tensors(const Numbers *numbers, Py_ssize_t count, double *norms, Py_ssize_t *shift) except? -1:
@@ -292,8 +300,10 @@ cdef double reduce_tensors(const Numbers *numbers, Py_ssize_t count, double *nor
 cdef int norms_of(const Numbers *numbers, Py_ssize_t count, double *norms, double *total) except -1:
     cdef Py_ssize_t shift
     cdef double squares = reduce_tensors(numbers, count, norms, &shift)
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
     if total != NULL:
         total[0] = root(squares, shift)
+    fastnn_fp_leave(state)
     return 0
 
 
@@ -358,7 +368,6 @@ cdef void sum_columns(const void *context, Py_ssize_t start, Py_ssize_t stop) no
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     cdef double[BLOCK] room
     cdef double *sums
-    cdef double total
     cdef Py_ssize_t units = work.shape.units
     cdef Py_ssize_t inner = work.shape.inner
     cdef Py_ssize_t n = work.shape.outer * units * inner
@@ -382,11 +391,9 @@ cdef void sum_columns(const void *context, Py_ssize_t start, Py_ssize_t stop) no
             for unit in range(here):
                 sums[unit] = 0
             for i in range(columns // (here * inner)):
-                for unit in range(here):
-                    total = 0
-                    for j in range(inner):
-                        total += room[(i * here + unit) * inner + j]
-                    sums[unit] += total
+                for j in range(inner):
+                    for unit in range(here):
+                        sums[unit] += room[(i * here + unit) * inner + j]
         start += 1
     fastnn_fp_leave(state)
 
@@ -477,6 +484,15 @@ cdef void unit_means_into(Sums *work, double *means) noexcept nogil:
         means[unit] = work.out[unit] / count if work.out[unit] == work.out[unit] else NOT_A_NUMBER
 
 
+cdef void finish_units(Sums *work, double *results) noexcept nogil:
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    if work.what == FASTNN_SQUARES:
+        unit_norms_into(work, results)
+    else:
+        unit_means_into(work, results)
+    fastnn_fp_leave(state)
+
+
 cdef int of_units(Sums *work, Units shape, double *results) except -1:
     """With room for the sums."""
     cdef double[ROOM] room
@@ -498,16 +514,10 @@ cdef int of_units(Sums *work, Units shape, double *results) except -1:
             raise MemoryError
         work.out = <double *>memory
     if shape.outer * shape.units * shape.inner <= FEW:
-        if work.what == FASTNN_SQUARES:
-            unit_norms_into(work, results)
-        else:
-            unit_means_into(work, results)
+        finish_units(work, results)
     else:
         with nogil:
-            if work.what == FASTNN_SQUARES:
-                unit_norms_into(work, results)
-            else:
-                unit_means_into(work, results)
+            finish_units(work, results)
     free(memory)
     return 0
 
@@ -636,10 +646,44 @@ def scale(arrays, double factor):
         np.multiply(a, by, out=a, casting="unsafe")
 
 
+def refuse_shared(list arrays):
+    """Raise ValueError where scaling an element would scale another one."""
+    cdef Span *spans = <Span *>malloc((len(arrays) + 1) * sizeof(Span))
+    cdef Py_ssize_t count = 0
+    cdef Py_ssize_t near = 0                # the first of those whose memory hangs together with this one's
+    cdef Py_ssize_t i, j
+    cdef const char *reach = NULL
+    cdef cnp.ndarray a
+    if spans == NULL:
+        raise MemoryError
+    try:
+        for i in range(len(arrays)):
+            a = arrays[i]
+            if cnp.PyArray_SIZE(a):
+                if not gapless(a) and overlaps_itself(a):
+                    raise ValueError("elements of a gradient share memory")
+                spans[count] = span_of(a, i)
+                count += 1
+        qsort(spans, count, sizeof(Span), by_address)
+        for i in range(count):
+            if spans[i].low >= reach:
+                near = i
+            for j in range(near, i):
+                if share_memory(arrays[spans[j].index], arrays[spans[i].index]):
+                    raise ValueError("gradients share memory")
+            reach = max(reach, spans[i].high)
+    finally:
+        free(spans)
+
+
 cdef void read_numbers(const void *context, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil:
     cdef const Numbers *x = <const Numbers *>context
-    cdef Py_ssize_t size = sizeof(double) if x.kind == DOUBLE else sizeof(float)
-    memcpy(out, x.data + start * size, n * size)
+    if x.kind == SINGLE:
+        memcpy(out, <const float *>x.data + start, n * sizeof(float))
+    elif x.kind == DOUBLE:
+        memcpy(out, <const double *>x.data + start, n * sizeof(double))
+    else:
+        load_halves[x.kind - FLOAT16](x.data + 2 * start, <float *>out, n)
 
 
 def _of_units(cnp.ndarray a not None, int axis, what):

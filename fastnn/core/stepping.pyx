@@ -77,6 +77,7 @@ cdef class Plan:
     cdef bint by_key                        # or by position
     cdef bint add
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
+    cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
     cdef Stepper owner
@@ -192,6 +193,7 @@ cdef class Plan:
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(layout, clip_global_norm):
+                self.skipped = True
                 return False
             if known and not layout.unchanged():
                 raise ValueError(CHANGED)
@@ -299,10 +301,15 @@ cdef class Stepper:
     def _step_deltas(self, list grads, dict extra):
         """The deltas of a step, new arrays, by position."""
         cdef list deltas = []
+        cdef Plan plan
         self.enter()
         try:
-            self.advance(self.plan_deltas((<object>self)._gradients(grads, extra), deltas,
-                                          (<object>self)._parameters(grads, extra)), extra)
+            plan = self.plan_deltas((<object>self)._gradients(grads, extra), deltas,
+                                    (<object>self)._parameters(grads, extra))
+            self.advance(plan, extra)
+            if plan.skipped:
+                for delta in deltas:
+                    delta[...] = 0
         finally:
             self.leave()
         return deltas

@@ -5,12 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastnn.core.arrays import share_memory
+from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 from fastnn.trees import checked_items
 
-# Elements whose squares are added up in their own precision; the sums are added in double. OpenBLAS cuts dot products
-# of more than 10,000 elements into one part a thread, and the bits would depend on how many there are.
-CHUNK = 4096
 PLACES = ("output", "gradient", "input", "weight decay", "unknown")
 
 
@@ -42,12 +39,9 @@ class NonFinite(NamedTuple):
 
 
 def all_finite(arrays):
-    """Whether no element is infinite or NaN. A product with itself tells for less than a look at each element."""
-    for a in arrays:
-        flat = np.asarray(a).ravel("K")
-        if not math.isfinite(flat.dot(flat)) and not np.isfinite(flat).all():       # large squares overflow, too
-            return False
-    return True
+    """Whether no element is infinite or NaN. The norm of all tells for less than a look at each element."""
+    arrays = [np.asarray(a) for a in arrays]
+    return math.isfinite(norm_of(arrays)) or all(np.isfinite(a).all() for a in arrays)      # or it is beyond float64
 
 
 def first_nonfinite(layers, last_layer, x, t):
@@ -83,15 +77,17 @@ def clip_grad_norm(grads, max_norm):
     Parameters
     ----------
     grads : mapping or sequence of ndarray, or ndarray
-        Of floating-point numbers, writable and each in memory of its own, of any shapes and layouts.
+        Of floating-point numbers, writable and each in memory of its own, of any shapes and layouts. Half precision is
+        multiplied in float32 and rounded once.
     max_norm : float
         At least 0.
 
     Returns
     -------
     float
-        The norm before: the root of the sum of all squares, which neither overflows nor underflows. If it is NaN or
-        infinite nothing has been changed, as where it is at most max_norm.
+        The norm before: the root of the sum of all squares, in float64, which neither overflows nor underflows and does
+        not depend on the number of threads. If it is NaN or infinite nothing has been changed, as where it is at most
+        max_norm.
 
     Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or
     share memory; TypeError for anything but arrays of floating-point numbers, and for a mapping that hands out a new
@@ -111,56 +107,9 @@ def clip_grad_norm(grads, max_norm):
             raise TypeError(f"gradients must be arrays of floating-point numbers, not {a.dtype}")
     if not all(a.flags.writeable for a in arrays):
         raise ValueError("a gradient is read-only")
-    with np.errstate(all="ignore"):
-        norm = _norm(arrays)
-        if math.isfinite(norm) and norm > max_norm:
-            _refuse_shared(arrays)
-            for a in arrays:
-                np.multiply(a, max_norm / norm, out=a, casting="unsafe")        # NumPy computes bfloat16 in float32
+    norm = norm_of(arrays)
+    if math.isfinite(norm) and norm > max_norm:
+        refuse_shared(arrays)
+        with np.errstate(all="ignore"):
+            scale(arrays, max_norm / norm)
     return norm
-
-
-def _norm(arrays):
-    flat = [a.ravel("K") for a in arrays if a.size]
-    squares = sum(sum_of_squares(a) for a in flat)
-    if 1e-20 < squares < math.inf:          # else float32 may have lost some below its range, or overflowed
-        return math.sqrt(squares)
-    largest = max((float(np.abs(a).max()) for a in flat), default=0.0, key=lambda x: math.inf if math.isnan(x) else x)
-    if any(np.isnan(a).any() for a in flat):
-        return math.nan
-    if largest == 0 or largest == math.inf:
-        return largest
-    return largest * math.sqrt(sum(sum_of_squares(a, largest) for a in flat))
-
-
-def sum_of_squares(a, unit=None):
-    total = 0.0
-    for start in range(0, a.size, CHUNK):
-        chunk = a[start:start + CHUNK]
-        if unit is not None or chunk.dtype.itemsize < 4:
-            chunk = chunk.astype(np.float64)
-        if unit is not None:
-            chunk /= unit
-        total += float(chunk.dot(chunk))
-    return total
-
-
-def _refuse_shared(arrays):
-    """Raise where scaling one would scale another."""
-    places = sorted(((*_bounds(a), i) for i, a in enumerate(arrays) if a.size))
-    reach, near = 0, []
-    for low, high, i in places:
-        near = [*near, i] if low < reach else [i]
-        reach = max(reach, high)
-        a = arrays[i]
-        if high - low < a.nbytes or any(n > 1 and step == 0 for n, step in zip(a.shape, a.strides)):
-            raise ValueError("elements of a gradient share memory")
-        if any(share_memory(arrays[j], a) for j in near[:-1]):
-            raise ValueError("gradients share memory")
-
-
-def _bounds(a):
-    """The addresses of the first byte and behind the last one."""
-    steps = [(n - 1) * stride for n, stride in zip(a.shape, a.strides)]
-    start = a.ctypes.data
-    return start + sum(min(step, 0) for step in steps), start + sum(max(step, 0) for step in steps) + a.itemsize
