@@ -529,3 +529,22 @@ def test_damaged_states_of_the_first_format(change, message):
     with pytest.raises(StateError, match=message):
         opt.load_state_dict(state)
     assert frozen(opt) == before
+
+
+def test_steps_are_counted_below_2_to_the_63():
+    for opt in (get_opt("SGD"), get_opt("Adam")):
+        state, p = damaged(opt.name), {"W": np.ones((2, 3), np.float32)}
+        state["by_key"]["W"]["t"] = 2**63 - 2
+        opt.load_state_dict(state)
+        opt.step(p, p)
+        before, bits = frozen(opt), p["W"].tobytes()
+        assert opt.t == 2**63 - 1
+        with pytest.raises(ValueError, match=r"t must be below 2\^63"):
+            opt.step(p, p)
+        assert frozen(opt) == before and p["W"].tobytes() == bits
+
+
+def test_the_output_axis_is_one_that_there_may_be():
+    for axis in (64, -65, 2**70):
+        with pytest.raises(ValueError, match="output_axis must be at least -64 and below 64"):
+            get_opt("SGD", output_axis=axis)
