@@ -3,6 +3,7 @@ import copy
 import lzma
 import pickle
 import random
+import re
 import types
 from collections import UserDict
 from functools import cache
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import StateError, dlfs, get_opt
+from fastnn import StateError, dlfs, get_opt, group, schedules
 from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
@@ -421,30 +422,114 @@ def test_missing_slots(name, state_dtype):
             make(name, state_dtype).load_state_dict(damaged)
 
 
+# Options, groups, schedules.
+
+def few_axes(key, p):
+    return np.asarray(p).ndim < 2
+
+
+def wavy(t):
+    return 0.01 + 0.001 * (t % 3)
+
+
+def with_all(name, state_dtype="float32"):
+    return make(name, state_dtype, lr=schedules.join((schedules.linear(0.01, 3), wavy), (4,)), clip_global_norm=3.0,
+                weight_decay=schedules.reduce_on_plateau(0.1, patience=0), maximize=True, l2=0.01, groups=[
+                    group("half", freeze=True), group(few_axes, "none", centralize=True, weight_decay=wavy),
+                    group("[!W]*", l1=0.01, lr=schedules.cosine(0.02, 9, warmup=2))])
+
+
+@each_rule
+def test_options_groups_and_schedules_go_on(name, state_dtype):
+    """Values that were set in mid-run, what a schedule has observed, and frozen parameters; into new and used ones."""
+    def some_steps(opt):
+        params = parameters(state_dtype)
+        for t in range(1, 4):
+            in_mappings(opt, params, t)
+            opt.weight_decay.observe(1.0)
+            if t == 2:
+                opt.groups[0].freeze, opt.groups[2].l1, opt.groups[1].freeze = False, 0.5, True
+                opt.grad_scale = 0.5
+        return params
+
+    opt = with_all(name, state_dtype)
+    params = some_steps(opt)
+    state, shown_as = opt.state_dict(), repr(opt)
+    used = with_all(name, state_dtype)
+    used.step([np.ones((2, 2), np.float32)], [np.ones((2, 2))])
+    for other in (with_all(name, state_dtype), used, copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        if not other.skipped and other.state_dict()["by_key"] == {}:
+            kept = other.groups, other.weight_decay
+            other.load_state_dict(state)
+            assert other.groups is kept[0] and other.weight_decay is kept[1]
+        assert_same_state(other.state_dict(), state)
+        assert re.sub("0x[0-9a-f]+", "", repr(other)) == re.sub("0x[0-9a-f]+", "", shown_as)
+        wanted = with_all(name, state_dtype)
+        assert_goes_on_like(other, copy.deepcopy(params), wanted, some_steps(wanted), in_mappings)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Eve", "SantaE"])
+def test_forgotten_in_mid_run(name):
+    """The parameter begins anew, the others go on; not known is a KeyError."""
+    opt, params = start(name, "float32", in_mappings)
+    before = opt.state_dict()
+    for key in ("nothing", 0, ("W",), []):
+        with pytest.raises((KeyError, TypeError)):
+            opt.forget(key)
+    assert_same_state(opt.state_dict(), before)
+    opt.forget(("a", 1))
+    del before["by_key"][("a", 1)]
+    assert_same_state(opt.state_dict(), before)
+    in_mappings(opt, params, 4)
+    counts = {key: entry["t"] for key, entry in opt.state_dict()["by_key"].items()}
+    assert counts.pop(("a", 1)) == 1 and set(counts.values()) == {4}
+    if name != "SantaE":                        # whose noise goes on
+        fresh, alone = get_opt(name), {("a", 1): parameters()[("a", 1)]}
+        fresh.update(alone, {("a", 1): gradients(params, 4)[("a", 1)]}, f=1 / 4)
+        for slot, values in fresh.state[("a", 1)].items():
+            assert_same_bits(opt.state[("a", 1)][slot], values)
+
+
 WRONG = [None, True, -1, 0, 1.5, float("nan"), float("inf"), "x", [], {}, (), 2**64, np.zeros(3), np.float32(1), b"x",
          np.zeros((7, 100), np.float32), np.zeros(0), object()]
 
 
 def edit(tree, rng, wrong, keys, deeper):
-    """Exchange, drop or add an entry somewhere in nested dicts."""
+    """Exchange, drop or add an entry somewhere in nested dicts and lists."""
     place = tree
-    while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < deeper:
+    while isinstance(place[key := a_key(place, rng)], (dict, list)) and place[key] and rng.random() < deeper:
         place = place[key]
-    rng.choice([lambda: place.update({key: rng.choice(wrong)}), lambda: place.pop(key),
-                lambda: place.update({rng.choice(keys): rng.choice(wrong)})])()
+    change = rng.choice(["exchange", "drop", "add"])
+    if change == "exchange":
+        place[key] = rng.choice(wrong)
+    elif change == "drop":
+        del place[key]
+    elif isinstance(place, dict):
+        place[rng.choice(keys)] = rng.choice(wrong)
+    else:
+        place.append(rng.choice(wrong))
+
+
+def a_key(place, rng):
+    return rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
 
 
 def test_random_edits():
     """Entries exchanged, dropped and added anywhere: the state is refused, or it is one that can be used."""
     rng = random.Random(0)
     states = {rule: start(*rule, in_mappings)[0].state_dict() for rule in RULES}
+    rules = [*RULES, *(("all", *rule) for rule in RULES)]
+    for rule in RULES:
+        opt = with_all(*rule)
+        in_mappings(opt, parameters(rule[1]), 1)
+        states["all", *rule] = opt.state_dict()
     refused = 0
-    for _ in range(1500):
-        rule = rng.choice(RULES)
+    for _ in range(2500):
+        rule = rng.choice(rules)
         state = copy.deepcopy(states[rule])
         for _ in range(rng.randint(1, 2)):
             edit(state, rng, WRONG, ["y", 3, None], deeper=0.75)
-        opt = make(*rule)
+        opt = with_all(*rule[1:]) if rule[0] == "all" else make(*rule)
         before = frozen(opt)
         try:
             opt.load_state_dict(state)
@@ -453,7 +538,7 @@ def test_random_edits():
             refused += 1
         else:
             assert opt.state_dict().keys() == states[rule].keys() and opt.state is not None
-    assert refused > 1000
+    assert refused > 1500
 
 
 def test_another_annealing_function():

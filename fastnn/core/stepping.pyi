@@ -12,8 +12,8 @@ LIMITS: Final[dict[str, int]]
 class Plan:
     @property
     def records(self) -> list[Record]: ...
-    def run(self, kernels: tuple[int, ...], constants: tuple[float, ...], t: int,
-            done: dict[str, Any] | None = None, filled: Iterable[tuple[NDArray[Any], NDArray[Any]]] = ()) -> None: ...
+    def run(self, clip_global_norm: float = 0, filled: Iterable[tuple[NDArray[Any], NDArray[Any]]] = (),
+            undo: Callable[[], object] | None = None) -> bool: ...
 
 class Stepper:
     def _slots(self, initial: Iterable[float], name: str | None = None,

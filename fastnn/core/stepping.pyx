@@ -167,13 +167,13 @@ cdef class Plan:
                 raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
                                 "give w= (and b=), or change parameters in place with step(params, grads)")
 
-    def run(self, double clip_global_norm=0, filled=()):
+    def run(self, double clip_global_norm=0, filled=(), undo=None):
         """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
         not finite.
 
         The cohorts have been prepared. clip_global_norm: 0 for none. `filled` lists (slot, the array that it is first
-        filled with), of one shape and dtype. All in one call of compiled code, so that no signal's handler can raise
-        half way.
+        filled with), of one shape and dtype. `undo`, a compiled function, is called where False is returned. All
+        in one call of compiled code, so that no signal's handler can raise half way.
         """
         cdef Pass call
         cdef Py_ssize_t i
@@ -194,6 +194,8 @@ cdef class Plan:
             reduced = Reduced()
             if not reduced.clip(layout, clip_global_norm):
                 self.skipped = True
+                if undo is not None:
+                    undo()
                 return False
             if known and not layout.unchanged():
                 raise ValueError(CHANGED)

@@ -418,9 +418,9 @@ class Optimizer(Adjustable, Stepper):
         t = max(cohort.next_t for cohort in plan.cohorts)
         return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
 
-    def _run(self, plan, filled=()):
+    def _run(self, plan, filled=(), undo=None):
         """False if the step was skipped."""
-        if plan.run(self._clip_global(plan), filled):
+        if plan.run(self._clip_global(plan), filled, undo):
             return True
         self.__dict__["skipped"] = self.skipped + 1
         warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
