@@ -24,44 +24,79 @@ class Rule(NamedTuple):
 
 
 def formulas(path):
-    """The rules of a .pxd, by name."""
+    """The rules of a .pxd, by name. SystemExit for one whose arguments have another order."""
     found = {}
     for name, rest in SIGNATURE.findall(path.read_text()):
-        arguments = [argument.split()[1] for argument in rest.replace("\n", " ").split(",")]
+        arguments = [argument.replace("real", "", 1).replace(" ", "") for argument in rest.replace("\n", " ").split(",")]
         reads_p = arguments[0] == "p"
         arguments = arguments[reads_p:]
         slots = [argument[1:] for argument in arguments if argument[0] == "*"]
-        found[name] = Rule(name, reads_p, tuple(slots), tuple(arguments[len(slots):]))
+        constants = arguments[len(slots):]
+        if any(argument[0] == "*" for argument in constants) or "p" in constants:
+            raise SystemExit(f"{path}: the arguments of {name} are g, p for rules that read it, slots, constants")
+        found[name] = Rule(name, reads_p, tuple(slots), tuple(constants))
     return found
+
+
+def limits(path):
+    """How much room the engine has for a rule: {name: number} of the MOST_ constants in fastnn/core/passes.pxd."""
+    return {name: int(number) for name, number in re.findall(r"^    (MOST_\w+) = (\d+)", path.read_text(), re.MULTILINE)}
 
 
 def rows(paths):
-    """The names of rules that classes have as `kernel`, each with how int8 spaces its slots: "" for float32 alone."""
-    classes, found = {}, {}
-    for node in chain.from_iterable(ast.parse(path.read_text()).body for path in paths):
-        if not isinstance(node, ast.ClassDef):
-            continue
-        inherited = classes.get(ast.unparse(node.bases[0]), ()) if node.bases else ()
-        written = [statement.value for statement in node.body if isinstance(statement, ast.Assign)
-                   and ast.unparse(statement.targets[0]) == "stored"]
-        stored = tuple(ast.literal_eval(written[0]).values()) if written else inherited
-        classes[node.name] = stored
+    """The names of rules that classes have as `kernel`, each with how int8 spaces its slots: () for float32 alone."""
+    classes = {(path, node.name): node for path in paths for node in ast.parse(path.read_text()).body
+               if isinstance(node, ast.ClassDef)}
+    found = {}
+    for (path, row), node in classes.items():
         for keyword in node.keywords:
             if keyword.arg == "kernel":
-                kernels = ast.literal_eval(keyword.value)
-                for kernel in (kernels,) if isinstance(kernels, str) else kernels:
-                    found[kernel] = found.get(kernel) or stored
+                names, spacings = ast.literal_eval(keyword.value), stored(path, row, classes)
+                for name in (names,) if isinstance(names, str) else names:
+                    if spacings and found.get(name, spacings) not in (spacings, ()):
+                        raise SystemExit(f"{row}: the rule {name} has other spacings in another row")
+                    found[name] = found.get(name) or spacings
     return found
 
 
-def kernels(rules_pxd, catalogue):
+def stored(path, row, classes):
+    """The spacings that a class writes down or inherits, from one in its file before one in another."""
+    node = classes[path, row]
+    for statement in node.body:
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == "stored":
+            return tuple(ast.literal_eval(statement.value).values())
+    for base in map(ast.unparse, node.bases):
+        above = [other for other in sorted(classes, key=lambda other: other[0] != path) if other[1] == base != row]
+        if above and (inherited := stored(*above[0], classes)):
+            return inherited
+    return ()
+
+
+def check(rule, spacings, most):
+    """SystemExit with the name of a rule that the engine has no room for, or whose row does not fit it."""
+    for what, number, limit in (("constants", len(rule.constants), most["MOST_CONSTANTS"]),
+                                ("slots", len(rule.slots), most["MOST_SLOTS"]),
+                                ("slots that are stored in fewer bits", len(spacings), most["MOST_STORED_SLOTS"])):
+        if number > limit:
+            raise SystemExit(f"the rule {rule.name} has {number} {what}: fastnn/core/passes.pxd has room for {limit}")
+    if spacings and len(spacings) != len(rule.slots):
+        raise SystemExit(f"the rule {rule.name} has {len(rule.slots)} slots, and {len(spacings)} in `stored` of its row")
+    if unknown := set(spacings) - SPACINGS["int8"].keys():
+        raise SystemExit(f"the rule {rule.name} has slots stored as {', '.join(map(str, unknown))}: there is "
+                         f"{', '.join(SPACINGS['int8'])}")
+
+
+def kernels(rules_pxd, catalogue, most):
     """The text of the .pxi."""
     known = formulas(rules_pxd)
     wanted = rows(catalogue)
     if missing := wanted.keys() - known.keys():
-        raise SystemExit(f"{rules_pxd} has no rule {', '.join(sorted(missing))}, which a row of the catalogue names")
-    rules = {known[name]: stored for name, stored in wanted.items()}
-    small = [(rule, stored) for rule, stored in rules.items() if stored]
+        raise SystemExit(f"{rules_pxd} has no rule {', '.join(sorted(missing))} of the form that it describes, which a "
+                         "row of the catalogue names")
+    for name, spacings in wanted.items():
+        check(known[name], spacings, most)
+    rules = {known[name]: spacings for name, spacings in wanted.items()}
+    small = [(rule, spacings) for rule, spacings in rules.items() if spacings]
     table = [f'    "{r.name}": ((<uintptr_t>{r.name}[float], <uintptr_t>{r.name}[double]), {r.constants!r}, '
              f'{len(r.slots)}, {r.reads_p}),' for r in rules]
     fused = [line for dtype in SPACINGS for line in
@@ -69,7 +104,7 @@ def kernels(rules_pxd, catalogue):
     return "\n".join([
         "# Written by tools/rule_kernels.py.",
         *(whole(rule) for rule in rules),
-        *(quantized(rule, stored, dtype) for rule, stored in small for dtype in SPACINGS),
+        *(quantized(rule, spacings, dtype) for rule, spacings in small for dtype in SPACINGS),
         "# name: ((address for float, for double), names of the constants, number of slots, whether it reads p)",
         "RULES = {", *table, "}",
         "# by dtype: name: (address,)",
@@ -95,9 +130,9 @@ cdef void {rule.name}(const real *g, const real *p, real *const *s, real *target
 """
 
 
-def quantized(rule, stored, dtype):
+def quantized(rule, spacings, dtype):
     """The loops over blocks of state in fewer bits."""
-    names = [SPACINGS[dtype][spacing] for spacing in stored]
+    names = [SPACINGS[dtype][spacing] for spacing in spacings]
     slots = range(len(rule.slots))
     largest = "".join(f"\n            m{k} = fastnn_larger(m{k}, s{k}[i])" for k in slots)
     return f"""
@@ -141,9 +176,9 @@ def call(rule, p, real):
 def write(root, folder, levels):
     """Write `rule_kernels.pxi`, and the modules of each level that include kernels, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
+    core = Path(root, "fastnn", "core")
     catalogue = [*sorted(Path(root, "fastnn", "optimizers").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
-    catalogue.sort(key=lambda path: path.stem != "base")
-    text = {"rule_kernels.pxi": kernels(Path(root, "fastnn", "core", "rules.pxd"), catalogue)}
+    text = {"rule_kernels.pxi": kernels(core / "rules.pxd", catalogue, limits(core / "passes.pxd"))}
     for level in levels:
         for kind in ("kernels", "rules"):
             text[f"_{kind}_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "{kind}.pxi"\n'

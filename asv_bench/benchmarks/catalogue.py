@@ -13,12 +13,13 @@ def names(*modules):
     """What the classes of these modules are entered as: the keyword `name` of their class statements."""
     return [keyword.value.value
             for module in modules
-            for statement in ast.parse((SOURCE / module).read_text(encoding="utf-8")).body
+            for path in sorted(SOURCE.glob(module))
+            for statement in ast.parse(path.read_text(encoding="utf-8")).body
             if isinstance(statement, ast.ClassDef)
             for keyword in statement.keywords if keyword.arg == "name"]
 
 
 WITH_WEIGHTS = names("maxout.py")       # layers: their backward takes nothing but the gradient
 ACTIVATIONS = names("activations.py")
-OPTIMIZERS = names("optimizers.py", "santa.py")
+OPTIMIZERS = names("optimizers/*.py")
 LOSSES = names("losses.py")

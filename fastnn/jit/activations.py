@@ -85,7 +85,7 @@ class RegisteredActivation(Activation):
 
     def _hyperparameter_set(self):
         kernels = self._kernels
-        self._bind(kernels.addresses, kernels.parameters(self, self.__dict__.get("t")))
+        self._bind(kernels.addresses, kernels.parameters(self))
 
     def __copy__(self):
         return type(self)(*(self.__dict__[key] for key in self.hyperparameters))

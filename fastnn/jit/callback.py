@@ -36,20 +36,28 @@ def compiled(kernel, dtype, name, fused, processor=None):
     """
     real = types.float32 if dtype == "float32" else types.float64
     pointer = types.CPointer(real)
-    kinds = {"real*": pointer, "real**": types.CPointer(pointer), "int32": types.int32, "size": types.intp}
+    kinds = {"real*": pointer, "real**": types.CPointer(pointer), "real": real, "int32": types.int32, "size": types.intp}
     arguments = [kinds[kind] for kind in kernel.arguments.values()]
 
-    @intrinsic
-    def loops(context, a, b, c, d, e, f):
+    def typed():
         return types.void(*arguments), lambda *given: _call(*given, written(kernel, dtype, fused), name, processor)
 
-    def entry(a, b, c, d, e, f):        # the signatures in fastnn/core/kernels.pxd have six arguments each
-        loops(a, b, c, d, e, f)
-
+    entry = _entry(", ".join(kernel.arguments), typed)
     try:
         return cfunc(types.void(*arguments), error_model="numpy")(entry)
     except (NumbaError, RuntimeError) as error:
         raise FormulaError(f"LLVM cannot compile this formula: {error}") from None
+
+
+def _entry(names, typed):
+    """A function of arguments of these names that calls what `typed` gives the type and the code of.
+
+    Written as text, since numba takes functions whose arguments are fixed, and kinds of kernels differ in theirs.
+    """
+    space = {"typed": typed}
+    exec(f"def loops(context, {names}):\n    return typed()\ndef entry({names}):\n    loops({names})\n", space)
+    space["loops"] = intrinsic(space["loops"])
+    return space["entry"]
 
 
 def _call(context, builder, signature, arguments, code, name, processor):

@@ -1,7 +1,8 @@
 """Formulas as graphs: nodes that are operations, made once for equal operations, and the ways to go through them.
 
-A leaf is a `constant`, an `element` (of an array) or a `parameter` (a hyperparameter, or a step's number). A node that
-depends on no element is uniform: it is computed once a call, in double precision, and not once an element.
+A leaf is a `constant`, an `element` (of an array), a `parameter` (a hyperparameter, or a step's number) or an `argument`
+(a number that a kernel is called with). A node that depends on no element is uniform: it is computed once a call, in
+double precision, and not once an element.
 
 Operations: add, sub, mul, div, neg, abs; lt, le, eq, ne, and, or, not, which make conditions; select(condition, a, b);
 and the functions of functions.py by their names. Both sides of a select are computed, as SIMD does it.
@@ -11,7 +12,7 @@ import threading
 from weakref import WeakValueDictionary
 
 CONDITIONS = {"lt", "le", "eq", "ne", "and", "or", "not"}
-LEAVES = {"constant", "element", "parameter"}
+LEAVES = {"constant", "element", "parameter", "argument"}
 # for `evaluate`: the operations that are the same for numbers of all kinds
 ARITHMETIC = {"add": operator.add, "sub": operator.sub, "mul": operator.mul, "neg": operator.neg, "abs": operator.abs,
               "lt": operator.lt, "le": operator.le, "eq": operator.eq, "ne": operator.ne}
@@ -24,7 +25,7 @@ _making = threading.Lock()
 
 
 class Node:
-    """One operation. Made by `node`, `constant`, `element` and `parameter`: equal ones are the same object.
+    """One operation. Made by `node` and the functions that are called like leaves: equal ones are the same object.
 
     Attributes
     ----------
@@ -77,6 +78,11 @@ def element(name):
 def parameter(name):
     """A hyperparameter, or the number of the step."""
     return _made(("parameter", name), "parameter", (name,), True, None)
+
+
+def argument(name):
+    """A number that a kernel is called with, in the precision of its elements."""
+    return _made(("argument", name), "argument", (name,), True, None)
 
 
 def node(op, *args, line=None):
@@ -139,6 +145,17 @@ def evaluate(roots, values, arithmetic):
     return [found[root] for root in roots]
 
 
+def replaced(roots, leaves):
+    """The same graphs with other nodes in place of some leaves, a mapping. Nothing is simplified."""
+    found = {}
+    for current in in_order(*roots):
+        if current in leaves or current.op in LEAVES:
+            found[current] = leaves.get(current, current)
+        else:
+            found[current] = node(current.op, *(found[operand] for operand in current.args), line=current.line)
+    return [found[root] for root in roots]
+
+
 def dumped(roots):
     """Graphs as text: a line a node, then one with the numbers of the roots. Equal graphs give equal texts."""
     numbers, lines = {}, []
@@ -161,7 +178,7 @@ def undumped(text):
         if op == "constant":
             made.append(constant(float.fromhex(args[0])))
         elif op in LEAVES:
-            made.append(element(args[0]) if op == "element" else parameter(args[0]))
+            made.append({"element": element, "parameter": parameter, "argument": argument}[op](args[0]))
         else:
             made.append(node(op, *(made[int(number)] for number in args)))
     return [made[int(number)] for number in roots.split(" ")]

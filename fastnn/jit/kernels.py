@@ -9,6 +9,7 @@ from .uniform import hoisted
 
 MOST_PARAMETERS = 16        # as in fastnn/core/elementwise.pyx
 STATE = "state"             # the argument that points to the pointers to the slots
+PARAMETER = graph.element("p")      # what a rule is to change
 
 
 class Loop(NamedTuple):
@@ -35,7 +36,8 @@ class Kernel(NamedTuple):
     Attributes
     ----------
     arguments : dict of str
-        The type of each: "real*" for an array, "real**" for STATE, "int32", or "size".
+        The type of each: "real*" for an array, "real**" for STATE, "real" for a number that graphs have as an
+        `argument`, "int32", or "size".
     case : str
         The argument that says which loop is run.
     loops : dict
@@ -72,17 +74,28 @@ def rule(delta, state):
     Parameters
     ----------
     delta : Node
-        Of the elements "g", the gradient, and "s0", "s1" and so on, the state.
+        Of the elements "g", the gradient, "p", the parameter, and "s0", "s1" and so on, the state.
     state : sequence of Node
         The new state.
 
-    Both ways to use a delta give the same bits.
+    Both ways to use a delta give the same bits. Where it is added the parameter is read from the target, and nowhere is
+    it read by rules that have no use for it: there may be none.
     """
+    scaled = graph.node("mul", graph.argument("scale"), graph.element("g"))
+    kept = graph.node("mul", graph.argument("keep"), graph.element("target"))
+    constants = hoisted([delta, *state])
     slots = [f"s{i}" for i in range(len(state))]
     changed = [(slot, new) for slot, new in zip(slots, state) if new is not graph.element(slot)]
     writes = [*(slot for slot, _ in changed), "target"]
-    new = [node for _, node in changed]
-    arguments = {"g": "real*", STATE: "real**", "target": "real*", "n": "size", "c": "real*", "add": "int32"}
-    loops = {0: Loop([*new, delta], writes),
-             1: Loop([*new, graph.node("add", graph.element("target"), delta)], writes)}
-    return Kernel(arguments, "add", loops, slots, hoisted([delta, *state]), "c")
+    arguments = {"g": "real*", "p": "real*", STATE: "real**", "target": "real*", "n": "size", "c": "real*",
+                 "scale": "real", "keep": "real", "add": "int32"}
+    roots = [*(node for _, node in changed), delta]
+    written = graph.replaced(roots, {graph.element("g"): scaled})
+    *new, added = graph.replaced(roots, {graph.element("g"): scaled, PARAMETER: graph.element("target")})
+    loops = {0: Loop(written, writes), 1: Loop([*new, graph.node("add", kept, added)], writes)}
+    return Kernel(arguments, "add", loops, slots, constants, "c")
+
+
+def reads_parameter(roots):
+    """Whether a rule has a use for the parameter."""
+    return PARAMETER in graph.in_order(*roots)

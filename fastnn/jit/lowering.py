@@ -44,7 +44,8 @@ def written(kernel, dtype, fused):
     """
     module = ir.Module("fastnn")
     real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
-    types = {"real*": real.as_pointer(), "real**": real.as_pointer().as_pointer(), "int32": _INT32, "size": _SIZE}
+    types = {"real*": real.as_pointer(), "real**": real.as_pointer().as_pointer(), "real": real, "int32": _INT32,
+             "size": _SIZE}
     signature = ir.FunctionType(ir.VoidType(), [types[each] for each in kernel.arguments.values()])
     function = ir.Function(module, signature, "kernel")
     given = dict(zip(kernel.arguments, function.args))
@@ -52,10 +53,10 @@ def written(kernel, dtype, fused):
     arrays = {name: given[name] for name, kind in kernel.arguments.items()
               if kind == "real*" and name != kernel.parameters}
     arrays |= {slot: _element(builder, given[STATE], i) for i, slot in enumerate(kernel.slots)}
-    hoisted = {}
+    uniform = {graph.argument(name): given[name] for name, kind in kernel.arguments.items() if kind == "real"}
     for i, node in enumerate(kernel.hoisted):
         value = _element(builder, given[kernel.parameters], i)
-        hoisted[node] = builder.fcmp_unordered("!=", value, ir.Constant(real, 0)) if node.is_condition else value
+        uniform[node] = builder.fcmp_unordered("!=", value, ir.Constant(real, 0)) if node.is_condition else value
     n = builder.and_(given["n"], ir.Constant(_SIZE, -BLOCK_STEP))
     end = function.append_basic_block("end")
     ir.IRBuilder(end).ret_void()
@@ -63,7 +64,7 @@ def written(kernel, dtype, fused):
     choice = builder.switch(given[kernel.case], [*blocks.values()][-1])
     for value, loop in kernel.loops.items():
         choice.add_case(ir.Constant(_INT32, value), blocks[value])
-        _Pass(loop, real, fused, arrays, hoisted).write(ir.IRBuilder(blocks[value]), n, end)
+        _Pass(loop, real, fused, arrays, uniform).write(ir.IRBuilder(blocks[value]), n, end)
     return _NAMED.sub(r"\1 = distinct !{ \1", str(module))
 
 
@@ -74,10 +75,10 @@ def _element(builder, pointer, i):
 class _Pass:
     """Writes the code of one loop."""
 
-    def __init__(self, loop, real, fused, arrays, hoisted):
+    def __init__(self, loop, real, fused, arrays, uniform):
         self.loop, self.real, self.fused = loop, real, fused
-        self.arrays, self.hoisted = arrays, hoisted
-        self.nodes = {*graph.in_order(*loop.roots, leaves=hoisted)}
+        self.arrays, self.uniform = arrays, uniform
+        self.nodes = {*graph.in_order(*loop.roots, leaves=uniform)}
         self.called = {node.op for node in self.nodes}
         self.heavy = not self.called.intersection(FORMULAS) <= LIGHT
         self.whole = _INT32 if isinstance(real, ir.FloatType) else _INT64     # as wide as a lane
@@ -125,7 +126,7 @@ class _Pass:
             far.add_incoming(ir.Constant(self.whole, 0), before)
         values = {graph.element(name): self.apart(name, builder.load(self.place(builder, name, i)))
                   for name in self.loop.reads()}
-        found, beyond = self.formula(builder, self.hoisted | values, far)
+        found, beyond = self.formula(builder, self.uniform | values, far)
         for root, name in zip(self.loop.roots, self.loop.writes):
             self.apart(name, builder.store(found[root], self.place(builder, name, i)))
         following = builder.add(i, ir.Constant(_SIZE, 1), flags=("nuw", "nsw"))

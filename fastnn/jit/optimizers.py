@@ -12,6 +12,7 @@ from ..registry import hint
 from . import graph
 from .compiler import compile_kernels, require_numba
 from .errors import FormulaError, at_line, place_of
+from .kernels import reads_parameter
 from .kernels import rule as rule_kernel
 from .names import class_name, declared, restored
 from .symbolic import Symbolic
@@ -31,9 +32,15 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
             return -h.lr*m/(math.sqrt(v) + h.eps), m, v
 
     The function is called once, with symbols for the gradient of one element, its state, and the hyperparameters;
-    h.t is the step, from 1. It returns the delta, which is added to the parameter, and the new state. What it
-    computes of h alone is computed once a step, in double precision. It is compiled when the first optimizer of that
-    name is made.
+    h.t is the parameter's own step, from 1. It returns the delta, which is added to the parameter, and the new state.
+    What it computes of h alone is computed once a step, in double precision. It is compiled when the first optimizer of
+    that name is made.
+
+    A function with an argument p between the gradient and the state, `rule(g, p, m, v, h)`, sees the parameter as it is
+    before the step. Its optimizer needs w= (and b=) where it returns deltas.
+
+    All options of optimizers, as weight_decay, clip_norm and groups, work around the rule: no hyperparameter can have
+    their names.
 
     Parameters
     ----------
@@ -81,8 +88,8 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
         formula = Rule(name, traced(rule, name, state, own), place_of(rule))
 
         def body(space):
-            space.update(own, slots=state, stored=stored, _rate_name=learning_rate, kernel=name, name=name,
-                         constants=formula.constants, _formula=formula, __doc__=rule.__doc__,
+            space.update(own, slots=state, stored=stored, _rate_name=learning_rate, kernels=("formula",), name=name,
+                         constants=staticmethod(formula.constants), _formula=formula, __doc__=rule.__doc__,
                          __module__=rule.__module__)
             if learning_rate != "lr":
                 space["lr"] = _lr(learning_rate)
@@ -97,9 +104,8 @@ class RegisteredOptimizer(Optimizer):
 
     _formula = None             # the class's Rule
 
-    def __init__(self, *args, **kwds):
-        super().__init__(*args, **kwds)
-        self._rules = self._formula.kernels
+    def _compiled_rules(self):
+        return {"formula": (self._formula.addresses, None, self._formula.reads_p)}
 
     def _remade(self):
         """By name."""
@@ -112,9 +118,11 @@ class Rule:
     Attributes
     ----------
     roots : list of Node
-        The delta and the new state, of the elements "g" and "s0", "s1" and so on, which are the state.
+        The delta and the new state, of the elements "g", "p" and "s0", "s1" and so on, which are the state.
     constants : function
-        A method of optimizers: what the kernels read at step t.
+        Of the hyperparameters and, if that makes a difference, of t: what the kernels read at step t.
+    reads_p : bool
+        Whether it has a use for the parameter.
     """
 
     def __init__(self, name, roots, place):
@@ -123,12 +131,13 @@ class Rule:
         if len(self.uniform) > LIMITS["constants"]:
             raise FormulaError(at_line(place, f"{name!r} computes {len(self.uniform)} numbers of hyperparameters and t "
                                               f"alone, {LIMITS['constants']} are possible"))
-        self.constants = computer(self.uniform)
+        self.constants = computer(self.uniform, stepped=True)
+        self.reads_p = reads_parameter(roots)
 
     @cached_property
-    def kernels(self):
-        """The table in which Optimizer looks its kernel up. Compiled, or loaded from the disk, the first time."""
-        return {self.name: compile_kernels(rule_kernel(self.roots[0], self.roots[1:]))}
+    def addresses(self):
+        """Of the kernels for float and for double. Compiled, or loaded from the disk, the first time."""
+        return compile_kernels(rule_kernel(self.roots[0], self.roots[1:]))
 
 
 class Hyperparameters:
@@ -159,10 +168,13 @@ def traced(rule, name, state, hyperparameters):
     place = place_of(rule)
     given = signature(rule).parameters.values()
     named = [p.name for p in given if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
-    if len(named) != len(given) or len(named) != len(state) + 2 or named[1:-1] != list(state):
+    slots = [f"s{i}" for i in range(len(state))]
+    seen = {tuple(state): slots, ("p", *state): ["p", *slots]}          # a slot called p is no parameter
+    if len(named) != len(given) or len(named) < 2 or tuple(named[1:-1]) not in seen:
         raise TypeError(at_line(place, f"the rule of {name!r} must take the gradient{_listed(state, ', ')}, "
-                                       f"hyperparameters, not {signature(rule)}"))
-    elements = [Symbolic(graph.element(element)) for element in ("g", *(f"s{i}" for i in range(len(state))))]
+                                       f"hyperparameters, not {signature(rule)}"
+                                       f"{'' if 'p' in state else '; the parameter, p, may follow the gradient'}"))
+    elements = [Symbolic(graph.element(element)) for element in ("g", *seen[tuple(named[1:-1])])]
     roots = trace(rule, *elements, Hyperparameters(hyperparameters))
     if len(roots) != 1 + len(state):
         raise FormulaError(at_line(place, f"the rule of {name!r} must return the delta{_listed(state, ' and the new ')}"
@@ -206,6 +218,8 @@ def _declared(name, default, learning_rate):
     """The hyperparameter of that name."""
     if name == "t":
         raise ValueError("t is the number of the step: a hyperparameter needs another name")
+    if name in Optimizer.options:
+        raise ValueError(f"{name} is an option of every optimizer: a hyperparameter needs another name")
     if hasattr(Optimizer, name) or name.startswith("_") or not name.isidentifier() or iskeyword(name):
         raise ValueError(f"a hyperparameter cannot be called {name!r}")
     return declared(name, default, rate if name == learning_rate else Hyperparameter)

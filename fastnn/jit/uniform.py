@@ -42,12 +42,12 @@ def _quick(name):
     return FUNCTIONS[name].evaluate
 
 
-def computer(roots):
+def computer(roots, stepped=False):
     """A function that computes uniform nodes.
 
-    It takes an object whose attributes are the hyperparameters and the number of the step, t, so that it can be a
-    method; it returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that of
-    IEEE 754: an infinity or NaN.
+    It takes an object whose attributes are the hyperparameters; if it is `stepped` and they depend on t, the number of the
+    step as well. It returns a tuple of floats, and of bools for conditions. Where Python would raise, the result is that
+    of IEEE 754: an infinity or NaN.
     """
     roots = list(roots)
     space, lines, names, parameters = {}, [], {}, []
@@ -59,7 +59,7 @@ def computer(roots):
             continue
         if current.op == "parameter":
             parameters += current.args
-            written = "float(t)" if current.args[0] == "t" else f"self.{current.args[0]}"
+            written = "float(t)" if stepped and current.args[0] == "t" else f"h.{current.args[0]}"
         elif current.op in _INFIX:
             written = f" {_INFIX[current.op]} ".join(operands)
         elif current.op in _WRITTEN:
@@ -69,12 +69,13 @@ def computer(roots):
             written = f"{current.op}({', '.join(operands)})"
         lines.append(f"        {name} = {written}\n")
 
-    def as_ieee(self, t):
-        known = {name: float(t if name == "t" else getattr(self, name)) for name in parameters}
+    def as_ieee(h, *t):
+        known = {name: float(t[0] if t and name == "t" else getattr(h, name)) for name in parameters}
         return tuple(graph.evaluate(roots, known, ARITHMETIC))
 
     space["as_ieee"] = as_ieee
+    taken = "h, t" if stepped and "t" in parameters else "h"
     returned = "".join(f"{names[root]}, " for root in roots)
-    exec(f"def compute(self, t=None):\n    try:\n{''.join(lines)}        return ({returned})\n"
-         "    except (ArithmeticError, ValueError):\n        return as_ieee(self, t)\n", space)
+    exec(f"def compute({taken}):\n    try:\n{''.join(lines)}        return ({returned})\n"
+         f"    except (ArithmeticError, ValueError):\n        return as_ieee({taken})\n", space)
     return space["compute"]
