@@ -9,9 +9,9 @@
 
 name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
 parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
-paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is the parameter's,
-order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype
-that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
+paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is
+the parameter's, order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's
+shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
 them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
 hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters together: Santa
 its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
@@ -77,7 +77,7 @@ def checked(opt, state):
 
 
 def _of_first_format(opt, state):
-    """A state in which all parameters had one count of steps, and what a rule kept besides arrays was the optimizer's."""
+    """A state in which all parameters had one count of steps, and what a rule kept besides was the optimizer's."""
     described(state, 1, FIRST_ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     cls = type(opt)
     t = integer(state["t"], "t")

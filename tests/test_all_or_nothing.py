@@ -217,10 +217,12 @@ def nan_at_2(t):
 
 
 AROUND = [
-    {}, {}, {}, {"weight_decay": 0.1, "l2": 0.1, "l1": 0.01, "maximize": True}, {"clip_value": 0.5, "grad_scale": falling},
-    {"clip_norm": 1.0, "lr": schedules.linear(0.1, 5, end_value=0.01)}, {"clip_global_norm": falling, "centralize": True},
+    {}, {}, {}, {"weight_decay": 0.1, "l2": 0.1, "l1": 0.01, "maximize": True},
+    {"clip_value": 0.5, "grad_scale": falling}, {"clip_norm": 1.0, "lr": schedules.linear(0.1, 5, end_value=0.01)},
+    {"clip_global_norm": falling, "centralize": True},
     {"clip_adaptive": 0.1, "output_axis": 0}, {"lr": nan_at_2}, {"l2": nan_at_2, "clip_global_norm": 1.0},
-    {"groups": [group("a", freeze=True)]}, {"groups": [group("[ab]", "0", lr=falling, l1=0.1)], "clip_global_norm": 2.0},
+    {"groups": [group("a", freeze=True)]},
+    {"groups": [group("[ab]", "0", lr=falling, l1=0.1)], "clip_global_norm": 2.0},
     {"groups": [group(few_axes, weight_decay=0.1), group("*", clip_norm=1.0, l2=nan_at_2)]},
     {"groups": [group("b", clip_norm=0.1), group("*", freeze=True)], "weight_decay": falling}]
 each_rule = st.sampled_from(RULES)

@@ -190,8 +190,8 @@ def test_options_groups_and_schedules(name, state_dtype, options):
         fastnn.set_num_threads(threads)
         opt, params = make(name, state_dtype, **AROUND[options]), parameters(state_dtype)
         params |= {"W": normal((150, 333)), "at the border": normal(16384), "F": np.asfortranarray(normal((70, 90))),
-                   "half": normal(150_001, np.float16), "wide": normal((3, 70_000), np.float64 if state_dtype == "float32"
-                                                                       else np.float32)}
+                   "half": normal(150_001, np.float16),
+                   "wide": normal((3, 70_000), np.float64 if state_dtype == "float32" else np.float32)}
         for t in range(1, 5):
             in_mappings(opt, params, t)
         results.append((opt, params))

@@ -400,7 +400,8 @@ def test_a_function_that_changes_a_parameter(where, steps, how):
 @pytest.mark.parametrize("where", WHERE)
 def test_a_function_that_changes_the_mappings(where, steps):
     """The step is that of the arrays that were found."""
-    for change in (dict.clear, lambda d: d.update(a=np.zeros(2)), lambda d: d.update(new=np.ones(2)), lambda d: d.pop("b")):
+    for change in (dict.clear, lambda d: d.update(a=np.zeros(2)), lambda d: d.update(new=np.ones(2)),
+                   lambda d: d.pop("b")):
         act = [lambda: None]
         (opt, params, grads), (twin, same, plain) = (stepped_with(one, where, steps) for one in (act, [lambda: None]))
         arrays = dict(params)
@@ -439,7 +440,8 @@ def test_a_function_that_raises(where, steps, error):
         assert [p.tobytes() for p in params.values()] == bits
 
 
-@pytest.mark.parametrize("value", [float("nan"), -1, float("inf"), None, "x", 1j, np.ones(2), True, Number(1, lambda: 1 / 0)])
+@pytest.mark.parametrize("value", [float("nan"), -1, float("inf"), None, "x", 1j, np.ones(2), True,
+                                   Number(1, lambda: 1 / 0)])
 @pytest.mark.parametrize("steps", [0, 2])
 @pytest.mark.parametrize("where", WHERE[1:])
 def test_a_schedule_that_gives_nonsense(where, steps, value):

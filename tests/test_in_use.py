@@ -358,7 +358,8 @@ def content(value):
 def test_ctrl_c_at_any_moment_with_all_around_it():
     """Groups, schedules, clipping, a parameter that joins, numbers that are put back, and a step that is skipped."""
     def attempt(moment, gradient, action):
-        opt = get_opt("SantaE", rng=1, clip_global_norm=1.0, lr=schedules.linear(0.1, 10, end_value=0.01), weight_decay=0.5,
+        opt = get_opt("SantaE", rng=1, clip_global_norm=1.0, weight_decay=0.5,
+                      lr=schedules.linear(0.1, 10, end_value=0.01),
                       groups=[group(lambda key, p: key == "b", freeze=True), group("n", lr=0.5)])
         params, grads = {**arrays(), "n": 0.5}, {**arrays(), "n": 2.0}
         opt.step(params, grads)
