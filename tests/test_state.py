@@ -433,8 +433,9 @@ def wavy(t):
 
 
 def with_all(name, state_dtype="float32"):
-    return make(name, state_dtype, lr=schedules.join((schedules.linear(0.01, 3), wavy), (4,)), clip_global_norm=3.0,
-                weight_decay=schedules.reduce_on_plateau(0.1, patience=0), maximize=True, l2=0.01, groups=[
+    return make(name, state_dtype, lr=schedules.join((schedules.linear(0.01, 3, end_value=1e-3), wavy), (4,)),
+                clip_global_norm=3.0, weight_decay=schedules.reduce_on_plateau(0.1, patience=0), maximize=True, l2=0.01,
+                groups=[
                     group("half", freeze=True), group(few_axes, "none", centralize=True, weight_decay=wavy),
                     group("[!W]*", l1=0.01, lr=schedules.cosine(0.02, 9, end_value=1e-3))])
 
