@@ -54,11 +54,12 @@ class Group:
     freeze : bool
     """
 
-    __slots__ = ("_which", "_freeze", "_values", "_optimizer", "_resolved", "__weakref__")
+    __slots__ = ("_which", "_freeze", "_values", "_optimizer", "_resolved", "_met", "__weakref__")
 
     def __init__(self, which, freeze, values, optimizer=None):
         self._which, self._freeze, self._values = _checked_which(which), _checked_freeze(freeze), dict(values)
         self._optimizer, self._resolved = None if optimizer is None else ref(optimizer), None
+        self._met = False           # whether a parameter has fitted it
 
     def bound(self, optimizer):
         """A copy whose names and values are checked: those of this optimizer, by its own names."""

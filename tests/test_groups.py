@@ -463,3 +463,19 @@ def test_clips_of_the_state_together():
     opt = made(group("b*", clip_value=1))
     with pytest.raises(StateError, match="clipped by one of clip_value and clip_norm"):
         restored(opt, states(opt), {**values(opt), "clip_norm": 1.0})
+
+
+def test_a_group_that_has_been_met_is_not_looked_for_again():
+    """Frozen parameters have no state to tell, nor do those of a state that was put in, until they are stepped."""
+    params = {key: np.zeros(2) for key in "abc"}
+    opt = get_opt("SGD", groups=[group("a", freeze=True)])
+    opt.step({key: params[key] for key in "ab"}, params)
+    opt.step({key: params[key] for key in "bc"}, params)
+    opt, twin = (get_opt("SGD", groups=[group("b", lr=0.1)]) for _ in range(2))
+    opt.step({key: params[key] for key in "ab"}, params)
+    twin.load_state_dict(opt.state_dict())
+    for one in (opt, twin, copy.deepcopy(opt)):
+        one.step({key: params[key] for key in "ac"}, params)
+    for one in (get_opt("SGD", groups=[group("x", lr=0.1)]), get_opt("SGD", groups=[group("a"), group("x")])):
+        with pytest.raises(ValueError, match="fits none of the parameters 'a', 'b', 'c'"):
+            one.step(params, params)

@@ -349,9 +349,12 @@ class Optimizer(Adjustable, Stepper):
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
         if len(keys) > 1 and not all(key in home for key in keys):
-            used = {*found, *(record.group for record in home.values())}
+            for group in found:
+                if group is not None:
+                    group._met = True
+            known = all(record.grouped for record in home.values())         # not those of a state that was put in
             for group in self._groups:
-                if group not in used:
+                if known and not group._met:
                     raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
