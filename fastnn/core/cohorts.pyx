@@ -34,19 +34,22 @@ cdef class Cohort:
         self.next_t = number_of_step(t)
         if len(kernels) not in (1, 2):
             raise ValueError("kernels for float and double, or a fused one for stored state")
-        if names is not None:
-            if len(constants) != len(names):
-                raise TypeError(f"constants gave {', '.join(constants)}; the rule has {', '.join(names)}")
-            constants = [constants[name] for name in names]
         if len(constants) > MOST_CONSTANTS:
             raise ValueError("too many constants")
+        if names is None:
+            for i in range(len(constants)):
+                c.double_[i] = constants[i]
+        else:
+            if len(<dict?>constants) != len(names):
+                raise TypeError(f"constants gave {', '.join(constants)}; the rule has {', '.join(names)}")
+            for i in range(len(names)):
+                c.double_[i] = (<dict>constants)[names[i]]
+        for i in range(len(constants)):
+            c.single[i] = <float>c.double_[i]
         c.fused = len(kernels) == 1
         for i in range(len(kernels)):
             c.kernels[i] = <uintptr_t>kernels[i]
         c.reads_p = reads_p
-        for i in range(len(constants)):
-            c.double_[i] = constants[i]
-            c.single[i] = <float>c.double_[i]
         self.needs_parameter = reads_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
         self.next_scalars, self.version = scalars, version
 

@@ -1,6 +1,7 @@
 """The state of one parameter, and what arrays have to be to be stepped with it."""
 cimport numpy as cnp
 
+from fastnn.core.cohorts cimport Cohort
 from fastnn.core.passes cimport DOUBLE, MOST_STORED_SLOTS, OTHER, SINGLE, Format, Kind
 from fastnn.core.spans cimport Span
 
@@ -36,10 +37,8 @@ cdef class Record:
     cdef Py_ssize_t n
     cdef Py_ssize_t padded                  # elements of a slot
     cdef readonly bint used                 # whether a step has been taken with it
-    cdef readonly long long t               # how many have been
-    cdef readonly object group              # the parameter's group, None: none, or not yet known
-    cdef readonly bint grouped              # whether that is known
-    cdef readonly tuple scalars             # what the rule keeps besides the slots
+    cdef readonly Cohort cohort             # with which it has taken its last step: it has t, group and scalars
+    cdef readonly bint grouped              # whether the group is known
     cdef Span place                         # where the parameter lay at the last step, and its index
     cdef Span whole                         # the memory of the array that it is a view of; empty: of none
 

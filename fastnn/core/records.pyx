@@ -7,6 +7,7 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays cimport fill, is_bfloat16, result_dtype
+from fastnn.core.cohorts cimport Cohort
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.spans cimport Span, span_of
 from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
@@ -58,6 +59,21 @@ cdef class Record:
     """The state of one parameter: an array a slot, in the order in which the parameter's elements lie in memory."""
 
     @property
+    def t(self):
+        """How many steps have been taken with it."""
+        return self.cohort.t
+
+    @property
+    def group(self):
+        """The parameter's group, None: none, or not yet known."""
+        return self.cohort.group
+
+    @property
+    def scalars(self):
+        """What the rule keeps besides the slots."""
+        return self.cohort.scalars
+
+    @property
     def order(self):
         """"F" if the slots lie in Fortran's order, else "C"."""
         return "F" if self.fortran else "C"
@@ -104,7 +120,7 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     record.dtype = plain.dtype.newbyteorder("=")
     record.computed = np.dtype(np.float64 if record.kind == DOUBLE else np.float32)
     record.storage = storage
-    record.scalars = storage.scalars
+    record.cohort = Cohort(None, 0, storage.scalars)
     record.fortran = (cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_F_CONTIGUOUS)
                       and not cnp.PyArray_CHKFLAGS(like, cnp.NPY_ARRAY_C_CONTIGUOUS))
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS

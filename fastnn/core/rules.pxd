@@ -31,6 +31,12 @@ cdef inline real nesterov(real g, real *v, real momentum, real lr, real momentum
     return delta
 
 
+cdef inline real lion(real g, real *m, real one_minus_beta1, real one_minus_beta2, real lr) noexcept nogil:
+    cdef real ahead = m[0] + one_minus_beta1 * (g - m[0])
+    m[0] = m[0] + one_minus_beta2 * (g - m[0])
+    return -lr * (<real>1 if ahead > <real>0 else <real>-1 if ahead < <real>0 else ahead)     # NaN and 0 stay
+
+
 cdef inline real adagrad(real g, real *h, real lr, real eps_inside_root, real eps) noexcept nogil:
     h[0] = h[0] + g * g
     return ratio(-lr * g, square_root(h[0] + eps_inside_root) + eps)

@@ -67,7 +67,8 @@ cdef class Plan:
 
     cdef readonly list records
     cdef readonly list cohorts
-    cdef list cohort_of                     # each record
+    cdef readonly list cohort_of            # each record
+    cdef list groups                        # of each record
     cdef list keys
     cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
@@ -87,7 +88,8 @@ cdef class Plan:
         self.owner = owner
         self.home = owner.by_key if by_key else owner.by_position
         self.by_key, self.add = by_key, add
-        self.keys, self.records, self.targets, self.grads, self.copied_back = [], [], [], [], []
+        self.keys, self.records, self.groups, self.targets, self.grads = [], [], [], [], []
+        self.copied_back = []
 
     cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, object group) except *:
         cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
@@ -97,7 +99,7 @@ cdef class Plan:
             record = new_record(target, self.owner.storage, key)
         else:
             record = self.owner.continued(<Record>known, target, key, self.add)
-        record.group, record.grouped = group, True
+        self.groups.append(group)
         if not lies_as(target, record):
             if overlaps_itself(target):
                 raise ValueError(f"elements of parameter {key!r} share memory")
@@ -123,16 +125,18 @@ cdef class Plan:
     cdef void assemble(self) except *:
         """Put parameters of one group and age into one cohort."""
         cdef dict known = {}
-        cdef Record record
+        cdef Py_ssize_t i
+        cdef Cohort before
         cdef Cohort cohort = None
         self.cohort_of = []
-        for record in self.records:
-            if cohort is None or not (record.t == cohort.t and record.group is cohort.group
-                                      and record.scalars is cohort.scalars):
-                same = record.group, record.t, record.scalars
+        for i in range(len(self.records)):
+            before = (<Record>self.records[i]).cohort
+            if cohort is None or not (before.t == cohort.t and self.groups[i] is cohort.group
+                                      and before.scalars is cohort.scalars):
+                same = self.groups[i], before.t, before.scalars
                 cohort = known.get(same)
                 if cohort is None:
-                    cohort = known[same] = Cohort(record.group, record.t, record.scalars)
+                    cohort = known[same] = Cohort(*same)
             self.cohort_of.append(cohort)
         self.cohorts = list(known.values())
 
@@ -221,16 +225,15 @@ cdef class Plan:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
+            for i in range(layout.count):
+                record = <Record>self.records[i]
+                record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
             if self.by_key:
                 self.owner.by_key = home
             else:
                 self.owner.by_position = home
         for cohort in self.cohorts:
             cohort.done()
-        for i in range(layout.count):
-            record = <Record>self.records[i]
-            cohort = <Cohort>self.cohort_of[i]
-            record.used, record.t, record.scalars = True, cohort.t, cohort.scalars
         if self.write_back is not None:
             self.write_back()                   # here, where no signal's handler can come before it
         return True
@@ -359,7 +362,7 @@ cdef class Stepper:
         cdef long long most = 0
         for records in (self.by_key, self.by_position):
             for record in (<dict>records).values():
-                most = max(most, record.t)
+                most = max(most, record.cohort.t)
         return most
 
     def forget(self, key):
@@ -410,7 +413,7 @@ cdef class Stepper:
             (<object>record.slots)[...] = slots
             (<object>record.scales)[...] = scales
         record.used = True
-        record.t, record.scalars = t, scalars
+        record.cohort = Cohort(None, t, scalars)
         return record
 
     def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, list functions):
@@ -469,7 +472,7 @@ cdef class Stepper:
                 raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
             raise ValueError((<object>self)._changed_dtype(key, record.dtype, np.asarray(target).dtype.newbyteorder("=")))
         new = new_record(target, self.storage, key)
-        new.t = record.t
+        new.cohort = Cohort(None, record.cohort.t, ())
         return new
 
     cdef bint moved(self, Record record, cnp.ndarray target):

@@ -5,9 +5,11 @@ from operator import index
 
 import numpy as np
 
+from fastnn.core.decay import add_decay
 from fastnn.core.mean_loss import labels_fit
+from fastnn.core.reductions import sum_of_squares
 
-from .finite import all_finite, first_nonfinite, sum_of_squares
+from .finite import all_finite, first_nonfinite
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
@@ -33,7 +35,9 @@ class MultiLayerNet:
     weight_init_std : float or str
         Standard deviation of the first weights; "he"/"relu" is sqrt(2/n), "xavier"/"sigmoid" sqrt(1/n).
     weight_decay_lambda, weight_decay_l1 : float
-        The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases).
+        The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases), and `gradient` is that of
+        this loss: whatever an optimizer does with gradients - clipping, a momentum, a look ahead - it does with decay,
+        too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
     use_dropout, use_batchnorm : bool
     dropout_ration : float
         Share of the features that dropout switches off (the book's spelling).
@@ -261,7 +265,7 @@ class MultiLayerNet:
             return loss
         for _, W in self._weights():
             if self.weight_decay_lambda:
-                loss += 0.5 * self.weight_decay_lambda * sum_of_squares(W.ravel("K"))
+                loss += 0.5 * self.weight_decay_lambda * sum_of_squares(W)
             if self.weight_decay_l1:
                 loss += self.weight_decay_l1 * float(np.abs(W).sum(dtype=np.float64))
         return loss
@@ -270,10 +274,8 @@ class MultiLayerNet:
         if not (self.weight_decay_lambda or self.weight_decay_l1):
             return
         for key, W in self._weights():
-            if self.weight_decay_lambda:
-                grads[key] += self.weight_decay_lambda * W
-            if self.weight_decay_l1:
-                grads[key] += self.weight_decay_l1 * np.sign(W)
+            grads[key] = plain(np.asarray(grads[key]), self.dtype)      # a copy where a foreign layer's has gaps
+            add_decay(grads[key], plain(np.asarray(W), self.dtype), self.weight_decay_lambda, self.weight_decay_l1)
 
 
 def _size(size):

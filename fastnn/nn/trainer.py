@@ -1,15 +1,18 @@
-"""A training loop with a clock in it, and a look at whether its numbers are finite."""
+"""A training loop: with a clock, a seam between gradients and update, and a look at whether its numbers are finite."""
 import inspect
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
 import numpy as np
 
+from fastnn.optimizers.base import skips_are_told
+
 from .finite import NonFinite, all_finite
 from .initializers import as_rng
 from .layers import BatchNormalization
-from .state import checked_trainer, trainer_state
+from .state import NORM, TRANSFORMED, checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
 
@@ -30,9 +33,15 @@ class Trainer:
     rng : None, int, Generator or RandomState
         For the batches: each step draws ``rng.choice(len(x), batch_size)``, and nothing else.
     on_nonfinite : str
-        What follows a loss or a gradient that is infinite or NaN. Parameters, optimizer and running means stay as they
-        were in any case. "stop": `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on
-        with the next batch.
+        What follows a loss or a gradient that is infinite or NaN, or a step that the optimizer skips because a norm is.
+        Parameters, optimizer (but for `optimizer.skipped`) and running means stay as they were in any case. "stop":
+        `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on with the next batch.
+    transform : function (grads, loss) -> mapping or None
+        Called in each step between gradients and update, for clipping, noise, norms to be looked at and the like. grads
+        is a dict of arrays that are its own, by the keys of `network.params`, the gradients of the whole loss, decay
+        included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
+        alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
+        is called with finite numbers only, and what it leaves must be finite, too.
 
     Attributes
     ----------
@@ -49,18 +58,22 @@ class Trainer:
     ------
     ValueError
         `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows or not the same number of them.
+    TypeError
+        `transform` is no function.
     """
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop"):
+    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None):
         if on_nonfinite not in ON_NONFINITE:
             raise ValueError(f"on_nonfinite must be one of {', '.join(ON_NONFINITE)}, not {on_nonfinite!r}")
+        if not (transform is None or callable(transform)):
+            raise TypeError(f"transform must be a function of (grads, loss), not {transform!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size!r}")
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
         self.network, self.optimizer = network, optimizer
         self.x, self.t, self.batch_size = x, t, batch_size
-        self.on_nonfinite = on_nonfinite
+        self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
         # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
@@ -72,7 +85,8 @@ class Trainer:
         arrays.
 
         The states of network and optimizer, where the generators stand, `batch_size`, `losses` and `nonfinite`; not x,
-        t and the times, which are those of the steps that this object took. fastnn/nn/state.py describes it.
+        t, `transform` and the times, which are those of the steps that this object took. fastnn/nn/state.py describes
+        it.
 
         Raises TypeError if network or optimizer are none of fastnn's, or their states cannot be kept.
         """
@@ -92,30 +106,68 @@ class Trainer:
 
     @property
     def diverged(self):
-        """Whether the last step's loss or gradients were infinite or NaN."""
+        """Whether the last step's loss or gradients, or their norm, were infinite or NaN."""
         return bool(self.nonfinite) and self.nonfinite[-1].step == len(self.losses)
 
     def step(self):
-        """One minibatch; returns its loss. Numbers that are not finite are recorded, but lead to no update."""
+        """One minibatch; returns its loss. Numbers that are not finite are recorded, but lead to no update.
+
+        Where `transform`, or the optimizer before it has changed anything, raises an exception, parameters, optimizer,
+        running means and `losses` are as they were before the step; generators have moved on.
+        """
         start = perf_counter()
         rows = self.rng.choice(len(self.x), self.batch_size)
         x, t = self.x[rows], self.t[rows]
-        running = self._running_values()
+        running, steps = self._running_values(), len(self.losses)
+        try:
+            loss, found = self._attempt(x, t)
+        except Exception:
+            _put_back(running)
+            del self.losses[steps:]
+            raise
+        if found is not None:
+            _put_back(running)
+            self.nonfinite.append(NonFinite(len(self.losses), loss, *found))
+            if self.on_nonfinite == "raise":
+                raise FloatingPointError(str(self.nonfinite[-1]))
+            return loss
+        self.step_seconds.append(perf_counter() - start)
+        return loss
+
+    def _attempt(self, x, t):
+        """(loss, None), or the loss and in which layer and place numbers were not finite: then there was no update."""
         with np.errstate(all="ignore"):     # divergence is told once
             with self._at_lookahead():
                 loss, grads = self.network.loss_and_gradient(x, t)
-            self.losses.append(loss)
             if not (math.isfinite(loss) and all_finite(grads.values())):
-                for layer, mean, var in running:
-                    layer.running_mean, layer.running_var = mean, var
-                self._record_nonfinite(x, t, loss)
-                return loss
-            before_update = perf_counter()
-            self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
-        end = perf_counter()
-        self.update_seconds.append(end - before_update)
-        self.step_seconds.append(end - start)
-        return loss
+                self.losses.append(loss)
+                return loss, self._where(x, t)
+        if self.transform is not None:
+            grads = self._transformed(grads, loss)
+        self.losses.append(loss)
+        with np.errstate(all="ignore"):
+            if self.transform is not None and not all_finite(g for g in grads.values() if g is not None):
+                return loss, (None, TRANSFORMED)
+            skipped = getattr(self.optimizer, "skipped", 0)
+            token = skips_are_told.set(True)
+            start = perf_counter()
+            try:
+                self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
+            finally:
+                end = perf_counter()
+                skips_are_told.reset(token)
+            if getattr(self.optimizer, "skipped", 0) != skipped:
+                return loss, (None, NORM)
+        self.update_seconds.append(end - start)
+        return loss, None
+
+    def _transformed(self, grads, loss):
+        found = self.transform(grads, loss)
+        if found is None:
+            return grads
+        if not isinstance(found, Mapping):
+            raise TypeError(f"transform must return a mapping of gradients, or None, not {type(found).__name__}")
+        return found
 
     @contextmanager
     def _at_lookahead(self):
@@ -136,13 +188,10 @@ class Trainer:
         return [(layer, layer.running_mean, layer.running_var) for layer in getattr(self.network, "layers", {}).values()
                 if isinstance(layer, BatchNormalization)]
 
-    def _record_nonfinite(self, x, t, loss):
+    def _where(self, x, t):
         find = getattr(self.network, "nonfinite", None)
         with self._at_lookahead():
-            layer, place = (find and find(x, t)) or (None, "unknown")
-        self.nonfinite.append(NonFinite(len(self.losses), loss, layer, place))
-        if self.on_nonfinite == "raise":
-            raise FloatingPointError(str(self.nonfinite[-1]))
+            return (find and find(x, t)) or (None, "unknown")
 
     def train(self, iterations, progress=None):
         """Take `iterations` steps, fewer if they diverge and `on_nonfinite` is "stop"; `progress(loss)` is called after
@@ -153,3 +202,8 @@ class Trainer:
                 progress(loss)
             if self.diverged and self.on_nonfinite == "stop":
                 break
+
+
+def _put_back(running):
+    for layer, mean, var in running:
+        layer.running_mean, layer.running_var = mean, var

@@ -18,6 +18,7 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
+    peers = {"torch": ("Adam", dict(lr=0.001)), "optax": ("adam", dict(learning_rate=0.001))}
 
     @staticmethod
     def constants(h, t):
@@ -36,6 +37,7 @@ class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):
     beta2 = decay(0.999)
     slots = {"m": 0, "u": 0}
     stored = {"m": "linear", "u": "logarithmic"}
+    peers = {"torch": ("Adamax", dict(lr=0.002)), "optax": ("adamax", dict(learning_rate=0.002))}
 
     @staticmethod
     def constants(h, t):
@@ -53,6 +55,7 @@ class Nadam(AlphaOptimizer, name="Nadam", kernel="nadam"):
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
+    peers = {"torch": ("NAdam", dict(lr=0.002)), "optax": ("nadam", dict(learning_rate=0.002))}
 
     @staticmethod
     def constants(h, t):
@@ -119,6 +122,7 @@ class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):
     beta2 = decay(0.999)
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0, "vhat": 0}
+    peers = {"torch": ("Adam", dict(lr=0.001, amsgrad=True)), "optax": ("amsgrad", dict(learning_rate=0.001))}
 
     @staticmethod
     def constants(h, t):

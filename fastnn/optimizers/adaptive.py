@@ -7,6 +7,7 @@ class AdaGrad(EtaOptimizer, name="AdaGrad", kernel="adagrad"):
 
     eta = rate(1e-3)
     slots = {"G": 0}
+    peers = {"torch": ("Adagrad", dict(lr=0.001)), "optax": ("adagrad", dict(learning_rate=0.001))}
 
     @staticmethod
     def constants(h):
@@ -21,6 +22,7 @@ class RMSprop(EtaOptimizer, name="RMSprop", kernel="rmsprop"):
     eps = epsilon(1e-8)
     slots = {"v": 0}
     stored = {"v": "logarithmic"}
+    peers = {"torch": ("RMSprop", dict(lr=0.01)), "optax": ("rmsprop", dict(learning_rate=0.01, decay=0.99))}
 
     @staticmethod
     def constants(h):
@@ -38,6 +40,7 @@ class AdaDelta(Optimizer, name="AdaDelta", kernel="adadelta"):
     lr = rate(1.0)
     slots = {"v": 0, "u": 0}
     stored = {"v": "logarithmic", "u": "logarithmic"}
+    peers = {"torch": ("Adadelta", dict(rho=0.95)), "optax": ("adadelta", dict(learning_rate=1.0, rho=0.95))}
 
     @staticmethod
     def constants(h):
@@ -51,6 +54,8 @@ class RMSpropGraves(EtaOptimizer, name="RMSpropGraves", kernel="rmsprop_graves")
     rho = decay(0.95)
     eps = epsilon(1e-4)
     slots = {"m": 0, "v": 0}
+    peers = {"torch": ("RMSprop", dict(lr=1e-4, alpha=0.95, eps=1e-2, centered=True)),
+             "optax": ("rmsprop", dict(learning_rate=1e-4, decay=0.95, eps=1e-4, centered=True))}
 
     @staticmethod
     def constants(h):

@@ -1,5 +1,6 @@
 """What all optimizers share: how they are called, what is done around a rule, and the state."""
 from collections.abc import Mapping
+from contextvars import ContextVar
 from inspect import signature
 from operator import index
 from typing import Any
@@ -18,6 +19,7 @@ from ..state import checked, state_of
 from ..trees import checked_items, flattened
 
 _registry = Registry("optimizer")
+skips_are_told = ContextVar("skips_are_told", default=False)       # by who calls: a Trainer has its own way to
 MISSING = object()
 SEVERAL = (Mapping, list, tuple)
 STATE_DTYPES = ("float32", "bfloat16", "int8")
@@ -90,6 +92,8 @@ class Optimizer(Adjustable, Stepper):
     scalars = {}                # name -> first value: what is kept of each parameter besides
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
+    peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
+    timed_with = {}             # the arguments that benchmarks give it
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -102,6 +106,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
         super().__init_subclass__(**kwds)
+        cls.peers = cls.__dict__.get("peers", {})
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
@@ -382,20 +387,18 @@ class Optimizer(Adjustable, Stepper):
 
     def _prepare(self, plan, extra):
         """Give each cohort the constants of its step."""
-        given = extra.get("t")
-        if given is not None:
-            given = self._time(given)
+        given = self._time(extra["t"]) if extra.get("t") is not None else None
         version = self._version
-        if self._known[0] is not version:
-            self._known = version, self._is_timeless(), self._is_adjusted()
-        _, timeless, adjusted = self._known
+        known = self._known
+        if known[0] is not version:
+            known = self._known = version, self._is_timeless(), self._is_adjusted()
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
-            if timeless and cohort.version is version:
+            if known[1] and cohort.version is version:
                 cohort.at(t)
                 continue
             h = numbers_at(cohort.group or self, t)
-            if adjusted:
+            if known[2]:
                 cohort.around(*around(h, self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
@@ -416,18 +419,17 @@ class Optimizer(Adjustable, Stepper):
             self.__dict__[name] != getattr(cls, name).default for name in cls.options)
 
     def _clip_global(self, plan):
-        if self.clip_global_norm is None:
-            return 0
         t = max(cohort.next_t for cohort in plan.cohorts)
         return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
 
     def _run(self, plan, filled=(), undo=None):
         """False if the step was skipped."""
-        if plan.run(self._clip_global(plan), filled, undo):
+        if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled, undo):
             return True
         self.__dict__["skipped"] = self.skipped + 1
-        warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
-             stacklevel=4)
+        if not skips_are_told.get():
+            warn(f"{self._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
+                 stacklevel=4)
         return False
 
 

@@ -44,6 +44,7 @@ class _Santa(EtaOptimizer):
     N = Hyperparameter(16, at_least=1, integer=True)
     rng = Choice(None, _seed, shared="all parameters draw from one generator")
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
+    timed_with = {"burnin": 10**9, "rng": 0}        # noise is drawn before the burn-in's end alone
     _drawn_from = _noise = None
 
     def _hyperparameter_set(self):
@@ -79,8 +80,8 @@ class _Santa(EtaOptimizer):
 
     def _filled(self, plan, noise, given):
         """First values and noise: pairs of a slot and what it is filled with."""
-        steps = [(record, numbers_at(record.group or self, t), t) for record in plan.records
-                 for t in [record.t + 1 if given is None else self._time(given)]]
+        steps = [(record, numbers_at(cohort.group or self, t), t) for record, cohort in zip(plan.records, plan.cohort_of)
+                 for t in [cohort.t + 1 if given is None else self._time(given)]]
         starting = [(record, h) for record, h, t in steps if t == 1 or not record.used]
         exploring = [record for record, h, t in steps if self.rule_at(h, t) == 0]
         # article A's order: all first velocities, then all noise

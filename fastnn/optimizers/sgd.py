@@ -11,6 +11,7 @@ class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
     """-eta g.  (Article A registers it as "SDG".)"""
 
     eta = rate(1e-2)
+    peers = {"torch": ("SGD", dict(lr=0.01)), "optax": ("sgd", dict(learning_rate=0.01))}
 
     @staticmethod
     def constants(h):
@@ -24,6 +25,8 @@ class MSGD(EtaOptimizer, name="MSGD", kernel="momentum"):
     mu = decay(0.9)
     slots = {"delta": 0}
     stored = {"delta": "linear"}
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, dampening=0.1)),
+             "optax": ("sgd", dict(learning_rate=0.001, momentum=0.9))}
 
     @staticmethod
     def constants(h):
@@ -38,6 +41,8 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
     gradients passed are used: take them at `lookahead`.
     """
 
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
+             "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:
@@ -69,6 +74,7 @@ class Momentum(Optimizer, name="Momentum", kernel="momentum"):
     momentum = decay(0.9)
     slots = {"v": 0}
     stored = {"v": "linear"}
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9)), "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9))}
 
     @staticmethod
     def constants(h):
@@ -81,7 +87,28 @@ class Nesterov(Momentum, name="Nesterov", kernel="nesterov"):
     Bengio et al. 2012, arXiv 1212.0901; article B applies momentum^2 to the new v.
     """
 
+    peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
+             "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
+
     @staticmethod
     def constants(h):
         return {"momentum": h.momentum, "lr": h.lr, "momentum_squared": h.momentum**2,
                 "lr_ahead": (1 + h.momentum) * h.lr}
+
+
+class Lion(Optimizer, name="Lion", kernel="lion"):
+    """-lr sign(beta1 m + (1 - beta1) g); then m += (1 - beta2)(g - m).  Chen et al. 2023, arXiv 2302.06675.
+
+    The paper's decoupled decay is `weight_decay`, off by default. sign(0) is 0.
+    """
+
+    lr = rate(1e-4)
+    beta1 = decay(0.9)
+    beta2 = decay(0.99)
+    slots = {"m": 0}
+    stored = {"m": "linear"}
+    peers = {"optax": ("lion", dict(learning_rate=1e-4, weight_decay=0))}
+
+    @staticmethod
+    def constants(h):
+        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.lr}

@@ -315,6 +315,20 @@ class AMSBound(AdaBound):
         return self.bounded(self.vhat, t)
 
 
+@dataclass
+class Lion(Optimizer):
+    """Chen et al. 2023, algorithm 2 without weight decay."""
+    lr: float = 1e-4
+    beta1: float = 0.9
+    beta2: float = 0.99
+    m = 0
+
+    def rule(self, g, t):
+        update = self.beta1*self.m + (1 - self.beta1)*g
+        self.m = self.beta2*self.m + (1 - self.beta2)*g
+        return -self.lr*np.sign(update)
+
+
 # "Deep Learning from Scratch", chapter 6: eps = 1e-7 stands outside the root.
 
 @dataclass
@@ -389,7 +403,7 @@ class DLFSAdam(Optimizer):
 
 ORACLES = {rule.__name__: rule for rule in (
     SGD, MSGD, NAG, AdaGrad, RMSprop, AdaDelta, Adam, RMSpropGraves, SMORMS3, AdaMax, Nadam, Eve, SantaE,
-    SantaSSS, AMSGrad, AdaBound, AMSBound, Momentum, Nesterov)}
+    SantaSSS, AMSGrad, AdaBound, AMSBound, Lion, Momentum, Nesterov)}
 
 DLFS = {"SGD": DLFSSGD, "Momentum": Momentum, "Nesterov": Nesterov, "AdaGrad": DLFSAdaGrad,
         "RMSprop": DLFSRMSprop, "Adam": DLFSAdam}

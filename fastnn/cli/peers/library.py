@@ -3,11 +3,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "OPTIMIZER_ARGUMENTS", "BATCH", "WIDTHS", "Call", "Side", "Task"]
+__all__ = ["ARGUMENTS", "BATCH", "WIDTHS", "Call", "Side", "Task"]
 
-# What has no defaults. Santa draws noise only while it explores: that phase is timed.
-ARGUMENTS = {"threshold": (0.5, -0.25)}
-OPTIMIZER_ARGUMENTS = {name: {"burnin": 10**9, "rng": 0} for name in ("SantaE", "SantaSSS")}
+ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
 
 WIDTHS, BATCH = (784, 100, 100, 100, 100, 10), 128      # of the network that is trained
 

@@ -4,8 +4,9 @@ from functools import partial
 import numpy as np
 
 import fastnn
+from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, OPTIMIZER_ARGUMENTS, WIDTHS, Call, Side
+from .library import ARGUMENTS, WIDTHS, Call, Side
 
 __all__ = ["Library"]
 
@@ -21,7 +22,7 @@ class Library(Side):
         return Call(partial(act.backward, x, act.forward(x), grad=grad))
 
     def step(self, name, params, grads):
-        opt = fastnn.get_opt(name, **OPTIMIZER_ARGUMENTS.get(name, {}))
+        opt = fastnn.get_opt(name, **CATALOGUES["optimizers"][name].timed_with)
         params = {f"p{i}": np.array(p) for i, p in enumerate(params)}
         grads = {f"p{i}": grad for i, grad in enumerate(grads)}
         return Call(partial(opt.update, params, grads))

@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from fastnn.cli.catalog import CATALOGUES
+
 from .library import ARGUMENTS, Call, Side
 
 __all__ = ["Library"]
@@ -33,23 +35,6 @@ ACTIVATIONS = {
     "Mish": jax.nn.mish, "tanhExp": lambda x: x * jnp.tanh(jnp.exp(x)),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
-}
-
-NESTEROV = optax.sgd(0.01, momentum=0.9, nesterov=True)
-OPTIMIZERS = {
-    "SGD": optax.sgd(0.01),
-    "MSGD": optax.chain(optax.ema(0.9, debias=False), optax.scale(-0.01)),
-    "NAG": NESTEROV,
-    "AdaGrad": optax.adagrad(0.001),
-    "RMSprop": optax.rmsprop(0.01, decay=0.99),
-    "AdaDelta": optax.adadelta(1.0, rho=0.95),
-    "Adam": optax.adam(0.001),
-    "RMSpropGraves": optax.rmsprop(1e-4, decay=0.95, eps=1e-4, centered=True),
-    "AdaMax": optax.adamax(0.002),
-    "Nadam": optax.nadam(0.002),
-    "AMSGrad": optax.amsgrad(0.001),
-    "Momentum": optax.sgd(0.01, momentum=0.9),
-    "Nesterov": NESTEROV,
 }
 
 
@@ -81,9 +66,11 @@ class Library(Side):
         return _waited_for(product, jnp.array(x), jnp.array(grad))
 
     def step(self, name, params, grads):
-        if name not in OPTIMIZERS:
+        peers = CATALOGUES["optimizers"][name].peers
+        if "optax" not in peers:
             return None
-        rule = OPTIMIZERS[name]
+        called, arguments = peers["optax"]
+        rule = getattr(optax, called)(**arguments)
         params, grads = [jnp.array(p) for p in params], [jnp.array(g) for g in grads]
         state = rule.init(params)
 

@@ -5,9 +5,12 @@ the forward pass keeps for it; where the activation is a chain of operators, it 
 Optimizers are the fused ones, else "foreach".
 """
 from functools import partial
+from inspect import signature
 
 import torch
 import torch.nn.functional as F
+
+from fastnn.cli.catalog import CATALOGUES
 
 from .library import ARGUMENTS, WIDTHS, Call, Side
 
@@ -63,32 +66,6 @@ BACKWARD = {
 CHAINS = ("bent-identity", "tanh-shrink", "softsign", "tanhExp")
 
 
-def fused(kind, **options):
-    return lambda params: kind(params, fused=True, **options)
-
-
-def foreach(kind, **options):
-    return lambda params: kind(params, foreach=True, **options)
-
-
-NESTEROV = fused(torch.optim.SGD, lr=0.01, momentum=0.9, nesterov=True)
-OPTIMIZERS = {
-    "SGD": fused(torch.optim.SGD, lr=0.01),
-    "MSGD": fused(torch.optim.SGD, lr=0.01, momentum=0.9, dampening=0.1),
-    "NAG": NESTEROV,
-    "AdaGrad": fused(torch.optim.Adagrad, lr=0.001),
-    "RMSprop": foreach(torch.optim.RMSprop),
-    "AdaDelta": foreach(torch.optim.Adadelta, rho=0.95),
-    "Adam": fused(torch.optim.Adam),
-    "RMSpropGraves": foreach(torch.optim.RMSprop, lr=1e-4, alpha=0.95, eps=1e-2, centered=True),
-    "AdaMax": foreach(torch.optim.Adamax),
-    "Nadam": foreach(torch.optim.NAdam),
-    "AMSGrad": fused(torch.optim.Adam, amsgrad=True),
-    "Momentum": fused(torch.optim.SGD, lr=0.01, momentum=0.9),
-    "Nesterov": NESTEROV,
-}
-
-
 class Library(Side):
     version = torch.__version__
 
@@ -108,12 +85,16 @@ class Library(Side):
         return None
 
     def step(self, name, params, grads):
-        if name not in OPTIMIZERS:
+        peers = CATALOGUES["optimizers"][name].peers
+        if "torch" not in peers:
             return None
+        called, arguments = peers["torch"]
+        rule = getattr(torch.optim, called)
+        form = "fused" if "fused" in signature(rule).parameters else "foreach"
         params = [torch.nn.Parameter(torch.tensor(p)) for p in params]
         for p, grad in zip(params, grads):
             p.grad = torch.tensor(grad)
-        return Call(OPTIMIZERS[name](params).step)
+        return Call(rule(params, **arguments, **{form: True}).step)
 
     def train(self, task):
         x, labels = torch.from_numpy(task.x), torch.from_numpy(task.labels)
