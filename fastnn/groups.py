@@ -1,6 +1,7 @@
 """Groups of parameters with hyperparameters of their own."""
 from collections.abc import Callable
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 from weakref import ref
 
@@ -53,11 +54,12 @@ class Group:
     freeze : bool
     """
 
-    __slots__ = ("_which", "_freeze", "_values", "_optimizer", "_resolved", "__weakref__")
+    __slots__ = ("_which", "_freeze", "_values", "_optimizer", "_resolved", "_met", "__weakref__")
 
     def __init__(self, which, freeze, values, optimizer=None):
         self._which, self._freeze, self._values = _checked_which(which), _checked_freeze(freeze), dict(values)
         self._optimizer, self._resolved = None if optimizer is None else ref(optimizer), None
+        self._met = False           # whether a parameter has fitted it
 
     def bound(self, optimizer):
         """A copy whose names and values are checked: those of this optimizer, by its own names."""
@@ -270,7 +272,8 @@ def _resolved(optimizer, own):
 # States
 
 def restored(optimizer, saved, values):
-    """(tuple of groups, function): the groups to have, and what puts the saved values into them and cannot fail.
+    """(tuple of groups, functions): the groups to have, and what puts the saved values into them: compiled functions, in
+    which no signal is heard, and which cannot fail.
 
     `values` are those that the optimizer itself is going to have. An optimizer without groups gets new ones. Functions
     are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are
@@ -286,21 +289,17 @@ def restored(optimizer, saved, values):
         raise StateError(f"the state's groups are {wanted!r:.200}, those of the optimizer {given!r:.200}; to keep the "
                          "optimizer's, put opt.state_dict()['groups'] into the state")
     fills = []
-    changes = [(one, *_read(optimizer, one, entry, f"group {i}", fills)) for i, (one, entry) in enumerate(zip(groups, saved))]
+    changes = [(one, *_read(optimizer, one, entry, f"group {i}", fills))
+               for i, (one, entry) in enumerate(zip(groups, saved))]
     for group, _, own in changes:
         try:
             optimizer._check_together_with(group, own, values)
         except ValueError as error:
             raise StateError(str(error)) from None
-
-    def put():
-        for fill in fills:
-            fill()
-        for group, freeze, values in changes:
-            object.__setattr__(group, "_freeze", freeze)
-            object.__setattr__(group, "_values", values)
-            object.__setattr__(group, "_resolved", None)
-    return groups, put
+    for group, freeze, own in changes:
+        fills += [partial(object.__setattr__, group, name, value)
+                  for name, value in (("_freeze", freeze), ("_values", own), ("_resolved", None))]
+    return groups, fills
 
 
 def _same(given, wanted):

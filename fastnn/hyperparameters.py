@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .schedule_state import checked_state, to_state
+from .schedule_state import checked_changes, to_state
 from .scheduling import is_schedule
 from .synonyms import Synonym, advice, canonical, synonyms_of
 
@@ -108,15 +108,15 @@ class Hyperparameter:
     def restored(self, stored, current, fills):
         """The value that a state stands for. Raises as `checked` does.
 
-        What fills schedules that are kept, and cannot fail, is added to the list `fills`.
+        What fills schedules that are kept is added to the list `fills`: compiled functions that cannot fail.
         """
         if not (self.scheduled and isinstance(stored, dict)):
             return self.number(stored)
         try:
-            schedule, fill = checked_state(stored, current)
+            schedule, changes = checked_changes(stored, current)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from None
-        fills.append(fill)
+        fills += changes
         return schedule
 
     def kind(self):

@@ -40,7 +40,7 @@ class Adjustable(Configurable):
     maximize = Flag()
     grad_scale = Option(1.0)
     centralize = Flag()
-    output_axis = Option(-1, integer=True, scheduled=False)
+    output_axis = Option(-1, at_least=-64, below=64, integer=True, scheduled=False)     # NumPy has 64 axes at most
 
     def __init__(self, *args: Any, groups: Sequence[Group] = (), **kwds: Any) -> None:
         self._groups = ()

@@ -51,13 +51,18 @@ def from_state(state: Any, current: Any = None) -> Callable[[int], Any]:
 
 def checked_state(state: Any, current: Any = None) -> tuple[Callable[[int], Any], Callable[[], None]]:
     """(schedule, fill) as `from_state`, for those who check more before they change anything: `fill()` cannot fail."""
-    changes = []
-    schedule = rebuilt(state, current, changes, 0)
+    schedule, changes = checked_changes(state, current)
 
     def fill():
         for change in changes:
             change()
     return schedule, fill
+
+
+def checked_changes(state, current):
+    """The same, with a list of functions in the place of `fill`: compiled ones, in which no signal is heard."""
+    changes = []
+    return rebuilt(state, current, changes, 0), changes
 
 
 def rebuilt(state, current, changes, depth):

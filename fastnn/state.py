@@ -9,9 +9,9 @@
 
 name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
 parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
-paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is the parameter's,
-order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's shape, in the dtype
-that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
+paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is
+the parameter's, order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's
+shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
 them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
 hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters together: Santa
 its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
@@ -73,17 +73,11 @@ def checked(opt, state):
         if not isinstance(position, tuple):             # a path in nested sequences
             integer(position, "a position")
     recall = opt._recalled(entries(state["rule"], "rule", opt._remembered()))
-
-    def put():
-        put_groups()
-        for fill in fills:
-            fill()
-        recall()
-    return partial(opt._restore, by_key, by_position, passes, done, put)
+    return partial(opt._restore, by_key, by_position, passes, done, [*put_groups, *fills, recall])
 
 
 def _of_first_format(opt, state):
-    """A state in which all parameters had one count of steps, and what a rule kept besides arrays was the optimizer's."""
+    """A state in which all parameters had one count of steps, and what a rule kept besides was the optimizer's."""
     described(state, 1, FIRST_ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
     cls = type(opt)
     t = integer(state["t"], "t")
@@ -94,7 +88,8 @@ def _of_first_format(opt, state):
     known = {name: getattr(cls, name).stored(getattr(cls, name).default) for name in ("eps",)
              if name in cls.hyperparameters and opt.maker is None}      # fastnn.dlfs had none
     values = entries(state["hyperparameters"], "hyperparameters")
-    kept = {what: {key: {**entries(entry, f"{what} {key!r}"), "t": t, "scalars": scalars}
+    kept = {what: {key: {**entries(entry, f"{what} {key!r}", ("shape", "dtype", "order", "slots")),
+                         "t": t, "scalars": scalars}
                    for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position")}
     return {"format": FORMAT, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
             "skipped": 0, "hyperparameters": known | values,

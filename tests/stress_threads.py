@@ -103,7 +103,7 @@ class SharedOptimizer:
             if random.random() < 0.2:
                 state = self.opt.state_dict()
                 m = state["by_key"]["a"]["slots"]["m"] if state["by_key"] else np.zeros(1)
-                if state["passes"] != state["t"] or (m != m[0]).any():
+                if any(entry["t"] != state["passes"] for entry in state["by_key"].values()) or (m != m[0]).any():
                     raise Wrong("a state that is torn")
                 return "state"
             self.opt.update(self.params, self.grads)

@@ -1,5 +1,7 @@
 """A step is taken as a whole or not at all: whatever is passed, nothing has changed, or all is as with plain copies."""
+import contextlib
 import pickle
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from numpy.lib.stride_tricks import as_strided
 
-from fastnn import get_opt
+from fastnn import get_opt, group, schedules
 from helpers import assert_same_bits
 from test_state import RULES, assert_same_state, bfloat16, make
 
@@ -197,10 +199,32 @@ def good_steps(opt, draw):
             shape, dtype = draw(st.sampled_from(SHAPES)), draw(st.sampled_from(FLOATS))
             if key not in params and not (opt.state_dtype != "float32" and dtype is np.float64):
                 params[key] = numbers(shape, dtype, t)
-        opt.update(params, {key: numbers(p.shape, p.dtype, t) for key, p in params.items()})
+        with contextlib.suppress(ValueError):           # a group without parameters, a rate that is NaN
+            opt.update(params, {key: numbers(p.shape, p.dtype, t) for key, p in params.items()})
     return params
 
 
+def few_axes(key, p):
+    return np.asarray(p).ndim < 2
+
+
+def falling(t):
+    return 1 / t
+
+
+def nan_at_2(t):
+    return np.nan if t == 2 else 0.5
+
+
+AROUND = [
+    {}, {}, {}, {"weight_decay": 0.1, "l2": 0.1, "l1": 0.01, "maximize": True},
+    {"clip_value": 0.5, "grad_scale": falling}, {"clip_norm": 1.0, "lr": schedules.linear(0.1, 5, end_value=0.01)},
+    {"clip_global_norm": falling, "centralize": True},
+    {"clip_adaptive": 0.1, "output_axis": 0}, {"lr": nan_at_2}, {"l2": nan_at_2, "clip_global_norm": 1.0},
+    {"groups": [group("a", freeze=True)]},
+    {"groups": [group("[ab]", "0", lr=falling, l1=0.1)], "clip_global_norm": 2.0},
+    {"groups": [group(few_axes, weight_decay=0.1), group("*", clip_norm=1.0, l2=nan_at_2)]},
+    {"groups": [group("b", clip_norm=0.1), group("*", freeze=True)], "weight_decay": falling}]
 each_rule = st.sampled_from(RULES)
 often = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=[
     HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
@@ -208,10 +232,11 @@ often = settings(derandomize=True, deadline=None, max_examples=400, suppress_hea
 
 @often
 @given(st.data())
+@pytest.mark.filterwarnings("ignore:.*this step is skipped:RuntimeWarning")
 def test_mappings_and_sequences(data):
     draw = data.draw
     name, state_dtype = draw(each_rule)
-    opt = make(name, state_dtype)
+    opt = make(name, state_dtype, **draw(st.sampled_from(AROUND)))
     known = good_steps(opt, draw)
     params, rooms = draw(parameters(state_dtype != "float32"))
     if draw(st.booleans()):                     # go on with the same parameters, some of them removed or exchanged
@@ -222,7 +247,7 @@ def test_mappings_and_sequences(data):
     kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"t": 2**63}, {"t": 10**400},
                                                 {"f": float("nan")}, {"f": "x"}, {"g": 1}]))
     form = draw(st.sampled_from(["update", "step", "lists", "tuple and list", "faulty params", "faulty grads", "twice",
-                                 "short"]))
+                                 "short", "updated lists"]))
     before = everything(opt, rooms)
     with np.errstate(all="ignore"):
         twin = pickle.loads(pickle.dumps(opt))
@@ -232,6 +257,8 @@ def test_mappings_and_sequences(data):
     try:
         if form in ("update", "step"):
             getattr(opt, form)(params, grads, **kwds)
+        elif form == "updated lists":
+            opt.update(list(params.values()), [grads.get(key) for key in params], **kwds)
         elif form in ("lists", "tuple and list", "short"):
             left, right = list(params.values()), [grads.get(key) for key in params]
             opt.step(left if form == "lists" else tuple(left), right[1:] if form == "short" else right, **kwds)
@@ -245,8 +272,8 @@ def test_mappings_and_sequences(data):
     else:
         with np.errstate(all="ignore"):
             same = {key: plain(p) for key, p in copies.items()}
-            if form in ("lists", "tuple and list", "short"):
-                twin.step(list(same.values()), [still[key] for key in same], **kwds)
+            if form in ("lists", "tuple and list", "short", "updated lists"):
+                twin.step(list(same.values()), [still.get(key) for key in same], **kwds)
             else:
                 twin.update(same, still, **kwds)
             for key, p in params.items():
@@ -372,3 +399,58 @@ def test_spoilt_gradients_stay_with_their_elements(data):
     assert_same_bits(params[1][rest], params[0][rest])
     for slot, values in opts[0].state[0].items():
         assert_same_bits(opts[1].state[0][slot][rest], values[rest])
+
+
+# Steps that are skipped
+
+@pytest.mark.parametrize("options", [
+    {"clip_norm": 1.0}, {"clip_global_norm": 1.0}, {"clip_adaptive": 0.1}, {"groups": [group("b", clip_norm=1.0)]}],
+    ids=lambda options: next(iter(options)))
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "state_dtype"), [("SGD", "float32"), ("Adam", "float32"), ("Adam", "int8"), (
+    "Adam", "bfloat16"), ("Eve", "float32"), ("SantaE", "float32"), ("SantaSSS", "float32")])
+def test_a_norm_that_is_not_finite(name, state_dtype, bad, options):
+    """The step is skipped as a whole and counted; the next is as if it had not been. New parameters stay new."""
+    opt, twin = (make(name, state_dtype, weight_decay=0.1, **options) for _ in range(2))
+    params, same = ({"a": np.ones(3, np.float32), "b": np.ones((2, 2), np.float32), "c": np.full(5, 2, np.float16)}
+                    for _ in range(2))
+    grads = {key: numbers(p.shape, np.float32, 1) for key, p in params.items()}
+    spoilt = {key: g.copy() for key, g in grads.items()}
+    spoilt["b"][1, 1] = bad
+    for t in range(3):
+        before = opt.state_dict()
+        bits = [p.tobytes() for p in params.values()]
+        for count in (1, 2):
+            with pytest.warns(RuntimeWarning, match=f"{opt.name}: the norm of a gradient is .*this step is skipped"):
+                opt.step(params, spoilt)
+            assert opt.skipped == 2 * t + count
+            assert_same_state(opt.state_dict(), {**before, "skipped": 2 * t + count})
+            assert [p.tobytes() for p in params.values()] == bits
+        opt.step(params, grads)
+        twin.step(same, grads)
+    assert twin.skipped == 0 and opt.skipped == 6
+    assert_same_state({**opt.state_dict(), "skipped": 0}, twin.state_dict())
+    for key, p in params.items():
+        assert_same_bits(p, same[key])
+
+
+def test_a_skipped_step_leaves_plain_numbers_as_they_are():
+    """An integer that was skipped stays an integer; a warning that is an error changes nothing else."""
+    opt, params = get_opt("Adam", clip_global_norm=1.0), {"n": 3, "W": np.ones(2)}
+    with pytest.warns(RuntimeWarning, match="skipped"):
+        opt.step(params, {"n": np.nan, "W": np.ones(2)})
+    assert type(params["n"]) is int and params["n"] == 3 and opt.t == 0 and not opt.state
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(RuntimeWarning, match="skipped"):
+            opt.step(params, {"n": np.nan, "W": np.ones(2)})
+    assert type(params["n"]) is int and opt.t == 0 and opt.skipped == 2
+    opt.step(params, {"n": 1.0, "W": np.ones(2)})
+    assert type(params["n"]) is float and opt.t == 1
+
+
+def test_what_is_left_out_has_no_part_in_the_global_norm():
+    opt, p = get_opt("SGD", lr=1.0, clip_global_norm=1.0, groups=[group("f", freeze=True)]), {
+        "a": np.zeros(1), "f": np.zeros(1), "n": np.zeros(1)}
+    opt.step(p, {"a": np.full(1, 3.0), "f": np.full(1, np.nan), "n": None})
+    assert p["a"] == -1 and p["f"] == 0 and p["n"] == 0 and opt.skipped == 0

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import get_act, get_err, get_opt
+from fastnn import get_act, get_err, get_opt, group, schedules
 from fastnn.core import elementwise
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.nn import MultiLayerNet, SoftmaxWithLoss, Trainer, clip_grad_norm
@@ -164,6 +164,38 @@ def test_optimizers(name, state_dtype, step):
         for t in range(1, 7):
             step(opt, params, t)
         results.append((opt, params))
+    for opt, params in results[1:]:
+        assert_same_state(opt.state_dict(), results[0][0].state_dict())
+        for key, p in params.items():
+            assert_same_bits(p, results[0][1][key])
+
+
+AROUND = {
+    "all": {"weight_decay": 0.01, "l2": 0.01, "l1": 1e-3, "maximize": True, "grad_scale": 0.5, "centralize": True},
+    "value": {"clip_value": 0.5, "l2": 0.01}, "norm": {"clip_norm": 5.0, "weight_decay": 0.1},
+    "global norm": {"clip_global_norm": 5.0, "l1": 0.01}, "adaptive": {"clip_adaptive": 0.01, "centralize": True},
+    "schedules": {"lr": schedules.cosine(0.1, 100), "clip_norm": lambda t: 5.0 / t, "l2": lambda t: 0.1 / t},
+    "groups": {"clip_global_norm": 5.0, "groups": [
+        group("F", freeze=True), group(lambda key, p: p.ndim < 2, weight_decay=0.5, lr=lambda t: 0.1 / t),
+        group("W", l2=0.5, output_axis=0, centralize=True)]}}
+
+
+@pytest.mark.parametrize("options", AROUND)
+@pytest.mark.parametrize(("name", "state_dtype"), [
+    ("SGD", "float32"), ("Adam", "float32"), ("Adam", "bfloat16"), ("Adam", "int8"), ("SantaE", "float32")])
+def test_options_groups_and_schedules(name, state_dtype, options):
+    """All that is done around a rule, on tensors that several threads share."""
+    results = []
+    for threads in THREADS:
+        fastnn.set_num_threads(threads)
+        opt, params = make(name, state_dtype, **AROUND[options]), parameters(state_dtype)
+        params |= {"W": normal((150, 333)), "at the border": normal(16384), "F": np.asfortranarray(normal((70, 90))),
+                   "half": normal(150_001, np.float16),
+                   "wide": normal((3, 70_000), np.float64 if state_dtype == "float32" else np.float32)}
+        for t in range(1, 5):
+            in_mappings(opt, params, t)
+        results.append((opt, params))
+    assert not opt.skipped
     for opt, params in results[1:]:
         assert_same_state(opt.state_dict(), results[0][0].state_dict())
         for key, p in params.items():

@@ -25,6 +25,7 @@ def threads_as_before():
     fastnn.set_num_threads(before)
 
 
+@pytest.mark.filterwarnings("ignore:.*this step is skipped:RuntimeWarning")
 @pytest.mark.parametrize("case", list(dict.fromkeys(cases.CASES)), ids=lambda case: case.__name__)
 def test_cases_by_number(case):
     """Each kind of case, from bytes without structure."""

@@ -1,4 +1,5 @@
 """What once crashed, or changed what it must not: each found by the fuzzer or by reading with its eye."""
+import pickle
 import warnings
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from numpy.lib.stride_tricks import as_strided
 
 import fastnn
-from fastnn import get_act, get_err, get_opt
+from fastnn import get_act, get_err, get_opt, group
 from fastnn.core import elementwise, kernels, rows, stepping
 from fastnn.core.arrays import share_memory
 from fastnn.core.affine import activate_with_bias, column_sums, gradient_with_sums
@@ -350,3 +351,152 @@ def test_a_state_whose_function_is_an_array():
     state["hyperparameters"]["anne_func"] = np.broadcast_to(np.float32(0), (2**40,))
     with pytest.raises(fastnn.StateError, match="anne_func"):
         opt.load_state_dict(state)
+
+
+# Groups, schedules, numbers: code of a user's in the middle of a step
+
+def stepped_with(act, where, steps):
+    """(optimizer, parameters, gradients, the call): `act[0]` is called from a group's function or a schedule."""
+    def ask(key, p):
+        act[0]()
+        return key == "b"
+
+    def rate(t):
+        act[0]()
+        return 0.1
+    opt = {"group": lambda: get_opt("Adam", groups=[group(ask, freeze=True)]),
+           "schedule": lambda: get_opt("Adam", lr=rate),
+           "schedule of a group": lambda: get_opt("Adam", groups=[group("a", weight_decay=rate)]),
+           "schedule of the global norm": lambda: get_opt("Adam", clip_global_norm=rate)}[where]()
+    params = {"a": np.ones(LARGE), "b": np.ones(4)}
+    grads = {"a": np.ones(LARGE), "b": np.ones(4)}
+    for _ in range(steps):
+        opt.step(params, grads)
+    return opt, params, grads
+
+
+WHERE = ["group", "schedule", "schedule of a group", "schedule of the global norm"]
+
+
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("where", WHERE)
+def test_a_function_that_changes_a_parameter(where, steps, how):
+    """Before the parameters are looked at that is a parameter of another shape or kind; later it is noticed."""
+    act = [lambda: None]
+    opt, params, grads = stepped_with(act, where, steps)
+    before, first = opt.t, params["a"][0]
+    act[0] = lambda: spoil(params["a"], how)
+    with pytest.raises((ValueError, TypeError)):
+        opt.step(params, grads)
+    act[0] = lambda: None
+    assert opt.t == before and params["a"].reshape(-1)[:1].tobytes()[:8] == np.float64(first).tobytes()
+    params["a"] = np.ones(LARGE)
+    opt.step(params, grads)
+    assert opt.t == before + 1
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("where", WHERE)
+def test_a_function_that_changes_the_mappings(where, steps):
+    """The step is that of the arrays that were found."""
+    for change in (dict.clear, lambda d: d.update(a=np.zeros(2)), lambda d: d.update(new=np.ones(2)),
+                   lambda d: d.pop("b")):
+        act = [lambda: None]
+        (opt, params, grads), (twin, same, plain) = (stepped_with(one, where, steps) for one in (act, [lambda: None]))
+        arrays = dict(params)
+        act[0] = lambda: [change(d) for d in (params, grads) if "a" in d and d["a"].size > 2]
+        try:
+            opt.step(params, grads)
+        except (KeyError, ValueError):
+            assert opt.t == steps
+        else:
+            twin.step(same, plain)
+            for key, p in arrays.items():
+                assert_same_bits(p, same[key])
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("where", WHERE)
+@pytest.mark.parametrize("error", [KeyError("mine"), KeyboardInterrupt, StopIteration, ZeroDivisionError])
+def test_a_function_that_raises(where, steps, error):
+    """Its error comes through, whatever it is, and nothing has changed."""
+    act = [lambda: None]
+
+    def fail():
+        raise error
+    opt, params, grads = stepped_with(act, where, steps)
+    for nested in (False, True):
+        before, bits = opt.state_dict(), [p.tobytes() for p in params.values()]
+        act[0] = fail
+        with pytest.raises(type(error) if isinstance(error, Exception) else error) as found:
+            if nested:
+                opt.step({**params, "c": [np.ones(2)]}, {**grads, "c": [np.ones(2)]})
+            else:
+                opt.step(params, grads)
+        act[0] = lambda: None
+        assert not isinstance(error, KeyError) or found.value is error
+        assert pickle.dumps(opt.state_dict()) == pickle.dumps(before)
+        assert [p.tobytes() for p in params.values()] == bits
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1, float("inf"), None, "x", 1j, np.ones(2), True,
+                                   Number(1, lambda: 1 / 0)])
+@pytest.mark.parametrize("steps", [0, 2])
+@pytest.mark.parametrize("where", WHERE[1:])
+def test_a_schedule_that_gives_nonsense(where, steps, value):
+    opt, params, grads = stepped_with([lambda: None], where, steps)
+    if value is None and where == "schedule of the global norm":
+        return                                  # no clipping
+    holder = opt.groups[0] if opt.groups else opt
+    name = {"schedule": "lr", "schedule of a group": "weight_decay"}.get(where, "clip_global_norm")
+    setattr(holder, name, lambda t: value)
+    before, bits = pickle.dumps(opt.state_dict()), [p.tobytes() for p in params.values()]
+    with pytest.raises((ValueError, TypeError), match="that is what the schedule .* gives at t = "):
+        opt.step(params, grads)
+    assert pickle.dumps(opt.state_dict()) == before and [p.tobytes() for p in params.values()] == bits
+
+
+def test_what_a_schedule_sets_holds_from_the_next_step_on():
+    """The optimizer's values and its groups may be set at any time; the step that is being taken keeps its own."""
+    def rate(t):
+        opt.groups[0].freeze = t == 2
+        opt.weight_decay = 0.5 * t
+        return 1.0
+    opt = get_opt("SGD", lr=rate, groups=[group("a", grad_scale=2.0)])
+    params, g = {"a": np.zeros(2), "b": np.zeros(2)}, np.ones(2)
+    opt.step(params, {"a": g, "b": g})
+    assert (params["a"] == -2).all() and (params["b"] == -1).all()
+    opt.step(params, {"a": g, "b": g})
+    frozen = params["a"].copy()
+    opt.step(params, {"a": g, "b": g})
+    assert (params["a"] == frozen).all() and opt.state_dict()["by_key"]["a"]["t"] == 2
+
+
+@pytest.mark.parametrize("change", [lambda d: d.update(n=7.0), lambda d: d.pop("n"), dict.clear])
+def test_numbers_that_change_meanwhile(change):
+    opt, params = get_opt("Momentum", lr=lambda t: act[0]() or 1.0), {"n": 1.0, "w": np.ones(2)}
+    act = [lambda: None]
+    opt.step(params, {"n": 1.0, "w": np.ones(2)})
+    before, w = pickle.dumps(opt.state_dict()), params["w"]
+    bits = w.tobytes()
+    act[0] = lambda: change(params)
+    with pytest.raises(ValueError, match="changed from outside"):
+        opt.step(params, {"n": 1.0, "w": np.ones(2)})
+    assert pickle.dumps(opt.state_dict()) == before and w.tobytes() == bits and params.get("n") in (7.0, None)
+
+
+def test_the_key_to_forget():
+    """A key's own code cannot use the optimizer, and its error changes nothing."""
+    opt, act = get_opt("Adam"), [lambda: None]
+    key, p = Key("a", lambda: act[0]()), {"a": np.ones(2)}
+    opt.step(p, p)
+    before = pickle.dumps(opt.state_dict())
+    for call in (lambda: opt.step(p, p), lambda: opt.forget("a"), lambda: 1 / 0):
+        act[0] = call
+        with pytest.raises((RuntimeError, ZeroDivisionError)):
+            opt.forget(key)
+        act[0] = lambda: None
+        assert pickle.dumps(opt.state_dict()) == before
+    opt.forget(key)
+    assert not opt.state

@@ -162,16 +162,16 @@ def test_errors_of_schedules_are_their_own():
 
 
 def test_stored_and_restored():
-    alpha = descriptor("alpha")
-    assert alpha.stored(0.1) == 0.1 and alpha.restored(0.1, halved) == 0.1
+    alpha, fills = descriptor("alpha"), []
+    assert alpha.stored(0.1) == 0.1 and alpha.restored(0.1, halved, fills) == 0.1
     stored = alpha.stored(halved)
-    assert stored == {"schedule": f"{halved.__module__}.halved"}
-    assert alpha.restored(stored, halved) is halved
+    assert stored == {"function": "halved"}
+    assert alpha.restored(stored, halved, fills) is halved and not fills
     for current in (0.1, Ten()):
-        with pytest.raises(ValueError, match="alpha must be .*halved.* as in the state"):
-            alpha.restored(stored, current)
+        with pytest.raises(ValueError, match="alpha: the schedule must be the function 'halved' as in the state"):
+            alpha.restored(stored, current, fills)
     with pytest.raises(TypeError, match="alpha must be"):
-        alpha.restored(halved, halved)                      # a function is no plain data
+        alpha.restored(halved, halved, fills)                      # a function is no plain data
 
 
 # Options

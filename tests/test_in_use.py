@@ -6,12 +6,13 @@ import pickle
 import signal
 import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import get_opt
+from fastnn import get_opt, group, schedules
 from helpers import Number, exit_status
 from test_all_or_nothing import FaultyGradient, FaultyKey, FaultyMapping, FaultyNoise, everything
 
@@ -22,12 +23,14 @@ def like(opt):
 
 ABOVE = "this .* is in use further up in this thread"
 USES = {
+    "forget": lambda opt: opt.forget("a"),          # first: the others may leave nothing to forget
     "update": lambda opt: opt.update({"z": np.ones(3)}, {"z": np.ones(3)}),
     "step": lambda opt: opt.step([np.ones(3)], [np.ones(3)]),
     "deltas": lambda opt: opt.update(np.ones(3)),
     "state": lambda opt: opt.state,
     "state_dict": lambda opt: opt.state_dict(),
     "load_state_dict": lambda opt: opt.load_state_dict(like(opt).state_dict()),
+    "lists": lambda opt: opt.update([np.ones(3)], [np.ones(3)]),
     "copy": copy.copy,
     "pickle": pickle.dumps,
 }
@@ -40,6 +43,14 @@ def opt_of(name, call):
         noise = FaultyNoise(np.random.PCG64(1))
         noise.fault = call
         return get_opt("SantaE", rng=noise)
+    if name == "schedule":
+        return get_opt("Adam", lr=lambda t: call() or 0.1)
+    if name == "schedule of a group":
+        return get_opt("Adam", groups=[group("b", l2=lambda t: call() or 0.1)])
+    if name == "schedule of the global norm":
+        return get_opt("SGD", clip_global_norm=lambda t: call() or 0.1)
+    if name == "function of a group":           # one that freezes is asked at each step
+        return get_opt("Adam", groups=[group(lambda key, p: call() or key == "b", freeze=True)])
     return get_opt({"f": "Eve", "gradient of NAG": "NAG"}.get(name, "Adam"))
 
 
@@ -69,6 +80,11 @@ PLACES = {
     "gradients": lambda opt, p, g, call: opt.update(p, FaultyMapping(g, call)),
     "__array__": lambda opt, p, g, call: opt.step(list(p.values()), [FaultyGradient(a, call) for a in g.values()]),
     "key": lambda opt, p, g, call: step_with_key(opt, p, g, call),
+    "schedule": lambda opt, p, g, call: opt.update(p, g),
+    "schedule of a group": lambda opt, p, g, call: opt.step(p, g),
+    "schedule of the global norm": lambda opt, p, g, call: opt.step(p, g),
+    "function of a group": lambda opt, p, g, call: opt.step(p, g),
+    "nested": lambda opt, p, g, call: opt.step({"x": FaultyMapping(p, call), "y": [0.5]}, {"x": g, "y": [1.0]}),
     "gradient of NAG": lambda opt, p, g, call: opt.update(*g.values(), w=p["a"], dfw=lambda w: call() or w, nargs=1),
     "handler": lambda opt, p, g, call: opt.update(p, g, t=Number(5, lambda: from_a_handler(call))),
     "destructor": lambda opt, p, g, call: opt.update(p, g, t=Number(5, lambda: Dying(call) and None)),
@@ -329,6 +345,50 @@ INTERRUPTED = {
     "state_dict": lambda opt, p: opt.state_dict,
     "load_state_dict": load,
 }
+
+
+def content(value):
+    """Nested dicts, lists and tuples as something to compare; a pickle tells which of its parts are one object, too."""
+    if isinstance(value, dict):
+        return [(key, content(item)) for key, item in value.items()]
+    return list(map(content, value)) if isinstance(value, (list, tuple)) else (
+        value.tobytes() if isinstance(value, np.ndarray) else repr(value))
+
+
+def test_ctrl_c_at_any_moment_with_all_around_it():
+    """Groups, schedules, clipping, a parameter that joins, numbers that are put back, and a step that is skipped."""
+    def attempt(moment, gradient, action):
+        opt = get_opt("SantaE", rng=1, clip_global_norm=1.0, weight_decay=0.5,
+                      lr=schedules.linear(0.1, 10, end_value=0.01),
+                      groups=[group(lambda key, p: key == "b", freeze=True), group("n", lr=0.5)])
+        params, grads = {**arrays(), "n": 0.5}, {**arrays(), "n": 2.0}
+        opt.step(params, grads)
+        params["c"], grads["c"] = np.ones(4), np.full(4, gradient)
+        saved = opt.state_dict()
+        saved["hyperparameters"]["sigma"] = saved["groups"][1]["values"]["eta"] = 0.25
+        saved["groups"][0]["freeze"] = False
+        saved["by_key"]["n"]["t"] = 7
+        call = {"step": lambda: opt.step(params, grads), "load": lambda: opt.load_state_dict(saved),
+                "forget": lambda: opt.forget("n")}[action]
+        states = []
+        for interruption in (None, Interruption(moment)):
+            if interruption:
+                with contextlib.suppress(KeyboardInterrupt), warnings.catch_warnings(), interruption:
+                    warnings.simplefilter("ignore", RuntimeWarning)
+                    call()
+            states.append(content((opt.state_dict(), [(g.freeze, repr(g.lr)) for g in opt.groups], params)))
+        return *states, interruption.left
+
+    for gradient, action in ((1.0, "step"), (np.inf, "step"), (1.0, "load"), (1.0, "forget")):
+        never = 10**9
+        attempt(never, gradient, action)
+        before, after, left = attempt(never, gradient, action)
+        assert after != before
+        moment, left = max(0, never - left - 500) if action == "load" else 0, 0
+        while left <= 0:
+            moment += 1 if action == "load" else 3
+            *states, left = attempt(moment, gradient, action)
+            assert states[0] == before and states[1] in (before, after), (gradient, action, moment)
 
 
 @pytest.mark.parametrize("action", INTERRUPTED)

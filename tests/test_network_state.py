@@ -212,7 +212,7 @@ BAD = {
         (0, 0.0, None, "output"), (3, 0.0, None, "output"), (1.0, 0.0, None, "output"), (1, 0, None, "output"),
         (1, 0.0, None, np.zeros(2))))},
     "optimizer": (put("optimizer", "name", value="SGD"), "name is 'SGD', not 'SantaE'"),
-    "optimizer's t": (put("optimizer", "t", value=-1), "t must be"),
+    "optimizer's t": (put("optimizer", "by_key", "W1", "t", value=-1), "t of by_key 'W1' must be"),
     "network": (put("network", value=None), "must be a dict"),
     "network's name": (put("network", "name", value="Net"), "name is 'Net'"),
     "dtype": (put("network", "dtype", value="float64"), "dtype is 'float64', not 'float32'"),

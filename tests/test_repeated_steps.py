@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from fastnn import get_opt
+from fastnn import get_opt, group
 from test_all_or_nothing import everything
 
 each_form = pytest.mark.parametrize("form", ["mapping", "list", "tuple"])
@@ -157,3 +157,52 @@ def test_a_step_keeps_no_array(form):
         with pytest.raises(TypeError):
             opt.update(dict(enumerate(params)), dict(enumerate(grads)), t="1")
     assert [sys.getrefcount(a) for a in (*params, *grads)] == before
+
+
+# A kept plan is of the parameters that were stepped, and of no others at their places.
+
+def step_again(first, second, groups=()):
+    """State after two calls, by position."""
+    opt = get_opt("Momentum", lr=1.0, groups=groups)
+    opt.step(*first)
+    opt.step(*second)
+    return opt.state_dict()["by_position"]
+
+
+def test_positions_after_a_gradient_of_none():
+    a, b, g = np.zeros(2), np.zeros(2), np.ones(2)
+    state = step_again(([a, b], [None, g]), ([b], [g]))
+    assert {position: entry["t"] for position, entry in state.items()} == {0: 1, 1: 1}
+
+
+def test_positions_after_one_that_is_frozen():
+    a, b, g = np.zeros(2), np.zeros(2), np.ones(2)
+    state = step_again(([a, b], [g, g]), ([b], [g]), [group(lambda key, p: key == 0, freeze=True)])
+    assert {position: entry["t"] for position, entry in state.items()} == {1: 1}
+    assert (b == -1).all() and not a.any()
+
+
+def test_positions_after_paths():
+    a, b, g = np.zeros(2), np.zeros(2), np.ones(2)
+    state = step_again(([(a, b)], [(g, g)]), ([a, b], [g, g]))
+    assert {position: entry["t"] for position, entry in state.items()} == {(0, 0): 1, (0, 1): 1, 0: 1, 1: 1}
+
+
+def test_groups_at_the_second_look():
+    """Each parameter keeps its group when others join."""
+    seen = []
+    opt = get_opt("SGD", lr=1.0, groups=[group(lambda key, p: seen.append(key) or key == "a", lr=2.0)])
+    params, g = {"a": np.zeros(2), "b": np.zeros(2)}, np.ones(2)
+    opt.step(params, dict.fromkeys(params, g))
+    params["c"] = np.zeros(2)
+    opt.step(params, dict.fromkeys(params, g))
+    assert seen == ["a", "b", "c"]
+    assert [p[0] for p in params.values()] == [-4, -2, -1]
+
+
+def test_a_schedule_of_the_global_norm_has_the_step_that_is_given():
+    seen = []
+    opt = get_opt("SGD", clip_global_norm=lambda t: seen.append(t) or 1.0)
+    for t in (None, 7, None):
+        opt.update({"w": np.ones(2)}, {"w": np.ones(2)}, t=t)
+    assert list(dict.fromkeys(seen)) == [1, 7, 8]

@@ -1,17 +1,22 @@
 """The state of optimizers: a plain dict from which every one goes on bit for bit; what does not fit is refused."""
 import copy
+import lzma
 import pickle
 import random
+import re
+import types
 from collections import UserDict
+from functools import cache
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import StateError, dlfs, get_opt
+from fastnn import StateError, dlfs, get_opt, group, schedules
+from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
-from helpers import assert_same_bits
+from helpers import TESTS, assert_same_bits
 
 try:
     from ml_dtypes import bfloat16
@@ -141,9 +146,9 @@ def test_copies_and_pickles_go_on(name, state_dtype):
 def test_rules_of_others_have_it_all(tmp_path):
     """A class that says no more than its slots, made while the program runs."""
     pytest.importorskip("safetensors")
-    Mine = type("Mine", (Optimizer,), {
-        "lr": rate(0.1), "slots": {"velocity": 0.5}, "stored": {"velocity": "linear"}, "kernel": "momentum",
-        "constants": lambda self, t: (0.9, -self.lr)})
+    Mine = types.new_class("Mine", (Optimizer,), {"kernel": "momentum"}, lambda body: body.update({
+        "lr": rate(0.1), "slots": {"velocity": 0.5}, "stored": {"velocity": "linear"},
+        "constants": staticmethod(lambda h: {"momentum": 0.9, "lr": h.lr}), "__module__": __name__}))
     for state_dtype in ("float32", *SMALL):
         opt, params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
         wanted, wanted_params = Mine(lr=0.3, state_dtype=state_dtype), parameters(state_dtype)
@@ -206,14 +211,15 @@ def test_the_layout_of_a_state():
     state = opt.state_dict()
     entry = state["by_key"].pop("W")
     slots = entry.pop("slots")
-    assert state == {"format": 1, "name": "Adam", "state_dtype": "int8", "t": 1, "passes": 1, "by_key": {},
-                     "by_position": {}, "rule": {},
-                     "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}}
-    assert entry == {"shape": (2, 3), "dtype": "float32", "order": "F"}
+    assert state == {"format": 2, "name": "Adam", "state_dtype": "int8", "passes": 1, "skipped": 0, "by_key": {},
+                     "by_position": {}, "rule": {}, "groups": [],
+                     "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
+                     "options": {name: getattr(type(opt), name).default for name in opt.options}}
+    assert entry == {"shape": (2, 3), "dtype": "float32", "order": "F", "t": 1, "scalars": {}}
     assert {name: {k: (a.dtype, a.shape) for k, a in slot.items()} for name, slot in slots.items()} == {
         name: {"codes": (np.uint8, (32,)), "scales": (np.float32, (1,))} for name in "mv"}
     assert dlfs.SGD().state_dict()["name"] == "fastnn.dlfs.SGD"
-    assert get_opt("Eve").state_dict()["rule"] == {"D": 1.0, "f": 0.0}
+    assert damaged("Eve")["by_key"]["W"]["scalars"].keys() == {"D", "f"} and not damaged("Eve")["rule"]
     assert get_opt("SantaE", rng=0).state_dict()["rule"]["generator"]["bit_generator"] == "PCG64"
 
 
@@ -284,10 +290,11 @@ W = "by_key", "W"
 BAD = {
     "no dict": (lambda state: None, "must be a dict"), "a list": (lambda state: [state], "must be a dict"),
     "empty": (lambda state: {}, "format"), "another mapping": (UserDict, "must be a dict"),
-    "newer": (put("format", value=2), "format 2.*none that is newer"), "format 0": (put("format", value=0), "format"),
+    "newer": (put("format", value=3), "format 3.*none that is newer"), "format 0": (put("format", value=0), "format"),
     "format True": (put("format", value=True), "format"), "format of words": (put("format", value="1"), "format"),
     **{f"no {key}": (drop(key), key)
-       for key in ("format", "name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")},
+       for key in ("format", "name", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups",
+                   "by_key", "by_position", "rule")},
     "more": (put("more", value=1), "'more', which is unknown"),
     "another optimizer": (put("name", value="SGD"), "name is 'SGD'"),
     "name of arrays": (put("name", value=np.zeros(0)), "name"),
@@ -295,7 +302,36 @@ BAD = {
     "order of arrays": (put("by_key", "W", "order", value=np.zeros(2)), "'W'"),
     "no name": (put("name", value=None), "name"),
     "another state_dtype": (put("state_dtype", value="other"), "state_dtype is 'other'"),
-    **{f"t {t}": (put("t", value=t), "t must be") for t in (-1, 1.0, "1", None, True, float("nan"), 2**63)},
+    "a t of all": (put("t", value=1), "'t', which is unknown"), "no t": (drop(*W, "t"), "by_key 'W' has no 't'"),
+    **{f"t {t}": (put(*W, "t", value=t), "t of by_key 'W' must be")
+       for t in (-1, 1.0, "1", None, True, float("nan"), 2**63)},
+    "no scalars": (drop(*W, "scalars"), "no 'scalars'"), "a scalar": (put(*W, "scalars", "D", value=1.0), "'D'"),
+    "a group's clips": (put("groups", value=[{"which": ["*"], "freeze": False,
+                                              "values": {"clip_value": 1, "clip_norm": 1}}]), "clipped by one of"),
+    "scalars": (put(*W, "scalars", value=[]), "scalars of by_key 'W' must be a dict"),
+    **{f"skipped {n}": (put("skipped", value=n), "skipped must be") for n in (-1, 1.0, None, True)},
+    "no l2": (drop("options", "l2"), "no 'l2'"), "an option": (put("options", "l3", value=0), "l3"),
+    "options": (put("options", value=[]), "options must be a dict"),
+    **{f"l2 {value}": (put("options", "l2", value=value), "l2 must be")
+       for value in (-1, float("nan"), "1", None, [1], np.zeros(3))},
+    **{f"clip_norm {value}": (put("options", "clip_norm", value=value), "clip_norm must be")
+       for value in (0, -1, float("nan"), "1", True)},
+    **{f"maximize {value}": (put("options", "maximize", value=value), "maximize must be") for value in (None, 1, "x")},
+    **{f"output_axis {value}": (put("options", "output_axis", value=value), "output_axis must be")
+       for value in (None, 1.0, "x")},
+    "two clips": (lambda state: put("options", "clip_norm", value=1.0)(put("options", "clip_value", value=1.0)(state)),
+                  "clipped by one of clip_value and clip_norm"),
+    "groups": (put("groups", value={}), "groups must be a list"), "a group": (put("groups", value=[1]), "group 0"),
+    "a group of nothing": (put("groups", value=[{}]), "group 0"),
+    **{f"a group's {what}": (put("groups", value=[{"which": ["*"], "freeze": False, "values": {}} | change]), "group 0")
+       for what, change in {"patterns": {"which": 3}, "no patterns": {"which": []}, "function": {
+           "which": [{"function": "f"}]}, "freeze": {"freeze": 1}, "values": {"values": []},
+           "lr": {"values": {"lr": 1}},           "alpha": {"values": {"alpha": -1}},
+           "schedule": {"values": {"alpha": {"function": "f"}}}, "more": {"more": 1}}.items()},
+    **{f"schedule {value!r:.30}": (put("hyperparameters", "alpha", value=value), "alpha")
+       for value in ({}, {"function": "f"}, {"function": 3}, {"schedule": "none"}, {"schedule": "constant"},
+                     {"schedule": "constant", "arguments": {}}, {"schedule": np.zeros(2), "arguments": {}},
+                     {"schedule": "linear", "arguments": {"value": None}})},
     **{f"passes {n}": (put("passes", value=n), "passes must be") for n in (-1, 2**32, 0.5)},
     "no alpha": (drop("hyperparameters", "alpha"), "no 'alpha'"),
     "a beta3": (put("hyperparameters", "beta3", value=1), "beta3"),
@@ -304,7 +340,8 @@ BAD = {
     "hyperparameters": (put("hyperparameters", value=[1]), "must be a dict"),
     "parameters": (put("by_key", value=[]), "by_key must be a dict"),
     "an entry": (put(*W, value=1), "'W' must be a dict"),
-    "a position": (put("by_position", "x", value={"shape": (), "dtype": "float32", "order": "C", "slots": {}}), None),
+    "a position": (put("by_position", "x", value={"shape": (), "dtype": "float32", "order": "C", "slots": {}, "t": 1,
+                                                  "scalars": {}}), None),
     "rule": (put("rule", "D", value=1.0), "rule has 'D'"), "no shape": (drop(*W, "shape"), "no 'shape'"),
     **{f"shape {s}": (put(*W, "shape", value=s), "'W'")
        for s in ((6,), (3, 2), (2, 3, 1), (2, -3), (2, 3.0), 6, None, "23", (2**62, 2**62), (1,) * 70)},
@@ -321,9 +358,11 @@ BAD_CODES = {
     for what in ("codes", "scales")
     for name, value in {"None": None, "short": np.zeros(1, np.uint8), "float64": np.zeros(32),
                         "long": np.zeros(64, np.uint8), "number": 1}.items()}
-BAD_EVE = {f"{key} {value}": (put("rule", key, value=value), f"Eve's {key}|rule")
+BAD_EVE = {f"{key} {value}": (put(*W, "scalars", key, value=value), f"{key} of by_key 'W' must be a finite number")
            for key in "Df" for value in (float("nan"), float("inf"), "1", None, True)}
-BAD_EVE |= {"D 0": (put("rule", "D", value=0.0), "positive"), "no f": (drop("rule", "f"), "no 'f'")}
+BAD_EVE |= {"D 0": (put(*W, "scalars", "D", value=0.0), "'W': .*positive"),
+            "no f": (drop(*W, "scalars", "f"), "no 'f'"),
+            "a rule's D": (put("rule", "D", value=1.0), "rule has 'D'")}
 G = "rule", "generator"
 BAD_SANTA = {
     "no generator": (drop(*G), "generator"), "none": (put(*G, value=None), "generator"),
@@ -383,30 +422,115 @@ def test_missing_slots(name, state_dtype):
             make(name, state_dtype).load_state_dict(damaged)
 
 
+# Options, groups, schedules.
+
+def few_axes(key, p):
+    return np.asarray(p).ndim < 2
+
+
+def wavy(t):
+    return 0.01 + 0.001 * (t % 3)
+
+
+def with_all(name, state_dtype="float32"):
+    return make(name, state_dtype, lr=schedules.join((schedules.linear(0.01, 3, end_value=1e-3), wavy), (4,)),
+                clip_global_norm=3.0, weight_decay=schedules.reduce_on_plateau(0.1, patience=0), maximize=True, l2=0.01,
+                groups=[
+                    group("half", freeze=True), group(few_axes, "none", centralize=True, weight_decay=wavy),
+                    group("[!W]*", l1=0.01, lr=schedules.cosine(0.02, 9, end_value=1e-3))])
+
+
+@each_rule
+def test_options_groups_and_schedules_go_on(name, state_dtype):
+    """Values that were set in mid-run, what a schedule has observed, and frozen parameters; into new and used ones."""
+    def some_steps(opt):
+        params = parameters(state_dtype)
+        for t in range(1, 4):
+            in_mappings(opt, params, t)
+            opt.weight_decay.observe(1.0)
+            if t == 2:
+                opt.groups[0].freeze, opt.groups[2].l1, opt.groups[1].freeze = False, 0.5, True
+                opt.grad_scale = 0.5
+        return params
+
+    opt = with_all(name, state_dtype)
+    params = some_steps(opt)
+    state, shown_as = opt.state_dict(), repr(opt)
+    used = with_all(name, state_dtype)
+    used.step([np.ones((2, 2), np.float32)], [np.ones((2, 2))])
+    for other in (with_all(name, state_dtype), used, copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        if not other.skipped and other.state_dict()["by_key"] == {}:
+            kept = other.groups, other.weight_decay
+            other.load_state_dict(state)
+            assert other.groups is kept[0] and other.weight_decay is kept[1]
+        assert_same_state(other.state_dict(), state)
+        assert re.sub("0x[0-9a-fA-F]+", "", repr(other)) == re.sub("0x[0-9a-fA-F]+", "", shown_as)
+        wanted = with_all(name, state_dtype)
+        assert_goes_on_like(other, copy.deepcopy(params), wanted, some_steps(wanted), in_mappings)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "Eve", "SantaE"])
+def test_forgotten_in_mid_run(name):
+    """The parameter begins anew, the others go on; not known is a KeyError."""
+    opt, params = start(name, "float32", in_mappings)
+    before = opt.state_dict()
+    for key in ("nothing", 0, ("W",), []):
+        with pytest.raises((KeyError, TypeError)):
+            opt.forget(key)
+    assert_same_state(opt.state_dict(), before)
+    opt.forget(("a", 1))
+    del before["by_key"][("a", 1)]
+    assert_same_state(opt.state_dict(), before)
+    in_mappings(opt, params, 4)
+    counts = {key: entry["t"] for key, entry in opt.state_dict()["by_key"].items()}
+    assert counts.pop(("a", 1)) == 1 and set(counts.values()) == {4}
+    if name != "SantaE":                        # whose noise goes on
+        fresh, alone = get_opt(name), {("a", 1): parameters()[("a", 1)]}
+        fresh.update(alone, {("a", 1): gradients(params, 4)[("a", 1)]}, f=1 / 4)
+        for slot, values in fresh.state[("a", 1)].items():
+            assert_same_bits(opt.state[("a", 1)][slot], values)
+
+
 WRONG = [None, True, -1, 0, 1.5, float("nan"), float("inf"), "x", [], {}, (), 2**64, np.zeros(3), np.float32(1), b"x",
          np.zeros((7, 100), np.float32), np.zeros(0), object()]
 
 
 def edit(tree, rng, wrong, keys, deeper):
-    """Exchange, drop or add an entry somewhere in nested dicts."""
+    """Exchange, drop or add an entry somewhere in nested dicts and lists."""
     place = tree
-    while isinstance(place.get(key := rng.choice(list(place))), dict) and place[key] and rng.random() < deeper:
+    while isinstance(place[key := a_key(place, rng)], (dict, list)) and place[key] and rng.random() < deeper:
         place = place[key]
-    rng.choice([lambda: place.update({key: rng.choice(wrong)}), lambda: place.pop(key),
-                lambda: place.update({rng.choice(keys): rng.choice(wrong)})])()
+    change = rng.choice(["exchange", "drop", "add"])
+    if change == "exchange":
+        place[key] = rng.choice(wrong)
+    elif change == "drop":
+        del place[key]
+    elif isinstance(place, dict):
+        place[rng.choice(keys)] = rng.choice(wrong)
+    else:
+        place.append(rng.choice(wrong))
+
+
+def a_key(place, rng):
+    return rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
 
 
 def test_random_edits():
     """Entries exchanged, dropped and added anywhere: the state is refused, or it is one that can be used."""
     rng = random.Random(0)
     states = {rule: start(*rule, in_mappings)[0].state_dict() for rule in RULES}
+    rules = [*RULES, *(("all", *rule) for rule in RULES)]
+    for rule in RULES:
+        opt = with_all(*rule)
+        in_mappings(opt, parameters(rule[1]), 1)
+        states["all", *rule] = opt.state_dict()
     refused = 0
-    for _ in range(1500):
-        rule = rng.choice(RULES)
+    for _ in range(2500):
+        rule = rng.choice(rules)
         state = copy.deepcopy(states[rule])
         for _ in range(rng.randint(1, 2)):
             edit(state, rng, WRONG, ["y", 3, None], deeper=0.75)
-        opt = make(*rule)
+        opt = with_all(*rule[1:]) if rule[0] == "all" else make(*rule)
         before = frozen(opt)
         try:
             opt.load_state_dict(state)
@@ -415,7 +539,7 @@ def test_random_edits():
             refused += 1
         else:
             assert opt.state_dict().keys() == states[rule].keys() and opt.state is not None
-    assert refused > 1000
+    assert refused > 1500
 
 
 def test_another_annealing_function():
@@ -442,3 +566,71 @@ def test_small_state_is_put_back_by_its_codes_alone():
     assert not opt.state["W"]["m"].flags.writeable
     with pytest.raises(ValueError, match="read-only"):
         opt.state["W"]["m"][...] = 0
+
+
+# Format 1: one count of steps for all parameters, Eve's D and f with the rule, no eps in fastnn.dlfs.
+
+@cache
+def of_first_format():
+    """What the last fastnn with that format saved: states in the middle, and what its next three steps gave."""
+    pytest.importorskip("safetensors")
+    data = decoded(lzma.decompress((TESTS / "data" / "format1.safetensors.xz").read_bytes()))
+    return data["extra"]["cases"]
+
+
+def of_then(params, t):
+    return {key: (np.arange(p.size).reshape(p.shape) * 7 % 11 - 5 + t) / 8 for key, p in params.items()}
+
+
+@each_rule
+def test_states_of_the_first_format(name, state_dtype):
+    case = copy.deepcopy(of_first_format()[f"{name} {state_dtype}"])
+    assert case["state"]["format"] == 1
+    kwds = {"rng": np.random.Generator(np.random.PCG64(0))} if name.startswith("Santa") else {}
+    opt, params = make(name, state_dtype, **kwds), case["params"]
+    opt.load_state_dict(case["state"])
+    assert opt.t == case["state"]["t"] and opt.skipped == 0 and opt.state_dict()["format"] == 2
+    if "eps" in opt.hyperparameters and name in BOOK:
+        assert opt.eps == 1e-7
+    for t in (4, 5, 6):
+        opt.update(params, of_then(params, t), f=1 / t)
+    for key, p in params.items():
+        assert_same_bits(p, case["after"][key])
+    twin = make(name, state_dtype)
+    twin.load_state_dict(opt.state_dict())
+    assert_same_state(twin.state_dict(), opt.state_dict())
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (put("t", value=-1), "t must be"), (drop("t"), "no 't'"), (drop("rule", "D"), "rule has no 'D'"),
+    (put("rule", "D", value=float("nan")), "D of by_key 'W' must be"), (put("rule", value=3), "rule must be a dict"),
+    (put("skipped", value=0), "'skipped', which is unknown"), (put("options", value={}), "'options', which is unknown"),
+    (put(*W, "t", value=2), "by_key 'W' has 't', which is unknown"), (put(*W, value=3), "'W' must be a dict"),
+    (put("by_key", value=None), "by_key"),
+    (put("hyperparameters", value=None), "hyperparameters"), (put("rule", "g", value=1), "rule has 'g'")])
+def test_damaged_states_of_the_first_format(change, message):
+    state = change(copy.deepcopy(of_first_format()["Eve float32"]["state"]))
+    opt = start("Eve", "float32", in_mappings)[0]
+    before = frozen(opt)
+    with pytest.raises(StateError, match=message):
+        opt.load_state_dict(state)
+    assert frozen(opt) == before
+
+
+def test_steps_are_counted_below_2_to_the_63():
+    for opt in (get_opt("SGD"), get_opt("Adam")):
+        state, p = damaged(opt.name), {"W": np.ones((2, 3), np.float32)}
+        state["by_key"]["W"]["t"] = 2**63 - 2
+        opt.load_state_dict(state)
+        opt.step(p, p)
+        before, bits = frozen(opt), p["W"].tobytes()
+        assert opt.t == 2**63 - 1
+        with pytest.raises(ValueError, match=r"t must be below 2\^63"):
+            opt.step(p, p)
+        assert frozen(opt) == before and p["W"].tobytes() == bits
+
+
+def test_the_output_axis_is_one_that_there_may_be():
+    for axis in (64, -65, 2**70):
+        with pytest.raises(ValueError, match="output_axis must be at least -64 and below 64"):
+            get_opt("SGD", output_axis=axis)

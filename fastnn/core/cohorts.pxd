@@ -6,7 +6,7 @@ cdef class Cohort:
     cdef readonly object group              # their group, or None
     cdef readonly long long t               # steps that they have taken
     cdef readonly tuple scalars             # what the rule keeps of each besides arrays
-    cdef long long next_t                   # both after the step that is prepared
+    cdef readonly long long next_t          # both after the step that is prepared
     cdef tuple next_scalars
     cdef readonly object version            # of the hyperparameters that the constants were made of
     cdef object numbers                     # those hyperparameters, where they are the same at each step

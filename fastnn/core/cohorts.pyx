@@ -7,6 +7,12 @@ from libc.stdint cimport uintptr_t
 from fastnn.core.passes cimport MOST_CONSTANTS
 
 
+cdef long long number_of_step(t) except -1:
+    if t >= 2**63:
+        raise ValueError("t must be below 2^63")
+    return t
+
+
 @cython.final
 cdef class Cohort:
     """Parameters of one group that have taken equally many steps, and so share a step's constants."""
@@ -16,15 +22,12 @@ cdef class Cohort:
         self.next_t, self.next_scalars = t, scalars
         self.constants.scale = 1
 
-    def at(self, long long t):
-        """Prepare step t with the constants of the last one."""
-        self.next_t = t
-
-    def put(self, tuple kernels, constants, tuple names, bint reads_p, long long t, tuple scalars, numbers, version):
+    def put(self, tuple kernels, constants, tuple names, bint reads_p, t, tuple scalars, numbers, version):
         """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), and what is
         kept of each parameter after it. Both hold for hyperparameters of that version, which are `numbers` at step t."""
         cdef Py_ssize_t i
         cdef Constants *c = &self.constants
+        self.next_t = number_of_step(t)
         if len(kernels) not in (1, 2):
             raise ValueError("kernels for float and double, or a fused one for stored state")
         self.version = None
@@ -35,7 +38,7 @@ cdef class Cohort:
             c.kernels[i] = <uintptr_t>kernels[i]
         c.reads_p = reads_p
         self.needs_parameter = reads_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
-        self.next_t, self.next_scalars, self.numbers, self.version = t, scalars, numbers, version
+        self.next_scalars, self.numbers, self.version = scalars, numbers, version
 
     cdef int put_constants(self, object constants) except -1:
         cdef Py_ssize_t i

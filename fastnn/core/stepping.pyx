@@ -18,6 +18,7 @@ cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from cpython.pythread cimport PyThread_get_thread_ident
+from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, qsort, realloc
 
@@ -77,6 +78,7 @@ cdef class Plan:
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
@@ -170,13 +172,13 @@ cdef class Plan:
                 raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
                                 "give w= (and b=), or change parameters in place with step(params, grads)")
 
-    def run(self, double clip_global_norm=0, filled=()):
+    def run(self, double clip_global_norm=0, filled=(), undo=None):
         """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
         not finite.
 
         The cohorts have been prepared. clip_global_norm: 0 for none. `filled` lists (slot, the array that it is first
-        filled with), of one shape and dtype. All in one call of compiled code, so that no signal's handler can raise
-        half way.
+        filled with), of one shape and dtype. `undo`, a compiled function, is called where False is returned. All
+        in one call of compiled code, so that no signal's handler can raise half way.
         """
         cdef Pass call
         cdef Py_ssize_t i
@@ -197,6 +199,8 @@ cdef class Plan:
             reduced = Reduced()
             if not reduced.clip(layout, clip_global_norm):
                 self.skipped = True
+                if undo is not None:
+                    undo()
                 return False
             if known and not layout.unchanged():
                 raise ValueError(CHANGED)
@@ -231,6 +235,8 @@ cdef class Plan:
                 self.owner.by_position = home
         for cohort in self.cohorts:
             cohort.done()
+        if self.write_back is not None:
+            self.write_back()                   # here, where no signal's handler can come before it
         return True
 
 
@@ -327,8 +333,6 @@ cdef class Stepper:
             (<object>self)._skip()
         if plan.add and plan.layout is not None:
             self.last = plan
-        if plan.write_back is not None:
-            plan.write_back()
 
     cdef bint prepare_again(self, Plan plan) except -1:
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
@@ -336,7 +340,7 @@ cdef class Stepper:
         if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
             return False
         for cohort in plan.cohorts:
-            if cohort.version is not self.ready:
+            if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
         for cohort in plan.cohorts:
             if self.by_time:
@@ -440,12 +444,16 @@ cdef class Stepper:
         record.cohort = Cohort(None, t, scalars)
         return record
 
-    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, recall):
-        """Put restored records in place of all that there are, set attributes, and call `recall`."""
+    def _restore(self, dict by_key, dict by_position, uint32_t passes, dict done, list functions):
+        """Put restored records in place of all that there are, set attributes, and call functions.
+
+        These are compiled ones that cannot fail: no signal's handler comes in between.
+        """
         self.enter()
         try:
             self.replace(by_key, by_position, passes, done)
-            recall()
+            for function in functions:
+                function()
         finally:
             self.leave()
 
@@ -476,6 +484,7 @@ cdef class Stepper:
         plan.free_gradients(self.spans, len(stepped))
         plan.assemble()
         plan.write_back = write_back
+        plan.whole = len(stepped) == len(keys)
         return plan
 
     cdef Record continued(self, Record record, cnp.ndarray target, object key, bint in_place):
@@ -553,12 +562,13 @@ cdef class Stepper:
     cdef Layout kept(self, bint by_key):
         """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
         if (self.last is None or self.stale or self.last.by_key != by_key or self.last.copied_back
-                or self.last.write_back is not None or self.span_count != self.last.layout.count):
+                or not self.last.whole or self.last.write_back is not None or self.span_count != self.last.layout.count):
             return None
         return self.last.layout
 
     cdef Plan plan_mapping(self, params, grads):
-        cdef list keys, values, gradients
+        cdef list keys, values
+        cdef list gradients = None
         cdef Layout layout
         cdef bint plain = type(params) is dict and type(grads) is dict
         if plain:
@@ -576,12 +586,13 @@ cdef class Stepper:
                 keys, values = [key for key, _ in items], [value for _, value in items]
                 if len(set(keys)) < len(keys):
                     raise ValueError("params lists a key twice")
-            if not all_arrays(values):
-                return self.plan_nested(params, grads)
-            gradients = list(map(grads.__getitem__, keys))      # no comprehension: see elementwise.pyx
+            if all_arrays(values):
+                gradients = list(map(grads.__getitem__, keys))      # no comprehension: see elementwise.pyx
         except KeyError as error:
             missing = ", ".join(map(repr, error.args[:1])) or "?"      # a user's mapping may raise it bare
             raise KeyError(f"no gradient for parameter {missing}") from None
+        if gradients is None:
+            return self.plan_nested(params, grads)
         return self.plan(True, keys, values, gradients)
 
     cdef Plan plan_sequence(self, params, grads):
@@ -603,8 +614,11 @@ cdef class Stepper:
     cdef Plan plan_nested(self, params, grads):
         """Parameters in mappings and sequences of each other, or plain numbers: by the paths to them."""
         cdef list keys, values, gradients
+        cdef Plan plan
         keys, values, gradients, write_back, by_key = (<object>self)._flattened(params, grads)
-        return self.plan(by_key, keys, values, gradients, write_back)
+        plan = self.plan(by_key, keys, values, gradients, write_back)
+        plan.whole = False
+        return plan
 
     cdef void forget_plan(self) noexcept:
         cdef Plan last = self.last

@@ -354,9 +354,12 @@ class Optimizer(Adjustable, Stepper):
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
         if len(keys) > 1 and not all(key in home for key in keys):
-            used = {*found, *(record.group for record in home.values())}
+            for group in found:
+                if group is not None:
+                    group._met = True
+            known = all(record.grouped for record in home.values())         # not those of a state that was put in
             for group in self._groups:
-                if group not in used:
+                if known and not group._met:
                     raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
@@ -417,12 +420,12 @@ class Optimizer(Adjustable, Stepper):
             self.__dict__[name] != getattr(cls, name).default for name in cls.options)
 
     def _clip_global(self, plan):
-        t = max(cohort.t for cohort in plan.cohorts) + 1
+        t = max(cohort.next_t for cohort in plan.cohorts)
         return type(self).clip_global_norm.at(self.clip_global_norm, t) or 0
 
-    def _run(self, plan, filled=()):
+    def _run(self, plan, filled=(), undo=None):
         """False if the step was skipped."""
-        if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled):
+        if plan.run(0 if self.clip_global_norm is None else self._clip_global(plan), filled, undo):
             return True
         self._skip(2)
         return False

@@ -73,7 +73,7 @@ class _Santa(EtaOptimizer):
         before, passes = position(noise), self._passes
         done = False
         try:
-            done = self._run(plan, self._filled(plan, noise, extra.get("t")))
+            done = self._run(plan, self._filled(plan, noise, extra.get("t")), setter(noise, before))
         finally:
             if not done and self._passes == passes:         # skipped, or something failed before the step
                 set_position(noise, before)

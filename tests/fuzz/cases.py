@@ -1,10 +1,11 @@
 """The cases, a function for each part of the API: it makes a call of a string of choices and judges what came of it."""
 import itertools
+import warnings
 
 import numpy as np
 
 import fastnn
-from fastnn import get_act, get_err, get_opt
+from fastnn import get_act, get_err, get_opt, group
 from fastnn.core import elementwise, kernels, rows, stepping
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
@@ -408,13 +409,126 @@ def optimizer(c):
         if hook is not None and c.once_in(2):
             kwds["rng"] = Noise(5, hook)
             kwds["anne_func"] = lambda t, rate: hook() or t**rate
-    opt = get_opt(name, state_dtype=state_dtype, **kwds)
-    twin = get_opt(name, state_dtype=state_dtype, **twin_kwds)
+    if c.below(2):
+        options(c, hook, kwds, twin_kwds)
+    opt, error = attempt(lambda: get_opt(name, state_dtype=state_dtype, **kwds))
+    twin, refusal = attempt(lambda: get_opt(name, state_dtype=state_dtype, **twin_kwds))
+    if error is not None:
+        check_error(error)
+    if error is not None or refusal is not None:
+        if type(error) is not type(refusal):
+            raise Finding(f"made with {kwds}: {error!r}, with {twin_kwds}: {refusal!r}")
+        return
+    if hook is not None:
+        hook.opt = opt
     params, same, odd = parameters(c, hook, state_dtype)
     for _ in range(1 + c.below(3)):
         if not step(c, opt, twin, params, same, hook, odd):
             break
+        if c.once_in(4):
+            between(c, opt, twin)
     attempt(opt.state_dict)
+
+
+class Rate:
+    """A schedule; whoever asks it calls the hook."""
+
+    def __init__(self, values, hook=None):
+        self.values, self.hook = values, hook
+
+    def __call__(self, t):
+        if self.hook is not None:
+            self.hook()
+        return self.values[t % len(self.values)]
+
+
+class Fits:
+    """The function of a group; whoever asks it calls the hook."""
+
+    def __init__(self, axes, answers, hook=None):
+        self.axes, self.answers, self.hook = axes, answers, hook
+
+    def __call__(self, key, p):
+        if self.hook is not None:
+            self.hook()
+        return self.answers[np.asarray(p).ndim >= self.axes]
+
+
+RATES = [(0.1,), (0.5, 0.25), (0, 1e-3), (np.float32(0.5), np.array(0.25)), (0.1, float("nan")), (-1,), (None,), ("x",),
+         (1j,), (np.ones(2),), (10**400,), (True,)]
+WEIGHTS = [0.01, 0.5, 1, 0, np.float32(0.25)]
+LIMITS = [1.0, 0.01, 30, 1e-30, 1e300]
+ANSWERS = [(True, False), (False, True), (np.True_, False), (True, True), (False, False), (None, True), (1, 0)]
+CLIPS = ["clip_value", "clip_norm", "clip_adaptive", "clip_global_norm"]
+
+
+def numeric(c, hook, values):
+    """A number, or a schedule, for each of two optimizers."""
+    if c.below(4):
+        return (c.of(values),) * 2
+    rates = c.of(RATES)
+    return Rate(rates, hook), Rate(rates)
+
+
+def some_options(c, hook, clips):
+    """Pairs by name."""
+    found = {}
+    if c.once_in(3):
+        found["lr"] = numeric(c, hook, WEIGHTS)
+    for name in ("weight_decay", "l2", "l1", "grad_scale"):
+        if c.once_in(4):
+            found[name] = numeric(c, hook, WEIGHTS)
+    if c.below(2):
+        found[c.of(clips)] = numeric(c, hook, LIMITS)
+    for name in ("maximize", "centralize"):
+        if c.once_in(4):
+            found[name] = True, True
+    if c.once_in(4):
+        found["output_axis"] = (c.of((0, 1, -2, 5)),) * 2
+    return found
+
+
+def options(c, hook, kwds, twin_kwds):
+    """Options and groups: added to both, with the hook and without it."""
+    for name, (one, other) in some_options(c, hook, CLIPS).items():
+        kwds[name], twin_kwds[name] = one, other
+    groups, twin_groups = [], []
+    for _ in range(c.of((0, 1, 2, 0))):
+        values = some_options(c, hook, CLIPS[:3]) if c.below(3) else {}
+        if c.once_in(3):
+            values["freeze"] = True, True
+        if c.below(3):
+            which = (c.of(("a", "[ab]", "*", "[!a]*", "0", "x/*", "no such key")),) * 2
+        else:
+            axes, answers = c.below(3), c.of(ANSWERS)
+            which = Fits(axes, answers, hook), Fits(axes, answers)
+        for i, found in enumerate((groups, twin_groups)):
+            found.append(group(which[i], **{name: pair[i] for name, pair in values.items()}))
+    if groups:
+        kwds["groups"], twin_kwds["groups"] = groups, twin_groups
+
+
+def between(c, opt, twin):
+    """What may be done between two steps, to both."""
+    key, value, kind = c.of((*KEYS, 0, 1, ("x", 0), None, [])), c.of((*WEIGHTS, -1, None)), c.below(5)
+
+    def change(opt):
+        if kind == 0:
+            opt.forget(key)
+        elif kind == 1:
+            opt.lr = value
+        elif kind == 2:
+            opt.weight_decay = value
+        elif opt.groups and kind == 3:
+            opt.groups[0].freeze = not opt.groups[0].freeze
+        elif opt.groups:
+            opt.groups[0].grad_scale = value
+    _, error = attempt(change, opt)
+    _, refusal = attempt(change, twin)
+    if error is not None:
+        check_error(error)
+    if type(error) is not type(refusal):
+        raise Finding(f"{error!r}, but {refusal!r}")
 
 
 class Noise(np.random.Generator):
@@ -460,8 +574,10 @@ def plain_in_order(a):
 
 def step(c, opt, twin, params, same, hook, odd):
     """Whether the case may go on."""
-    form = c.of(("update", "step", "lists", "one", "delta", "deltas", "hooked", "keys"))
-    if hook is None and form in ("hooked", "keys"):
+    form = c.of(("update", "step", "lists", "one", "delta", "deltas", "hooked", "keys", "nested", "numbers",
+                 "updated lists"))
+    if hook is None and form in ("hooked", "keys") or form == "keys" and any(
+            isinstance(one, str) for group in opt.groups for one in group.which):       # a Key is spelled otherwise
         form = "update"
     grads = {}
     for key, p in params.items():
@@ -480,6 +596,8 @@ def step(c, opt, twin, params, same, hook, odd):
         else:
             g = make.strided(c, shape, dtype)
             g = owned(c, g) if hook is not None or c.below(2) else g
+        if c.once_in(25):
+            g = Operand(None, np.array(None))
         grads[key] = g
     operands = [*params.values(), *grads.values()]
     for operand in operands:
@@ -487,7 +605,8 @@ def step(c, opt, twin, params, same, hook, odd):
             operand.room.remember()
     values = {key: p.value for key, p in params.items()}
     given = {key: g.value for key, g in grads.items()}
-    plain = {key: np.array(g.base) if g.base is not None else None for key, g in grads.items()}
+    plain = {key: None if g.value is None else np.array(g.base) if g.base is not None else object()
+             for key, g in grads.items()}
     kwds, plain_kwds = {}, {}
     if c.once_in(6):
         t = c.of((1, 2, 5, 2**62, 0, -1, 1.5, "x", 2**63, 10**400, None))
@@ -501,7 +620,7 @@ def step(c, opt, twin, params, same, hook, odd):
             kwds["f"] = Number(f, hook)
     if c.once_in(15) and given:
         del given[next(iter(given))]
-    if form in ("one", "delta", "deltas") and len(given) < 2:
+    if form in ("one", "delta", "deltas") and len(given) < 2 or form == "nested" and not 2 <= len(values) == len(given):
         form = "lists"
     lists = list(values.values()), list(given.values())
     function, arguments = opt.step, (values, given)
@@ -509,6 +628,13 @@ def step(c, opt, twin, params, same, hook, odd):
         function = opt.update
     elif form == "lists":
         arguments = lists
+    elif form == "updated lists":
+        function, arguments = opt.update, lists
+    elif form == "nested":
+        arguments = nested(values), nested(given)
+    elif form == "numbers":
+        arguments = {**values, "n": 0.25}, {**given, "n": 0.5}
+        odd = odd or opt.state_dtype != "float32"
     elif form == "one":
         odd = odd or isinstance(lists[1][0], (list, tuple, dict))
         arguments = lists[0][0], lists[1][0]
@@ -516,8 +642,13 @@ def step(c, opt, twin, params, same, hook, odd):
         function, arguments = opt.update, lists[1][:1]
     elif form == "deltas":
         function, arguments = opt.update, lists[1][:2]
-        if isinstance(arguments[0], dict) or isinstance(arguments[1], dict):
+        if isinstance(arguments[0], dict) or isinstance(arguments[1], dict) or all(
+                isinstance(one, (list, tuple)) for one in arguments):
             return False
+        if c.once_in(3):
+            for word, key in zip("wb", params):
+                if params[key].base is not None:
+                    kwds[word], plain_kwds[word] = params[key].value, np.array(same[key])
     elif form == "hooked":
         arguments = Hooked(values, hook), Hooked(given, hook) if c.below(2) else given
     elif form == "keys":
@@ -548,9 +679,16 @@ def step(c, opt, twin, params, same, hook, odd):
         for operand, old in zip(operands, bits):
             if old is not None and operand.base.tobytes() != old:
                 raise Finding(f"an array has changed; {error!r}")
+        if form == "numbers" and arguments[0]["n"] != 0.25:
+            raise Finding(f"a number has changed; {error!r}")
     if form in ("update", "step", "hooked", "keys"):
         wanted, refusal = attempt(twin.step, same, twin_grads, **plain_kwds)
-    elif form == "lists":
+    elif form == "nested":
+        wanted, refusal = attempt(twin.step, nested(same), nested(twin_grads), **plain_kwds)
+    elif form == "numbers":
+        numbers = {**same, "n": 0.25}
+        wanted, refusal = attempt(twin.step, numbers, {**twin_grads, "n": 0.5}, **plain_kwds)
+    elif form in ("lists", "updated lists"):
         wanted, refusal = attempt(twin.step, list(same.values()), changes, **plain_kwds)
     elif form == "one":
         wanted, refusal = attempt(twin.step, next(iter(same.values())), changes[0], **plain_kwds)
@@ -562,16 +700,30 @@ def step(c, opt, twin, params, same, hook, odd):
             raise Finding(f"refused: {error!r}") from error
         return refusal is not None
     if refusal is not None:
+        if any(p.base is None for p in params.values()):        # lists of numbers, say, for which there are no copies
+            return False
         raise Finding(f"accepted; of plain copies: {refusal!r}")
     if form in ("delta", "deltas"):
         check_same(got, wanted, "deltas")
         check_memory(operands)
     else:
+        rooms = [p.room for p in params.values() if p.room is not None]
+        if len({*map(id, rooms)}) < len(rooms):         # one that is left alone may lie in the memory of another
+            return False
         stepped = dict(itertools.islice(params.items(), 1)) if form == "one" else params
-        check_memory(operands, [(p, same[key]) for key, p in stepped.items()])
+        check_memory(operands, [(p, same[key]) for key, p in stepped.items()
+                                if p.base is not None and not (p.room is not None and p.how is None)])
+        if form == "numbers":
+            check_same(arguments[0]["n"], numbers["n"], "a number")
     if not same_state(opt, twin, hook):
         raise Finding("not the state of plain copies")
     return True
+
+
+def nested(d):
+    """The same in lists and mappings of each other."""
+    first, second, *rest = d
+    return {"x": [d[first], d[second]], "y": ({key: d[key] for key in rest},)}
 
 
 def frozen(opt, hook):
@@ -582,8 +734,9 @@ def frozen(opt, hook):
     state = opt.state_dict()
     if hook is not None:
         hook.count = count
-    return [state["t"], state["passes"], repr(state["rule"]),
-            [[(entry["shape"], entry["dtype"], entry["order"], [slot_bits(slot) for slot in entry["slots"].values()])
+    return [state["skipped"], state["passes"], repr(state["rule"]),
+            [[(entry["shape"], entry["dtype"], entry["order"], entry["t"], repr(entry["scalars"]),
+               [slot_bits(slot) for slot in entry["slots"].values()])
               for entry in state[what].values()] for what in ("by_key", "by_position")]]
 
 
@@ -600,12 +753,12 @@ def same_state(opt, twin, hook):
     one, other = opt.state_dict(), twin.state_dict()
     if hook is not None:
         hook.count = count
-    if (one["t"], one["passes"], repr(one["rule"])) != (other["t"], other["passes"], repr(other["rule"])):
+    if any(repr(one[name]) != repr(other[name]) for name in ("skipped", "passes", "rule")):
         return False
     for what in ("by_key", "by_position"):
         pairs = list(itertools.zip_longest(one[what].values(), other[what].values()))
         for a, b in pairs:
-            if a is None or b is None:
+            if a is None or b is None or (a["t"], repr(a["scalars"])) != (b["t"], repr(b["scalars"])):
                 return False
             for x, y in zip(a["slots"].values(), b["slots"].values()):
                 for left, right in zip(*([part.values() if isinstance(part, dict) else [part] for part in (x, y)])):
@@ -623,16 +776,19 @@ def state(c):
     """load_state_dict of something that was a state."""
     name, state_dtype = c.of(OPTIMIZERS)
     kwds = {"rng": 5} if name.startswith("Santa") else {}
+    if c.below(2):
+        kwds["groups"] = [group("a", freeze=bool(c.below(2)), weight_decay=0.5), group("b", lr=Rate((0.5,)))]
     opt, source = (get_opt(name, state_dtype=state_dtype, **kwds) for _ in range(2))
     p = {"a": np.ones(c.of((3, 40, 300)), "f4"), "b": np.ones((2, 3), "f4")}
     source.step(p, {key: np.ones(a.shape) for key, a in p.items()})
     given = source.state_dict()
     inner = given
     for _ in range(c.below(4)):
-        found = [value for value in inner.values() if isinstance(value, dict) and value]
+        found = [value for value in (inner.values() if isinstance(inner, dict) else inner)
+                 if isinstance(value, (dict, list)) and value]
         if found:
             inner = c.of(found)
-    key = c.of(list(inner))
+    key = c.of(list(inner)) if isinstance(inner, dict) else c.below(len(inner))
     if c.once_in(3):
         del inner[key]
     else:
@@ -712,5 +868,6 @@ CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [state,
 
 def run(c):
     """One case."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".* this step is skipped", RuntimeWarning)
         c.of(CASES)(c)

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .judge import Fault
+from .judge import Fault, Finding
 
 ACTIONS = ["nothing", "raise", "resize", "grow", "shape", "dtype", "read-only", "collect", "strides", "clear", "add",
-           "replace", "swap"]
-HARMLESS = ("nothing", "raise", "collect")
+           "replace", "swap", "reenter", "set"]
+HARMLESS = ("nothing", "raise", "collect", "reenter")
 
 
 class Hook:
@@ -18,6 +18,7 @@ class Hook:
     def __init__(self, c):
         self.action, self.count, self.which = c.of(ACTIONS), 1 + c.below(6), c.below(8)
         self.arrays, self.containers, self.acted = [], [], False
+        self.opt = None                     # the optimizer whose step it comes in the middle of
 
     @property
     def pure(self):
@@ -32,6 +33,8 @@ class Hook:
             raise Fault
         if self.action == "collect":
             gc.collect(0)
+        if self.action == "reenter" and self.opt is not None:
+            self.reenter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
@@ -39,7 +42,23 @@ class Hook:
             except (ValueError, TypeError, IndexError, AttributeError, KeyError, StopIteration):
                 pass                        # that array or container cannot be changed so
 
+    def reenter(self):
+        """Whatever reads or replaces state is refused in the middle of a step."""
+        p, opt = {"a": np.ones(3)}, self.opt
+        call = [lambda: opt.step(p, p), opt.state_dict, lambda: opt.forget("a"), lambda: opt.state,
+                lambda: opt.update([np.ones(3)], [np.ones(3)]), lambda: opt.update(np.ones(3))][self.which % 6]
+        try:
+            call()
+        except RuntimeError:
+            return
+        raise Finding("an optimizer was used in the middle of its step")
+
     def act(self):
+        if self.action == "set" and self.opt is not None:
+            self.opt.lr, self.opt.weight_decay = 0.5, 0.25
+            for group in self.opt.groups:
+                group.freeze = not group.freeze
+                group.grad_scale = 2.0
         if self.arrays:
             a = self.arrays[self.which % len(self.arrays)]
             if self.action == "resize":
