@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
-from fastnn import get_opt, group
+from fastnn import get_opt
 from helpers import FLOATS, assert_same_bits
 from oracles import steps
 from oracles.optimizers import ORACLES
@@ -43,7 +43,8 @@ TOGETHER = {
     "all, clip_adaptive": {**SHRINKING, "clip_adaptive": 0.7, "maximize": True, "grad_scale": 1.5, "centralize": True,
                            "output_axis": -2}}
 OPTIONS = SINGLE | TOGETHER
-ALONE = [option for option in (*TOGETHER, "clip_norm", "clip_adaptive") if "global" not in option]      # of other tensors
+# What does not depend on other tensors.
+ALONE = [option for option in (*TOGETHER, "clip_norm", "clip_adaptive") if "global" not in option]
 BY_NORM = {"clip_norm": 1.0, "clip_global_norm": 1.0, "clip_adaptive": 0.1}
 READS_P = ["weight_decay", "l2", "l1", "clip_adaptive"]
 OFF = {"weight_decay": 0, "l2": 0.0, "l1": 0, "clip_value": None, "clip_norm": None, "clip_global_norm": None,
@@ -117,7 +118,7 @@ class Beside:
 
     def __init__(self, name, groups=(), **values):
         self.name, self.t, self.largest = name, 0, {}
-        own = [group(*one.which, **({"freeze": True} if one.freeze else {}), **one.values) for one in groups]
+        own = [fastnn.group(*one.which, **({"freeze": True} if one.freeze else {}), **one.values) for one in groups]
         self.opt = new(name, **values, **({"groups": own} if own else {}))
         self.loop = steps.Loop(ORACLES[name], list(groups), rng=np.random.RandomState(5) if name in NOISY else None,
                                **values)
@@ -209,8 +210,10 @@ def test_a_norm_at_the_limit_is_not_clipped(limit, dtype):
     get_opt("SGD", lr=1.0, **{limit: 5.0}).step(p, g)
     get_opt("SGD", lr=1.0).step(q, g)
     assert_same_bits(p, q)
-    get_opt("SGD", lr=1.0, **{limit: 2.5}).step(p, g)
-    assert_allclose(p - q, [-1.5, 2], rtol=1e-6)
+    for little_more in (2.0, 1.0001):
+        p = np.zeros(2, dtype)
+        get_opt("SGD", lr=1.0, **{limit: 5/little_more}).step(p, g)
+        assert_allclose(p, [-3/little_more, 4/little_more], rtol=1e-6)
 
 
 def test_units_of_adaptive_clipping():
@@ -234,10 +237,44 @@ def test_the_order_of_options():
     p = np.array([2.0, -1.0])
     opt = get_opt("SGD", lr=0.5, maximize=True, grad_scale=2, clip_norm=5, l2=0.5, l1=0.25, weight_decay=0.125)
     opt.step(p, np.array([3.0, -4.0]))
-    assert_allclose(p, np.array([2.0, -1.0])*(1 - 0.5*0.125) - 0.5*np.array([-3 + 1 + 0.25, 4 - 0.5 - 0.25]), rtol=1e-15)
+    g = np.array([-3 + 1 + 0.25, 4 - 0.5 - 0.25])
+    assert_allclose(p, np.array([2.0, -1.0])*(1 - 0.5*0.125) - 0.5*g, rtol=1e-15)
     W = np.array([[1.0, 2.0], [3.0, 4.0]])
     get_opt("SGD", lr=1.0, l2=1.0, centralize=True).step(W, np.array([[0.0, 8.0], [2.0, 0.0]]))
     assert_allclose(W, [[1 + 2, 2 - 3], [3 - 2, 4 + 3]])        # (1, 5) and (10, 4) less their means 3 and 7
+
+
+@each_name
+def test_any_combination(name):
+    """Options, groups, schedules, frozen parameters and such without a gradient, drawn at random."""
+    def some(rng, lr):
+        values = {"weight_decay": 0.1/lr, "l2": 0.02, "l1": 0.02, "grad_scale": 0.7, "maximize": True,
+                  "centralize": True, "lr": lr/2}
+        values = {key: value for key, value in values.items() if rng.random() < 0.4}
+        clipping = [{}, {"clip_value": 1.2}, {"clip_norm": 25.0}, {"clip_adaptive": 0.7}][rng.integers(4)]
+        if clipping:                                    # of a group: not the optimizer's, too
+            clipping = dict.fromkeys(["clip_value", "clip_norm", "clip_adaptive"]) | clipping
+        clipping |= {"output_axis": int(rng.integers(-2, 2))} if rng.random() < 0.3 else {}
+        return {key: (lambda t, value=value: value/t**0.25) if type(value) is float and rng.random() < 0.3 else value
+                for key, value in (values | clipping).items()}
+
+    for seed in range(12):
+        rng, lr = np.random.default_rng((seed, NAMES.index(name))), defaults(name)["lr"]
+        dtype = FLOATS[seed % 2]
+        params = parameters(dtype)
+        groups = [steps.group(*rng.choice([*params], 3, replace=False), **some(rng, lr)),
+                  steps.group(*rng.choice([*params], 7, replace=False), **some(rng, lr), freeze=rng.random() < 0.2)]
+        groups = [one for i, one in enumerate(groups) if any(one.fits(key, p) and not (i and groups[0].fits(key, p))
+                                                             for key, p in params.items())]
+        both = Beside(name, groups, **defaults(name) | some(rng, lr))
+        present = [key for key in params if rng.random() < 0.7] + ["few"]
+        for t in range(1, 4):
+            keys = params if t == 1 or t == 3 else present
+            some_params = {key: params[key] for key in params if key in keys}
+            grads = gradients(some_params, t)
+            if t > 1:
+                grads = {key: None if rng.random() < 0.15 else grad for key, grad in grads.items()}
+            both.step(some_params, grads)
 
 
 # Exactly
@@ -310,7 +347,7 @@ def test_a_group_of_all_is_the_optimizer_with_its_values(name, dtype=np.float32)
     for option in TOGETHER:
         values = options(name, option)
         common = {key: values.pop(key) for key in ("clip_global_norm",) if key in values}
-        grouped = new(name, groups=[group("*", **values)], **common)
+        grouped = new(name, groups=[fastnn.group("*", **values)], **common)
         assert_same(walk(grouped, parameters(dtype), name=name),
                     walk(new(name, **values, **common), parameters(dtype), name=name))
 
@@ -338,7 +375,7 @@ def test_a_parameter_that_joins_begins_where_it_would_alone(name):
 def test_joining_against_the_oracle(name):
     values = options(name, "all, clip_value", **({"burnin": 4} if name in NOISY else {}))
     both, params = Beside(name, **values), parameters()
-    present = [["few"], ["few", "F"], ["F", "few"], ["number", "few", "matrix", "F"], ["matrix", "number"], list(params)]
+    present = [["few"], ["few", "F"], ["F", "few"], ["number", "few", "matrix", "F"], ["matrix", "number"], [*params]]
     for t, keys in enumerate(present, 1):
         some = {key: params[key] for key in keys}
         both.step(some, gradients(some, t))
@@ -402,7 +439,7 @@ def test_frozen_parameters(name, option):
 
 @pytest.mark.parametrize("limit", BY_NORM)
 def test_frozen_gradients_are_not_looked_at(limit):
-    opt = get_opt("SGD", lr=1.0, groups=[group("frozen", freeze=True)], **{limit: 1.0})
+    opt = get_opt("SGD", lr=1.0, groups=[fastnn.group("frozen", freeze=True)], **{limit: 1.0})
     params = {"W": np.ones(3), "frozen": np.ones(2), "none": np.ones(2)}
     opt.update(params, {"W": np.array([0.1, 0.2, 0.3]), "frozen": np.array([np.nan, 1e300]), "none": None})
     assert_allclose(params["W"], [0.9, 0.8, 0.7])
@@ -475,8 +512,10 @@ def test_a_schedule_of_the_global_norm(name):
 
 def everything(opt, params):
     rng = getattr(opt, "rng", None)
-    return (opt.t, {key: p.tobytes() for key, p in params.items()}, rng is not None and str(rng.get_state(legacy=False)),
-            {key: {slot: np.array(value).tobytes() for slot, value in slots.items()} for key, slots in opt.state.items()})
+    state = {key: {slot: np.array(value).tobytes() for slot, value in slots.items()}
+             for key, slots in opt.state.items()}
+    return (opt.t, {key: p.tobytes() for key, p in params.items()}, state,
+            rng is not None and str(rng.get_state(legacy=False)))
 
 
 @pytest.mark.parametrize("bad", [np.nan, -1.0, np.inf])
@@ -488,7 +527,7 @@ def test_a_bad_value_of_a_schedule_changes_nothing(name, bad):
         good = defaults(name)["lr"] if key == "lr" else 0.5
         for groups in (False, True):
             values = {key: lambda t, good=good: good if t < 3 else bad}
-            given = {"groups": [group("few", **values)]} if groups else values
+            given = {"groups": [fastnn.group("few", **values)]} if groups else values
             opt, params = new(name, **defaults(name) | given), parameters()
             walk(opt, params, 2, name)
             before = everything(opt, params)
@@ -509,9 +548,9 @@ def test_a_norm_that_is_not_finite_skips_the_step(name, limit, bad):
     for t in range(1, 4):
         spoilt = gradients(params, t + 10)
         spoilt["gaps"][3, 2] = bad
-        before = everything(opt, params)
+        before, late = everything(opt, params), {"late": np.ones(3)}
         with pytest.warns(RuntimeWarning, match="(?i)skipped"):
-            assert opt.update({**params, "new": np.ones(3)}, {**spoilt, "new": np.ones(3)}, **losses(name, t + 5)) is None
+            assert opt.update(params | late, spoilt | late, **losses(name, t + 5)) is None
         assert everything(opt, params) == before and opt.skipped == t
         grads = gradients(params, t)
         opt.update(params, grads, **losses(name, t))
@@ -608,7 +647,8 @@ def test_sequences(name):
     (name, option) for name in KINDS for option in TOGETHER if name != "Adam"])
 def test_any_number_of_threads_gives_the_same_bits(name, option, threads):
     """Tensors that are split, of all dtypes, and one that is not."""
-    start = {"W": sized((400, 301), np.float32, 0), "b": sized((7,), np.float32, 1), "long": sized((100_003,), np.float64, 2),
+    start = {"W": sized((400, 301), np.float32, 0), "b": sized((7,), np.float32, 1),
+             "long": sized((100_003,), np.float64, 2),
              "F": np.asfortranarray(sized((210, 500), np.float32, 3)), "half": sized((110_000,), np.float16, 4)}
     grads = [{key: (2 - t)*p[::-1] for key, p in start.items()} for t in range(2)]
     outcomes = []
@@ -693,27 +733,31 @@ def test_more_than_one_clipping(options):
         get_opt("SGD", **options)
     first, second = options
     with pytest.raises((TypeError, ValueError), match="clip"):
-        get_opt("SGD", **{first: 1.0}, groups=[group("W", **{second: 1.0})])
+        get_opt("SGD", **{first: 1.0}, groups=[fastnn.group("W", **{second: 1.0})])
     opt = get_opt("SGD", **{first: 1.0})
     with pytest.raises(ValueError, match="clip"):
         setattr(opt, second, 1.0)
     assert getattr(opt, second) is None
 
 
+def test_the_global_norm_is_no_groups():
+    with pytest.raises((TypeError, ValueError), match="clip_global_norm"):
+        get_opt("SGD", groups=[fastnn.group("W", clip_global_norm=1.0)])
+
+
 @pytest.mark.parametrize(("option", "bad"), [
-    (option, bad) for option in ("weight_decay", "l2", "l1", "clip_value", "clip_norm", "clip_global_norm", "clip_adaptive")
-    for bad in (-1.0, np.nan, "1")])
+    (option, bad) for option in [*BY_NORM, "clip_value", "weight_decay", "l2", "l1"] for bad in (-1.0, np.nan, "1")])
 def test_bad_options(option, bad):
     opt = get_opt("Adam")
     for attempt in (lambda: get_opt("Adam", **{option: bad}), lambda: setattr(opt, option, bad),
-                    lambda: get_opt("Adam", groups=[group("W", **{option: bad})])):
+                    lambda: get_opt("Adam", groups=[fastnn.group("W", **{option: bad})])):
         with pytest.raises((TypeError, ValueError), match=option):
             attempt()
     assert getattr(opt, option) == getattr(get_opt("Adam"), option)
 
 
 def test_options_are_attributes():
-    opt = get_opt("Adam", weight_decay=0.1, clip_norm=2, output_axis=0, groups=[group("b", l2=0.5)])
+    opt = get_opt("Adam", weight_decay=0.1, clip_norm=2, output_axis=0, groups=[fastnn.group("b", l2=0.5)])
     assert (opt.weight_decay, opt.l2, opt.clip_norm, opt.clip_value, opt.output_axis, opt.maximize, opt.grad_scale) == (
         0.1, 0, 2, None, 0, False, 1)
     assert opt.groups[0].l2 == 0.5 and not opt.groups[0].freeze

@@ -48,7 +48,7 @@ class TorchRMSprop(optimizers.Optimizer):
         return -self.lr*g/(np.sqrt(self.v) + self.eps)
 
 
-# Eve at a constant loss is the paper's Adam, eps outside the root of the corrected average, as PyTorch and optax have it.
+# Eve at a constant loss is Adam with eps outside the root of the corrected average, as PyTorch and optax have it.
 RULES = optimizers.ORACLES | {"HeavyBall": HeavyBall, "TorchRMSprop": TorchRMSprop, "TorchAdam": optimizers.Eve}
 
 
@@ -194,7 +194,8 @@ TORCH = {
     "AdaMax, l2, schedule": Case("AdaMax", torch_adam("Adamax", eps=0, weight_decay=0.1),
                                  {"lr": lambda t: 0.02*falling(t), "l2": 0.1}, schedulers=lambdas(falling)),
     "Adam": Case("Adam", torch_adam(eps=0), {"lr": 0.02, "eps": 0}),
-    "Adam, betas": Case("Adam", torch_adam(eps=0, betas=(0.7, 0.95)), {"lr": 0.02, "eps": 0, "beta1": 0.7, "beta2": 0.95}),
+    "Adam, betas": Case("Adam", torch_adam(eps=0, betas=(0.7, 0.95)),
+                        {"lr": 0.02, "eps": 0, "beta1": 0.7, "beta2": 0.95}),
     "Adam, l2": Case("Adam", torch_adam(eps=0, weight_decay=0.1), {"lr": 0.02, "eps": 0, "l2": 0.1}),
     "Adam, maximize": Case("Adam", torch_adam(eps=0, maximize=True), {"lr": 0.02, "eps": 0, "maximize": True}),
     "Adam, eps outside": Case("TorchAdam", torch_adam(eps=1e-2), {"lr": 0.02, "eps": 1e-2}),
@@ -303,6 +304,10 @@ def optax_cosine(optax):
     return optax.cosine_decay_schedule(0.05, 40, 0.1)
 
 
+def scheduled(optax):
+    return optax.scale_by_learning_rate(optax_cosine(optax))
+
+
 def linear(t):
     return 0.9 - 0.4*min(t - 1, 30)/30
 
@@ -344,7 +349,7 @@ OPTAX = {
     "SGD, schedule": Case("SGD", lambda optax: optax.sgd(optax_cosine(optax)), {"lr": cosine}),
     "SGD, all": Case("SGD", in_turn(
         made("scale", -2.0), made("clip_by_global_norm", 2.0), made("add_decayed_weights", 0.1), l1(0.05),
-        made("centralize"), made("add_decayed_weights", 0.3), lambda optax: optax.scale_by_learning_rate(optax_cosine(optax))),
+        made("centralize"), made("add_decayed_weights", 0.3), scheduled),
         {"lr": cosine, "grad_scale": 2.0, "maximize": True, "clip_global_norm": 2.0, "l2": 0.1, "l1": 0.05,
          "centralize": True, "output_axis": 0, "weight_decay": 0.3}),
     "Momentum": Case("Momentum", made("sgd", 0.05, momentum=0.9), {"lr": 0.05}),
@@ -373,7 +378,8 @@ OPTAX = {
         made("scale_by_adadelta", rho=0.95, eps=1e-6), made("add_decayed_weights", 0.01), made("scale", -0.5)),
         {"lr": 0.5, "weight_decay": 0.01}),
     "AdaMax, clip_global_norm": Case("AdaMax", in_turn(
-        made("clip_by_global_norm", 2.0), made("scale_by_adamax", eps=0.0), FAST), {"lr": 0.02, "clip_global_norm": 2.0}),
+        made("clip_by_global_norm", 2.0), made("scale_by_adamax", eps=0.0), FAST),
+        {"lr": 0.02, "clip_global_norm": 2.0}),
     "Nadam": Case("Nadam", made("nadam", 0.02, **OPTAX_NADAM), {"lr": 0.02*ROOT_NU, **NADAM}),
     "Nadam, weight_decay, schedule": Case(
         "Nadam", lambda optax: optax.nadamw(optax_cosine(optax), **OPTAX_NADAM, weight_decay=0.3),
@@ -398,8 +404,10 @@ OPTAX = {
         {"lr": cosine, "eps": 0, "weight_decay": 0.3}, biases(weight_decay=0)),
     "AdamW, groups, schedules, clip_global_norm": Case("Adam", in_turn(
         made("clip_by_global_norm", 2.0), partition(
-            made("adam", 0.05, b1=0.7, eps=0.0), lambda optax: optax.adamw(optax_cosine(optax), eps=0.0, weight_decay=0.3))),
-        {"lr": cosine, "eps": 0, "weight_decay": 0.3, "clip_global_norm": 2.0}, biases(lr=0.05, beta1=0.7, weight_decay=0)),
+            made("adam", 0.05, b1=0.7, eps=0.0),
+            lambda optax: optax.adamw(optax_cosine(optax), eps=0.0, weight_decay=0.3))),
+        {"lr": cosine, "eps": 0, "weight_decay": 0.3, "clip_global_norm": 2.0},
+        biases(lr=0.05, beta1=0.7, weight_decay=0)),
     "Adam, groups, clip_adaptive of one": Case("Adam", partition(
         made("adam", 0.05, eps=0.0), in_turn(AGC, ADAM, FAST)),
         {"lr": 0.02, "eps": 0, "clip_adaptive": 0.3}, biases(lr=0.05, clip_adaptive=None)),
@@ -407,7 +415,7 @@ OPTAX = {
                          biases(freeze=True)),
     "Adam, all": Case("Adam", in_turn(
         made("scale", -2.0), AGC, made("add_decayed_weights", 0.1), l1(0.05), ADAM,
-        made("add_decayed_weights", 0.3), lambda optax: optax.scale_by_learning_rate(optax_cosine(optax))),
+        made("add_decayed_weights", 0.3), scheduled),
         {"lr": cosine, "eps": 0, "grad_scale": 2.0, "maximize": True, "clip_adaptive": 0.3, "l2": 0.1, "l1": 0.05,
          "weight_decay": 0.3}),
     "AMSGrad, clip_adaptive, weight_decay": Case("AMSGrad", in_turn(
@@ -511,7 +519,8 @@ def test_the_oracle(peer, name, paths, record_property):
     assert loop.skipped == 0
 
 
-@pytest.mark.parametrize(("peer", "name"), [pair for pair in PAIRS if CASES[pair[0]][pair[1]].rule in optimizers.ORACLES])
+@pytest.mark.parametrize(("peer", "name"), [
+    (peer, name) for peer, name in PAIRS if CASES[peer][name].rule in optimizers.ORACLES])
 def test_fastnn(peer, name, paths, record_property):
     case, found = CASES[peer][name], paths(peer)
     values, groups = said(case, name, found)
