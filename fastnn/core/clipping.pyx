@@ -215,10 +215,12 @@ cdef bint adapt(const Task *task, Cohort cohort, Units units, bint flat, double 
     cdef Numbers gradient = gradient_of(task)
     cdef Numbers parameter = parameter_of(task)
     if flat:
-        units.outer = units.units = 1
-        units.inner = task.n
-    unit_norms(&parameter, &units, norms)
-    unit_norms(&gradient, &units, factors)
+        units.units = 1
+        norms_of(&parameter, 1, norms, NULL)
+        norms_of(&gradient, 1, factors, NULL)
+    else:
+        unit_norms(&parameter, &units, norms)
+        unit_norms(&gradient, &units, factors)
     for i in range(units.units):
         most = cohort.clip_adaptive * max(norms[i], LEAST_NORM)
         norms[i] = factors[i] * scale
