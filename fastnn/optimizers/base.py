@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from inspect import signature
+from numbers import Number
 from operator import index
 from typing import Any
 from warnings import warn
@@ -199,7 +200,7 @@ class Optimizer(Adjustable, Stepper):
             self._step_sequence(first, second, extra)
             return None
         if second is MISSING and isinstance(first, SEVERAL):
-            raise TypeError(messages.alone("update", first))
+            raise TypeError(messages.gradients_missing() if isinstance(first, Mapping) else messages.one_sequence())
         if isinstance(first, SEVERAL) or isinstance(second, SEVERAL):
             raise TypeError(messages.mixed("update", first, second))
         deltas = self._step_deltas([first] if second is MISSING else [first, second], extra)
@@ -222,7 +223,7 @@ class Optimizer(Adjustable, Stepper):
         elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
             raise TypeError(messages.mixed("step", params, grads))
         elif not isinstance(params, np.ndarray):
-            raise TypeError(messages.no_array(params))
+            raise TypeError(messages.number_alone() if isinstance(params, Number) else messages.mixed("step", params, grads))
         else:
             self._step_sequence([params], [grads], extra)
 
