@@ -155,15 +155,17 @@ cdef class Plan:
     cdef Layout ready(self):
         """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail now."""
         cdef Layout layout = self.layout
-        if layout is not None:
-            if not layout.unchanged():
-                raise ValueError(CHANGED)
-            return layout
-        layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
+        if layout is None:
+            layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
+        self.must_be_unchanged(layout)
+        return layout
+
+    cdef void must_be_unchanged(self, Layout layout) except *:
+        if not layout.unchanged():
+            raise ValueError(CHANGED)
         for parameter, _, record in self.copied_back:
             if not fits(<cnp.ndarray>parameter, <Record>record):
                 raise ValueError(CHANGED)
-        return layout
 
     cdef void must_have_parameters(self) except *:
         cdef Cohort cohort
@@ -192,9 +194,9 @@ cdef class Plan:
             self.must_have_parameters()
         if not known:
             home = self.home_after()
-        layout = self.ready()
-        if self.write_back is not None and not self.write_back.unchanged():
+        if self.write_back is not None and not self.write_back.unchanged():     # Python's code
             raise ValueError(CHANGED)
+        layout = self.ready()
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(layout, clip_global_norm):
@@ -202,8 +204,7 @@ cdef class Plan:
                 if undo is not None:
                     undo()
                 return False
-            if known and not layout.unchanged():
-                raise ValueError(CHANGED)
+            self.must_be_unchanged(layout)      # other threads may have run
         self.layout = layout
         call.add = self.add
         call.slots = layout.slots
