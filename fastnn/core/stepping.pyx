@@ -520,14 +520,16 @@ cdef class Stepper:
         """Whether all parameters lie where they lay at the last step, and are the same ones: then they are apart."""
         cdef Py_ssize_t i
         cdef Span span
+        cdef const Span *last
         cdef Record record
         if len(params) != self.span_count:
             return False
         for i in range(self.span_count):
-            record = <Record>plan.records[i]
-            span = span_of(<cnp.ndarray>params[i], i)
-            if not (record.used and record.place.index == i and record.place.low == span.low
-                    and record.place.high == span.high):
+            last = &self.spans[i]
+            record = <Record>plan.records[last.index]
+            span = span_of(<cnp.ndarray>params[last.index], -1)
+            if not (record.used and record.place.low == last.low == span.low
+                    and record.place.high == last.high == span.high):
                 return False
         return True
 
