@@ -227,13 +227,14 @@ cdef class Plan:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
-            for i in range(layout.count):
-                record = <Record>self.records[i]
-                record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
-            if self.by_key:
-                self.owner.by_key = home
-            else:
-                self.owner.by_position = home
+            with cython.critical_section(self.owner):                               # others may ask for t
+                for i in range(layout.count):
+                    record = <Record>self.records[i]
+                    record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
+                if self.by_key:
+                    self.owner.by_key = home
+                else:
+                    self.owner.by_position = home
         for cohort in self.cohorts:
             cohort.done()
         if self.write_back is not None:
@@ -389,9 +390,10 @@ cdef class Stepper:
         """Steps taken so far, of the parameter that has taken the most."""
         cdef Record record
         cdef long long most = 0
-        for records in (self.by_key, self.by_position):
-            for record in (<dict>records).values():
-                most = max(most, record.cohort.t)
+        with cython.critical_section(self):     # a step may be under way in another thread
+            for records in (self.by_key, self.by_position):
+                for record in (<dict>records).values():
+                    most = max(most, record.cohort.t)
         return most
 
     def forget(self, key):
@@ -460,7 +462,8 @@ cdef class Stepper:
 
     cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
         self.forget_plan()
-        self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
+        with cython.critical_section(self):
+            self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
     cdef Plan plan(self, bint by_key, list keys, list params, list grads, object write_back=None):
