@@ -82,7 +82,7 @@ cdef class Plan:
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
-    cdef Stepper owner
+    cdef Stepper owner                      # None between steps: it has the plan
 
     def __cinit__(self, Stepper owner, bint by_key, bint add):
         owner.needs_storage()
@@ -253,8 +253,7 @@ cdef class Stepper:
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
     cdef object ready                       # the version of hyperparameters for which `prepare_again` serves
-    cdef object constants
-    cdef bint by_time
+    cdef bint by_time                       # whether its constants depend on t
     cdef double clip_global_norm
     cdef bint stale                         # whether a group has been changed since it was made
     cdef fastnn_gate gate
@@ -284,6 +283,7 @@ cdef class Stepper:
     cdef void leave(self) noexcept:
         if self.last is not None:
             self.last.layout.release()
+            self.last.owner = None
         fastnn_gate_leave(&self.gate)
 
     def _alone(self, function, *args):
@@ -329,32 +329,34 @@ cdef class Stepper:
     cdef void advance(self, Plan plan, dict extra) except *:
         if not plan.records:
             return
+        plan.owner = self
         if extra or not self.prepare_again(plan):
             (<object>self)._advance(plan, extra)
         elif not plan.run(self.clip_global_norm):
             (<object>self)._skip()
-        if plan.add and plan.layout is not None:
+        if plan.add and plan.layout is not None and plan.whole and not plan.copied_back and plan.write_back is None:
             self.last = plan
 
     cdef bint prepare_again(self, Plan plan) except -1:
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
+        cdef object constants
         if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
             return False
         for cohort in plan.cohorts:
             if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
+        constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
-                cohort.put_constants(self.constants(cohort.numbers, cohort.t + 1))
+                cohort.put_constants(constants(self if cohort.numbers is None else cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
         return True
 
-    def _ready(self, version, constants, bint by_time, double clip_global_norm):
-        """For hyperparameters of this version, cohorts that have been prepared once need nothing more than the next step's
-        constants: constants(numbers, t), or those that they have unless `by_time`."""
-        self.ready, self.constants, self.by_time = version, constants, by_time
-        self.clip_global_norm = clip_global_norm
+    def _ready(self, version, bint by_time, double clip_global_norm):
+        """For hyperparameters of this version, cohorts that have been prepared once need nothing more than the next
+        step's constants, or keep those that they have unless `by_time`."""
+        self.ready, self.by_time, self.clip_global_norm = version, by_time, clip_global_norm
 
     def _slots(self, initial, scalars=(), name=None, stored=()):
         """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name
@@ -567,8 +569,8 @@ cdef class Stepper:
 
     cdef Layout kept(self, bint by_key):
         """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
-        if (self.last is None or self.stale or self.last.by_key != by_key or self.last.copied_back
-                or not self.last.whole or self.last.write_back is not None or self.span_count != self.last.layout.count):
+        if (self.last is None or self.stale or self.last.by_key != by_key
+                or self.span_count != self.last.layout.count):
             return None
         return self.last.layout
 
