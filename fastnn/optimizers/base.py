@@ -416,9 +416,8 @@ class Optimizer(Adjustable, Stepper):
 
     def _is_adjusted(self):
         """Whether anything is done around the rule, or ever was: then cohorts must be told."""
-        cls = type(self)
-        return bool(self._groups) or self._known[2] or any(
-            self.__dict__[name] != getattr(cls, name).default for name in cls.options)
+        return bool(self._groups) or self._known[2] or any(         # a subclass may have another default
+            self.__dict__[name] != getattr(Adjustable, name).default for name in Adjustable.options)
 
     def _clip_global(self, plan):
         t = max(cohort.next_t for cohort in plan.cohorts)
