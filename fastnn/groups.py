@@ -242,7 +242,7 @@ def numbers_at(holder, t):
     optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
     if resolved is None or resolved[0] is not optimizer._version:
-        resolved = holder._resolved = _resolved(optimizer, {} if holder is optimizer else holder._values)
+        resolved = holder._resolved = _resolved(optimizer, holder)
     _, numbers, schedules = resolved
     if not schedules:
         return optimizer if numbers is None else numbers
@@ -254,9 +254,10 @@ def numbers_at(holder, t):
     return now
 
 
-def _resolved(optimizer, own):
+def _resolved(optimizer, holder):
     """(version, what is the same at every step or None if that is the optimizer, the schedules)."""
     version, cls = optimizer._version, type(optimizer)      # first: what is set meanwhile has another
+    own = {} if holder is optimizer else holder._values
     values = {name: optimizer.__dict__[name] for name in (*cls.hyperparameters, *cls.options)} | own
     schedules = [(name, getattr(cls, name).at, value) for name, value in values.items()
                  if callable(value) and not isinstance(getattr(cls, name), Choice)]
