@@ -273,8 +273,8 @@ def _resolved(optimizer, holder):
 # States
 
 def restored(optimizer, saved, values):
-    """(tuple of groups, functions): the groups to have, and what puts the saved values into them: compiled functions, in
-    which no signal is heard, and which cannot fail.
+    """(tuple of groups, functions): the groups to have, and what puts the saved values into them: compiled functions,
+    in which no signal is heard, and which cannot fail.
 
     `values` are those that the optimizer itself is going to have. An optimizer without groups gets new ones. Functions
     are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are

@@ -153,7 +153,7 @@ cdef class Plan:
         return home
 
     cdef Layout ready(self):
-        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail now."""
+        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail."""
         cdef Layout layout = self.layout
         if layout is None:
             layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
@@ -359,8 +359,8 @@ cdef class Stepper:
         self.ready, self.by_time, self.clip_global_norm = version, by_time, clip_global_norm
 
     def _slots(self, initial, scalars=(), name=None, stored=()):
-        """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name
-        and one of rules.STORED for each."""
+        """First values of the slots and of what is kept of a parameter besides; or slots in fewer bits: the dtype's
+        name and one of rules.STORED for each."""
         cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
         self.enter()
         try:
@@ -504,7 +504,8 @@ cdef class Stepper:
         if not stateless:
             if not has_shape(target, record):
                 raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
-            raise ValueError((<object>self)._changed_dtype(key, record.dtype, np.asarray(target).dtype.newbyteorder("=")))
+            dtype = np.asarray(target).dtype.newbyteorder("=")
+            raise ValueError((<object>self)._changed_dtype(key, record.dtype, dtype))
         new = new_record(target, self.storage, key)
         new.cohort = Cohort(None, record.cohort.t, ())
         return new

@@ -442,8 +442,8 @@ class ReadOnly(dict):
     """A dict that says how state is changed. Copies of it are plain."""
 
     def _refuse(self, *args, **kwds):
-        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values; "
-                        "opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
+        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values;"
+                        " opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
