@@ -479,3 +479,31 @@ def test_a_group_that_has_been_met_is_not_looked_for_again():
     for one in (get_opt("SGD", groups=[group("x", lr=0.1)]), get_opt("SGD", groups=[group("a"), group("x")])):
         with pytest.raises(ValueError, match="fits none of the parameters 'a', 'b', 'c'"):
             one.step(params, params)
+
+
+def test_a_group_that_parameters_of_a_state_may_have_fitted():
+    """They are of no group until they are stepped, by their keys in mappings as by positions."""
+    params = {key: np.zeros(2) for key in "abcdef"}
+
+    def step(opt, keys):
+        opt.step({key: params[key] for key in keys}, params)
+
+    opt = get_opt("SGD", groups=[group("b", lr=0.1)])
+    step(opt, "ab")
+    for one in (opt, copy.deepcopy(opt)):
+        one.step([params["a"], params["b"]], [params["c"], params["c"]])
+    twin = copy.deepcopy(opt)
+    step(twin, "ab")
+    opt.step([params["a"], params["b"]], [params["c"], params["c"]])
+    for one in (opt, copy.deepcopy(opt)):
+        step(one, "ab")
+        step(one, "cd")
+    step(opt, "ef")
+
+
+def test_parameters_one_by_one_meet_groups():
+    opt, params = get_opt("SGD", groups=[group("a", lr=0.1)]), {key: np.zeros(2) for key in "abc"}
+    for keys in ("a", "bc"):
+        opt.step({key: params[key] for key in keys}, params)
+    with pytest.raises(ValueError, match="fits none"):
+        get_opt("SGD", groups=opt.groups).step({key: params[key] for key in "bc"}, params)

@@ -353,13 +353,13 @@ class Optimizer(Adjustable, Stepper):
         if not self._groups:
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
+        for group in found:
+            if group is not None:
+                group._met = True
         if len(keys) > 1 and not all(key in home for key in keys):
-            for group in found:
-                if group is not None:
-                    group._met = True
-            known = all(record.grouped for record in home.values())         # not those of a state that was put in
+            known = all(record.grouped for records in self._records for record in records.values())
             for group in self._groups:
-                if known and not group._met:
+                if known and not group._met:            # those of a state that was put in may have fitted it
                     raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
