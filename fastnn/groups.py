@@ -236,8 +236,8 @@ class Numbers:
 def numbers_at(holder, t):
     """What the hyperparameters and options of an optimizer or a group are at step t: an object with them as attributes.
 
-    It is the optimizer itself where nothing is a schedule and the group has no values of its own. Raises TypeError and
-    ValueError for a schedule that gives what could not be set.
+    They do not change when the optimizer's are set, by another thread for instance. Raises TypeError and ValueError for
+    a schedule that gives what could not be set.
     """
     optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
@@ -245,7 +245,7 @@ def numbers_at(holder, t):
         resolved = holder._resolved = _resolved(optimizer, holder)
     _, numbers, schedules = resolved
     if not schedules:
-        return optimizer if numbers is None else numbers
+        return numbers
     values = numbers.__dict__.copy()
     for name, at, schedule in schedules:
         values[name] = at(schedule, t)
@@ -255,14 +255,12 @@ def numbers_at(holder, t):
 
 
 def _resolved(optimizer, holder):
-    """(version, what is the same at every step or None if that is the optimizer, the schedules)."""
+    """(version, what is the same at every step, the schedules)."""
     version, cls = optimizer._version, type(optimizer)      # first: what is set meanwhile has another
     own = {} if holder is optimizer else holder._values
     values = {name: optimizer.__dict__[name] for name in (*cls.hyperparameters, *cls.options)} | own
     schedules = [(name, getattr(cls, name).at, value) for name, value in values.items()
                  if callable(value) and not isinstance(getattr(cls, name), Choice)]
-    if not (own or schedules):
-        return version, None, ()
     if "_numbers" not in vars(cls):
         cls._numbers = type("Numbers", (Numbers,), {word: Synonym(*names) for word, names in cls._synonyms.items()})
     numbers = cls._numbers()

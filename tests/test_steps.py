@@ -776,3 +776,16 @@ def test_a_subclass_with_another_default():
 def test_a_parameter_without_elements_and_very_long_units():
     p = np.ones((0, 2**50), np.float32)
     get_opt("SGD", centralize=True, clip_adaptive=0.1).step([p], [p])
+
+
+def test_what_is_set_in_the_middle_of_a_step_counts_from_the_next_one():
+    class Setting(type(get_opt("SGD"))):
+        @staticmethod
+        def constants(h):
+            opt.lr, opt.l2 = lambda t: 2.0, 1.0
+            return {"lr": h.lr}
+
+    opt, p = Setting(lr=1.0), np.zeros(1)
+    for _ in range(2):
+        opt.step([p], [np.ones(1)])
+    assert p == -1 - 2*(1 - 1)

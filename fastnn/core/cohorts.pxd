@@ -9,7 +9,7 @@ cdef class Cohort:
     cdef readonly long long next_t          # both after the step that is prepared
     cdef tuple next_scalars
     cdef readonly object version            # of the hyperparameters that the constants were made of
-    cdef object numbers                     # those hyperparameters, None: the optimizer, which has its cohorts itself
+    cdef object numbers                     # those hyperparameters, where they are the same at each step
     cdef tuple names                        # of the constants, None: in order
     cdef Constants constants
     # what is clipped and centred by reductions; 0: not

@@ -349,7 +349,7 @@ cdef class Stepper:
         constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
-                cohort.put_constants(constants(self if cohort.numbers is None else cohort.numbers, cohort.t + 1))
+                cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
         return True
 

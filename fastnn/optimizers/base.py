@@ -402,10 +402,9 @@ class Optimizer(Adjustable, Stepper):
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
-            cohort.put(addresses, constants, names, reads_p, t, scalars, None if h is self else h,
-                       version if again else None)
+            cohort.put(addresses, constants, names, reads_p, t, scalars, h, version if again else None)
         if again and type(self)._advance is Optimizer._advance:
-            self._ready(version, self._by_time, self.clip_global_norm or 0)
+            self._ready(version, self._by_time, h.clip_global_norm or 0)
 
     def _is_scheduled(self):
         """Whether any hyperparameter or option depends on the step."""
