@@ -572,15 +572,16 @@ def test_rows_of_a_matrix_that_is_known():
     E, opt = numbers((5, 3)), new("Adam")
     opt.step(E[1], np.ones(3))
     before = E.copy()
-    for rows in (E[2], E[2:4], E):
-        with pytest.raises(ValueError, match="one part of an array and is another part|had shape"):
+    for rows, message in ((E[2], "part of an array.*another part"), (E[2:4], "part of an array.*another part"),
+                          (E, "had shape")):
+        with pytest.raises(ValueError, match=message):
             opt.step(rows, np.ones(rows.shape))
     assert_same([E], [before])
     opt.step(E[1], np.ones(3))                          # another view of the same row
     assert opt.t == 2
     opt = new("Adam")
     opt.step({"E": E}, {"E": before})
-    with pytest.raises(ValueError, match="'E' was one part of an array"):
+    with pytest.raises(ValueError, match="'E' was a part of an array"):
         opt.step({"E": E[0]}, {"E": before[0]})
 
 

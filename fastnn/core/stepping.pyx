@@ -503,7 +503,7 @@ cdef class Stepper:
             return record
         if not stateless:
             if in_place and self.is_part(record, target):
-                raise ValueError((<object>self)._another_part(key))
+                raise ValueError((<object>self)._part_of_another_shape(key, record.shape, shape_of(target)))
             if not has_shape(target, record):
                 raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
             dtype = np.asarray(target).dtype.newbyteorder("=")

@@ -386,6 +386,7 @@ class Optimizer(Adjustable, Stepper):
 
     _checked_items = staticmethod(checked_items)
     _another_part = staticmethod(messages.another_part)
+    _part_of_another_shape = staticmethod(messages.another_part_of_another_shape)
     _changed_shape = staticmethod(messages.changed_shape)
     _changed_dtype = staticmethod(messages.changed_dtype)
 
