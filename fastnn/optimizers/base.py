@@ -212,8 +212,8 @@ class Optimizer(Adjustable, Stepper):
 
         Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
         it, a tuple. An array alone is the parameter at position 0: a second one needs a key or an optimizer of its own.
-        Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its parameter,
-        the state and the count of steps alone.
+        Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its
+        parameter, the state and the count of steps alone.
         """
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):
@@ -452,8 +452,8 @@ class ReadOnly(dict):
     """A dict that says how state is changed. Copies of it are plain."""
 
     def _refuse(self, *args, **kwds):
-        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values;"
-                        " opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
+        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = "
+                        "values; opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 
