@@ -202,15 +202,24 @@ def test_two_groups_are_two():
 def test_ratio_is_to_the_plain_step(monkeypatch):
     options, seen = MODULES["options"], []
 
-    def least(rounds, *calls):
-        seen.append((rounds, *(call.func.__self__.clip_norm for call in calls)))
+    def least(rounds, *turns):
+        for turn in turns:
+            count, call = turn.args
+            assert turn.func is options.steps and call.func.__name__ == "step"
+            seen.append((rounds, count, call.func.__self__.clip_norm))
         return [3.0, 2.0]
     monkeypatch.setattr(options, "least", least)
     assert options.Options().track_ratio("clip_norm", "Adam", "100x10") == 1.5
-    assert seen == [(options.ROUNDS["100x10"], 1.0, None)]
+    assert seen == [(options.ROUNDS, options.STEPS["100x10"], limit) for limit in (1.0, None)]
     monkeypatch.undo()
-    monkeypatch.setitem(options.ROUNDS, "100x10", 2)
+    monkeypatch.setattr(options, "ROUNDS", 2)
     assert options.Options().track_ratio("none", "SGD", "100x10") > 0
+
+
+def test_a_turn_is_so_many_steps():
+    called = []
+    MODULES["options"].steps(3, partial(called.append, 1))
+    assert called == [1, 1, 1]
 
 
 def test_every_layer_of_every_model_is_stepped():

@@ -8,7 +8,8 @@ VALUES = {
     "weight_decay": 0.01, "l2": 0.01, "l1": 0.01, "clip_value": 0.5, "clip_norm": 1.0, "clip_global_norm": 1.0,
     "clip_adaptive": 0.01, "maximize": True, "grad_scale": 0.5, "centralize": True}
 CASES = ["none", *VALUES, "two groups", "schedule"]
-ROUNDS = {"100x10": 3000, "MLP": 500, "1x1e7": 15}
+STEPS = {"100x10": 100, "MLP": 100, "1x1e7": 2}        # in a turn, long enough for the caches to be its own
+ROUNDS = 30
 
 
 def arguments(case):
@@ -23,26 +24,30 @@ def arguments(case):
     return {case: VALUES[case]} if case in VALUES else {}
 
 
-def step(case, name, model, grads):
-    """A step as a call, on parameters of its own."""
-    return partial(optimizer(name, **arguments(case)).step, tensors(model, "float32", 0), grads)
+def step(case, name, model):
+    """A step as a call."""
+    return partial(optimizer(name, **arguments(case)).step, tensors(model, "float32", 0), tensors(model, "float32", 1))
+
+
+def steps(count, call):
+    for _ in range(count):
+        call()
 
 
 class Options:
-    params = [CASES, ["SGD", "Adam"], list(ROUNDS)]
+    params = [CASES, ["SGD", "Adam"], list(STEPS)]
     param_names = ["option", "optimizer", "model"]
 
     @warm
     def time_step(self, case, name, model):
-        return step(case, name, model, tensors(model, "float32", 1))
+        return step(case, name, model)
 
     def track_ratio(self, case, name, model):
         """To the plain step of that rule, in turn; of "none" the figure says how noisy the machine is."""
-        grads = tensors(model, "float32", 1)
-        calls = [step(each, name, model, grads) for each in (case, "none")]
-        for call in calls:                      # the first one allocates
-            call()
-        seconds, plain = least(ROUNDS[model], *calls)
+        turns = [partial(steps, STEPS[model], step(each, name, model)) for each in (case, "none")]
+        for turn in turns:                      # the first one allocates
+            turn()
+        seconds, plain = least(ROUNDS, *turns)
         return seconds / plain
 
     track_ratio.unit = "of the plain step's time"
