@@ -5,6 +5,7 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from threading import Lock
 
 import numpy
 from Cython.Build import cythonize
@@ -73,22 +74,17 @@ def named_in(variable, known):
 class BuildWithWhatIsThere(build_ext):
     """Make C of the .pyx files, add the flags that this compiler accepts, and compile."""
 
+    translating = Lock()        # Cython is no friend of threads
+
     def build_extensions(self):
         unix = self.compiler.compiler_type != "msvc"
         sanitizers = self.sanitizer_flags(unix)
-        # not in setup(), which also runs for the metadata: pip would have it done three times
-        generated = {done.name: done.sources for done in cythonize(
-            [*self.extensions], build_dir="build", force=True,          # Cython does not see changes behind an include
-            include_path=[".", str(CORE), str(GENERATED)],
-            compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                                 "freethreading_compatible": True, "warn.unreachable": False})}
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
         threads = next((found for found in self.thread_flags(unix) if self.accepts(*found)), ([], []))
         if not any("openmp" in flag for flag in threads[0]):
             print(f"fastnn: building without OpenMP, {'with threads of its own' if unix else 'single-threaded'}",
                   file=sys.stderr)
         for extension in self.extensions:
-            extension.sources = generated[extension.name]
             extension.extra_compile_args = flags + threads[0] + extension.extra_compile_args
             extension.extra_link_args = threads[1] + extension.extra_link_args
             if unix and ("_rules_" in extension.name or extension.name.endswith("stepping")):
@@ -100,6 +96,17 @@ class BuildWithWhatIsThere(build_ext):
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
         super().build_extensions()
+
+    def build_extension(self, extension):
+        """Make C of one .pyx, while other threads' compilers run, and compile it."""
+        with self.translating:
+            translated, = cythonize(
+                [extension], build_dir="build", force=True,             # Cython does not see changes behind an include
+                include_path=[".", str(CORE), str(GENERATED)],
+                compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
+                                     "freethreading_compatible": True, "warn.unreachable": False})
+        extension.sources = translated.sources
+        super().build_extension(extension)
 
     def sanitizer_flags(self, unix):
         """-fsanitize for the names in FASTNN_SANITIZE; a compiler that has none of it must not go unnoticed."""
@@ -151,9 +158,9 @@ def extension(name, flags=(), folder=CORE, package="fastnn.core."):
 
 rule_kernels.write(ROOT, ROOT / GENERATED, levels())
 setup(
-    ext_modules=[extension(name) for name in ENGINE]
-    + [extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
-       for kind in ("kernels", "rules")]
+    ext_modules=[extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
+                 for kind in ("kernels", "rules")]          # first, they take longest
+    + [extension(name) for name in ENGINE]
     + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere},
     options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},

@@ -37,5 +37,17 @@ def mixed(call, first, second):
             f"{type(first).__name__} and {type(second).__name__}")
 
 
+def alone(call, first):
+    """Of one mapping or sequence where two are wanted."""
+    return (f"{call} takes parameters and gradients, two mappings or two sequences of one structure, or gradients as single "
+            f"arrays or numbers; it got one {type(first).__name__} alone")
+
+
+def no_array(value):
+    """Of step(x, g) where x cannot be changed in place."""
+    return (f"step changes an array in place, and a {type(value).__name__} is none: put numbers into a mapping or list, "
+            "step({'x': x}, {'x': g}), which gets the new value")
+
+
 def _written(dtype):
     return f"np.{dtype}" if dtype != "bfloat16" else f"ml_dtypes.{dtype}"

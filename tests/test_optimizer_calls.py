@@ -564,3 +564,64 @@ def test_unknown_hyperparameters(name):
     for known in signature(type(get_opt(name))).parameters:
         with pytest.raises(TypeError, match=rf"no hyperparameter '{known}x' \(did you mean .*{known}"):
             get_opt(name, **{known + "x": 1})
+
+
+# Calls that other libraries' habits suggest: they work or raise, and never become something else.
+
+def test_rows_of_a_matrix_that_is_known():
+    E, opt = numbers((5, 3)), new("Adam")
+    opt.step(E[1], np.ones(3))
+    before = E.copy()
+    for rows in (E[2], E[2:4], E):
+        with pytest.raises(ValueError, match="one part of an array and is another part|had shape"):
+            opt.step(rows, np.ones(rows.shape))
+    assert_same([E], [before])
+    opt.step(E[1], np.ones(3))                          # another view of the same row
+    assert opt.t == 2
+    opt = new("Adam")
+    opt.step({"E": E}, {"E": before})
+    with pytest.raises(ValueError, match="'E' was one part of an array"):
+        opt.step({"E": E[0]}, {"E": before[0]})
+
+
+def test_rules_without_state_step_any_rows():
+    E, opt = np.ones((5, 3)), new("SGD", eta=1.0)
+    opt.step(E[1], np.ones(3))
+    opt.step(E[2:4], np.ones((2, 3)))
+    assert_same([E.sum(axis=1)], [np.array([3.0, 0, 0, 0, 3])])
+
+
+@pytest.mark.parametrize("x", [1.0, 1, np.float64(1), np.float32(1)])
+def test_a_number_cannot_be_stepped_alone(x):
+    opt = new("SGD")
+    with pytest.raises(TypeError, match="changes an array in place.*step"):
+        opt.step(x, 2.0)
+    assert opt.t == 0
+
+
+@pytest.mark.parametrize(("first", "second"), [([1.0, 2.0], np.ones(2)), (np.ones(2), [1.0, 2.0])])
+def test_a_list_beside_an_array_is_no_pair_of_gradients(first, second):
+    with pytest.raises(TypeError, match="two mappings or as two sequences"):
+        new("SGD").update(first, second)
+
+
+@pytest.mark.parametrize("alone", [[1.0, 2.0], [np.ones(2), np.ones(3)], {"a": 1.0}, ()])
+def test_one_sequence_alone(alone):
+    with pytest.raises(TypeError, match="two mappings or two sequences"):
+        new("SGD").update(alone)
+
+
+def test_a_group_may_fit_what_an_earlier_one_takes():
+    params = {"W": np.ones((2, 2)), "b": np.ones(2)}
+    opt = new("Adam", groups=[fastnn.group("b*", weight_decay=0), fastnn.group(lambda key, p: p.ndim < 2, lr=0.1)])
+    opt.step(params, {key: p.copy() for key, p in params.items()})
+    assert opt.t == 1
+
+
+def test_a_group_that_fits_nothing_is_found_in_loops_over_parameters_too():
+    params, opt = {"W": np.ones(2), "b": np.ones(2)}, new("Adam", groups=[fastnn.group("embeding", freeze=True)])
+    for key, p in params.items():
+        opt.step({key: p}, {key: np.ones(2)})
+    with pytest.raises(ValueError, match="embeding.*fits none"):
+        opt.step({"W": params["W"]}, {"W": np.ones(2)})
+    assert opt.t == 1

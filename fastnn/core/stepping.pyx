@@ -496,6 +496,8 @@ cdef class Stepper:
                 raise ValueError((<object>self)._another_part(key))
             return record
         if not stateless:
+            if in_place and self.is_part(record, target):
+                raise ValueError((<object>self)._another_part(key))
             if not has_shape(target, record):
                 raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
             raise ValueError((<object>self)._changed_dtype(key, record.dtype, np.asarray(target).dtype.newbyteorder("=")))
@@ -506,14 +508,18 @@ cdef class Stepper:
     cdef bint moved(self, Record record, cnp.ndarray target):
         """Whether this is another part of the array of which the parameter was a part at its last step."""
         cdef Span place
-        cdef Span whole
         if record.whole.low == NULL:
             return False
         place = span_of(target, -1)
         if place.low == record.place.low and place.high == record.place.high:
             return False
-        whole = whole_of(target)
-        return whole.low == record.whole.low and whole.high == record.whole.high
+        return self.is_part(record, target)
+
+    cdef bint is_part(self, Record record, cnp.ndarray target):
+        """Whether this is a view of the array of which the parameter was a part, or which it was."""
+        cdef Span whole = whole_of(target)
+        cdef Span known = record.place if record.whole.low == NULL else record.whole
+        return whole.low != NULL and whole.low == known.low and whole.high == known.high
 
     cdef bint in_place(self, Plan plan, list params) noexcept:
         """Whether all parameters lie where they lay at the last step, and are the same ones: then they are apart."""

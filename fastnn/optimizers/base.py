@@ -233,7 +233,9 @@ class Optimizer(Adjustable, Stepper):
         if are_sequences(first, second):
             self._step_sequence(first, second, extra)
             return None
-        if isinstance(first, Mapping) or isinstance(second, Mapping):
+        if second is MISSING and isinstance(first, SEVERAL):
+            raise TypeError(messages.alone("update", first))
+        if isinstance(first, SEVERAL) or isinstance(second, SEVERAL):
             raise TypeError(messages.mixed("update", first, second))
         deltas = self._step_deltas([first] if second is MISSING else [first, second], extra)
         deltas = [delta if delta.ndim else delta[()] for delta in deltas]
@@ -243,7 +245,8 @@ class Optimizer(Adjustable, Stepper):
         """Change parameters in place: two mappings, two sequences, or one array each. Returns None.
 
         Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
-        it, a tuple. Plain numbers in them are stepped in float64 and put back. A gradient of None leaves its parameter,
+        it, a tuple. An array alone is the parameter at position 0: a second one needs a key or an optimizer of its own.
+        Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its parameter,
         the state and the count of steps alone.
         """
         extra = self._extra((), kwds) if kwds else {}
@@ -253,6 +256,8 @@ class Optimizer(Adjustable, Stepper):
             self._step_sequence(params, grads, extra)
         elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
             raise TypeError(messages.mixed("step", params, grads))
+        elif not isinstance(params, np.ndarray):
+            raise TypeError(messages.no_array(params))
         else:
             self._step_sequence([params], [grads], extra)
 
@@ -353,6 +358,8 @@ class Optimizer(Adjustable, Stepper):
         if len(args) > len(self._positional):
             raise TypeError(f"{self._title()}.update takes at most {2 + len(self._positional)} positional arguments")
         for keyword in kwds:
+            if keyword in ("name", "key") and isinstance(kwds[keyword], str):
+                raise TypeError(messages.named_parameter(kwds[keyword]))
             if keyword not in self._update_arguments:
                 raise TypeError(f"update has no argument {keyword!r}{hint(keyword, self._update_arguments)}")
         given = dict(zip(self._positional, args))
@@ -388,14 +395,16 @@ class Optimizer(Adjustable, Stepper):
         if not self._groups:
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
-        if len(keys) > 1 and not all(key in home for key in keys):
-            for group in found:
-                if group is not None:
-                    group._met = True
-            known = all(record.grouped for record in home.values())         # not those of a state that was put in
+        for group in found:
+            if group is not None:
+                group._met = True
+        if len(keys) > 1 or all(key in home for key in keys):           # one alone may be the first of many
+            known = all(record.grouped for record in home.values())     # not those of a state that was put in
             for group in self._groups:
                 if known and not group._met:
-                    raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
+                    group._met = any(group.fits(key, p) for key, p in zip(keys, params))    # if an earlier one took it
+                    if not group._met:
+                        raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
     def _group_of(self, home, key, p):
