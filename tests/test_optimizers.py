@@ -398,7 +398,7 @@ class TestNAG:
         for deltas, grads, ahead, judge in self.walk(dfw=np.cos, nargs=1):
             judge.check(deltas, [np.cos(ahead[0]), np.zeros(2)])
 
-    @pytest.mark.parametrize("grad_b", [np.nan, np.inf, [1.0, 2.0], 3])
+    @pytest.mark.parametrize("grad_b", [np.nan, np.inf, np.array([1.0, 2.0]), 3])
     def test_one_argument_ignores_the_gradient_of_b(self, grad_b):
         delta = get_opt("NAG").update(self.w, grad_b, w=self.w, dfw=np.cos, nargs=1)[1]
         assert_array_equal(delta, np.zeros(np.shape(grad_b)))
