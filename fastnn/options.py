@@ -42,7 +42,7 @@ class Adjustable(Configurable):
 
         Above 0, in units of the gradient; None for no clipping. A norm that is NaN or infinite skips the step.
         Pascanu et al. 2013, arXiv 1211.5063.""")
-    clip_global_norm = limit("""As clip_norm, with one norm of all gradients of the call: the root of all their squares.
+    clip_global_norm = limit("""As clip_norm, with one norm of all gradients of the call, the root of all squares.
 
         Above 0, in units of the gradient; None for no clipping. Frozen parameters and gradients of None have no part in
         it. Of the optimizer, never a group's; a schedule is called with the t of the oldest parameter in the call.
