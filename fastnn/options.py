@@ -46,7 +46,8 @@ class Adjustable(Configurable):
 
         Above 0, in units of the gradient; None for no clipping. Frozen parameters and gradients of None have no part in
         it. Of the optimizer, never a group's; a schedule is called with the t of the oldest parameter in the call.
-        optax's clip_by_global_norm; PyTorch's clip_grad_norm_ adds 1e-6 to the norm.""", "it is one norm over all parameters of a step")
+        optax's clip_by_global_norm; PyTorch's clip_grad_norm_ adds 1e-6 to the norm.""",
+                             "it is one norm over all parameters of a step")
     clip_adaptive = limit("""Adaptive gradient clipping (AGC): g *= clip_adaptive max(||p||, 1e-3)/||g||, unit by unit,
         where that factor is below 1.
 
