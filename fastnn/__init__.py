@@ -19,6 +19,7 @@ from . import schedules
 from . import maxout                # this row of the catalogue has a file of its own
 
 if TYPE_CHECKING:
+    from . import datasets as datasets, dlfs as dlfs, nn as nn
     from .jit.activations import register_act
     from .jit.explain import explain
     from .jit.names import unregister
@@ -33,8 +34,12 @@ __all__ = ["StateError", "__version__", "activations", "explain", "get_act", "ge
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
+_SUBMODULES = ("datasets", "dlfs", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+
 
 def __getattr__(name: str) -> Any:
+    if name in _SUBMODULES:
+        return import_module(f".{name}", __name__)
     if name not in _FORMULAS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(import_module(f".jit.{_FORMULAS[name]}", __name__), name)

@@ -32,7 +32,8 @@ def save(path: Any, /, *, opt: Any = None, params: Any = None, **extra: Any) -> 
     path : str or path-like
         A symbolic link stays, and what it points to is replaced. A file that is replaced keeps its permissions.
     opt : optimizer
-    params : mapping, sequence or ndarray
+    params : mapping, list, tuple or ndarray
+        Nested ones, too, of arrays and numbers.
     **extra
         Anything made of dicts, lists, tuples, strings, numbers, None, arrays, Generators and RandomStates of NumPy's,
         and what has a `state_dict`: optimizers, networks, trainers. Keys of dicts are strings, numbers, None or tuples
@@ -55,8 +56,10 @@ def load(path: Any, /, *, opt: Any = None, params: Any = None, **objects: Any) -
     path : str or path-like
     opt : optimizer, optional
         One of the same kind.
-    params : mapping, sequence or ndarray, optional
-        Of the same keys or length, shapes and dtypes; changed in place.
+    params : mapping, list, tuple or ndarray, optional
+        Arrays, or nested mappings and sequences of arrays and plain numbers, of the same keys, lengths, shapes and
+        dtypes as those that were saved. Arrays are changed in place; numbers are replaced in the dict or list that they
+        are in.
     **objects
         Optimizers, networks and trainers that were saved under these keywords, for their `load_state_dict`.
 

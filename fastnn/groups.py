@@ -239,16 +239,16 @@ class Numbers:
 def numbers_at(holder, t):
     """What the hyperparameters and options of an optimizer or a group are at step t: an object with them as attributes.
 
-    It is the optimizer itself where nothing is a schedule and the group has no values of its own. Raises TypeError and
-    ValueError for a schedule that gives what could not be set.
+    They do not change when the optimizer's are set, by another thread for instance. Raises TypeError and ValueError for
+    a schedule that gives what could not be set.
     """
     optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
     if resolved is None or resolved[0] is not optimizer._version:
-        resolved = holder._resolved = _resolved(optimizer, {} if holder is optimizer else holder._values)
+        resolved = holder._resolved = _resolved(optimizer, holder)
     _, numbers, schedules = resolved
     if not schedules:
-        return optimizer if numbers is None else numbers
+        return numbers
     values = numbers.__dict__.copy()
     for name, at, schedule in schedules:
         values[name] = at(schedule, t)
@@ -257,14 +257,13 @@ def numbers_at(holder, t):
     return now
 
 
-def _resolved(optimizer, own):
-    """(version, what is the same at every step or None if that is the optimizer, the schedules)."""
+def _resolved(optimizer, holder):
+    """(version, what is the same at every step, the schedules)."""
     version, cls = optimizer._version, type(optimizer)      # first: what is set meanwhile has another
+    own = {} if holder is optimizer else holder._values
     values = {name: optimizer.__dict__[name] for name in (*cls.hyperparameters, *cls.options)} | own
     schedules = [(name, getattr(cls, name).at, value) for name, value in values.items()
                  if callable(value) and not isinstance(getattr(cls, name), Choice)]
-    if not (own or schedules):
-        return version, None, ()
     if "_numbers" not in vars(cls):
         cls._numbers = type("Numbers", (Numbers,), {word: Synonym(*names) for word, names in cls._synonyms.items()})
     numbers = cls._numbers()
@@ -275,8 +274,8 @@ def _resolved(optimizer, own):
 # States
 
 def restored(optimizer, saved, values):
-    """(tuple of groups, functions): the groups to have, and what puts the saved values into them: compiled functions, in
-    which no signal is heard, and which cannot fail.
+    """(tuple of groups, functions): the groups to have, and what puts the saved values into them: compiled functions,
+    in which no signal is heard, and which cannot fail.
 
     `values` are those that the optimizer itself is going to have. An optimizer without groups gets new ones. Functions
     are those that the optimizer has: a state has no more than their names. Raises StateError where the saved groups are

@@ -1,32 +1,38 @@
 """What errors say about calls that would be silently something else: how it came about, and how to go on."""
+ONE_KEY_EACH = ("step the whole array with a gradient for all of it, zeros where there is none, or give each part a "
+                "key of its own, as in step({'row 1': E[1]}, {'row 1': g}), or an optimizer of its own")
 
 
 def changed_dtype(key, before, now):
     """Of a parameter that was stepped with another dtype. The dtypes may be names."""
     before, now = str(before), str(now)
-    forget = f"opt.forget({key!r}) lets it begin anew"
     if now == "float64" and before != now:
-        return (f"parameter {key!r} had dtype {before}, now {now}: W = W - 0.1*g makes a new array, a float64 one where "
-                f"g or the factor is a float64 array or NumPy number. Write in place, W -= 0.1*g, or convert it back, "
-                f"W.astype({_written(before)}); {forget} in float64")
-    return f"parameter {key!r} had dtype {before}, now {now}; {forget}"
+        return (f"parameter {key!r} had dtype {before}, now {now}: W = W - 0.1*g makes a new array, a float64 one "
+                f"where g or the factor is a float64 array or NumPy number. Write in place, W -= 0.1*g, or convert it back, "
+                f"W.astype({_written(before)}). To go on in float64, {_forget(key)}")
+    return f"parameter {key!r} had dtype {before}, now {now}; {_forget(key)}"
 
 
 def changed_shape(key, before, now):
     """Of a parameter that was stepped with another shape."""
-    return f"parameter {key!r} had shape {before}, now {now}; opt.forget({key!r}) lets it begin anew"
+    return f"parameter {key!r} had shape {before}, now {now}; {_forget(key)}"
 
 
 def another_part(key):
     """Of a parameter that was one part of an array and is another now: a row of a matrix, and another row."""
     return (f"parameter {key!r} was one part of an array and is another part of it now, and its state is that of the "
-            "first: step the whole array with a gradient for all of it, zeros where there is none, or give each part a "
-            "key of its own, as in step({'row 1': E[1]}, {'row 1': g}), or an optimizer of its own")
+            f"first: {ONE_KEY_EACH}")
 
 
-def named_parameter(name):
-    """Of update(w, g, "W1"), as other libraries have it."""
-    return (f"update takes no name of a parameter: step({{{name!r}: w}}, {{{name!r}: g}}) changes w in place and keeps "
+def another_part_of_another_shape(key, before, now):
+    """The same, where the parts have different shapes: the last batch of rows that is shorter than the others."""
+    return (f"parameter {key!r} was a part of an array, of shape {before}, and is another part of it now, of shape "
+            f"{now}, and its state is that of the first: {ONE_KEY_EACH}")
+
+
+def named_parameter(name, call="update"):
+    """Of update(w, g, "W1") or step(w, g, name="W1"), as other libraries have it; call is "update" or "step"."""
+    return (f"{call} takes no name of a parameter: step({{{name!r}: w}}, {{{name!r}: g}}) changes w in place and keeps "
             f"its state under {name!r}")
 
 
@@ -37,16 +43,25 @@ def mixed(call, first, second):
             f"{type(first).__name__} and {type(second).__name__}")
 
 
-def alone(call, first):
-    """Of one mapping or sequence where two are wanted."""
-    return (f"{call} takes parameters and gradients, two mappings or two sequences of one structure, or gradients as single "
-            f"arrays or numbers; it got one {type(first).__name__} alone")
+def gradients_missing():
+    """Of update(params), a mapping alone."""
+    return "update was given one mapping, the gradients are missing: update(params, grads)"
 
 
-def no_array(value):
-    """Of step(x, g) where x cannot be changed in place."""
-    return (f"step changes an array in place, and a {type(value).__name__} is none: put numbers into a mapping or list, "
-            "step({'x': x}, {'x': g}), which gets the new value")
+def one_sequence():
+    """Of update([a, b]): parameters without gradients, or the gradients of article A's dialect in a list."""
+    return ("update was given one sequence: parameters and gradients are two sequences, update(params, grads); two "
+            "gradients are two arguments, dw, db = update(grad_w, grad_b)")
+
+
+def number_alone():
+    """Of step(x, g) where x is a number."""
+    return ("a number cannot be changed in place: step(params, {'x': g}) changes it in the dict params = {'x': x}, and "
+            "x += opt.update(g) takes a step with a number")
+
+
+def _forget(key):
+    return f"opt.forget({key!r}) drops its state: the next step is then its first"
 
 
 def _written(dtype):

@@ -11,10 +11,10 @@ name is that of the catalogue; of other classes it is module and class, as in "f
 parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
 paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is
 the parameter's, order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's
-shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array} as stored.h describes
-them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is rounded. Of
-hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters together: Santa
-its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
+shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
+as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
+rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
+together: Santa its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
 """
 from collections.abc import Mapping
 from functools import partial

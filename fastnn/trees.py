@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from functools import partial
 from itertools import chain, repeat
+from numbers import Number
 from operator import setitem
 
 import numpy as np
@@ -50,6 +51,7 @@ def _writing(places, read, *index):
 class _Walk:
     """What has been found so far."""
 
+    noun = "parameter"
     __slots__ = ("keys", "parameters", "gradients", "numbers", "repeating", "entered", "seen")
 
     def __init__(self):
@@ -84,7 +86,7 @@ class _Walk:
             if grad is None:
                 continue
             if own:
-                _refuse_new(node, key, value, (*prefix, key))
+                _refuse_new(node, key, value, (*prefix, key), self.noun)
                 self.repeating = True
             try:
                 path, below = names[key]
@@ -94,12 +96,12 @@ class _Walk:
             if kind is not ndarray:
                 if kind is tuple or kind is list or kind is dict or isinstance(value, NESTED):
                     if len(path) == MOST_LEVELS:
-                        raise ValueError(f"parameters are nested more than {MOST_LEVELS} levels deep, or in "
+                        raise ValueError(f"{self.noun}s are nested more than {MOST_LEVELS} levels deep, or in "
                                          f"themselves: {path[:3]!r:.100} and on")
                     self.enter(value, grad, path, below)
                     continue
                 if not isinstance(value, ndarray):
-                    number = number_as_array(value, path)
+                    number = self.as_array(value, path)
                     self.numbers.append((node, key, value, number, path))
                     value = number
             if type(grad) is not ndarray and isinstance(grad, Mapping):
@@ -115,6 +117,10 @@ class _Walk:
         if many > MANY:
             self.seen[id(node)] = node, grads, len(found_keys) > before     # the node keeps its id
 
+    def as_array(self, value, path):
+        """A leaf that is no array."""
+        return number_as_array(value, path)
+
     def again(self, node, grads, prefix):
         """Whether a container without leaves has been entered already, with the same gradients.
 
@@ -124,9 +130,23 @@ class _Walk:
         if known is None or known[1] is not grads:
             return False
         if known[2]:
-            raise ValueError(f"a {_kind(node)} comes twice among the parameters, the second time at "
+            raise ValueError(f"a {_kind(node)} comes twice among the {self.noun}s, the second time at "
                              f"{shown(prefix):.100}")
         return True
+
+
+class _WalkOverGradients(_Walk):
+    """As if they were parameters: they are what is written to."""
+
+    noun = "gradient"
+    __slots__ = ()
+
+    def as_array(self, value, path):
+        if isinstance(value, (Number, np.generic)):
+            raise TypeError(f"gradient {shown(path)} is a plain number, which cannot be scaled in place: make it an "
+                            "array, np.array(x)")
+        raise TypeError(f"gradient {shown(path)} must be a NumPy array, or a mapping, list or tuple of them, not "
+                        f"{_kind(value)}")
 
 
 def flattened(params, grads, paths):
@@ -162,6 +182,17 @@ def flattened(params, grads, paths):
     if found.repeating:
         _refuse_repeated(found.keys)
     return found.keys, found.parameters, found.gradients, written_back(found.numbers)
+
+
+def arrays_of_gradients(grads):
+    """(keys, arrays) of nested gradients that are to be written to. None is left out.
+
+    Raises, naming the gradient, ValueError for what is nested too deeply or in itself; TypeError for what is no array,
+    numbers included, and for a mapping that hands out a new array at each access.
+    """
+    found = _WalkOverGradients()
+    found.enter(grads, grads, (), {})
+    return found.keys, found.parameters
 
 
 def checked_items(mapping, noun="parameter", path=()):

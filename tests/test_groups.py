@@ -308,16 +308,21 @@ def test_begun_anew():
 
 # Numbers at a step
 
-def test_numbers_are_the_optimizer_where_nothing_is_its_own():
+def test_numbers_without_schedules_are_kept_and_do_not_change():
     opt, g = one(freeze=True)
-    assert numbers_at(opt, 1) is opt and numbers_at(g, 5) is opt
-    g.lr = 1
-    assert numbers_at(opt, 1) is opt and numbers_at(g, 5) is not opt
+    for holder in (opt, g):
+        found = numbers_at(holder, 1)
+        assert found is numbers_at(holder, 5) and found.alpha == found.lr == opt.lr
+    before = opt.lr
+    opt.lr = 1
+    assert found.alpha == before and numbers_at(g, 1).alpha == numbers_at(opt, 1).alpha == 1
+    g.lr = 2
+    assert numbers_at(opt, 1).alpha == 1 and numbers_at(g, 5).alpha == 2
     del g.lr
-    assert numbers_at(g, 5) is opt
+    assert numbers_at(g, 5).alpha == 1
     for name in ("SantaE", "SantaSSS", "Eve"):              # functions that are no schedules
         opt = get_opt(name)
-        assert numbers_at(opt, 3) is opt
+        assert numbers_at(opt, 3) is numbers_at(opt, 4)
 
 
 def test_numbers_of_a_group():
@@ -343,7 +348,7 @@ def test_numbers_with_schedules():
             assert (found.alpha, found.weight_decay, found.beta1, found.clip_norm) == (0.5**t, decay, 0.9, None)
             assert found.betas == (0.9, 0.999) and found.learning_rate == 0.5**t
     opt.lr = 1
-    assert numbers_at(opt, 1) is opt and numbers_at(g, 3).alpha == 1
+    assert numbers_at(opt, 1).alpha == numbers_at(g, 3).alpha == 1
     g.weight_decay = halved
     assert numbers_at(g, 1).weight_decay == 0.5
     opt = get_opt("SantaE", burnin=lambda t: np.int64(t), anne_func=pow)
@@ -362,7 +367,7 @@ def test_a_schedule_that_gives_what_could_not_be_set():
     assert numbers_at(g, 2).beta1 == 0
     with pytest.raises(ValueError, match=r"beta1 must be at least 0 and below 1, not 1\.0: .*<lambda>.* at t = 3"):
         numbers_at(g, 3)
-    assert numbers_at(opt, 3) is opt
+    assert numbers_at(opt, 3).beta1 == 0.9
 
 
 # States
@@ -479,3 +484,31 @@ def test_a_group_that_has_been_met_is_not_looked_for_again():
     for one in (get_opt("SGD", groups=[group("x", lr=0.1)]), get_opt("SGD", groups=[group("a"), group("x")])):
         with pytest.raises(ValueError, match="fits none of the parameters 'a', 'b', 'c'"):
             one.step(params, params)
+
+
+def test_a_group_that_parameters_of_a_state_may_have_fitted():
+    """They are of no group until they are stepped, by their keys in mappings as by positions."""
+    params = {key: np.zeros(2) for key in "abcdef"}
+
+    def step(opt, keys):
+        opt.step({key: params[key] for key in keys}, params)
+
+    opt = get_opt("SGD", groups=[group("b", lr=0.1)])
+    step(opt, "ab")
+    for one in (opt, copy.deepcopy(opt)):
+        one.step([params["a"], params["b"]], [params["c"], params["c"]])
+    twin = copy.deepcopy(opt)
+    step(twin, "ab")
+    opt.step([params["a"], params["b"]], [params["c"], params["c"]])
+    for one in (opt, copy.deepcopy(opt)):
+        step(one, "ab")
+        step(one, "cd")
+    step(opt, "ef")
+
+
+def test_parameters_one_by_one_meet_groups():
+    opt, params = get_opt("SGD", groups=[group("a", lr=0.1)]), {key: np.zeros(2) for key in "abc"}
+    for keys in ("a", "bc"):
+        opt.step({key: params[key] for key in keys}, params)
+    with pytest.raises(ValueError, match="fits none"):
+        get_opt("SGD", groups=opt.groups).step({key: params[key] for key in "bc"}, params)

@@ -179,6 +179,32 @@ def test_what_a_step_calls_changes_its_parameters(gaps, steps, change):
         assert not gaps and not params["c"].flags.writeable and opt.t == 5
 
 
+def test_what_looking_for_a_number_changes():
+    """The key of a number is looked up once more before the step: that runs its own code."""
+    class Key:
+        left = 10**9
+
+        def __hash__(self):
+            Key.left -= 1
+            if Key.left == 0:
+                p.flags.writeable = False
+                Key.seen = p.copy()
+            return 1
+
+    key, refused = Key(), 0
+    for last in range(1, 30):
+        opt, p, Key.seen = get_opt("SGD", lr=1.0), np.zeros(3), None
+        params, grads = {"p": p, key: 1.0}, {"p": np.ones(3), key: 1.0}
+        Key.left = last
+        try:
+            opt.step(params, grads)
+        except ValueError:
+            refused += 1
+        if Key.seen is not None:
+            assert (p == Key.seen).all()            # it is not written to after that
+    assert refused
+
+
 def test_nag_looks_ahead_between_steps_only():
     opt, refused = get_opt("NAG"), []
 

@@ -34,6 +34,14 @@ def make(get, name, **kwds):
     return get(name, **REQUIRED.get(name, {}) | kwds)
 
 
+@pytest.mark.parametrize("name", ["datasets", "dlfs", "nn"])
+def test_submodules_are_imported_when_they_are_asked_for(name):
+    done = python(f"import fastnn, sys; n = 'fastnn.{name}'; print(n in sys.modules, fastnn.{name} is sys.modules[n])")
+    assert done.stdout.split() == ["False", "True"]
+    with pytest.raises(AttributeError, match="no attribute 'nnn'"):
+        fastnn.nnn
+
+
 @each_get
 def test_the_lists(get):
     """The articles' names, each once, among others; "SDG" is another name of SGD. A list is the caller's own.

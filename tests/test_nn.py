@@ -2,6 +2,7 @@ import copy
 import json
 import math
 import pickle
+import re
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,10 @@ def test_first_weights(init, std):
     (TypeError, "weight_init_std must be a number or a name", {"weight_init_std": None}),
     (ValueError, "weight_decay_lambda must be finite and not negative", {"weight_decay_lambda": -0.1}),
     (ValueError, "weight_decay_l1 must be finite and not negative", {"weight_decay_l1": float("inf")}),
+    (ValueError, "weight_decay_l1 must be finite and not negative", {"weight_decay_l1": float("nan")}),
+    (TypeError, "weight_decay_lambda must be a number, not 'a'", {"weight_decay_lambda": "a"}),
+    (TypeError, "weight_decay_l1 must be a number, not None", {"weight_decay_l1": None}),
+    (TypeError, r"weight_decay_l1 must be a number, not array\(\[0.1\]\)", {"weight_decay_l1": np.array([0.1])}),
     (ValueError, "dropout ratio must be at least 0 and below 1", {"use_dropout": True, "dropout_ration": 1}),
     (ValueError, "dropout ratio", {"use_dropout": True, "dropout_ration": float("nan")}),
     (TypeError, "dtype must be float32 or float64", {"dtype": "float16"}),
@@ -124,6 +129,25 @@ def test_first_weights(init, std):
 def test_impossible_nets(error, message, options):
     with pytest.raises(error, match=message):
         MultiLayerNet(**{"input_size": 5, "hidden_size_list": [4], "output_size": 3, **options})
+
+
+@pytest.mark.parametrize("name", ["weight_decay_lambda", "weight_decay_l1"])
+def test_decay_is_checked_when_it_is_set(name):
+    net = small_net(**{name: 0.25})
+    for wrong, error in ((-3, ValueError), (math.nan, ValueError), (math.inf, ValueError), (10**400, ValueError),
+                         ("a", TypeError), (None, TypeError), (True, TypeError)):
+        with pytest.raises(error, match=f"^{name} must be "):
+            setattr(net, name, wrong)
+        assert getattr(net, name) == 0.25
+    for right in (1, np.float32(1), np.array(1.0)):
+        setattr(net, name, 0)
+        setattr(net, name, right)
+        assert type(getattr(net, name)) is float and getattr(net, name) == 1
+    twin = copy.deepcopy(net)
+    other = small_net()
+    other.load_state_dict(net.state_dict())
+    setattr(net, name, 0.5)
+    assert getattr(twin, name) == getattr(other, name) == 1 and getattr(pickle.loads(pickle.dumps(net)), name) == 0.5
 
 
 # Gradients
@@ -868,6 +892,47 @@ def test_a_transform_that_fails_changes_nothing(fail):
     with pytest.raises((ZeroDivisionError, TypeError, KeyError, ValueError)):
         one.step()
     assert everything(one) == before
+
+
+@pytest.mark.parametrize(("change", "error", "text"), [
+    (lambda g: {"W1": "a"}, TypeError, "the gradient of 'W1' must be an array of real numbers, not 'a'"),
+    (lambda g: {"W1": np.full((64, 20), "a")}, TypeError, "the gradient of 'W1' must be an array of real numbers, not a"),
+    (lambda g: {"b1": g["b1"] * 1j}, TypeError, "not an array of complex128"),
+    (lambda g: {"b2": object()}, TypeError, "the gradient of 'b2' must be an array of real numbers, not <object"),
+    (lambda g: {"W2": g["W2"].T}, ValueError, "the gradient of 'W2' has shape (10, 20), the parameter (20, 10)"),
+    (lambda g: {"b2": 0.0}, ValueError, "the gradient of 'b2' has shape (), the parameter (10,)"),
+    (lambda g: {"b2": [[1.0], [1.0, 2.0]]}, ValueError, "the gradient of 'b2' is no array"),
+    (lambda g: {"w1": g["W1"]}, ValueError, "there is no parameter 'w1' (did you mean W1"),
+    (lambda g: {0: g["W1"]}, ValueError, "there is no parameter 0"),
+], ids=range(9))
+@pytest.mark.parametrize("in_place", [True, False])
+def test_errors_of_a_transform_name_the_parameter(change, error, text, in_place):
+    one = digits_trainer(fastnn.get_opt("Adam"), dtype=np.float64)
+    one.train(1)
+    before = everything(one)
+    one.transform = lambda g, loss: g.update(change(g)) if in_place else {**g, **change(g)}
+    with pytest.raises(error, match=re.escape(text)) as caught:
+        one.step()
+    assert str(caught.value).startswith("transform: ") and everything(one) == before
+
+
+@pytest.mark.parametrize("transform", [lambda g, loss: g.pop("b2").fill(0), lambda g, loss: {
+    "W1": g["W1"], "b1": None, "W2": g["W2"]}], ids=["in place", "returned"])
+def test_a_transform_that_leaves_a_gradient_out(transform):
+    one = digits_trainer(fastnn.get_opt("Adam"), transform=transform)
+    with pytest.raises(KeyError, match="transform: no gradient for parameter 'b2'; None leaves"):
+        one.step()
+
+
+def test_a_transform_may_return_other_real_numbers():
+    """Lists, integers and half precision, as `step` takes them."""
+    one = digits_trainer(fastnn.get_opt("SGD", lr=1.0), dtype=np.float64)
+    before = copy.deepcopy(one.network.params)
+    one.transform = lambda g, loss: {"W1": None, "b1": np.ones(len(g["b1"]), np.int8), "W2": np.full_like(g["W2"], 0.5,
+                                     dtype=np.float16), "b2": [2.0] * len(g["b2"])}
+    one.step()
+    steps = {"W1": 0, "b1": 1, "W2": 0.5, "b2": 2}
+    assert_same({key: p - steps[key] for key, p in before.items()}, one.network.params)
 
 
 def test_transform_must_be_a_function():

@@ -2,10 +2,13 @@
 import copy
 import math
 import pickle
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from numpy.lib.stride_tricks import as_strided
 
 from fastnn import get_opt
 from fastnn.nn import BatchNormalization, Dropout, MultiLayerNet, Trainer, clip_grad_norm
@@ -304,4 +307,63 @@ def test_interleaved_gradients_may_be_clipped():
     single = np.array([3.0, 4.0])
     assert clip_grad_norm(single, 1) == 5.0
     np.testing.assert_allclose(single, [0.6, 0.8])
-    assert clip_grad_norm({}, 1) == clip_grad_norm([np.zeros(0)], 1) == 0.0
+    assert clip_grad_norm({}, 1) == clip_grad_norm([np.zeros(0)], 1) == clip_grad_norm([None, (None, {})], 1) == 0.0
+
+
+NESTS = {"pairs": lambda a, b, c: [(a, b), (c, None)], "dicts": lambda a, b, c: {"1": {"W": a, "b": b}, "2": {"W": c}},
+         "both": lambda a, b, c: {"layers": [{"W": a}, (None, [b])], "none": None, ("a", "tuple"): c}}
+
+
+@pytest.mark.parametrize("nest", NESTS.values(), ids=NESTS)
+def test_nested_gradients_are_clipped_as_flat_ones(nest):
+    flat = [np.arange(6.0).reshape(2, 3), np.array(-2.0), np.array([5, 7], np.float32)]
+    nested = [a.copy() for a in flat]
+    assert clip_grad_norm(nest(*nested), 2.5) == clip_grad_norm(flat, 2.5) > 2.5
+    for a, b in zip(flat, nested):
+        np.testing.assert_array_equal(a, b)
+
+
+def in_itself():
+    grads = {}
+    grads["a"] = grads
+    return grads
+
+
+@pytest.mark.parametrize(("grads", "error", "text"), [
+    ({"W": np.ones(3), "b": shut(np.ones(3))}, ValueError, "gradient 'b' is read-only"),
+    ([(np.ones(3), shut(np.ones(3)))], ValueError, "gradient (0, 1) is read-only"),
+    (shut(np.ones(3)), ValueError, "gradient 0 is read-only"),
+    ({"a": {"W": np.ones(3), "n": np.arange(3)}}, TypeError,
+     "gradient ('a', 'n') must be an array of floating-point numbers, not of int64"),
+    ({"W": ROOM[:5], "b": np.ones(3), "V": ROOM[4:]}, ValueError, "gradients 'W' and 'V' share memory"),
+    ([(np.ones(3), ROOM), [ROOM]], ValueError, "gradients (0, 1) and (1, 0) share memory"),
+    ([[ROOM]] * 2, ValueError, "gradients (0, 0) and (1, 0) share memory"),
+    ([np.ones(3), as_strided(ROOM, (5,), (0,))], ValueError, "elements of gradient 1 share memory"),
+    ({"W": np.ones(3), "c": 1.0}, TypeError, "gradient 'c' is a plain number, which cannot be scaled in place"),
+    ([(np.ones(3), np.float32(2))], TypeError, "gradient (0, 1) is a plain number, which cannot be scaled in place"),
+    (({"k": 3},), TypeError, "gradient (0, 'k') is a plain number"), ([np.ones(3), 2j], TypeError, "gradient 1 is a"),
+    ({"W": "ones"}, TypeError, "gradient 'W' must be a NumPy array, or a mapping, list or tuple of them, not str"),
+    (3.0, TypeError, "grads must be an array of floating-point numbers, or a mapping, list or tuple of them, not f"),
+    (None, TypeError, "not NoneType"), ({"W": ROOM}.values(), TypeError, "not dict_values"),
+    (in_itself(), ValueError, "gradients are nested more than 64 levels deep, or in themselves"),
+], ids=range(17))
+def test_errors_name_the_gradient(grads, error, text):
+    with pytest.raises(error, match=re.escape(text)):
+        clip_grad_norm(grads, 0.5)
+    assert (ROOM == 1).all()
+
+
+@pytest.mark.parametrize("most", ["x", None, np.array([1.0]), [1.0], 1j, True, np.array("1")], ids=repr)
+def test_max_norm_must_be_a_number(most):
+    with pytest.raises(TypeError, match=f"^{re.escape(f'max_norm must be a number, not {most!r}')}$"):
+        clip_grad_norm([ROOM], most)
+    assert (ROOM == 1).all()
+
+
+@pytest.mark.parametrize("most", [1, np.float32(1), np.int8(1), np.array(1.0), np.array(1), Fraction(1), bfloat16(1)],
+                         ids=repr)
+def test_max_norm_may_be_any_number(most):
+    grads = np.array([3.0, 4.0])
+    assert clip_grad_norm(grads, most) == 5.0
+    np.testing.assert_allclose(grads, [0.6, 0.8])
+    assert clip_grad_norm(grads, 10**400) == pytest.approx(1.0)

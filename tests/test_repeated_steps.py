@@ -2,7 +2,9 @@
 optimizer which has only its state.
 """
 import copy
+import gc
 import warnings
+import weakref
 
 import numpy as np
 import pytest
@@ -206,3 +208,55 @@ def test_a_schedule_of_the_global_norm_has_the_step_that_is_given():
     for t in (None, 7, None):
         opt.update({"w": np.ones(2)}, {"w": np.ones(2)}, t=t)
     assert list(dict.fromkeys(seen)) == [1, 7, 8]
+
+
+# What is known of the last step's parameters is not taken for that of an earlier one's.
+
+def test_memory_that_two_calls_of_others_shared():
+    room, rest = np.zeros(6), np.zeros(4)
+    first, second, g = room[:4], room[2:], np.ones(4)
+    opt = get_opt("SGD", lr=1.0)
+    opt.step({"a": first, "b": rest}, {"a": g, "b": g})
+    opt.step({"c": rest, "d": second}, {"c": g, "d": g})
+    before = room.copy()
+    with pytest.raises(ValueError, match="'a' and 'd' share memory"):
+        opt.step({"a": first, "d": second}, {"a": g, "d": g})
+    assert (room == before).all()
+
+
+def test_a_gradient_in_the_memory_of_its_parameter_after_another_call():
+    room = np.arange(65.0)
+    p, other = room[1:], np.zeros(64)
+    wanted = p - room[:-1]
+    opt = get_opt("SGD", lr=1.0)
+    opt.step({"a": p}, {"a": np.zeros(64)})
+    opt.step({"b": other}, {"b": other})
+    opt.step({"a": p}, {"a": room[:-1]})
+    assert (p == wanted).all()
+
+
+def test_a_step_keeps_neither_its_optimizer_nor_what_it_cannot_step_again():
+    """Without waiting for the collector."""
+    class Own(np.ndarray):
+        pass
+
+    gc.disable()
+    try:
+        for options in ({}, {"groups": [group("w", lr=1.0)]}, {"lr": lambda t: 1.0}):
+            opt, g = get_opt("Adam", **options), np.ones((3, 2))
+            strided, plain = np.ones((3, 4))[:, ::2].view(Own), np.ones((3, 2)).view(Own)
+            nested = {"w": plain, "b": 1.0}
+            for _ in range(3):
+                opt.step({"w": strided}, {"w": g})
+                opt.step(nested, {"w": g, "b": 1.0})
+            gone = [weakref.ref(a) for a in (strided, plain)]
+            del strided, plain, nested
+            assert [a() for a in gone] == [None, None]
+            params = [np.ones(3)]
+            for _ in range(3):
+                opt.step(params, params)
+            gone = weakref.ref(opt)
+            del opt
+            assert gone() is None
+    finally:
+        gc.enable()

@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import get_opt
+from fastnn.hyperparameters import Option
 from helpers import FLOATS, assert_same_bits
 from oracles import steps
 from oracles.optimizers import ORACLES
@@ -761,3 +762,30 @@ def test_options_are_attributes():
     assert (opt.weight_decay, opt.l2, opt.clip_norm, opt.clip_value, opt.output_axis, opt.maximize, opt.grad_scale) == (
         0.1, 0, 2, None, 0, False, 1)
     assert opt.groups[0].l2 == 0.5 and not opt.groups[0].freeze
+
+
+def test_a_subclass_with_another_default():
+    class Decaying(type(get_opt("SGD"))):
+        weight_decay = Option(0.5, at_least=0)
+
+    p = np.ones(3)
+    Decaying(lr=0.5).step([p], [np.zeros(3)])
+    assert (p == 0.75).all()
+
+
+def test_a_parameter_without_elements_and_very_long_units():
+    p = np.ones((0, 2**50), np.float32)
+    get_opt("SGD", centralize=True, clip_adaptive=0.1).step([p], [p])
+
+
+def test_what_is_set_in_the_middle_of_a_step_counts_from_the_next_one():
+    class Setting(type(get_opt("SGD"))):
+        @staticmethod
+        def constants(h):
+            opt.lr, opt.l2 = lambda t: 2.0, 1.0
+            return {"lr": h.lr}
+
+    opt, p = Setting(lr=1.0), np.zeros(1)
+    for _ in range(2):
+        opt.step([p], [np.ones(1)])
+    assert p == -1 - 2*(1 - 1)

@@ -539,9 +539,16 @@ def test_parameters_in_themselves_end_where_what_was_saved_does():
     (messages.changed_shape("E", (3, 2), (4, 2)), ["'E' had shape (3, 2), now (4, 2)", "opt.forget('E')"]),
     (messages.another_part(0), ["parameter 0", "step the whole array", "a key of its own", "an optimizer of its own"]),
     (messages.named_parameter("W1"), ["step({'W1': w}, {'W1': g})"]),
+    (messages.named_parameter("W1", "step"), ["step takes no name", "step({'W1': w}, {'W1': g})"]),
+    (messages.another_part_of_another_shape("E", (3, 2), (1, 2)),
+     ["'E' was a part", "(3, 2)", "(1, 2)", "step the whole array", "a key of its own", "an optimizer of its own"]),
+    (messages.gradients_missing(), ["gradients are missing", "update(params, grads)"]),
+    (messages.one_sequence(), ["two sequences, update(params, grads)", "two arguments", "update(grad_w, grad_b)"]),
+    (messages.number_alone(), ["cannot be changed in place", "{'x': g}", "params = {'x': x}", "x += opt.update(g)"]),
+    (messages.mixed("update", [], np.ones(2)), ["two sequences", "not list and ndarray"]),
     (messages.mixed("update", {}, []), ["two mappings", "two sequences", "arrays or numbers", "not dict and list"]),
     (messages.mixed("step", {}, None), ["step takes", "one array each", "not dict and NoneType"]),
-], ids=range(8))
+], ids=range(14))
 def test_what_errors_say(text, words):
     assert all(word in text for word in words), text
     assert text[-1] != "." and "\n" not in text
@@ -549,3 +556,8 @@ def test_what_errors_say(text, words):
 
 def test_no_advice_about_promotion_where_there_was_none():
     assert "0.1*g" not in messages.changed_dtype("W", "float64", "float32")
+
+
+def test_no_advice_to_forget_what_another_part_has():
+    """Its state would be lost with each batch."""
+    assert "forget" not in messages.another_part("E") + messages.another_part_of_another_shape("E", (3, 2), (1, 2))

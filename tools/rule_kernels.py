@@ -7,7 +7,6 @@ on the way, while the processor waits for its divisions.
 """
 import ast
 import re
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,7 +120,7 @@ cdef void {rule.name}(const real *g, const real *p, real *const *s, real *target
         real scale, real keep, bint add) noexcept nogil:
     cdef Py_ssize_t i
     cdef real t
-{declared(f"real {pointer(k)} = s[{k}]" for k in range(len(rule.slots)))}\
+{declared(f"real *s{k} = s[{k}]" for k in range(len(rule.slots)))}\
 {declared(f"real c{k} = c[{k}]" for k in range(len(rule.constants)))}\
     if add:
         for i in range(n & -BLOCK_STEP):
@@ -156,10 +155,6 @@ cdef void {rule.name}_{dtype}(const float *g, const float *p, char *const *codes
         for i in range(n & -BLOCK_STEP):
             target[i] = {call(rule, "p[i]", "float")}{largest}
 {statements(f"fastnn_store_{names[k]}(s{k}, codes[{k}], scales[{k}], n, random[{k}], m{k})" for k in slots)}"""
-
-
-def pointer(k):
-    return f"*s{k}"
 
 
 def declared(variables):

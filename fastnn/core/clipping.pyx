@@ -71,8 +71,8 @@ cdef void prepared(const void *context, Py_ssize_t start, Py_ssize_t n, void *ou
     cdef float[BLOCK] p_room
     cdef Numbers p = parameter_of(task)
     if task.kind == DOUBLE:
-        prepare(&around, task, <const double *>task.grad + start, <const double *>p.data + start, <double *>out, start, n,
-                False)
+        prepare(&around, task, <const double *>task.grad + start, <const double *>p.data + start, <double *>out, start,
+                n, False)
     else:
         prepare(&around, task, in_float(task.grad, task.grad_kind, start, n, room),
                 in_float(p.data, p.kind, start, n, p_room), <float *>out, start, n, False)
@@ -111,7 +111,6 @@ cdef class Reduced:
         cdef Task *task
         cdef Cohort cohort
         cdef Record record
-        cdef Numbers *gradients
         cdef double *norms
         cdef double *free_room
         cdef Numbers numbers
@@ -122,14 +121,14 @@ cdef class Reduced:
             task, cohort, record = &layout.tasks[i], <Cohort>layout.cohorts[i], <Record>layout.records[i]
             task.units = task.inner = 1
             by_norm = by_norm or cohort.clip_norm != 0
-            if cohort.clip_adaptive == 0 and not cohort.centralize:
+            if task.n == 0 or cohort.clip_adaptive == 0 and not cohort.centralize:
                 continue
             if record.ndim >= 2:
                 units = units_along(record.dims, record.ndim, axis_of(cohort.output_axis, record, layout.keys[i]),
                                     record.fortran)
-                task.units, task.inner = max(1, units.units), max(1, units.inner)
+                task.units, task.inner = units.units, units.inner
             else:
-                task.inner = max(1, task.n)
+                task.inner = task.n
             needed += 3 * task.units
         self.room = <double *>calloc(needed, sizeof(double))
         if self.room == NULL:

@@ -24,7 +24,8 @@ cdef class Cohort:
 
     def put(self, tuple kernels, constants, tuple names, bint reads_p, t, tuple scalars, numbers, version):
         """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), and what is
-        kept of each parameter after it. Both hold for hyperparameters of that version, which are `numbers` at step t."""
+        kept of each parameter after it. They are made of hyperparameters of that version, which are `numbers` at step t.
+        """
         cdef Py_ssize_t i
         cdef Constants *c = &self.constants
         self.next_t = number_of_step(t)

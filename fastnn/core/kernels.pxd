@@ -33,8 +33,8 @@ ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t lab
 ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad,
                                    Py_ssize_t n) noexcept nogil
 
-# An optimizer's rule f, which gives the delta of each element: with `add` target = keep target + f(scale g, target), else
-# target = f(scale g, p), where p may be NULL if the rule does not read it. state holds a pointer for each slot, c the
+# An optimizer's rule f, which gives the delta of each element: with `add` target = keep target + f(scale g, target),
+# else target = f(scale g, p), where p is not read unless the rule does. state holds a pointer for each slot, c the
 # constants of the step.
 ctypedef void (*rule_float)(const float *g, const float *p, float *const *state, float *target, Py_ssize_t n,
                             const float *c, float scale, float keep, bint add) noexcept nogil

@@ -97,6 +97,8 @@ cdef class Layout:
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
             self.seen[i].slots = <const void *>record.slots
+            self.hold(target)
+            self.hold(grad)
         self.tasks[self.count].first_block = blocks
 
     def __dealloc__(self):
@@ -125,7 +127,7 @@ cdef class Layout:
             return False
         if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
-            if not (descr_of(<const void *>gradient) == seen.grad.dtype and same_shape(<const void *>gradient, seen.ndim, seen.dims)
+            if not (descr_of(gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
                     and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
             seen.grad = look_of(<const void *>gradient)
@@ -172,7 +174,7 @@ cdef class Layout:
         return True
 
     cdef bint unchanged(self) noexcept:
-        """Whether all that `holds` has found is still so."""
+        """Whether all arrays that are held are as they were found."""
         cdef Py_ssize_t i
         cdef Seen *seen
         if self.held_count != 2 * self.count:

@@ -1,9 +1,9 @@
 # cython: cdivision=True
 """A pass: rules over many tensors. What is shared out between threads, and how a piece of a tensor is stepped.
 
-Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer bits
-(stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored again.
-So it does with gradients that have to be clipped by value, decayed and the like before (around.pxi); scaling gradients
+Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer
+bits (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored
+again. So it does with gradients that have to be clipped by value, decayed and the like before (around.pxi); scaling gradients
 and decaying parameters are part of the kernels.
 """
 from libc.stdint cimport uint32_t, uintptr_t

@@ -646,8 +646,8 @@ def scale(arrays, double factor):
         np.multiply(a, by, out=a, casting="unsafe")
 
 
-def refuse_shared(list arrays):
-    """Raise ValueError where scaling an element would scale another one."""
+def refuse_shared(list arrays, list keys):
+    """Raise ValueError where scaling an element would scale another one. Keys are for the message."""
     cdef Span *spans = <Span *>malloc((len(arrays) + 1) * sizeof(Span))
     cdef Py_ssize_t count = 0
     cdef Py_ssize_t near = 0                # the first of those whose memory hangs together with this one's
@@ -661,7 +661,7 @@ def refuse_shared(list arrays):
             a = arrays[i]
             if cnp.PyArray_SIZE(a):
                 if not gapless(a) and overlaps_itself(a):
-                    raise ValueError("elements of a gradient share memory")
+                    raise ValueError(f"elements of gradient {keys[i]!r} share memory")
                 spans[count] = span_of(a, i)
                 count += 1
         qsort(spans, count, sizeof(Span), by_address)
@@ -670,7 +670,8 @@ def refuse_shared(list arrays):
                 near = i
             for j in range(near, i):
                 if share_memory(arrays[spans[j].index], arrays[spans[i].index]):
-                    raise ValueError("gradients share memory")
+                    one, other = sorted((spans[j].index, spans[i].index))
+                    raise ValueError(f"gradients {keys[one]!r} and {keys[other]!r} share memory")
             reach = max(reach, spans[i].high)
     finally:
         free(spans)

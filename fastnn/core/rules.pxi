@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """The optimizer rules as compiled kernels, and what reads and stores numbers in fewer bits around them.
 
-`_rules_<level>` includes this file once per instruction-set level; the loops come from the build (tools/rule_kernels.py).
+`_rules_<level>` includes this file once per instruction-set level; the build writes the loops (tools/rule_kernels.py).
 Rules are compiled without contraction to fused multiply-adds, so that all levels, and deltas that are written or added,
 give the same bits.
 """

@@ -82,7 +82,7 @@ cdef class Plan:
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
-    cdef Stepper owner
+    cdef Stepper owner                      # None between steps: it has the plan
 
     def __cinit__(self, Stepper owner, bint by_key, bint add):
         owner.needs_storage()
@@ -153,17 +153,19 @@ cdef class Plan:
         return home
 
     cdef Layout ready(self):
-        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail now."""
+        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail."""
         cdef Layout layout = self.layout
-        if layout is not None:
-            if not layout.unchanged():
-                raise ValueError(CHANGED)
-            return layout
-        layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
+        if layout is None:
+            layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
+        self.must_be_unchanged(layout)
+        return layout
+
+    cdef void must_be_unchanged(self, Layout layout) except *:
+        if not layout.unchanged():
+            raise ValueError(CHANGED)
         for parameter, _, record in self.copied_back:
             if not fits(<cnp.ndarray>parameter, <Record>record):
                 raise ValueError(CHANGED)
-        return layout
 
     cdef void must_have_parameters(self) except *:
         cdef Cohort cohort
@@ -192,9 +194,9 @@ cdef class Plan:
             self.must_have_parameters()
         if not known:
             home = self.home_after()
-        layout = self.ready()
-        if self.write_back is not None and not self.write_back.unchanged():
+        if self.write_back is not None and not self.write_back.unchanged():     # Python's code
             raise ValueError(CHANGED)
+        layout = self.ready()
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(layout, clip_global_norm):
@@ -202,8 +204,7 @@ cdef class Plan:
                 if undo is not None:
                     undo()
                 return False
-            if known and not layout.unchanged():
-                raise ValueError(CHANGED)
+            self.must_be_unchanged(layout)      # other threads may have run
         self.layout = layout
         call.add = self.add
         call.slots = layout.slots
@@ -226,13 +227,14 @@ cdef class Plan:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
-            for i in range(layout.count):
-                record = <Record>self.records[i]
-                record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
-            if self.by_key:
-                self.owner.by_key = home
-            else:
-                self.owner.by_position = home
+            with cython.critical_section(self.owner):                               # others may ask for t
+                for i in range(layout.count):
+                    record = <Record>self.records[i]
+                    record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
+                if self.by_key:
+                    self.owner.by_key = home
+                else:
+                    self.owner.by_position = home
         for cohort in self.cohorts:
             cohort.done()
         if self.write_back is not None:
@@ -251,8 +253,7 @@ cdef class Stepper:
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
     cdef object ready                       # the version of hyperparameters for which `prepare_again` serves
-    cdef object constants
-    cdef bint by_time
+    cdef bint by_time                       # whether its constants depend on t
     cdef double clip_global_norm
     cdef bint stale                         # whether a group has been changed since it was made
     cdef fastnn_gate gate
@@ -282,6 +283,7 @@ cdef class Stepper:
     cdef void leave(self) noexcept:
         if self.last is not None:
             self.last.layout.release()
+            self.last.owner = None
         fastnn_gate_leave(&self.gate)
 
     def _alone(self, function, *args):
@@ -327,36 +329,38 @@ cdef class Stepper:
     cdef void advance(self, Plan plan, dict extra) except *:
         if not plan.records:
             return
+        plan.owner = self
         if extra or not self.prepare_again(plan):
             (<object>self)._advance(plan, extra)
         elif not plan.run(self.clip_global_norm):
             (<object>self)._skip()
-        if plan.add and plan.layout is not None:
+        if plan.add and plan.layout is not None and plan.whole and not plan.copied_back and plan.write_back is None:
             self.last = plan
 
     cdef bint prepare_again(self, Plan plan) except -1:
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
+        cdef object constants
         if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
             return False
         for cohort in plan.cohorts:
             if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
+        constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
-                cohort.put_constants(self.constants(cohort.numbers, cohort.t + 1))
+                cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
         return True
 
-    def _ready(self, version, constants, bint by_time, double clip_global_norm):
-        """For hyperparameters of this version, cohorts that have been prepared once need nothing more than the next step's
-        constants: constants(numbers, t), or those that they have unless `by_time`."""
-        self.ready, self.constants, self.by_time = version, constants, by_time
-        self.clip_global_norm = clip_global_norm
+    def _ready(self, version, bint by_time, double clip_global_norm):
+        """For hyperparameters of this version, cohorts that have been prepared once need nothing more than the next
+        step's constants, or keep those that they have unless `by_time`."""
+        self.ready, self.by_time, self.clip_global_norm = version, by_time, clip_global_norm
 
     def _slots(self, initial, scalars=(), name=None, stored=()):
-        """First values of the slots and of what is kept of a parameter besides, or slots in fewer bits: the dtype's name
-        and one of rules.STORED for each."""
+        """First values of the slots and of what is kept of a parameter besides; or slots in fewer bits: the dtype's
+        name and one of rules.STORED for each."""
         cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
         self.enter()
         try:
@@ -388,9 +392,10 @@ cdef class Stepper:
         """Steps taken so far, of the parameter that has taken the most."""
         cdef Record record
         cdef long long most = 0
-        for records in (self.by_key, self.by_position):
-            for record in (<dict>records).values():
-                most = max(most, record.cohort.t)
+        with cython.critical_section(self):     # a step may be under way in another thread
+            for records in (self.by_key, self.by_position):
+                for record in (<dict>records).values():
+                    most = max(most, record.cohort.t)
         return most
 
     def forget(self, key):
@@ -459,7 +464,8 @@ cdef class Stepper:
 
     cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
         self.forget_plan()
-        self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
+        with cython.critical_section(self):
+            self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
     cdef Plan plan(self, bint by_key, list keys, list params, list grads, object write_back=None):
@@ -500,7 +506,8 @@ cdef class Stepper:
                 raise ValueError((<object>self)._another_part(key))
             if not has_shape(target, record):
                 raise ValueError((<object>self)._changed_shape(key, record.shape, shape_of(target)))
-            raise ValueError((<object>self)._changed_dtype(key, record.dtype, np.asarray(target).dtype.newbyteorder("=")))
+            dtype = np.asarray(target).dtype.newbyteorder("=")
+            raise ValueError((<object>self)._changed_dtype(key, record.dtype, dtype))
         new = new_record(target, self.storage, key)
         new.cohort = Cohort(None, record.cohort.t, ())
         return new
@@ -525,14 +532,16 @@ cdef class Stepper:
         """Whether all parameters lie where they lay at the last step, and are the same ones: then they are apart."""
         cdef Py_ssize_t i
         cdef Span span
+        cdef const Span *last
         cdef Record record
         if len(params) != self.span_count:
             return False
         for i in range(self.span_count):
-            record = <Record>plan.records[i]
-            span = span_of(<cnp.ndarray>params[i], i)
-            if not (record.used and record.place.index == i and record.place.low == span.low
-                    and record.place.high == span.high):
+            last = &self.spans[i]
+            record = <Record>plan.records[last.index]
+            span = span_of(<cnp.ndarray>params[last.index], -1)
+            if not (record.used and record.place.low == last.low == span.low
+                    and record.place.high == last.high == span.high):
                 return False
         return True
 
@@ -567,8 +576,8 @@ cdef class Stepper:
 
     cdef Layout kept(self, bint by_key):
         """The layout of the last step, if that went by key (or not) and parameters that lie as then are apart."""
-        if (self.last is None or self.stale or self.last.by_key != by_key or self.last.copied_back
-                or not self.last.whole or self.last.write_back is not None or self.span_count != self.last.layout.count):
+        if (self.last is None or self.stale or self.last.by_key != by_key
+                or self.span_count != self.last.layout.count):
             return None
         return self.last.layout
 

@@ -1,12 +1,13 @@
 """Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
 import math
-from collections.abc import Mapping
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
-from fastnn.trees import checked_items
+from fastnn.hyperparameters import as_float, unwrapped
+from fastnn.trees import NESTED, arrays_of_gradients
 
 TRANSFORMED, NORM = "transformed gradient", "norm of the gradients"     # between a trainer's gradients and its update
 PLACES = ("output", "gradient", "input", "weight decay", "unknown", TRANSFORMED, NORM)
@@ -83,9 +84,10 @@ def clip_grad_norm(grads, max_norm):
 
     Parameters
     ----------
-    grads : mapping or sequence of ndarray, or ndarray
-        Of floating-point numbers, writable and each in memory of its own, of any shapes and layouts. Half precision is
-        multiplied in float32 and rounded once.
+    grads : mapping, list or tuple of ndarray, or ndarray
+        Nested or flat, as an optimizer's `step` takes them; what is None is left out. Arrays are of floating-point
+        numbers, of any shapes and layouts, writable and each in memory of its own. Half precision is multiplied in
+        float32 and rounded once.
     max_norm : float
         At least 0.
 
@@ -96,27 +98,44 @@ def clip_grad_norm(grads, max_norm):
         not depend on the number of threads. If it is NaN or infinite nothing has been changed, as where it is at most
         max_norm.
 
-    Raises, before anything has changed, ValueError for a negative max_norm or NaN, and for arrays that are read-only or
-    share memory; TypeError for anything but arrays of floating-point numbers, and for a mapping that hands out a new
-    array at each access.
+    The factor is max_norm/norm. PyTorch's `clip_grad_norm_` divides by norm + 1e-6 instead, which leaves a slightly
+    smaller norm, and also scales gradients whose norm is less than 1e-6 below max_norm.
+
+    Raises, before anything has changed, ValueError for a negative max_norm or NaN, for arrays that are read-only or
+    share memory, and for what is nested too deeply or in itself; TypeError for a max_norm that is no number, for
+    anything but arrays of floating-point numbers - a plain number cannot be scaled in place -, and for a mapping that
+    hands out a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
     """
+    max_norm = number("max_norm", max_norm)
     if not max_norm >= 0:
         raise ValueError(f"max_norm must be at least 0, not {max_norm!r}")
-    if isinstance(grads, Mapping):
-        arrays = [a for _, a in checked_items(grads, "gradient")]
-    else:
-        arrays = list(grads) if isinstance(grads, (list, tuple)) else [grads]
-    for i, a in enumerate(arrays):
-        if not isinstance(a, np.ndarray):
-            raise TypeError(f"gradients must be arrays of floating-point numbers, not {type(a).__name__}")
-        arrays[i] = a = np.asarray(a)           # what is underneath a matrix, a mask and the like
-        if a.dtype.kind != "f" and a.dtype.name != "bfloat16":
-            raise TypeError(f"gradients must be arrays of floating-point numbers, not {a.dtype}")
-    if not all(a.flags.writeable for a in arrays):
-        raise ValueError("a gradient is read-only")
+    keys, arrays = _arrays(grads)
     norm = norm_of(arrays)
     if math.isfinite(norm) and norm > max_norm:
-        refuse_shared(arrays)
+        refuse_shared(arrays, keys)
         with np.errstate(all="ignore"):
             scale(arrays, max_norm / norm)
     return norm
+
+
+def _arrays(grads):
+    """(keys, arrays) of gradients that can be scaled; one array has position 0."""
+    if not isinstance(grads, (np.ndarray, *NESTED)):
+        raise TypeError("grads must be an array of floating-point numbers, or a mapping, list or tuple of them, not "
+                        f"{type(grads).__name__}")
+    keys, arrays = arrays_of_gradients([grads] if isinstance(grads, np.ndarray) else grads)
+    arrays = [np.asarray(a) for a in arrays]        # what is underneath a matrix, a mask and the like
+    for key, a in zip(keys, arrays):
+        if a.dtype.kind != "f" and a.dtype.name != "bfloat16":
+            raise TypeError(f"gradient {key!r} must be an array of floating-point numbers, not of {a.dtype}")
+        if not a.flags.writeable:
+            raise ValueError(f"gradient {key!r} is read-only")
+    return keys, arrays
+
+
+def number(name, value):
+    """A real number as a float, infinity if it is beyond; name is for the error. Raises TypeError for anything else."""
+    value = unwrapped(value)
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, not {value!r:.80}")
+    return as_float(value)

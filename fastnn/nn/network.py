@@ -9,12 +9,25 @@ from fastnn.core.decay import add_decay
 from fastnn.core.mean_loss import labels_fit
 from fastnn.core.reductions import sum_of_squares
 
-from .finite import all_finite, first_nonfinite
+from .finite import all_finite, first_nonfinite, number
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
 from .passes import TrainingPass
 from .state import checked_network, network_state
+
+
+class Decay:
+    """A factor of weight decay, checked wherever it is set. Without a __get__ it is read like any attribute."""
+
+    def __set_name__(self, owner, name):
+        self.name = name
+
+    def __set__(self, net, value):
+        value = number(self.name, value)
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{self.name} must be finite and not negative, not {value!r}")
+        net.__dict__[self.name] = value
 
 
 class MultiLayerNet:
@@ -59,18 +72,20 @@ class MultiLayerNet:
     Raises
     ------
     ValueError
-        A size, a name or a number is out of its range.
+        A size, a name or a number is out of its range: for weight decay also when it is set later.
     TypeError
-        A size is no integer, `dtype` neither float32 nor float64.
+        A size is no integer, weight decay no number, `dtype` neither float32 nor float64.
     """
+
+    weight_decay_lambda, weight_decay_l1 = Decay(), Decay()
 
     def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
                  weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
                  weight_decay_l1=0, dtype=np.float64, rng=None):
         sizes = [_size(size) for size in (input_size, *hidden_size_list, output_size)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
-        self.weight_decay_lambda = _decay("weight_decay_lambda", weight_decay_lambda)
-        self.weight_decay_l1 = _decay("weight_decay_l1", weight_decay_l1)
+        self.weight_decay_lambda = weight_decay_lambda
+        self.weight_decay_l1 = weight_decay_l1
         self.use_dropout, self.use_batchnorm = use_dropout, use_batchnorm
         self.dtype = np.dtype(dtype)
         if self.dtype not in (np.float32, np.float64):
@@ -283,9 +298,3 @@ def _size(size):
     if size < 1:
         raise ValueError(f"layer sizes must be positive, not {size}")
     return size
-
-
-def _decay(name, value):
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name} must be finite and not negative, not {value!r}")
-    return float(value)

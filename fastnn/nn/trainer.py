@@ -8,6 +8,7 @@ from time import perf_counter
 import numpy as np
 
 from fastnn.optimizers.base import skips_are_told
+from fastnn.registry import hint
 
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
@@ -41,7 +42,8 @@ class Trainer:
         is a dict of arrays that are its own, by the keys of `network.params`, the gradients of the whole loss, decay
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
-        is called with finite numbers only, and what it leaves must be finite, too.
+        is called with finite numbers only, and what it leaves must be finite, too: for each parameter real numbers of
+        its shape, or None, and nothing besides. Errors name the parameter.
 
     Attributes
     ----------
@@ -164,10 +166,15 @@ class Trainer:
     def _transformed(self, grads, loss):
         found = self.transform(grads, loss)
         if found is None:
-            return grads
-        if not isinstance(found, Mapping):
+            found = grads
+        elif not isinstance(found, Mapping):
             raise TypeError(f"transform must return a mapping of gradients, or None, not {type(found).__name__}")
-        return found
+        params = self.network.params
+        for key in found:
+            if key not in params:
+                near = hint(key, list(params)) if isinstance(key, str) else ""
+                raise ValueError(f"transform: there is no parameter {key!r}{near}")
+        return {key: _transformed_gradient(key, p, found) for key, p in params.items()}
 
     @contextmanager
     def _at_lookahead(self):
@@ -202,6 +209,26 @@ class Trainer:
                 progress(loss)
             if self.diverged and self.on_nonfinite == "stop":
                 break
+
+
+def _transformed_gradient(key, p, grads):
+    """What a transform has left of a parameter's gradient."""
+    try:
+        grad = grads[key]
+    except KeyError:
+        raise KeyError(f"transform: no gradient for parameter {key!r}; None leaves a parameter alone") from None
+    if grad is None:
+        return None
+    try:
+        numbers = np.asarray(grad)
+    except ValueError as error:                 # lists of lists of different lengths
+        raise ValueError(f"transform: the gradient of {key!r} is no array: {error}") from None
+    if numbers.dtype.kind not in "biuf" and numbers.dtype.name != "bfloat16":
+        found = f"an array of {numbers.dtype}" if isinstance(grad, np.ndarray) else repr(grad)[:80]
+        raise TypeError(f"transform: the gradient of {key!r} must be an array of real numbers, not {found}")
+    if numbers.shape != np.shape(p):
+        raise ValueError(f"transform: the gradient of {key!r} has shape {numbers.shape}, the parameter {np.shape(p)}")
+    return grad
 
 
 def _put_back(running):

@@ -2,6 +2,7 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from inspect import signature
+from numbers import Number
 from operator import index
 from typing import Any
 from warnings import warn
@@ -234,7 +235,7 @@ class Optimizer(Adjustable, Stepper):
             self._step_sequence(first, second, extra)
             return None
         if second is MISSING and isinstance(first, SEVERAL):
-            raise TypeError(messages.alone("update", first))
+            raise TypeError(messages.gradients_missing() if isinstance(first, Mapping) else messages.one_sequence())
         if isinstance(first, SEVERAL) or isinstance(second, SEVERAL):
             raise TypeError(messages.mixed("update", first, second))
         deltas = self._step_deltas([first] if second is MISSING else [first, second], extra)
@@ -257,7 +258,7 @@ class Optimizer(Adjustable, Stepper):
         elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
             raise TypeError(messages.mixed("step", params, grads))
         elif not isinstance(params, np.ndarray):
-            raise TypeError(messages.no_array(params))
+            raise TypeError(messages.number_alone() if isinstance(params, Number) else messages.mixed("step", params, grads))
         else:
             self._step_sequence([params], [grads], extra)
 
@@ -399,9 +400,9 @@ class Optimizer(Adjustable, Stepper):
             if group is not None:
                 group._met = True
         if len(keys) > 1 or all(key in home for key in keys):           # one alone may be the first of many
-            known = all(record.grouped for record in home.values())     # not those of a state that was put in
+            known = all(record.grouped for records in self._records for record in records.values())
             for group in self._groups:
-                if known and not group._met:
+                if known and not group._met:            # parameters of a state that was put in may have fitted it
                     group._met = any(group.fits(key, p) for key, p in zip(keys, params))    # if an earlier one took it
                     if not group._met:
                         raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
@@ -448,7 +449,7 @@ class Optimizer(Adjustable, Stepper):
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
             cohort.put(addresses, constants, names, reads_p, t, scalars, h, version if again else None)
         if again and type(self)._advance is Optimizer._advance:
-            self._ready(version, self.constants, self._by_time, self.clip_global_norm or 0)
+            self._ready(version, self._by_time, h.clip_global_norm or 0)
 
     def _is_scheduled(self):
         """Whether any hyperparameter or option depends on the step."""
@@ -459,9 +460,8 @@ class Optimizer(Adjustable, Stepper):
 
     def _is_adjusted(self):
         """Whether anything is done around the rule, or ever was: then cohorts must be told."""
-        cls = type(self)
-        return bool(self._groups) or self._known[2] or any(
-            self.__dict__[name] != getattr(cls, name).default for name in cls.options)
+        return bool(self._groups) or self._known[2] or any(         # a subclass may have another default
+            self.__dict__[name] != getattr(Adjustable, name).default for name in Adjustable.options)
 
     def _clip_global(self, plan):
         t = max(cohort.next_t for cohort in plan.cohorts)
@@ -486,8 +486,8 @@ class ReadOnly(dict):
     """A dict that says how state is changed. Copies of it are plain."""
 
     def _refuse(self, *args, **kwds):
-        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values; "
-                        "opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
+        raise TypeError("the keys of opt.state cannot be set: write into the arrays, opt.state[key][slot][...] = values;"
+                        " opt.forget(key) drops a parameter's state, opt.load_state_dict replaces all of it")
 
     __setitem__ = __delitem__ = __ior__ = clear = pop = popitem = setdefault = update = _refuse
 

@@ -80,7 +80,8 @@ class _Santa(EtaOptimizer):
 
     def _filled(self, plan, noise, given):
         """First values and noise: pairs of a slot and what it is filled with."""
-        steps = [(record, numbers_at(cohort.group or self, t), t) for record, cohort in zip(plan.records, plan.cohort_of)
+        steps = [(record, numbers_at(cohort.group or self, t), t)
+                 for record, cohort in zip(plan.records, plan.cohort_of)
                  for t in [cohort.t + 1 if given is None else self._time(given)]]
         starting = [(record, h) for record, h, t in steps if t == 1 or not record.used]
         exploring = [record for record, h, t in steps if self.rule_at(h, t) == 0]
