@@ -24,6 +24,7 @@ COSTS = [
     r"^losses\..*\('(Square|softmax-cross-entropy)', 'float32', 1000, 'contiguous'\)",
     r"^optimizers\..*time_step\('(SGD|Momentum|AdaGrad|Adam)', 'float32', '(100x10|MLP|1x1e7)'\)",
     r"^optimizers\..*time_update_.*\('Adam', 'float32', 'MLP'\)",
+    r"^options\..*time_step\('(weight_decay|clip_global_norm|two groups|schedule)', 'Adam', '(100x10|MLP)'\)",
     r"^small_state\..*\('Adam', '(bfloat16|int8)', 'float32', 16384\)",
     r"^small_state\..*\('Adam', 'float32', 'float16', 16384\)",
     r"^training\..*\('float32', ",
@@ -36,6 +37,7 @@ COSTS = [
 FIGURES = [         # single figures, without statistics; of throughput more is better, which asv would call worse
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
+    r"^options\..*track_ratio\('(none|clip_global_norm)', 'Adam', 'MLP'\)",
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]

@@ -18,8 +18,9 @@ def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **valu
 
         get_opt("AdamW", groups=[group("b*", "gamma*", weight_decay=0), group(lambda key, p: p.ndim < 2, lr=1e-2)])
 
-    A parameter belongs to the first group that it fits, or else to none. What a group does not name follows the
-    optimizer's value, also when that is changed later.
+    A parameter belongs to the first group that it fits, or else to none, from its first step on. What a group does not
+    name follows the optimizer's value, also when that is changed later. In mid-run a group's values are set as
+    attributes: opt.groups[0].lr = 1e-4, opt.groups[0].freeze = True.
 
     Parameters
     ----------
@@ -30,14 +31,16 @@ def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **valu
     freeze : bool
         Whether these parameters, and their state, stay as they are.
     **values : number or schedule
-        Hyperparameters and options of the optimizer, by any of their names, except `clip_global_norm`.
+        Hyperparameters and options of the optimizer, by any of their names, except `clip_global_norm`. A schedule is
+        called with the parameter's own number of the step.
 
     Raises
     ------
     TypeError
         Without a pattern or function; and by the optimizer that gets it, for a name that is none of its own.
     ValueError
-        By that optimizer, for a value out of range.
+        By that optimizer, for a value out of range or two ways to clip; by its step, before anything has changed, for a
+        group that fits none of the parameters.
     """
     return Group(which, freeze, values)
 

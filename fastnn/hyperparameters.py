@@ -150,14 +150,22 @@ class Choice(Hyperparameter):
 
 
 class Option(Hyperparameter):
-    """A hyperparameter besides those of the rule: given by keyword alone, shown where it is not the default."""
+    """A hyperparameter besides those of the rule: given by keyword alone, shown where it is not the default.
+
+    `help` shows its `doc`.
+    """
+
+    def __init__(self, default, doc=None, **kwds):
+        super().__init__(default, **kwds)
+        if doc:
+            self.__doc__ = doc
 
 
 class Flag(Option):
     """An option that is True or False."""
 
-    def __init__(self, default=False):
-        super().__init__(default, scheduled=False)
+    def __init__(self, default=False, doc=None):
+        super().__init__(default, doc, scheduled=False)
 
     def number(self, value):
         if not isinstance(value, (bool, np.bool_)):
@@ -271,7 +279,7 @@ class Configurable:
 
 
 def _is_own(cls):
-    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+    return str(cls.__module__).partition(".")[0] == __name__.partition(".")[0]         # None: made by exec
 
 
 def _introduced(cls):

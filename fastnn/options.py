@@ -8,39 +8,65 @@ from .hyperparameters import Configurable, Flag, Option
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm", "clip_adaptive")
 
 
-def weight(default=0.0):
-    return Option(default, at_least=0)
+def weight(doc):
+    return Option(0.0, doc, at_least=0)
 
 
-def limit(shared=""):
-    return Option(None, above=0, optional=True, shared=shared)
+def limit(doc, shared=""):
+    return Option(None, doc, above=0, optional=True, shared=shared)
 
 
 class Adjustable(Configurable):
-    """An object with a learning rate, options and groups, whose numbers may be schedules.
-
-    Attributes
-    ----------
-    groups : tuple of Group
-        The groups given at construction, in order.
-    """
+    """An object with a learning rate, options and groups, whose numbers may be schedules."""
 
     _scheduled = True
     _other_arguments = ("groups",)
     _groups = ()
     _resolved = None            # of groups.numbers_at
 
-    weight_decay = weight()     # p -= lr weight_decay p, beside the rule's delta
-    l2 = weight()               # g += l2 p
-    l1 = weight()               # g += l1 sign(p)
-    clip_value = limit()
-    clip_norm = limit()
-    clip_global_norm = limit("it is one norm over all parameters of a step")
-    clip_adaptive = limit()
-    maximize = Flag()
-    grad_scale = Option(1.0)
-    centralize = Flag()
-    output_axis = Option(-1, at_least=-64, below=64, integer=True, scheduled=False)     # NumPy has 64 axes at most
+    # g: the gradient, p: the parameter before the step. The order of the step: Optimizer.__init__, docs/steps.md.
+    weight_decay = weight("""Decoupled weight decay: p -= lr weight_decay p, beside the rule's delta.
+
+        At least 0; the part of p that goes in a step, in units of lr. PyTorch's AdamW and optax's add_decayed_weights.
+        Loshchilov and Hutter 2019, arXiv 1711.05101.""")
+    l2 = weight("""Decay as part of the loss, l2 p^2/2: g += l2 p, which the rule sees.
+
+        At least 0; gradient by parameter. PyTorch's weight_decay in all but its AdamW and the like.""")
+    l1 = weight("""Decay as part of the loss, l1 |p|: g += l1 sign(p), which the rule sees; sign(0) is 0.
+
+        At least 0, in units of the gradient.""")
+    clip_value = limit("""Elements are clipped: g = min(max(g, -clip_value), clip_value).
+
+        Above 0, in units of the gradient; None for no clipping. At most one of the four ways to clip may be set.""")
+    clip_norm = limit("""Each tensor's gradient whose Euclidean norm is larger gets that norm: g *= clip_norm/||g||.
+
+        Above 0, in units of the gradient; None for no clipping. A norm that is NaN or infinite skips the step.
+        Pascanu et al. 2013, arXiv 1211.5063.""")
+    clip_global_norm = limit("""As clip_norm, with one norm of all gradients of the call, the root of all squares.
+
+        Above 0, in units of the gradient; None for no clipping. Frozen parameters and gradients of None have no part in
+        it. Of the optimizer, never a group's; a schedule is called with the t of the oldest parameter in the call.
+        optax's clip_by_global_norm; PyTorch's clip_grad_norm_ adds 1e-6 to the norm.""",
+                             "it is one norm over all parameters of a step")
+    clip_adaptive = limit("""Adaptive gradient clipping (AGC): g *= clip_adaptive max(||p||, 1e-3)/||g||, unit by unit,
+        where that factor is below 1.
+
+        Above 0, a ratio; None for no clipping. A unit is all elements with the same index on output_axis; a tensor with
+        fewer than two axes longer than 1 is one unit. A norm of g that is NaN or infinite skips the step. Brock et al.
+        2021, arXiv 2102.06171, equation 3; optax's adaptive_grad_clip.""")
+    maximize = Flag(doc="Whether the steps go up: g = -g, before everything else.")
+    grad_scale = Option(1.0, """A factor of gradients, before everything else but the sign: g *= grad_scale.
+
+        Any finite number, without a unit: 1/loss_scale, or 1/n for gradients that are sums of n.""")
+    centralize = Flag(doc="""Whether gradients are centralised: g -= its mean over all axes but output_axis.
+
+        Tensors with fewer than two axes stay as they are. Yong et al. 2020, arXiv 2004.01461, equation 1; optax's
+        centralize.""")
+    output_axis = Option(-1, """The axis of a layer's outputs in its weights, which clip_adaptive and centralize go by.
+
+        An integer: -1 for x @ W with W of shape (in, out), as in fastnn.nn, Flax and Keras; 0 for PyTorch's (out, in).
+        A step raises ValueError for a parameter of two axes or more without that axis.""",
+                         at_least=-64, below=64, integer=True, scheduled=False)     # NumPy has 64 axes at most
 
     def __init__(self, *args: Any, groups: Sequence[Group] = (), **kwds: Any) -> None:
         self._groups = ()
@@ -49,6 +75,7 @@ class Adjustable(Configurable):
 
     @property
     def groups(self) -> tuple[Group, ...]:
+        """The groups given at construction, in order: the optimizer's own copies, whose values may be set."""
         return self._groups
 
     def _check_together(self, values):

@@ -4,6 +4,10 @@
 
 Lengths are in steps. Step t has the value that optax's schedules give at count t - 1, and that PyTorch's schedulers
 give the t-th `optimizer.step()`. A plain function of t is a schedule, too. `catalogue` has all of these by name.
+
+Any number among an optimizer's or a group's hyperparameters and options may be one. Each parameter has its own t: one
+that joins at step 51 begins the schedule anew. What it gives is checked at each step as if it had been set: ValueError
+or TypeError, and nothing has changed. Wrong arguments raise them at once, TypeError with the nearest name.
 """
 import math
 from bisect import bisect_right

@@ -165,6 +165,63 @@ def test_optimizer(found, body, case):
     assert all(p.dtype == dtype and (p != old).any() for p, old in zip(parameters, before))
 
 
+def test_every_option_is_timed():
+    """output_axis only says where clip_adaptive and centralize find their units."""
+    found = MODULES["options"].Options
+    options = {*fastnn.get_opt("SGD").options} - {"output_axis"}
+    assert {*found.params[0]} == options | {"none", "two groups", "schedule"}
+    assert found.params[1:] == [["SGD", "Adam"], ["100x10", "MLP", "1x1e7"]]
+
+
+@pytest.mark.parametrize(("found", "body", "case"), [
+    case for case in timed("options", model="MLP") if case.values[1] == "time_step"])
+def test_options_have_something_to_do(found, body, case):
+    option, name, model = case
+    calls = [prepared(found, body, (each, name, model)) for each in (option, "none")]
+    for call in calls:
+        opt, (parameters, grads) = call.func.__self__, call.args
+        assert (opt.name, call.func.__name__) == (name, "step")
+        assert [p.shape for p in parameters] == [g.shape for g in grads] == MODULES["common"].MODELS[model]
+        assert all(p.dtype == g.dtype == "float32" for p, g in zip(parameters, grads))
+        call()
+    ones, plain = ([p.tobytes() for p in call.args[0]] for call in calls)
+    assert (ones == plain) == (option == "none")
+    if option in opt.options:
+        assert getattr(calls[0].func.__self__, option) == MODULES["options"].VALUES[option]
+
+
+def test_two_groups_are_two():
+    call = prepared(MODULES["options"].Options, "time_step", ("two groups", "SGD", "100x10"))
+    parameters, grads = call.args
+    before = [p.copy() for p in parameters]
+    call()
+    for i, (p, old, g) in enumerate(zip(parameters, before, grads)):
+        np.testing.assert_allclose(old - p, (1e-4 if i % 2 else 1e-3)*g, atol=1e-6)
+
+
+def test_ratio_is_to_the_plain_step(monkeypatch):
+    options, seen = MODULES["options"], []
+
+    def least(rounds, *turns):
+        for turn in turns:
+            count, call = turn.args
+            assert turn.func is options.steps and call.func.__name__ == "step"
+            seen.append((rounds, count, call.func.__self__.clip_norm))
+        return [3.0, 2.0]
+    monkeypatch.setattr(options, "least", least)
+    assert options.Options().track_ratio("clip_norm", "Adam", "100x10") == 1.5
+    assert seen == [(options.ROUNDS, options.STEPS["100x10"], limit) for limit in (1.0, None)]
+    monkeypatch.undo()
+    monkeypatch.setattr(options, "ROUNDS", 2)
+    assert options.Options().track_ratio("none", "SGD", "100x10") > 0
+
+
+def test_a_turn_is_so_many_steps():
+    called = []
+    MODULES["options"].steps(3, partial(called.append, 1))
+    assert called == [1, 1, 1]
+
+
 def test_every_layer_of_every_model_is_stepped():
     for model, shapes in MODULES["common"].MODELS.items():
         if sum(map(math.prod, shapes)) < 10**6:
@@ -353,6 +410,20 @@ def test_least_takes_turns(monkeypatch):
 def test_what_a_version_lacks_is_not_applicable(name):
     with pytest.raises(SkipNotImplemented):
         getattr(MODULES["common"], name)("a name of later", dtype="float32")
+
+
+@pytest.mark.parametrize("option", MODULES["options"].CASES[1:])
+def test_versions_without_options_have_no_steps_with_them(option, monkeypatch):
+    def get_opt(name, eta=0.01):
+        if not isinstance(eta, float):
+            raise TypeError
+        return fastnn.get_opt(name, eta=eta)
+    monkeypatch.setitem(sys.modules, "fastnn.schedules", None)
+    monkeypatch.delattr(fastnn, "schedules")
+    monkeypatch.delattr(fastnn, "group")
+    monkeypatch.setattr(fastnn, "get_opt", get_opt)
+    with pytest.raises(SkipNotImplemented):
+        prepared(MODULES["options"].Options, "time_step", (option, "SGD", "100x10"))
 
 
 def test_versions_without_bench_have_no_ratio(monkeypatch):

@@ -587,8 +587,16 @@ def test_list_names_everything(tmp_path):
 def test_list_shows_hyperparameters(tmp_path):
     out = succeed("list", "Optimizers", cwd=tmp_path)
     adam = next(line for line in out.splitlines() if line.split()[0] == "Adam")
-    assert "alpha=0.001" in adam and "beta2=0.999" in adam
+    assert adam.split(maxsplit=1)[1] == "alpha=0.001, beta1=0.9, beta2=0.999, eps=1e-08"
     assert "sigmoid" not in out
+
+
+def test_list_shows_options_once(tmp_path):
+    out = succeed("list", cwd=tmp_path)
+    for option in fastnn.get_opt("SGD").options:
+        assert len(re.findall(rf"\b{option}=", out)) == 1
+    footer, = [line for line in out.splitlines() if "weight_decay=0.0" in line]
+    assert footer.startswith("and, for all optimizers: ") and "clip_norm=None" in footer
 
 
 def test_info(tmp_path):

@@ -514,3 +514,10 @@ def test_copies_keep_options_and_schedules(copied):
     assert repr(again) == repr(opt) and again.alpha is halved and again.clip_norm is halved
     again.weight_decay = 0.5
     assert opt.weight_decay == 0.1
+
+
+@pytest.mark.parametrize("name", fastnn.get_opt("SGD").options)
+def test_every_option_is_explained(name):
+    """What help(get_opt("Adam")) shows of it."""
+    option = getattr(type(fastnn.get_opt("Adam")), name)
+    assert option.__doc__ != type(option).__doc__ and len(option.__doc__) > 40

@@ -1,6 +1,7 @@
 """One use of an optimizer at a time: what comes in between gets an error, and the step that is being taken is whole."""
 import contextlib
 import copy
+import gc
 import os
 import pickle
 import signal
@@ -341,11 +342,14 @@ class Interruption:
         self.left = moment
 
     def __enter__(self):
-        self.before = sys.gettrace()
+        self.before, self.collecting = sys.gettrace(), gc.isenabled()
+        gc.disable()                # what others have hooked into a collection (Hypothesis has) is not to be interrupted
         sys.settrace(self.trace)
 
     def __exit__(self, *_):
         sys.settrace(self.before)
+        if self.collecting:
+            gc.enable()
 
     def trace(self, frame, event, arg):
         if frame.f_code is Interruption.__exit__.__code__:

@@ -398,7 +398,7 @@ class TestNAG:
         for deltas, grads, ahead, judge in self.walk(dfw=np.cos, nargs=1):
             judge.check(deltas, [np.cos(ahead[0]), np.zeros(2)])
 
-    @pytest.mark.parametrize("grad_b", [np.nan, np.inf, [1.0, 2.0], 3])
+    @pytest.mark.parametrize("grad_b", [np.nan, np.inf, np.array([1.0, 2.0]), 3])
     def test_one_argument_ignores_the_gradient_of_b(self, grad_b):
         delta = get_opt("NAG").update(self.w, grad_b, w=self.w, dfw=np.cos, nargs=1)[1]
         assert_array_equal(delta, np.zeros(np.shape(grad_b)))
@@ -415,6 +415,44 @@ class TestNAG:
             assert_allclose(opt.lookahead(params["w"], "w"), oracle.lookahead(params["w"]), rtol=1e-14)
             opt.update(params, {"w": grad})
             oracle.delta(grad)
+
+    @pytest.mark.parametrize("which", ["w", lambda key, p: p.size == 6])
+    def test_lookahead_has_the_groups_mu_from_a_state_on(self, which):
+        made = [get_opt("NAG", mu=0.9, groups=[fastnn.group(which, mu=0.5)]) for _ in range(2)]
+        if not isinstance(which, str):          # in a state a function is its name
+            which.__name__ = which.__qualname__ = "six"
+        w = self.w.copy()
+        made[0].update({"w": w}, {"w": np.ones(6)})
+        made[1].load_state_dict(made[0].state_dict())
+        for opt in made:
+            assert_array_equal(opt.lookahead(w, "w"), w + 0.5*opt.state["w"]["delta"])
+        made[0].groups[0].mu = 0.25
+        assert_array_equal(made[0].lookahead(w, "w"), w + 0.25*made[0].state["w"]["delta"])
+
+    def test_lookahead_of_frozen_parameters(self):
+        opt, w = get_opt("NAG", groups=[fastnn.group("w")]), self.w.copy()
+        opt.update({"w": w}, {"w": np.ones(6)})
+        assert (opt.lookahead(w, "w") != w).all()
+        opt.groups[0].freeze = True
+        assert opt.lookahead(w, "w") is w
+        other = get_opt("NAG", groups=[fastnn.group("w", freeze=True)])
+        other.load_state_dict({**opt.state_dict(), "groups": other.state_dict()["groups"]})
+        assert other.state["w"]["delta"].all() and other.lookahead(w, "w") is w
+        opt.groups[0].freeze = False
+        assert (opt.lookahead(w, "w") != w).all()
+
+    def test_gradients_ahead_have_the_groups_mu(self):
+        opt, seen = get_opt("NAG", mu=0.9, groups=[fastnn.group("0", mu=0.5), fastnn.group("1", freeze=True)]), []
+        opt.update(self.w, self.b)
+
+        def dfw(w, b):
+            seen.append((w, b))
+            return w
+        delta = opt.state[0]["delta"].copy()
+        opt.update(self.w, self.b, w=self.w, b=self.b, dfw=dfw, dfb=lambda w, b: b)
+        [(w, b)] = seen
+        assert_array_equal(w, self.w + 0.5*delta)
+        assert_array_equal(b, self.b)
 
     def test_a_key_is_no_position(self):
         opt, untouched = get_opt("NAG"), get_opt("NAG")

@@ -64,7 +64,8 @@ FAULTS = {
 THREADED = ["threads", "in_use", "forks", "memory", "determinism", "optimizers", "affine"]
 # Where memory is most at risk; of each file every n-th test.
 QUICK = {"memory": 2, "arrays": 25, "activations": 40, "rows": 40, "affine": 20, "half_parameters": 8,
-         "state_dtype": 20, "optimizers": 20, "optimizer_calls": 20, "in_use": 6, "threads": 12}
+         "state_dtype": 20, "optimizers": 20, "optimizer_calls": 20, "steps": 37, "groups": 10, "norms": 7,
+         "repeated_steps": 9, "in_use": 6, "threads": 12}
 
 
 class Parser(argparse.ArgumentParser):
@@ -139,7 +140,8 @@ def build(names, levels):
             raise Unavailable(f"the build needs {module} in {sys.executable}")
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
-    sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "fastnn" / "core").glob("*.[ph]*")]
+    sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", ROOT / "tools" / "rule_kernels.py",
+               *(ROOT / "fastnn" / "core").glob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py")]
     newest = max(path.stat().st_mtime_ns for path in sources)
     key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"
     fresh = stamp.is_file() and stamp.read_text() == key

@@ -16,7 +16,8 @@ def resolve(catalogue, name):
 
 
 def show_list(options):
-    """Print the names of the catalogues asked for, each with its hyperparameters and their defaults."""
+    """Print the names of the catalogues asked for, each with its hyperparameters and their defaults, and what all
+    entries of a catalogue take besides once, in its last line."""
     chosen = options.catalogues or CATALOGUES
     width = max(len(name) for catalogue in chosen for name in CATALOGUES[catalogue].names())
     for catalogue in chosen:
@@ -24,11 +25,16 @@ def show_list(options):
         names = registry.names()
         own = sum(map(registry.registered, names))
         print(f"{catalogue} ({len(names)}{f', {own} of them registered' if own else ''})")
+        shared = {}
         for name in names:
-            told = ", ".join(map(shown, registry[name].__signature__.parameters.values()))
+            parameters = registry[name].__signature__.parameters.values()
+            told = ", ".join(shown(each) for each in parameters if each.kind is not each.KEYWORD_ONLY)
+            shared.update((each.name, each) for each in parameters if each.kind is each.KEYWORD_ONLY)
             if registry.registered(name):
                 told = f"{told}  (registered)" if told else "(registered)"
             print(f"  {name:{width}}  {told}".rstrip())
+        if shared:
+            print(f"and, for all {catalogue}: {', '.join(map(shown, shared.values()))}")
     return 0
 
 

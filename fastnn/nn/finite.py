@@ -9,7 +9,8 @@ from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of
 from fastnn.hyperparameters import as_float, unwrapped
 from fastnn.trees import NESTED, arrays_of_gradients
 
-PLACES = ("output", "gradient", "input", "weight decay", "unknown")
+TRANSFORMED, NORM = "transformed gradient", "norm of the gradients"     # between a trainer's gradients and its update
+PLACES = ("output", "gradient", "input", "weight decay", "unknown", TRANSFORMED, NORM)
 
 
 class NonFinite(NamedTuple):
@@ -23,7 +24,9 @@ class NonFinite(NamedTuple):
     layer : str or None
         The layer in which it began, as `network.layers` calls it, or the class of the loss layer.
     place : str
-        "output" or "gradient" of the layer; without one "input", "weight decay" or "unknown".
+        "output" or "gradient" of the layer; without one "input", "weight decay" or "unknown", or, between finite
+        gradients and the update, "transformed gradient" (what the trainer's `transform` left) or "norm of the
+        gradients" (a norm that clips, for which the optimizer skipped the step).
     """
 
     step: int
@@ -32,6 +35,10 @@ class NonFinite(NamedTuple):
     place: str
 
     def __str__(self):
+        if self.place == NORM:
+            return f"step {self.step}: a norm that clips gradients is infinite or NaN; the optimizer skipped the step"
+        if self.place == TRANSFORMED:
+            return f"step {self.step}: a gradient is infinite or NaN behind `transform`, and was finite before"
         what = f"the loss is {self.loss}" if not math.isfinite(self.loss) else "a gradient is not finite"
         if self.place == "unknown":
             return f"step {self.step}: {what}"

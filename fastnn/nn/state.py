@@ -29,7 +29,6 @@ from .finite import PLACES, NonFinite
 from .layers import Dropout, Layer
 
 FORMAT = 1
-TRANSFORMED, NORM = BETWEEN = "transformed gradient", "norm of the gradients"       # a trainer's gradients and update
 DECAYS = ("weight_decay_lambda", "weight_decay_l1")
 
 
@@ -144,8 +143,7 @@ def _records(value, steps):
         if not isinstance(found, (list, tuple)) or len(found) != 4:
             raise StateError(f"nonfinite has {found!r:.80} instead of step, loss, layer and place")
         step, loss, layer, place = found
-        if not (isinstance(loss, float) and (layer is None or isinstance(layer, str))
-                and is_one_of(place, (*PLACES, *BETWEEN))):
+        if not (isinstance(loss, float) and (layer is None or isinstance(layer, str)) and is_one_of(place, PLACES)):
             raise StateError(f"nonfinite has {found!r:.80}, which is no loss, layer and place")
         records.append(NonFinite(integer(step, "a step", 1, steps), loss, layer, place))
     return records

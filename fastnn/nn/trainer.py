@@ -10,10 +10,10 @@ import numpy as np
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
-from .finite import NonFinite, all_finite
+from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
 from .layers import BatchNormalization
-from .state import NORM, TRANSFORMED, checked_trainer, trainer_state
+from .state import checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
 

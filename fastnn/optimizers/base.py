@@ -30,9 +30,10 @@ UNCOPIED = ("_kernels", "_groups", "_resolved", "_version")     # addresses; gro
 def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
-    memory: see Optimizer. Raises ValueError for an unknown name or a hyperparameter out of its range, TypeError for an
-    unknown hyperparameter.
+    Names ignore case, spaces, - and _. All optimizers take decay, clipping, groups and schedules, too, which
+    help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the memory:
+    see Optimizer. Raises ValueError for an unknown name or a value out of its range, TypeError for an unknown
+    hyperparameter or option.
     """
     return _registry[name](*args, **kwds)
 
@@ -77,13 +78,17 @@ class Optimizer(Adjustable, Stepper):
     state_dtype : str
         Given at construction.
 
+    What goes on around the rule - decay, clipping, groups, frozen parameters - is told at the constructor and at each
+    option. A step whose clipping norm is NaN or infinite is skipped: nothing changes, `skipped` counts it, and there is
+    a RuntimeWarning.
+
     Every step raises, before anything has changed: KeyError for a missing gradient; ValueError for shapes that do not
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
-    step; TypeError for anything but arrays of real numbers; RuntimeError if the optimizer is in use: in another thread,
-    or further up in this one, where a step has called the function, mapping or signal handler that now uses it. So does
-    everything that reads or replaces the state; hyperparameters may be set at any time. A step that has begun to write
-    comes to its end before Ctrl-C is heard. The constructor raises ValueError for a state_dtype that is unknown or that
-    the rule does not have, TypeError if it is no string.
+    step, for a schedule that gives what could not be set, and for a group that fits no parameter; TypeError for
+    anything but arrays of real numbers, and where deltas are asked for without w= and an option or a rule reads p;
+    RuntimeError if the optimizer is in use: in another thread, or further up in this one, where a step has called the
+    function, mapping or signal handler that now uses it. So does everything that reads or replaces the state;
+    hyperparameters may be set at any time. A step that has begun to write comes to its end before Ctrl-C is heard.
     """
 
     maker = "get_opt"
@@ -120,6 +125,35 @@ class Optimizer(Adjustable, Stepper):
             _registry.add(name, cls, aliases)
 
     def __init__(self, *args: Any, state_dtype: str = "float32", **kwds: Any) -> None:
+        """The rule's hyperparameters by position or keyword, all else by keyword.
+
+        Parameters
+        ----------
+        *args, **kwds : number or schedule
+            The rule's hyperparameters and, by keyword, the options `weight_decay`, `l2`, `l1`, `clip_value`,
+            `clip_norm`, `clip_global_norm`, `clip_adaptive`, `maximize`, `grad_scale`, `centralize` and `output_axis`,
+            which are told below. A schedule is a function of t, the parameter's own step, from 1 (`fastnn.schedules`);
+            what it gives is checked at each step as if it had been set. All are attributes, to be set at any time.
+        groups : list of Group
+            Parameters that are treated otherwise: see `fastnn.group`.
+        state_dtype : str
+            "float32", "bfloat16" or "int8": how state is kept.
+
+        For each parameter p with its gradient g, what is asked for happens in this order:
+
+            g *= grad_scale, and g = -g for maximize; clipping in one of its four ways; g += l2 p + l1 sign(p);
+            centralize; the rule, which gives delta; p = p - lr weight_decay p + delta.
+
+        In float16 and bfloat16 all of it is computed in float32 and rounded once.
+
+        Raises
+        ------
+        TypeError
+            For an unknown name, with the nearest one, and for what is no number.
+        ValueError
+            For a value out of its range, more than one way to clip for a parameter, or a state_dtype that is unknown or
+            that the rule does not have.
+        """
         super().__init__(*args, **kwds)
         self._state_dtype = self._checked_state_dtype(state_dtype)
         self._paths = {}
@@ -141,6 +175,7 @@ class Optimizer(Adjustable, Stepper):
 
     @property
     def state_dtype(self) -> str:
+        """How state is kept, as given at construction."""
         return self._state_dtype
 
     def _checked_state_dtype(self, name):

@@ -46,13 +46,19 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:
-        """value + mu delta_prev of that key: where an in-place step wants its gradient."""
-        return self._alone(lambda: self._ahead(value, self._record(key)))
+        """value + mu delta_prev of that key: where an in-place step wants its gradient. mu is that of the parameter's
+        group at its next step; a value without state yet, and one that is frozen, comes back as it is."""
+        return self._alone(lambda: self._ahead(self._records[0], key, value, value))
 
-    def _ahead(self, value, record):
+    def _ahead(self, home, key, value, parameter):
+        """`parameter` is what functions of groups see."""
+        record = home.get(key)
         if record is None:
             return value
-        return value + numbers_at(record.group or self, record.t + 1).mu * record.slot(0)
+        group = self._group_of(home, key, parameter)
+        if group is not None and group.freeze:
+            return value
+        return value + numbers_at(group or self, record.t + 1).mu * record.slot(0)
 
     def _gradients(self, grads, extra):
         nargs, dfw, dfb = extra.get("nargs", 2), extra.get("dfw"), extra.get("dfb")
@@ -60,10 +66,11 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
             return grads
         if len(grads) != 2 or (nargs == 2 and dfb is None):
             raise TypeError("NAG with dfw takes grad_w and grad_b, and for nargs=2 dfb, too")
-        w = self._ahead(extra.get("w", 0), self._record_at(0))
+        home = self._records[1]
+        w = self._ahead(home, 0, extra.get("w", 0), extra.get("w", grads[0]))
         if nargs == 1:
             return [dfw(w), np.zeros_like(grads[1])]
-        b = self._ahead(extra.get("b", 0), self._record_at(1))
+        b = self._ahead(home, 1, extra.get("b", 0), extra.get("b", grads[1]))
         return [dfw(w, b), dfb(w, b)]
 
 
