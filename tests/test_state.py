@@ -575,6 +575,7 @@ def of_first_format():
     """What the last fastnn with that format saved: states in the middle, and what its next three steps gave."""
     pytest.importorskip("safetensors")
     data = decoded(lzma.decompress((TESTS / "data" / "format1.safetensors.xz").read_bytes()))
+    assert len(data["extra"]["cases"]) == 47
     return data["extra"]["cases"]
 
 
@@ -584,7 +585,9 @@ def of_then(params, t):
 
 @each_rule
 def test_states_of_the_first_format(name, state_dtype):
-    case = copy.deepcopy(of_first_format()[f"{name} {state_dtype}"])
+    if (key := f"{name} {state_dtype}") not in of_first_format():
+        pytest.skip("newer than the format")
+    case = copy.deepcopy(of_first_format()[key])
     assert case["state"]["format"] == 1
     kwds = {"rng": np.random.Generator(np.random.PCG64(0))} if name.startswith("Santa") else {}
     opt, params = make(name, state_dtype, **kwds), case["params"]
