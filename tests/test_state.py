@@ -575,7 +575,7 @@ def of_first_format():
     """What the last fastnn with that format saved: states in the middle, and what its next three steps gave."""
     pytest.importorskip("safetensors")
     data = decoded(lzma.decompress((TESTS / "data" / "format1.safetensors.xz").read_bytes()))
-    assert len(data["extra"]["cases"]) == 47
+    assert len(data["extra"]["cases"]) == 49
     return data["extra"]["cases"]
 
 
