@@ -71,10 +71,13 @@ class Adjustable(Configurable):
         shown = super()._shown_values()
         return [*shown, f"groups={list(self._groups)!r}"] if self._groups else shown
 
-    def _refused(self, name):
+    def _refused(self, name, done=None):
+        if name == "groups":
+            return (f"groups of {self._title()} cannot be {done}: they are given at construction, groups=[...]; their "
+                    "values can be set, as in opt.groups[0].lr = 0.1")
         if name == "t":
             return ("t cannot be set: the number of steps is counted per parameter; update(..., t=t) takes another for "
                     "that step, and load_state_dict sets them all")
         if name in getattr(self, "slots", ()):
             return f"{name} is state of each parameter: see opt.state, opt.forget and opt.load_state_dict"
-        return super()._refused(name)
+        return super()._refused(name, done)

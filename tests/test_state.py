@@ -335,7 +335,7 @@ BAD = {
     **{f"passes {n}": (put("passes", value=n), "passes must be") for n in (-1, 2**32, 0.5)},
     "no alpha": (drop("hyperparameters", "alpha"), "no 'alpha'"),
     "a beta3": (put("hyperparameters", "beta3", value=1), "beta3"),
-    **{f"alpha {a}": (put("hyperparameters", "alpha", value=a), "alpha must be")
+    **{f"alpha {a}": (put("hyperparameters", "alpha", value=a), r"alpha \(lr\) must be")
        for a in (-1, float("nan"), "1", None, [1])},
     "hyperparameters": (put("hyperparameters", value=[1]), "must be a dict"),
     "parameters": (put("by_key", value=[]), "by_key must be a dict"),
