@@ -48,6 +48,8 @@ class Hyperparameter:
         Where it is the optimizer's as a whole, never a group's: why.
     """
 
+    _is_rate = False
+
     def __init__(self, default=REQUIRED, *, above=-math.inf, at_least=-math.inf, below=math.inf, integer=False,
                  scheduled=None, optional=False, shared=""):
         self.default = default
@@ -56,9 +58,14 @@ class Hyperparameter:
 
     def __set_name__(self, owner, name):
         self.name = name
-        self.title = f"{name} (lr)" if name == owner._rate_name != "lr" else name      # in errors
+        self._is_rate = name == owner._rate_name != "lr"
         if self.scheduled is None:
             self.scheduled = owner._scheduled
+
+    @property
+    def title(self):
+        """The name, in errors; a learning rate's with the word that users know."""
+        return f"{self.name} (lr)" if self._is_rate else self.name
 
     if TYPE_CHECKING:           # what reading the instance gives
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...

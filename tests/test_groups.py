@@ -58,7 +58,7 @@ def test_functions_answer_true_or_false(answer):
 
 
 def test_a_function_that_fails():
-    with pytest.raises(ValueError, match=r"^group\(.*\): for 'W' the function flat_only raises KeyError: 'W'") as caught:
+    with pytest.raises(ValueError, match=r"^group\(.*\): for 'W' .* flat_only raises KeyError: 'W'") as caught:
         group(flat_only).fits("W", np.ones(3))
     assert type(caught.value.__cause__) is KeyError
     with pytest.raises(TypeError, match=r"the function .*lambda.* \(test_groups\.py, line \d+\) raises TypeError: "):
