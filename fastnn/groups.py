@@ -8,15 +8,17 @@ from weakref import ref
 import numpy as np
 
 from .hyperparameters import Choice
-from .scheduling import function_name
+from .schedule_state import unnamed
+from .scheduling import FAULTS, check_takes, failure, function_name
 from .state import StateError, entries
-from .synonyms import Synonym, advice, canonical, meaning, parts
+from .synonyms import Synonym, canonical, meaning, parts, unknown
 
 
 def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **values: Any) -> "Group":
     """Parameters that an optimizer treats otherwise: one element of its ``groups=[...]``.
 
-        get_opt("AdamW", groups=[group("b*", "gamma*", weight_decay=0), group(lambda key, p: p.ndim < 2, lr=1e-2)])
+        get_opt("Adam", weight_decay=0.01, groups=[
+            group("b*", "gamma*", weight_decay=0), group(lambda key, p: p.ndim < 2, lr=1e-2)])
 
     A parameter belongs to the first group that it fits, or else to none, from its first step on. What a group does not
     name follows the optimizer's value, also when that is changed later. In mid-run a group's values are set as
@@ -27,7 +29,8 @@ def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **valu
     *which : str or function
         Patterns as of file names ("W?", "layer[12]/*"; case counts) for the parameter's key, or functions
         (key, parameter) -> bool. One that fits is enough. A key that is a path is joined by "/"; other keys that are no
-        strings are compared as str(key).
+        strings are compared as str(key). States know functions by their names; a lambda, which has none, by its file
+        and line, so that it cannot be loaded once it has moved.
     freeze : bool
         Whether these parameters, and their state, stay as they are.
     **values : number or schedule
@@ -37,10 +40,13 @@ def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **valu
     Raises
     ------
     TypeError
-        Without a pattern or function; and by the optimizer that gets it, for a name that is none of its own.
+        Without a pattern or function, and for a function that does not take two arguments; by the optimizer that gets
+        it, for a name that is none of its own.
     ValueError
         By that optimizer, for a value out of range or two ways to clip; by its step, before anything has changed, for a
         group that fits none of the parameters.
+
+    Where a function fails (by a KeyError, say), a ValueError or TypeError is raised from that: it names group and key.
     """
     return Group(which, freeze, values)
 
@@ -68,7 +74,7 @@ class Group:
         """A copy whose names and values are checked: those of this optimizer, by its own names."""
         cls, title = type(optimizer), f"{optimizer._title()}, {self!r}"
         checked = {name: _checked(cls, name, value, title, TypeError)
-                   for name, value in canonical(cls, self._values, title).items()}
+                   for name, value in canonical(cls, self._values, title, of_group=True).items()}
         found = Group(self._which, self._freeze, checked, optimizer)
         optimizer._check_together_with(found, checked)
         return found
@@ -100,7 +106,10 @@ class Group:
                 name = _spelled(key) if name is None else name
                 found = fnmatchcase(name, wanted)
             else:
-                found = wanted(key, parameter)
+                try:
+                    found = wanted(key, parameter)
+                except FAULTS as error:
+                    raise failure(error, f"{self!r}: for {key!r} the function {function_name(wanted)}") from error
                 if not isinstance(found, (bool, np.bool_)):
                     raise TypeError(f"{self!r}: the function must return True or False, not {found!r:.80}, for {key!r}")
             if found:
@@ -120,13 +129,13 @@ class Group:
             return None
         optimizer = self._optimizer()
         if optimizer is None:
-            raise ReferenceError(f"{self!r} is of an optimizer that is no more")
+            raise ReferenceError(f"the optimizer of {self!r} no longer exists")
         return optimizer
 
     def _bound_to(self):
         optimizer = self._optimizer and self._optimizer() or self._owner()
         if optimizer is None:
-            raise AttributeError(f"{self!r} is of no optimizer yet: that has it in opt.groups")
+            raise AttributeError(f"{self!r} does not belong to an optimizer: opt.groups has an optimizer's own")
         return optimizer
 
     def __getattr__(self, name: str) -> Any:
@@ -164,7 +173,7 @@ class Group:
         """The optimizer's own names for a word."""
         names = meaning(type(optimizer), word)
         if not names:
-            raise AttributeError(f"{optimizer._title()} has no hyperparameter {word!r}{advice(type(optimizer), word)}")
+            raise AttributeError(unknown(type(optimizer), word, optimizer._title(), of_group=True))
         return names
 
     def __dir__(self):
@@ -188,8 +197,14 @@ def _checked_which(which):
     if not which:
         raise TypeError('group() needs patterns of keys or a function of (key, parameter): group("b*", lr=0.1)')
     for one in which:
-        if not isinstance(one, str) and (not callable(one) or isinstance(one, type)):
-            raise TypeError(f"a group is given by patterns of keys or functions of (key, parameter), not by {one!r}")
+        if isinstance(one, str):
+            continue
+        if not callable(one) or isinstance(one, type):
+            several = isinstance(one, (list, tuple)) and one and all(isinstance(part, str) for part in one)
+            said = f": group({', '.join(map(repr, one))})" if several else ""
+            raise TypeError("a group is given by patterns of keys or functions of (key, parameter), not by "
+                            f"{one!r:.200}{said}")
+        check_takes(one, ("key", "parameter"), "group")
     return tuple(which)
 
 
@@ -218,7 +233,9 @@ def _spelled(key):
 def bound(groups, optimizer):
     """The optimizer's own copies of the groups that it was given. Raises TypeError and ValueError."""
     if not isinstance(groups, (list, tuple)) or not all(isinstance(one, Group) for one in groups):
-        raise TypeError(f'groups must be a list of groups, [group("b*", lr=0.1), ...], not {groups!r:.200}')
+        dicts = isinstance(groups, (list, tuple)) and any(isinstance(one, dict) for one in groups)
+        said = ": PyTorch's dicts hold parameters; a group says by their keys which they are" if dicts else ""
+        raise TypeError(f'groups must be a list of groups, [group("b*", lr=0.1), ...], not {groups!r:.200}{said}')
     return tuple(one.bound(optimizer) for one in groups)
 
 
@@ -240,21 +257,37 @@ def numbers_at(holder, t):
     """What the hyperparameters and options of an optimizer or a group are at step t: an object with them as attributes.
 
     They do not change when the optimizer's are set, by another thread for instance. Raises TypeError and ValueError for
-    a schedule that gives what could not be set.
+    a schedule that gives what could not be set, or fails.
     """
     optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
     if resolved is None or resolved[0] is not optimizer._version:
-        resolved = holder._resolved = _resolved(optimizer, holder)
+        resolved = holder._resolved = _changed(optimizer, holder, resolved) or _resolved(optimizer, holder)
     _, numbers, schedules = resolved
     if not schedules:
         return numbers
     values = numbers.__dict__.copy()
     for name, at, schedule in schedules:
-        values[name] = at(schedule, t)
+        try:
+            values[name] = at(schedule, t)
+        except (TypeError, ValueError) as error:
+            if holder is optimizer or name not in holder._values:
+                raise
+            raise type(error)(f"{holder!r}: {error}") from error.__cause__
     now = type(numbers)()
     now.__dict__ = values
     return now
+
+
+def _changed(optimizer, holder, resolved):
+    """What `_resolved` would give, quickly, where nothing but numbers of the optimizer has been set since, once."""
+    before, version, values = optimizer._last_change
+    if resolved is None or resolved[0] is not before or holder is not optimizer or resolved[2]:
+        return None
+    numbers = type(resolved[1])()
+    numbers.__dict__.update(resolved[1].__dict__)
+    numbers.__dict__.update(values)
+    return version, numbers, ()
 
 
 def _resolved(optimizer, holder):
@@ -289,7 +322,7 @@ def restored(optimizer, saved, values):
     given, wanted = [one.stored()["which"] for one in groups], [one["which"] for one in saved]
     if not _same(given, wanted):
         raise StateError(f"the state's groups are {wanted!r:.200}, those of the optimizer {given!r:.200}; to keep the "
-                         "optimizer's, put opt.state_dict()['groups'] into the state")
+                         f"optimizer's, put opt.state_dict()['groups'] into the state{unnamed(wanted)}")
     fills = []
     changes = [(one, *_read(optimizer, one, entry, f"group {i}", fills))
                for i, (one, entry) in enumerate(zip(groups, saved))]

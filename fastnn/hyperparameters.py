@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .schedule_state import checked_changes, to_state
-from .scheduling import is_schedule
-from .synonyms import Synonym, advice, canonical, synonyms_of
+from .scheduling import FAULTS, check_takes, failure, interval, is_schedule, shown, uncalled
+from .synonyms import Synonym, canonical, synonyms_of, unknown
 
 REQUIRED = Parameter.empty
 
@@ -25,9 +25,10 @@ def unwrapped(value):
     """The Python number in a 0-d array or scalar of NumPy's kind (JAX's, ml_dtypes'); anything else as it is."""
     if isinstance(value, (int, float)) or getattr(value, "ndim", None) != 0 or not hasattr(value, "dtype"):
         return value
-    value = np.asarray(value)
-    number = value.dtype.kind in "fiuO" or value.dtype.name == "bfloat16"
-    return value.astype(np.float64).item() if value.dtype.name == "bfloat16" else value.item() if number else value
+    array = np.asarray(value)
+    if array.dtype.name == "bfloat16":
+        return array.astype(np.float64).item()
+    return array.item() if array.dtype.kind in "fiuO" else value
 
 
 class Hyperparameter:
@@ -47,6 +48,8 @@ class Hyperparameter:
         Where it is the optimizer's as a whole, never a group's: why.
     """
 
+    _is_rate = False
+
     def __init__(self, default=REQUIRED, *, above=-math.inf, at_least=-math.inf, below=math.inf, integer=False,
                  scheduled=None, optional=False, shared=""):
         self.default = default
@@ -55,8 +58,14 @@ class Hyperparameter:
 
     def __set_name__(self, owner, name):
         self.name = name
+        self._is_rate = name == owner._rate_name != "lr"
         if self.scheduled is None:
             self.scheduled = owner._scheduled
+
+    @property
+    def title(self):
+        """The name, in errors; a learning rate's with the word that users know."""
+        return f"{self.name} (lr)" if self._is_rate else self.name
 
     if TYPE_CHECKING:           # what reading the instance gives
         def __get__(self, instance: Any, owner: Any = None) -> Any: ...
@@ -67,6 +76,7 @@ class Hyperparameter:
     def checked(self, value):
         """The value to keep: a number, a schedule as it is, or None where that is allowed."""
         if self.scheduled and is_schedule(value):
+            check_takes(value, ("t",), self.title)
             return value
         return self.number(value)
 
@@ -76,17 +86,21 @@ class Hyperparameter:
         if type(value) is not float or self.integer:        # what schedules mostly give need not be converted
             value = unwrapped(value)
             if isinstance(value, bool) or not isinstance(value, Integral if self.integer else Real):
-                raise TypeError(f"{self.name} must be {self.kind()}, not {value!r}")
+                raise TypeError(f"{self.title} must be {self.kind()}, not {value!r}{self.said_of(value)}")
             value = int(value) if self.integer else as_float(value)
         if not (self.above < value < self.below and value >= self.at_least):      # false for NaN
-            raise ValueError(f"{self.name} must be {self.range()}, not {value!r}")
+            wanted = interval(self.above, self.at_least, self.below, value)
+            raise ValueError(f"{self.title} must be {wanted}, not {value!r}")
         return value
 
     def at(self, value, t):
         """The number that a value of this hyperparameter is at step t. Raises as setting it would."""
         if not (self.scheduled and callable(value)):
             return value
-        given = value(t)
+        try:
+            given = value(t)
+        except FAULTS as error:
+            raise failure(error, f"{self.title}: at t = {t} the schedule {shown(value)}") from error
         try:
             return self.number(given)
         except (TypeError, ValueError) as error:
@@ -115,7 +129,7 @@ class Hyperparameter:
         try:
             schedule, changes = checked_changes(stored, current)
         except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from None
+            raise ValueError(f"{self.title}: {error}") from None
         fills += changes
         return schedule
 
@@ -124,12 +138,11 @@ class Hyperparameter:
         words = "an integer" if self.integer else "a number"
         return words + (", None" if self.optional else "") + (" or a schedule" if self.scheduled else "")
 
-    def range(self):
-        if self.at_least > -math.inf:
-            low = f"at least {self.at_least:g}"
-        else:
-            low = f"above {self.above:g}" if self.above > -math.inf else "finite"
-        return f"{low} and below {self.below:g}" if self.below < math.inf else low
+    def said_of(self, value):
+        """What more is said of a value that is no number, or ""."""
+        if self.scheduled:
+            return uncalled(value)
+        return ": it takes no schedule" if is_schedule(value) else ""
 
 
 class Choice(Hyperparameter):
@@ -169,7 +182,7 @@ class Flag(Option):
 
     def number(self, value):
         if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{self.name} must be True or False, not {value!r}")
+            raise TypeError(f"{self.name} must be True or False, not {value!r}{self.said_of(value)}")
         return bool(value)
 
 
@@ -178,7 +191,7 @@ class Configurable:
 
     Subclasses name their learning rate in `_rate_name`; it, and others, can be given by other libraries' words, too
     (synonyms.py). Public attributes besides hyperparameters, options, properties and methods are those that a subclass
-    gives a value in its body; setting any other raises AttributeError.
+    gives a value in its body; setting or reading any other raises AttributeError.
 
     Class attributes
     ----------------
@@ -194,6 +207,7 @@ class Configurable:
     _other_arguments = ()       # of the constructor
     _attributes = frozenset()   # public ones that instances may set
     _synonyms = {}
+    _told = {}                  # what is said when an attribute is read that there is not, by its name
     _version = None             # another object after each change of a hyperparameter
 
     def __init_subclass__(cls, **kwds):
@@ -208,7 +222,7 @@ class Configurable:
         cls.__signature__ = Signature([Parameter(k, kind, default=found[k].default) for k, kind in ordered])
         cls._attributes = frozenset().union(*(vars(base).get("_attributes", ()) for base in cls.__mro__),
                                             _introduced(cls))
-        cls._synonyms = synonyms_of(cls)
+        cls._synonyms, cls._told = synonyms_of(cls), {}
         for word, names in cls._synonyms.items():
             if isinstance(getattr(cls, word, Synonym()), Synonym):
                 setattr(cls, word, Synonym(*names))
@@ -228,19 +242,33 @@ class Configurable:
             if name[:1] != "_" and name not in self._attributes:
                 found = getattr(type(self), name, None)         # a data descriptor, or a method that is replaced
                 if not (hasattr(type(found), "__set__") or callable(found) and callable(value)):
-                    raise AttributeError(self._refused(name))
+                    raise AttributeError(self._refused(name, "set"))
             try:
                 object.__setattr__(self, name, value)
             except AttributeError:              # a property without a setter
-                raise AttributeError(self._refused(name)) from None
+                raise AttributeError(self._refused(name, "set")) from None
 
-    def _refused(self, name):
-        """Why an attribute of that name cannot be set."""
+        def __getattr__(self, name):            # called where nothing of that name has been found
+            cls = type(self)
+            if name[:1] == "_" or hasattr(cls, name):           # a property's own AttributeError is raised again
+                return object.__getattribute__(self, name)
+            if name not in cls._told:                           # kept: programs ask with hasattr at every step
+                cls._told[name] = self._refused(name)
+            raise AttributeError(cls._told[name])
+
+        def __delattr__(self, name):
+            try:
+                object.__delattr__(self, name)
+            except AttributeError:
+                raise AttributeError(self._refused(name, "deleted")) from None
+
+    def _refused(self, name, done=None):
+        """Why an attribute of that name cannot be set or deleted, or with None that there is none."""
         cls = type(self)
         if hasattr(cls, name):
-            return f"{name} of {self._title()} cannot be set"
-        declare = "" if _is_own(cls) else f"; attributes of a subclass have a value in its body: {name} = None"
-        return f"{self._title()} has no hyperparameter {name!r}{advice(cls, name)}{declare}"
+            return f"{name} of {self._title()} cannot be {done}"
+        declare = f"; attributes of a subclass have a value in its body: {name} = None"
+        return unknown(cls, name, self._title()) + (declare if done == "set" and not _is_own(cls) else "")
 
     def _set(self, values):
         """Take values that have been checked, one by one."""

@@ -16,11 +16,15 @@ def limit(doc, shared=""):
     return Option(None, doc, above=0, optional=True, shared=shared)
 
 
+NO_CHANGE = object(), None, {}      # follows no version
+
+
 class Adjustable(Configurable):
     """An object with a learning rate, options and groups, whose numbers may be schedules."""
 
     _scheduled = True
     _other_arguments = ("groups",)
+    _last_change = NO_CHANGE    # (version before, version after, values) of the last one, if they were numbers
     _groups = ()
     _resolved = None            # of groups.numbers_at
 
@@ -78,6 +82,12 @@ class Adjustable(Configurable):
         """The groups given at construction, in order: the optimizer's own copies, whose values may be set."""
         return self._groups
 
+    def _set(self, values):
+        before = self._version
+        super()._set(values)
+        plain = not any(map(callable, values.values()))
+        self.__dict__["_last_change"] = (before, self._version, values) if plain else NO_CHANGE
+
     def _check_together(self, values):
         if not values.keys().isdisjoint(CLIPS):
             values = {**self.__dict__, **values}
@@ -98,10 +108,13 @@ class Adjustable(Configurable):
         shown = super()._shown_values()
         return [*shown, f"groups={list(self._groups)!r}"] if self._groups else shown
 
-    def _refused(self, name):
+    def _refused(self, name, done=None):
+        if name == "groups":
+            return (f"groups of {self._title()} cannot be {done}: they are given at construction, groups=[...]; their "
+                    "values can be set, as in opt.groups[0].lr = 0.1")
         if name == "t":
             return ("t cannot be set: the number of steps is counted per parameter; update(..., t=t) takes another for "
                     "that step, and load_state_dict sets them all")
         if name in getattr(self, "slots", ()):
             return f"{name} is state of each parameter: see opt.state, opt.forget and opt.load_state_dict"
-        return super()._refused(name)
+        return super()._refused(name, done)

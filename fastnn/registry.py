@@ -8,20 +8,23 @@ def folded(name):
     return "".join(c for c in name.lower() if c not in " -_")
 
 
-def nearest(name, known):
-    """The known names most like `name`, best first, for an error message."""
+def nearest(name, known, likeness=0.5):
+    """The known names most like `name`, best first, for an error message; none that are less alike."""
     spelled = {folded(k): k for k in known}
-    return [spelled[f] for f in get_close_matches(folded(name), spelled, n=3, cutoff=0.5)]
+    return [spelled[f] for f in get_close_matches(folded(name), spelled, n=3, cutoff=likeness)]
 
 
-def hint(name, known):
+def hint(name, known, likeness=0.5):
     """" (did you mean a or b?)", or nothing where no known name is near."""
-    near = nearest(name, known)
+    near = nearest(name, known, likeness)
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
 class Registry:
     """Classes by name: those of the catalogue, and in front of them those that users registered.
+
+    A class may say in `also_known`, {name: how it is made}, what is known by another name and is this class with other
+    arguments.
 
     Parameters
     ----------
@@ -95,4 +98,6 @@ class Registry:
             raise TypeError(f"the name of an {self.noun} must be a string, not {type(name).__name__}")
 
     def _unknown(self, name):
-        return ValueError(f"Unknown {self.noun}: {name!r}{hint(name, self.names())}")
+        made = {folded(other): how for _, cls in (*self._registered.copy().values(), *self._catalogue.copy().values())
+                for other, how in getattr(cls, "also_known", {}).items()}.get(folded(name))
+        return ValueError(f"Unknown {self.noun}: {name!r}{f' (it is {made})' if made else hint(name, self.names())}")

@@ -3,7 +3,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from .scheduling import catalogue, catalogued, function_name, is_schedule
+from .scheduling import LAMBDA, catalogue, catalogued, function_name, is_schedule
 
 DEEPEST = 50                    # joins in each other
 
@@ -12,7 +12,8 @@ def to_state(schedule: Callable[[int], Any]) -> dict[str, Any]:
     """What a checkpoint keeps of a schedule: a dict of strings, numbers, None, lists and dicts; nothing is shared.
 
     {"schedule": its name, "arguments": {name: value}}, for `reduce_on_plateau` with "observed" besides; of any other
-    function {"function": its name}. A join has the states of its parts. Raises TypeError for what is no schedule.
+    function {"function": its name}, of a lambda with its file and line. A join has the states of its parts. Raises
+    TypeError for what is no schedule.
     """
     if not is_schedule(schedule):
         raise TypeError(f"not a schedule: {schedule!r:.80}")
@@ -20,7 +21,7 @@ def to_state(schedule: Callable[[int], Any]) -> dict[str, Any]:
         return {"function": function_name(schedule)}
     state = {"schedule": type(schedule).__name__,
              "arguments": {name: plain(value) for name, value in schedule.arguments().items()}}
-    if hasattr(schedule, "observe"):
+    if hasattr(schedule, "_observed"):
         state["observed"] = dict(schedule._observed)
     return state
 
@@ -39,8 +40,8 @@ def from_state(state: Any, current: Any = None) -> Callable[[int], Any]:
     state : dict
     current : the schedule, or whatever stands in its place, in the object that loads
         Where it is equal, it is what is returned. Of a function a state has no more than the name: it must be there, at
-        the same place, under the same name. A `reduce_on_plateau` that is there is filled and returned, arguments and
-        all, so that whoever calls its `observe` has the right one.
+        the same place, under the same name; a lambda in the same line of a file of the same name. A `reduce_on_plateau`
+        that is there is filled and returned, arguments and all, so that whoever calls its `observe` has the right one.
 
     Raises ValueError for a state that is damaged, incomplete or names another function; nothing has been changed then.
     """
@@ -73,14 +74,16 @@ def rebuilt(state, current, changes, depth):
     if state.keys() == {"function"}:
         found = function_name(current) if is_schedule(current) and not catalogued(current) else None
         if not isinstance(state["function"], str) or found != state["function"]:
-            there = f"{found!r:.80}" if found else "there is none"
-            raise ValueError(f"the schedule must be the function {state['function']!r:.80} as in the state; {there}")
+            there = f"{found!r:.160}" if found else "there is none"
+            raise ValueError(f"the schedule must be the function {state['function']!r:.160} as in the state; {there}"
+                             f"{unnamed(state)}")
         return current
     name = state.get("schedule")
     if not isinstance(name, str) or name not in catalogue:
         raise ValueError(f"the state names a schedule {name!r:.80}, which is unknown")
     cls = catalogue[name]
-    exactly(state, {"schedule", "arguments"} | ({"observed"} if hasattr(cls, "observe") else set()), f"{name}'s state")
+    observed = {"observed"} if hasattr(cls, "_checked_observed") else set()
+    exactly(state, {"schedule", "arguments"} | observed, f"{name}'s state")
     exactly(state["arguments"], set(cls.__signature__.parameters), f"{name}'s arguments")
     there = current.arguments() if type(current) is cls else {}
     arguments = {key: rebuilt_argument(value, there.get(key), changes, depth)
@@ -98,6 +101,11 @@ def rebuilt(state, current, changes, depth):
         changes.append(partial(current.__dict__.update, schedule.__dict__))
         return current
     return current if schedule == current else schedule
+
+
+def unnamed(stored):
+    """What is said where functions in plain data are not those that are there; "" where all of them have names."""
+    return ": a lambda is known by its place, use a named function (def)" if LAMBDA in repr(stored) else ""
 
 
 def rebuilt_argument(value, there, changes, depth):

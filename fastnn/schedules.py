@@ -6,8 +6,10 @@ Lengths are in steps. Step t has the value that optax's schedules give at count 
 give the t-th `optimizer.step()`. A plain function of t is a schedule, too. `catalogue` has all of these by name.
 
 Any number among an optimizer's or a group's hyperparameters and options may be one. Each parameter has its own t: one
-that joins at step 51 begins the schedule anew. What it gives is checked at each step as if it had been set: ValueError
-or TypeError, and nothing has changed. Wrong arguments raise them at once, TypeError with the nearest name.
+that joins at step 51 begins the schedule anew. What it gives is checked at each step as if it had been set. Where it
+fails (by a KeyError, say), a ValueError or TypeError is raised from that, which names the hyperparameter, the schedule
+and t; nothing has changed then. A state knows functions by their names; a lambda, which has none, by its file and line,
+so that it cannot be loaded once it has moved: give one that is to be saved a name, with def.
 """
 import math
 from bisect import bisect_right
@@ -63,7 +65,7 @@ class linear(_Lasting):
         return descent(self.value, self.end_value, count, self._length)
 
 
-@row(1.0, 1000, 2.0, end_value=0.1)
+@row(1.0, 1000, power=2.0, end_value=0.1)
 class polynomial(_Lasting):
     """From `value` to `end_value`, which step steps + 1 and all later ones have, by a power of the way that is left.
 
@@ -75,6 +77,8 @@ class polynomial(_Lasting):
     steps: Steps
     power: Positive
     end_value: Number = 0.0
+
+    _by_keyword = ("power",)
 
     def _at(self, count):
         return descent(self.value, self.end_value, count, self._length, self.power)
@@ -90,7 +94,7 @@ class _Geometric(Warmed):
         return max(value, self.end_value) if self.gamma < 1 else min(value, self.end_value)
 
 
-@row(1.0, 0.1, step_size=400, end_value=0.02)
+@row(1.0, gamma=0.1, step_size=400, end_value=0.02)
 class exponential(_Geometric):
     """value gamma^(c/step_size), c = t - 1 - warmup: `gamma` times as much every `step_size` steps, smoothly.
 
@@ -102,6 +106,8 @@ class exponential(_Geometric):
     gamma: Positive
     step_size: Steps = 1
     end_value: OptionalNumber = None
+
+    _by_keyword = ("gamma",)
 
     def _at(self, count):
         return self._times(count/self.step_size)
@@ -426,8 +432,8 @@ class join(Schedule):
     """One schedule after another: schedules[0] for boundaries[0] steps, then schedules[1], ..., the last one for ever.
 
     Each counts its own steps: for boundaries[i - 1] < t <= boundaries[i] it is schedules[i](t - boundaries[i - 1]).
-    Parts may be plain functions of t. Boundaries increase; there is one fewer than schedules. optax: join_schedules.
-    PyTorch: SequentialLR.
+    Parts may be plain functions of t. Boundaries increase; there is one fewer than schedules. `observe` tells a metric
+    to every part that takes one (`reduce_on_plateau`). optax: join_schedules. PyTorch: SequentialLR.
     """
 
     schedules: Annotated[tuple[Callable[[int], Any], ...], several(a_schedule, least=2)]
@@ -442,11 +448,23 @@ class join(Schedule):
         i = bisect_right(self.boundaries, count)
         return value_at(self.schedules[i], count + 1 - (self.boundaries[i - 1] if i else 0))
 
+    @property
+    def observe(self) -> Callable[[Any], Any]:
+        """A function that tells a metric to each part that takes one, and returns what the last of them returns.
+
+        AttributeError where there is none.
+        """
+        parts = [part.observe for part in self.schedules if hasattr(part, "observe")]
+        if not parts:
+            raise AttributeError("join: none of the schedules has `observe`")
+        return lambda metric: [observe(metric) for observe in parts][-1]
+
 
 def warmup(schedule: Callable[[int], Any], steps: int, *, warmup_value: float = 0.0) -> join:
     """Any schedule, or function of t, behind a warm-up: a `join`.
 
     `steps` steps in a straight line from `warmup_value` towards schedule(1), then the schedule from its own step 1 on.
+    The join's `observe` is that of a `reduce_on_plateau`; what is observed during the warm-up counts.
     Raises TypeError and ValueError as `join` does, and as `value_at` for what schedule(1) is.
     """
     first = value_at(a_schedule(schedule, "schedule"), 1)

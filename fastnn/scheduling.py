@@ -1,13 +1,17 @@
 """What every schedule is: its arguments and their checks, its value at a step. The rows: schedules.py."""
 import math
 from collections.abc import Callable, Iterable
-from inspect import Parameter, Signature, get_annotations
+from functools import partial
+from inspect import Parameter, Signature, get_annotations, signature
 from numbers import Real
 from operator import index
+from os.path import basename
+from types import FunctionType, MethodType
 from typing import Annotated, Any
 
 from .registry import hint
 
+LAMBDA = "<lambda>"
 catalogue: dict[str, type["Schedule"]] = {}     # the rows by name, in the order of their definition
 # What other libraries call an argument; said in the error, where the schedule has the one meant.
 WORDS = {name: words.split() for name, words in {
@@ -37,16 +41,21 @@ def as_number(value: Any, what: str) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-def number(above=-math.inf, at_least=-math.inf, below=math.inf, optional=False):
+def interval(above, at_least, below, value):
+    """What numbers are allowed, in words, to one who gave `value`."""
     low = f"at least {at_least:g}" if at_least > -math.inf else f"above {above:g}" if above > -math.inf else "finite"
-    wanted = f"{low} and below {below:g}" if below < math.inf else low
+    if below < math.inf:
+        return f"{low} and below {below:g}"
+    return f"{low} and finite" if math.isinf(value) and low != "finite" else low
 
+
+def number(above=-math.inf, at_least=-math.inf, below=math.inf, optional=False):
     def checked(value, what):
         if value is None and optional:
             return None
         value = as_number(value, what)
         if not (above < value < below and value >= at_least):       # false for NaN
-            raise ValueError(f"{what} must be {wanted}, not {value!r}")
+            raise ValueError(f"{what} must be {interval(above, at_least, below, value)}, not {value!r}")
         return value
     return checked
 
@@ -87,9 +96,9 @@ def several(each, least=1, increasing=False):
     def checked(value, what):
         if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
             raise TypeError(f"{what} must be a list, not {value!r:.80}")
-        found = tuple(each(item, f"each of {what}") for item in value)
+        found = tuple(each(item, f"{what}[{i}]") for i, item in enumerate(value))
         if len(found) < least:
-            raise ValueError(f"{what} must have at least {least}, not {len(found)}" if found else
+            raise ValueError(f"{what} must have at least {least} elements, not {len(found)}" if found else
                              f"{what} must not be empty")
         if increasing and any(a >= b for a, b in zip(found, found[1:])):
             raise ValueError(f"{what} must increase, not {list(found)!r:.80}")
@@ -99,7 +108,8 @@ def several(each, least=1, increasing=False):
 
 def a_schedule(value, what):
     if not is_schedule(value):
-        raise TypeError(f"{what} must be a schedule or a function of t, not {value!r:.80}")
+        raise TypeError(f"{what} must be a schedule or a function of t, not {value!r:.80}{uncalled(value)}")
+    check_takes(value, ("t",), what)
     return value
 
 
@@ -122,9 +132,13 @@ class Schedule:
     Schedules cannot be changed, are equal where their arguments are, and may be keys, pickled and copied; only
     `reduce_on_plateau` has a state, and is equal to itself alone. An argument out of its range raises ValueError, one
     of a wrong type TypeError.
+
+    A schedule is no number: where lr is one, opt.lr is the schedule, and opt.lr(opt.t + 1) its value at the next step.
+    Arithmetic, as in opt.lr *= 0.5, and comparisons raise TypeError.
     """
 
     __signature__ = Signature()
+    _by_keyword: Any = ()
     _checks: Any = {}
     _example: Any = (), {}
 
@@ -139,7 +153,7 @@ class Schedule:
         try:
             bound = cls.__signature__.bind(*args, **kwds)
         except TypeError as error:
-            raise TypeError(f"{title}: {error}") from None
+            raise TypeError(f"{title}: {error}: it is {call_of(cls)}") from None
         bound.apply_defaults()
         self.__dict__.update({name: cls._checks[name](value, f"{title}: {name}")
                               for name, value in bound.arguments.items()})
@@ -182,11 +196,18 @@ class Schedule:
     def __delattr__(self, name):
         self.__setattr__(name, None)
 
+    def _no_number(self, *operands):
+        raise TypeError(f"{self!r:.200} is a schedule, no number: where lr is one, opt.lr(opt.t + 1) is its value at "
+                        "the next step, and opt.lr = ... sets another schedule or a number")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = \
+        __neg__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = _no_number
+
     def __repr__(self):
         told = []
         for name, parameter in type(self).__signature__.parameters.items():
             value = self.__dict__[name]
-            if parameter.default is parameter.empty:
+            if parameter.kind is parameter.POSITIONAL_OR_KEYWORD:
                 told.append(shown(value))
             elif value != parameter.default:
                 told.append(f"{name}={shown(value)}")
@@ -213,18 +234,20 @@ class Warmed(Schedule):
 def row(*args, **kwds):
     """Class decorator: enters a schedule in the catalogue. The arguments are its `example`'s.
 
-    Annotations say what arguments there are: those with defaults are given by keyword, those of a warm-up last.
+    Annotations say what arguments there are: given by keyword are those with defaults, those of a warm-up last, and
+    those in `_by_keyword`: other libraries have another order.
     """
     def entered(cls):
         found = {}
         for base in reversed(cls.__mro__):
             found.update(get_annotations(base))
         found = {name: kind for name, kind in found.items() if hasattr(kind, "__metadata__")}
-        names = sorted(found, key=lambda name: (hasattr(cls, name), name in get_annotations(Warmed)))
+        names = sorted(found, key=lambda name: (hasattr(cls, name), name in cls._by_keyword,
+                                                name in get_annotations(Warmed)))
         cls.__signature__ = Signature([
-            Parameter(name, Parameter.KEYWORD_ONLY, default=getattr(cls, name), annotation=found[name].__origin__)
-            if hasattr(cls, name) else
-            Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=found[name].__origin__) for name in names])
+            Parameter(name, Parameter.KEYWORD_ONLY if hasattr(cls, name) or name in cls._by_keyword else
+                      Parameter.POSITIONAL_OR_KEYWORD, default=getattr(cls, name, Parameter.empty),
+                      annotation=found[name].__origin__) for name in names])
         cls._checks = {name: found[name].__metadata__[0] for name in names}
         cls._example = args, kwds
         catalogue[cls.__name__] = cls
@@ -287,6 +310,44 @@ def is_schedule(value: Any) -> bool:
     return callable(value) and not isinstance(value, type)
 
 
+def call_of(cls):
+    """How a schedule is made: its signature without annotations."""
+    parameters = cls.__signature__.parameters.values()
+    return f"{cls.__name__}{Signature([one.replace(annotation=one.empty) for one in parameters])}"
+
+
+def uncalled(value):
+    """What is said of a schedule's class or name where a schedule is wanted; "" of anything else."""
+    for name, cls in catalogue.items():
+        if value is cls or isinstance(value, str) and value == name:
+            return f": call it, schedules.{call_of(cls)}"
+    return ""
+
+
+def check_takes(function, names, what):
+    """Raises TypeError where a function's signature tells that it cannot be called with these arguments."""
+    plain = isinstance(function, (FunctionType, MethodType, partial))
+    try:                                        # a class may have a __signature__, which is its constructor's
+        found = signature(function if plain else function.__call__)
+    except (TypeError, ValueError, NameError):  # compiled functions have none; annotations may name what there is not
+        return
+    try:
+        found.bind(*names)
+    except TypeError as error:
+        given = " and ".join(names)
+        raise TypeError(f"{what}: {function_name(function)} cannot be called with {given}: {error}") from None
+
+
+# What a function raises by its own fault; what comes through it, of signal handlers for instance, is left alone.
+FAULTS = ArithmeticError, AttributeError, LookupError, NameError, TypeError, ValueError
+
+
+def failure(error, what):
+    """The exception to raise from one of FAULTS: it says which function of the user's failed, and where."""
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(f"{what} raises {type(error).__name__}: {error}")
+
+
 def value_at(schedule: Callable[[int], Any], t: int) -> float:
     """The value of a schedule at step t, from 1: a finite float.
 
@@ -310,5 +371,11 @@ def shown(value):
 
 
 def function_name(function):
+    """The name of a function, by which a state knows it; with file and line for a lambda, which has none."""
     found = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
-    return found if isinstance(found, str) else type(function).__qualname__
+    if not isinstance(found, str):
+        return type(function).__qualname__
+    code = getattr(function, "__code__", None)
+    if LAMBDA in found and code is not None:
+        return f"{found} ({basename(code.co_filename)}, line {code.co_firstlineno})"
+    return found

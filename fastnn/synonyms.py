@@ -1,7 +1,7 @@
 """Other libraries' words for hyperparameters: which are understood, and what is said of those that are not."""
 from typing import Any
 
-from .registry import hint
+from .registry import folded, hint
 
 RATE = object()
 SYNONYMS = {
@@ -11,20 +11,31 @@ SYNONYMS = {
 
 # Words that are too ambiguous to be taken for one another, but worth naming. The first line is of learning rates.
 RELATED = (
-    ("alpha", "eta", "rate", "learn_rate"),
-    ("momentum", "mu", "beta1"),
-    ("rho", "decay_rate", "smoothing", "smoothing_constant", "nu", "beta2"),
+    ("alpha", "eta", "rate", "learn_rate", "initial_lr", "base_lr"),
+    ("momentum", "mu", "beta1", "beta"),
+    ("rho", "decay_rate", "smoothing", "smoothing_constant", "discounting_factor", "nu", "beta2"),
     ("alpha", "negative_slope", "slope"),
     ("axis", "dim"),
-    ("clip_global_norm", "global_clipnorm", "clip_by_global_norm", "max_norm", "max_grad_norm"),
-    ("clip_norm", "clip_by_norm"), ("clip_value", "clip", "gradient_clip"),
-    ("grad_scale", "rescale_grad", "loss_scale"))
+    ("clip_global_norm", "global_clipnorm", "clip_by_global_norm"), ("clip_norm", "clip_by_norm"),
+    ("max_norm", "max_grad_norm", "clip_global_norm", "clip_norm"), ("clip_value", "clip", "gradient_clip"),
+    ("weight_decay", "wd"), ("grad_scale", "rescale_grad", "loss_scale"))
+# Words of which a sentence is said; {} is the decay of an average of squares.
 ELSEWHERE = {
     "decay": "optax's decay is {}; parameters decay by weight_decay, the learning rate by a schedule",
     "alpha": "PyTorch's alpha is {}; the learning rate is {rate}",
     "gamma": "a learning rate decays by a schedule: fastnn.schedules",
+    "lr_decay": "a learning rate decays by a schedule: fastnn.schedules",
     "momentum": 'get_opt("Momentum") has it', "dampening": 'get_opt("MSGD") has (1 - mu) as dampening',
-    "nesterov": 'get_opt("Nesterov") is that', "amsgrad": 'get_opt("AMSGrad") is that'}
+    "nesterov": 'get_opt("Nesterov") is that', "use_nesterov": 'get_opt("Nesterov") is that',
+    "amsgrad": 'get_opt("AMSGrad") is that',
+    "centered": 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients',
+    "freeze": 'a group freezes parameters: groups=[group("b*", freeze=True)]',
+    "iter": "the number of steps is opt.t", "iterations": "the number of steps is opt.t"}
+# What other libraries have, and nothing here is like.
+UNLIKE = ("eps", "foreach", "fused", "capturable", "differentiable", "use_ema", "ema_momentum", "beta3", "tau", "delta",
+          "step", "steps", "minimize", "weights")
+LIKENESS = 0.6                  # from here on one word is taken for another, misspelled: "eps" is no "step_size"
+KNOWN = frozenset((*SYNONYMS, *ELSEWHERE, *UNLIKE)).union(*RELATED)
 
 
 class Synonym:
@@ -55,7 +66,7 @@ def parts(names, value):
     except TypeError:
         found = ()
     if len(found) != len(names) or isinstance(value, (str, bytes)):
-        raise TypeError(f"a pair is wanted, for {' and '.join(names)}, not {value!r}")
+        raise TypeError(f"a pair ({', '.join(names)}) is expected, not {value!r}")
     return found
 
 
@@ -74,13 +85,13 @@ def meaning(cls, word):
     return cls._synonyms.get(word, ())
 
 
-def canonical(cls, given, title):
+def canonical(cls, given, title, of_group=False):
     """Values by the class's own names. Raises TypeError for an unknown name, and for two words that mean the same."""
     found, words = {}, {}
     for word, value in given.items():
         names = meaning(cls, word)
         if not names:
-            raise TypeError(f"{title} has no hyperparameter {word!r}{advice(cls, word)}")
+            raise TypeError(unknown(cls, word, title, of_group))
         for name in names:
             if name in words:
                 first, second = sorted((words[name], word), key=lambda spelled: spelled == name)
@@ -91,9 +102,22 @@ def canonical(cls, given, title):
     return found
 
 
+def unknown(cls, word, title, of_group=False):
+    """What is said of a name that the class does not have, or that a group of such an optimizer does not have."""
+    if of_group and word in cls._other_arguments:
+        return f"{title}: {word} is the optimizer's, not a group's"
+    return f"{title} has no hyperparameter {word!r}{advice(cls, word)}"
+
+
 def advice(cls, word):
-    """In parentheses, what may have been meant by a name that the class does not have."""
+    """In parentheses, what may have been meant by a name that the class does not have.
+
+    Of words that mean something else, which the class lacks, none that is merely spelled alike.
+    """
     own = (*cls.hyperparameters, *cls.options)
+    for names in (own, cls._other_arguments, cls._synonyms):
+        if same := [name for name in names if folded(name) == folded(word)]:
+            return f" (did you mean {same[0]}?)"
     near = [name for names in RELATED[1:] if word in names for name in names if name in own]
     if text := _elsewhere(cls, word, own, near):
         return f" ({text})"
@@ -101,7 +125,9 @@ def advice(cls, word):
         near = [cls._rate_name]
     if near:
         return f" (did you mean {' or '.join(near)}?)"
-    return hint(word, (*own, *cls._other_arguments)) or hint(word, cls._synonyms)
+    if word.lower() in KNOWN:
+        return ""
+    return hint(word, (*own, *cls._other_arguments), LIKENESS) or hint(word, cls._synonyms, LIKENESS)
 
 
 def _elsewhere(cls, word, own, near):

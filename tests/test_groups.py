@@ -57,9 +57,29 @@ def test_functions_answer_true_or_false(answer):
         group(lambda key, p: answer, lr=1).fits("W", np.ones(3))
 
 
-def test_errors_of_functions_are_their_own():
-    with pytest.raises(ZeroDivisionError):
-        group(lambda key, p: 1/0 == 1).fits("W", np.ones(3))
+def test_a_function_that_fails():
+    with pytest.raises(ValueError, match=r"^group\(.*\): for 'W' .* flat_only raises KeyError: 'W'") as caught:
+        group(flat_only).fits("W", np.ones(3))
+    assert type(caught.value.__cause__) is KeyError
+    with pytest.raises(TypeError, match=r"the function .*lambda.* \(test_groups\.py, line \d+\) raises TypeError: "):
+        group(lambda key, p: key + 1).fits("W", np.ones(3))
+
+
+def flat_only(key, p):
+    return {}[key]
+
+
+@pytest.mark.parametrize("wrong", [lambda: True, lambda key: True, lambda key, p, more: True, lambda key, *, p: True])
+def test_a_function_takes_key_and_parameter(wrong):
+    with pytest.raises(TypeError, match="^group: .* cannot be called with key and parameter: "):
+        group(wrong, lr=1)
+
+
+def test_what_is_meant_by_lists_and_dicts():
+    with pytest.raises(TypeError, match=r"""not by \['b\*', 'c\*'\]: group\('b\*', 'c\*'\)$"""):
+        group(["b*", "c*"], lr=1)
+    with pytest.raises(TypeError, match="not .*params.*: PyTorch's dicts hold parameters; a group says by their keys"):
+        get_opt("Adam", groups=[{"params": [np.ones(2)], "lr": 0.1}])
 
 
 def test_the_first_that_fits():
@@ -133,7 +153,7 @@ def test_setting_and_deleting():
 
 
 WRONG_NAMES = {"aplha": "did you mean alpha", "momentum": "did you mean beta1", "nonsense": "nonsense",
-               "decay": "by weight_decay", "state_dtype": "state_dtype", "t": "'t'"}
+               "decay": "by weight_decay", "state_dtype": "state_dtype is the optimizer's", "t": "'t'"}
 
 
 @pytest.mark.parametrize("name", WRONG_NAMES)
@@ -141,23 +161,36 @@ def test_names_that_are_not_known(name):
     wanted = group("b*", **{name: 1})                       # the optimizer knows
     with pytest.raises(TypeError) as caught:
         get_opt("Adam", groups=[wanted])
-    assert str(caught.value).startswith(f"Adam, group('b*', {name}=1) has no hyperparameter {name!r}")
+    if name != "state_dtype":
+        assert str(caught.value).startswith(f"Adam, group('b*', {name}=1) has no hyperparameter {name!r}")
     assert WRONG_NAMES[name] in str(caught.value)
     opt, g = one()
     for use in (lambda: setattr(g, name, 1), lambda: getattr(g, name), lambda: delattr(g, name)):
         with pytest.raises(AttributeError) as caught:
             use()
-        assert f"Adam has no hyperparameter {name!r}" in str(caught.value) and WRONG_NAMES[name] in str(caught.value)
+        assert WRONG_NAMES[name] in str(caught.value)
+        assert f"Adam has no hyperparameter {name!r}" in str(caught.value) or name == "state_dtype"
+
+
+@pytest.mark.parametrize("name", ["state_dtype", "groups"])
+def test_names_that_are_the_optimizers(name):
+    told = f"{name} is the optimizer's, not a group's"
+    with pytest.raises(TypeError, match=told):
+        get_opt("Adam", groups=[group("b*", **{name: "int8"})])
+    with pytest.raises(AttributeError, match=told):
+        opt, g = one()
+        setattr(g, name, "int8")
 
 
 @pytest.mark.parametrize(("name", "value", "error", "told"), [
-    ("lr", -1, ValueError, "alpha must be at least 0, not -1.0"), ("alpha", "1", TypeError, "alpha must be a number"),
+    ("lr", -1, ValueError, "alpha (lr) must be at least 0, not -1.0"),
+    ("alpha", "1", TypeError, "alpha (lr) must be a number"),
     ("weight_decay", np.nan, ValueError, "weight_decay must be at least 0"),
     ("maximize", 1, TypeError, "maximize must be True or False"),
     ("clip_norm", 0, ValueError, "clip_norm must be above 0"),
     ("beta1", True, TypeError, "beta1 must be a number or a schedule"),
     ("output_axis", halved, TypeError, "output_axis"),
-    ("betas", 0.5, TypeError, "a pair is wanted")])
+    ("betas", 0.5, TypeError, "a pair (beta1, beta2) is expected")])
 def test_values_out_of_range(name, value, error, told):
     with pytest.raises(error) as caught:
         made(group("W*", "gamma", lr=0) if name == "lr" else group("*"), group("b*", **{name: value}))
@@ -217,7 +250,7 @@ def test_a_group_before_it_has_an_optimizer():
     assert g.which == ("b*",) and g.freeze is False and g.values() == {"lr": 1}
     g.freeze = True
     for use in (lambda: g.lr, lambda: setattr(g, "lr", 2), lambda: delattr(g, "lr")):
-        with pytest.raises(AttributeError, match="of no optimizer yet"):
+        with pytest.raises(AttributeError, match="does not belong to an optimizer: opt.groups has"):
             use()
 
 
@@ -245,7 +278,7 @@ def test_a_group_does_not_keep_its_optimizer():
         assert gone() is None                               # without waiting for the collector
     finally:
         gc.enable()
-    with pytest.raises(ReferenceError, match="of an optimizer that is no more"):
+    with pytest.raises(ReferenceError, match="the optimizer of group.* no longer exists"):
         g.lr
 
 
@@ -296,7 +329,7 @@ def test_copies_of_groups_have_no_optimizer(copied):
     assert repr(again) == repr(g) == "group('b*', freeze=True, alpha=1.0)"
     other = made(again)
     assert other.groups[0].lr == 1
-    with pytest.raises(AttributeError, match="of no optimizer yet"):
+    with pytest.raises(AttributeError, match="does not belong to an optimizer: opt.groups has"):
         again.lr
 
 
@@ -427,10 +460,27 @@ def test_functions_and_schedules_must_be_there():
     with pytest.raises(StateError, match=r"group 0 of the state is given by the function 'flat'"):
         restored(get_opt("Adam"), states(opt), values(opt))
     with pytest.raises(StateError, match="the state's groups are"):
-        restored(made(group(halved)), states(opt), values(opt))
+        restored(made(group(flat_only)), states(opt), values(opt))
     opt, saved = made(group("b*")), states(made(group("b*", lr=halved)))
-    with pytest.raises(StateError, match="group 0: alpha: the schedule must be the function .halved. as in the state"):
+    with pytest.raises(StateError, match=r"group 0: alpha \(lr\): the schedule must be the function .halved. as"):
         restored(opt, saved, values(opt))
+
+
+def test_lambdas_are_known_by_their_places():
+    """They have no names; another one, in another line, is not taken for that of the state."""
+    first, again = (made(group(which, lr=rate)) for which, rate in [(lambda key, p: key == "a", lambda t: t)]*2)
+    restored(again, states(first), values(first))
+    for other in (group(lambda key, p: key == "a", lr=lambda t: t), group(flat, lr=1)):
+        with pytest.raises(StateError, match=r"\(test_groups\.py, line \d+\).*: a lambda is known by its place"):
+            restored(made(other), states(first), values(first))
+    opt = get_opt("Adam", lr=lambda t: t)
+    state = opt.state_dict()
+    opt.load_state_dict(state)
+    with pytest.raises(StateError, match=r"lambda.*\(test_groups\.py, line .*: a lambda is known by its place"):
+        get_opt("Adam", lr=lambda t: 2*t).load_state_dict(state)
+    state["hyperparameters"]["alpha"] = {"function": "<lambda>"}             # of an earlier release
+    with pytest.raises(StateError, match="a lambda is known by its place"):
+        opt.load_state_dict(state)
 
 
 DAMAGED = {

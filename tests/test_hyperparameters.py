@@ -1,7 +1,10 @@
 """Hyperparameters and options: what they take, what they keep, by which names, and what cannot be set."""
 import copy
+import functools
 import inspect
+import math
 import pickle
+import re
 from fractions import Fraction
 
 import ml_dtypes
@@ -73,6 +76,11 @@ WRONG = {"bool": True, "bool_": np.True_, "bool array": np.array(True), "string"
          "text array": np.array("0.1"), "class": float, "class with call": Ten}
 
 
+def title(name, of="alpha"):
+    """What errors call a hyperparameter, as a pattern: the learning rate has the word that users know, too."""
+    return rf"{name} \(lr\)" if name == of != "lr" else name
+
+
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("name", ["alpha", "grad_scale", "weight_decay", "clip_norm"])
 def test_no_numbers(name, value):
@@ -80,9 +88,10 @@ def test_no_numbers(name, value):
         assert get_opt("Adam", clip_norm=None).clip_norm is None
         return
     opt = get_opt("Adam", **{name: 0.5})
-    with pytest.raises(TypeError, match=f"{name} must be a number.* or a schedule, not"):
+    shown = "not array" if isinstance(value, np.ndarray) else f"not {re.escape(repr(value))}"
+    with pytest.raises(TypeError, match=f"{title(name)} must be a number.* or a schedule, {shown}"):
         get_opt("Adam", **{name: value})
-    with pytest.raises(TypeError, match=f"{name} must be a number.* or a schedule, not"):
+    with pytest.raises(TypeError, match=f"{title(name)} must be a number.* or a schedule, {shown}"):
         setattr(opt, name, value)
     assert getattr(opt, name) == 0.5
 
@@ -98,7 +107,8 @@ def test_no_integers(value):
 def test_range_of_numpy_numbers(value):
     opt = get_opt("Adam")
     for name in ("alpha", "l2", "weight_decay"):
-        with pytest.raises(ValueError, match=f"{name} must be at least 0, not"):
+        wanted = "at least 0 and finite, not inf" if value > 1 else "at least 0, not"
+        with pytest.raises(ValueError, match=f"{title(name)} must be {wanted}"):
             setattr(opt, name, value)
     assert (opt.alpha, opt.l2, opt.weight_decay) == (1e-3, 0, 0)
 
@@ -119,7 +129,7 @@ def test_schedules_are_kept_as_they_are(schedule):
                                            (lambda **kwds: get_opt("Adam", **kwds), "maximize"),
                                            (lambda **kwds: get_opt("Adam", **kwds), "output_axis")])
 def test_where_there_are_no_schedules(make, key):
-    with pytest.raises(TypeError, match=f"{key} must be .*, not <function halved"):
+    with pytest.raises(TypeError, match=f"{key} must be .*, not <function halved.*: it takes no schedule"):
         make(**{key: halved})
 
 
@@ -151,14 +161,82 @@ def test_a_schedule_that_gives_what_could_not_be_set(name, given, error):
         def __repr__(self):
             return "Given()"
 
-    with pytest.raises(error, match=rf"^{name} must be .*, not .*the schedule Given\(\) gives at t = 17") as caught:
+    told = rf"^{title(name)} must be .*, not .*the schedule Given\(\) gives at t = 17"
+    with pytest.raises(error, match=told) as caught:
         descriptor(name).at(Given(), 17)
     assert (repr(given) if isinstance(given, str) else str(given)) in str(caught.value)
 
 
-def test_errors_of_schedules_are_their_own():
-    with pytest.raises(ZeroDivisionError):
-        descriptor("alpha").at(lambda t: 1/(t - 3), 3)
+class Failing:
+    """A schedule or a group's function that fails."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def __call__(self, *args):
+        raise self.error
+
+
+@pytest.mark.parametrize(("error", "kind"), [
+    (KeyError("mine"), ValueError), (ZeroDivisionError("mine"), ValueError), (AttributeError("mine"), ValueError),
+    (TypeError("mine"), TypeError), (ValueError("mine"), ValueError)])
+def test_a_schedule_that_fails(error, kind):
+    """The hyperparameter, the schedule and t are named, and the group whose value it is."""
+    where = rf"alpha \(lr\): at t = 2 the schedule Failing raises {type(error).__name__}: '?mine"
+    for opt, told in ((get_opt("Adam", lr=Failing(error)), f"^{where}"),
+                      (get_opt("Adam", lr=Failing(error), groups=[fastnn.group("a", l2=1)]), f"^{where}"),
+                      (get_opt("Adam", groups=[fastnn.group("a", lr=Failing(error))]),
+                       rf"^group\('a', alpha=.*\): {where}")):
+        with pytest.raises(kind, match=told) as caught:
+            opt.update({"a": np.ones(2)}, {"a": np.ones(2)}, t=2)
+        assert type(caught.value) is kind and caught.value.__cause__ is error and opt.t == 0
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), RuntimeError("in use"), TimeoutError()])
+def test_what_comes_through_a_schedule_is_left_alone(error):
+    with pytest.raises(type(error)) as caught:
+        get_opt("Adam", lr=Failing(error)).step(np.ones(2), np.ones(2))
+    assert caught.value is error
+
+
+class NoStep:
+    def __call__(self):
+        return 0.1
+
+
+class Own:
+    def none(self):
+        return 0.1
+
+    def one(self, t):
+        return 0.1
+
+
+@pytest.mark.parametrize("wrong", [
+    lambda: 0.1, lambda a, b: 0.1, lambda *, t: 0.1, NoStep(), Own().none, functools.partial(halved, 1),
+    fastnn.schedules.warmup])
+def test_functions_that_cannot_be_called_with_t(wrong):
+    for make in (lambda: get_opt("Adam", lr=wrong), lambda: setattr(get_opt("Adam"), "lr", wrong),
+                 lambda: get_opt("Adam", groups=[fastnn.group("a", lr=wrong)])):
+        with pytest.raises(TypeError, match=r"alpha \(lr\): .* cannot be called with t: "):
+            make()
+
+
+@pytest.mark.parametrize("right", [
+    lambda t, more=1: 0.1, lambda *t: 0.1, Own().one, functools.partial(pow, 0.5), functools.lru_cache(halved), np.sqrt,
+    math.sqrt, fastnn.schedules.cosine(1, 10)])
+def test_functions_that_can(right):
+    assert get_opt("Adam", lr=right).lr is right
+
+
+def test_a_schedule_that_has_not_been_made():
+    for wrong in (fastnn.schedules.cosine, "cosine"):
+        with pytest.raises(TypeError, match=r"alpha \(lr\) must be .*: call it, schedules\.cosine\(value, steps, \*,"):
+            get_opt("Adam", lr=wrong)
+    with pytest.raises(TypeError, match="not 'cosines'$"):
+        get_opt("Adam", lr="cosines")
+    with pytest.raises(TypeError, match=r"join: schedules\[0\] must be .*: call it, schedules\.cosine\("):
+        fastnn.schedules.join([fastnn.schedules.cosine, halved], [3])
 
 
 def test_stored_and_restored():
@@ -168,9 +246,9 @@ def test_stored_and_restored():
     assert stored == {"function": "halved"}
     assert alpha.restored(stored, halved, fills) is halved and not fills
     for current in (0.1, Ten()):
-        with pytest.raises(ValueError, match="alpha: the schedule must be the function 'halved' as in the state"):
+        with pytest.raises(ValueError, match=r"alpha \(lr\): the schedule must be the function 'halved' as in"):
             alpha.restored(stored, current, fills)
-    with pytest.raises(TypeError, match="alpha must be"):
+    with pytest.raises(TypeError, match=r"alpha \(lr\) must be"):
         alpha.restored(halved, halved, fills)                      # a function is no plain data
 
 
@@ -226,7 +304,8 @@ def test_limits(name):
     setattr(opt, name, None)
     assert getattr(opt, name) is None
     for wrong in (0, -1, np.inf, np.nan):
-        with pytest.raises(ValueError, match=f"{name} must be above 0, not"):
+        wanted = "above 0 and finite" if wrong == np.inf else "above 0"
+        with pytest.raises(ValueError, match=f"{name} must be {wanted}, not"):
             setattr(opt, name, wrong)
 
 
@@ -272,7 +351,7 @@ def test_words_for_the_learning_rate(name, word):
     assert getattr(opt, RATES[name]) == getattr(opt, word) == 0.5
     setattr(opt, word, np.float32(0.25))
     assert getattr(opt, RATES[name]) == getattr(opt, word) == opt.lr == 0.25
-    with pytest.raises(ValueError, match=f"{RATES[name]} must be"):
+    with pytest.raises(ValueError, match=f"{title(RATES[name], RATES[name])} must be"):
         setattr(opt, word, -1)
     assert word not in opt.__dict__ or word == RATES[name]
 
@@ -298,9 +377,9 @@ def test_betas():
     assert opt.beta1 is halved
     opt.betas = 0.25, 0.5
     for wrong in (0.9, (0.9,), (0.1, 0.2, 0.3), "ab", None):
-        with pytest.raises(TypeError, match="a pair is wanted, for beta1 and beta2, not"):
+        with pytest.raises(TypeError, match="a pair \\(beta1, beta2\\) is expected, not"):
             opt.betas = wrong
-        with pytest.raises(TypeError, match="a pair is wanted, for beta1 and beta2, not"):
+        with pytest.raises(TypeError, match="a pair \\(beta1, beta2\\) is expected, not"):
             get_opt("Adam", betas=wrong)
     with pytest.raises(ValueError, match="beta2 must be"):
         opt.betas = 0.75, 1
@@ -338,6 +417,14 @@ def test_a_word_and_a_position():
     ("Adam", "aplha", "did you mean alpha"),
     ("Adam", "clipnorm", "did you mean clip_norm"), ("Adam", "clipvalue", "did you mean clip_value"),
     ("Adam", "global_clipnorm", "did you mean clip_global_norm"), ("Adam", "max_norm", "did you mean clip_global_norm"),
+    ("Adam", "max_grad_norm", "did you mean clip_global_norm or clip_norm?"),
+    ("Adam", "LR", "did you mean lr?"), ("Adam", "Alpha", "did you mean alpha?"), ("SGD", "L2", "did you mean l2?"),
+    ("Adam", "Beta_1", "did you mean beta1?"), ("SGD", "wd", "did you mean weight_decay?"),
+    ("SGD", "initial_lr", "did you mean eta?"), ("RMSprop", "discounting_factor", "did you mean rho?"),
+    ("Momentum", "beta", "did you mean momentum?"), ("SGD", "use_nesterov", 'get_opt("Nesterov") is that'),
+    ("AdaGrad", "lr_decay", "a learning rate decays by a schedule"), ("Adam", "iter", "the number of steps is opt.t"),
+    ("RMSprop", "centered", 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients'),
+    ("Adam", "freeze", 'a group freezes parameters: groups=[group("b*", freeze=True)]'),
     ("Adam", "weightdecay", "did you mean weight_decay"), ("Adam", "learningrate", "did you mean learning_rate"),
     ("Adam", "state_dtyp", "did you mean state_dtype"), ("Adam", "group", "did you mean groups")])
 def test_words_that_are_not_understood(name, word, told):
@@ -349,6 +436,55 @@ def test_words_that_are_not_understood(name, word, told):
         setattr(opt, word, 0.5)
     assert f"{name} has no hyperparameter {word!r} ({told}" in str(caught.value)
     assert word not in opt.__dict__
+
+
+@pytest.mark.parametrize("word", ["eps", "epsilon", "betas", "beta_1", "b1", "beta2", "rho", "foreach", "fused",
+                                  "minimize", "EPS", "tau"])
+@pytest.mark.parametrize("name", ["SGD", "AdaGrad"])
+def test_words_for_what_a_rule_lacks(name, word):
+    """Nothing that is merely spelled alike is proposed."""
+    with pytest.raises(TypeError, match=f"^{name} has no hyperparameter '{word}'$"):
+        get_opt(name, **{word: 0.5})
+
+
+@pytest.mark.parametrize(("make", "word", "told"), [
+    (lambda: get_opt("Adam"), "decay_rate", "Adam has no hyperparameter 'decay_rate' (did you mean beta2?)"),
+    (lambda: get_opt("SGD"), "epsilon", "SGD has no hyperparameter 'epsilon'"),
+    (lambda: get_opt("Adam"), "m", "m is state of each parameter: see opt.state"),
+    (lambda: dlfs.AdaGrad(), "h", "h is state of each parameter: see opt.state"),
+    (lambda: dlfs.Adam(), "iter", "Adam has no hyperparameter 'iter' (the number of steps is opt.t)"),
+    (lambda: get_act("leaky-ReLU"), "slope", "leaky-ReLU has no hyperparameter 'slope' (did you mean alpha?)"),
+    (lambda: Recording(), "other", "Adam has no hyperparameter 'other'")])
+def test_attributes_that_are_read(make, word, told):
+    made = make()
+    for _ in range(2):
+        with pytest.raises(AttributeError) as caught:
+            getattr(made, word)
+        assert str(caught.value).startswith(told) and "in its body" not in str(caught.value)
+    assert not hasattr(made, word) and getattr(made, word, 3) == 3
+
+
+def test_what_python_asks_for():
+    """Names with an underscore have Python's own error, and so have properties."""
+    with pytest.raises(AttributeError, match="object has no attribute '_nothing'"):
+        get_opt("Adam")._nothing
+    with pytest.raises(AttributeError, match="object has no attribute '__array__'"):
+        get_act("ELU").__array__
+
+    class Broken(ADAM):
+        @property
+        def broken(self):
+            return self.lr.nothing
+
+    with pytest.raises(AttributeError, match="'float' object has no attribute 'nothing'"):
+        Broken().broken
+    blank = ADAM.__new__(ADAM)
+    assert not hasattr(blank, "nothing") and not hasattr(blank, "_nothing")
+
+
+def test_groups_of_an_optimizer_are_given_at_construction():
+    with pytest.raises(AttributeError, match=r"groups of Adam cannot be set: they are .*opt\.groups\[0\]\.lr = 0\.1"):
+        get_opt("Adam").groups = []
 
 
 def test_words_of_the_book():
@@ -440,9 +576,12 @@ def test_what_may_be_set_as_ever():
     err = get_err("Square")
     err.error = np.ones(3)
     assert err.total_error() == 1
-    with pytest.raises(AttributeError):
-        del opt.alpha
-    assert opt.alpha == 1e-3
+    for name in ("alpha", "lr", "betas", "weight_decay", "groups", "name"):
+        with pytest.raises(AttributeError, match=f"^{name} of Adam cannot be deleted"):
+            delattr(opt, name)
+    with pytest.raises(AttributeError, match="has no hyperparameter 'nothing'"):
+        del opt.nothing
+    assert (opt.alpha, opt.weight_decay) == (1e-3, 0)
 
 
 class Recording(ADAM):

@@ -104,6 +104,13 @@ def test_nearest_name(get, name, nearest):
         get(name)
 
 
+def test_what_is_another_with_arguments():
+    for name in ("AdamW", "adam-w", "ADAMW"):
+        with pytest.raises(ValueError, match=rf"^Unknown optimizer: '{name}' ") as caught:
+            get_opt(name)
+        assert str(caught.value).endswith("""(it is get_opt("Adam", weight_decay=0.01))""")
+
+
 # Hyperparameters
 
 @each_entry
@@ -148,11 +155,12 @@ def test_missing_hyperparameters():
     (get_opt, "Adam", "beta1", 1.0, "below 1"), (get_opt, "SGD", "eta", math.nan, ""),
     (get_opt, "RMSprop", "rho", -0.1, "at least 0")])
 def test_out_of_range(get, name, key, value, range_):
-    with pytest.raises(ValueError, match=f"{key} must be .*{range_}"):
+    told = rf"{key} (\(lr\) )?must be .*{range_}"
+    with pytest.raises(ValueError, match=told):
         make(get, name, **{key: value})
     made = make(get, name)
     before = getattr(made, key)
-    with pytest.raises(ValueError, match=f"{key} must be .*{range_}"):
+    with pytest.raises(ValueError, match=told):
         setattr(made, key, value)
     assert getattr(made, key) == before
 

@@ -3,6 +3,7 @@ import copy
 import inspect
 import json
 import math
+import operator
 import pickle
 import warnings
 from fractions import Fraction
@@ -32,10 +33,10 @@ TORCH = {
     "linear": [(linear(0.1, 50, end_value=0.02), lambda lr, opt: lr.LinearLR(opt, 1.0, 0.2, 50)),
                (linear(0.1, 50, warmup=20, warmup_value=0.025), lambda lr, opt: lr.SequentialLR(
                    opt, [lr.LinearLR(opt, 0.25, 1.0, 20), lr.LinearLR(opt, 1.0, 0.0, 30)], [20]))],
-    "polynomial": [(polynomial(0.1, 50, 2), lambda lr, opt: lr.PolynomialLR(opt, 50, 2)),
-                   (polynomial(0.1, 50, 0.5), lambda lr, opt: lr.PolynomialLR(opt, 50, 0.5))],
-    "exponential": [(exponential(0.1, 0.97), lambda lr, opt: lr.ExponentialLR(opt, 0.97)),
-                    (exponential(0.1, 1.01), lambda lr, opt: lr.ExponentialLR(opt, 1.01))],
+    "polynomial": [(polynomial(0.1, 50, power=2), lambda lr, opt: lr.PolynomialLR(opt, 50, 2)),
+                   (polynomial(0.1, 50, power=0.5), lambda lr, opt: lr.PolynomialLR(opt, 50, 0.5))],
+    "exponential": [(exponential(0.1, gamma=0.97), lambda lr, opt: lr.ExponentialLR(opt, 0.97)),
+                    (exponential(0.1, gamma=1.01), lambda lr, opt: lr.ExponentialLR(opt, 1.01))],
     "step": [(step(0.1, 30), lambda lr, opt: lr.StepLR(opt, 30)),
              (step(0.1, 7, gamma=0.5, warmup=10, warmup_value=0.01), lambda lr, opt: lr.SequentialLR(
                  opt, [lr.LinearLR(opt, 0.1, 1.0, 10), lr.StepLR(opt, 7, 0.5)], [10]))],
@@ -63,7 +64,7 @@ TORCH = {
         lr.SequentialLR(opt, [lr.LinearLR(opt, 0.1, 1.0, 10), lr.ConstantLR(opt, 1.0, 50),
                               lr.LinearLR(opt, 1.0, 0.0, 40)], [10, 60])))],
     "reduce_on_plateau": "it needs observations: test_reduce_on_plateau_is_as_in_torch",
-    "join": [(join([constant(0.05), exponential(0.1, 0.9)], [20]), lambda lr, opt: lr.SequentialLR(
+    "join": [(join([constant(0.05), exponential(0.1, gamma=0.9)], [20]), lambda lr, opt: lr.SequentialLR(
         opt, [lr.ConstantLR(opt, 0.5, 20), lr.ExponentialLR(opt, 0.9)], [20]))],
 }
 
@@ -74,13 +75,13 @@ OPTAX = {
                   lambda optax: optax.schedules.warmup_constant_schedule(0.01, 0.1, 30))],
     "linear": [(linear(0.1, 50, end_value=0.02), lambda optax: optax.linear_schedule(0.1, 0.02, 50)),
                (linear(0.0, 50, end_value=3.0), lambda optax: optax.linear_schedule(0.0, 3.0, 50))],
-    "polynomial": [(polynomial(0.1, 50, 2.5, end_value=0.03),
+    "polynomial": [(polynomial(0.1, 50, power=2.5, end_value=0.03),
                     lambda optax: optax.polynomial_schedule(0.1, 0.03, 2.5, 50))],
     "exponential": [
-        (exponential(0.1, 0.3, step_size=40), lambda optax: optax.exponential_decay(0.1, 40, 0.3)),
-        (exponential(0.1, 0.3, step_size=40, end_value=0.02),
+        (exponential(0.1, gamma=0.3, step_size=40), lambda optax: optax.exponential_decay(0.1, 40, 0.3)),
+        (exponential(0.1, gamma=0.3, step_size=40, end_value=0.02),
          lambda optax: optax.exponential_decay(0.1, 40, 0.3, end_value=0.02)),
-        (exponential(0.1, 1.3, step_size=40, end_value=0.15, warmup=20, warmup_value=0.05), lambda optax: (
+        (exponential(0.1, gamma=1.3, step_size=40, end_value=0.15, warmup=20, warmup_value=0.05), lambda optax: (
             optax.warmup_exponential_decay_schedule(0.05, 0.1, 20, 40, 1.3, end_value=0.15)))],
     "step": [(step(0.1, 20, gamma=0.7), lambda optax: optax.exponential_decay(0.1, 20, 0.7, staircase=True)),
              (step(0.1, 20, gamma=0.7, end_value=0.03, warmup=15), lambda optax: (
@@ -121,9 +122,10 @@ OPTAX = {
 }
 
 MORE = [
-    linear(-1, 3, end_value=2), polynomial(2, 100, 3, end_value=1, warmup=99, warmup_value=5),
+    linear(-1, 3, end_value=2), polynomial(2, 100, power=3, end_value=1, warmup=99, warmup_value=5),
     step(1e300, 1, gamma=1.01),
-    exponential(1, 1e-3, step_size=7, warmup=3), cosine(0, 77, end_value=1), cosine(-3, 77, end_value=-1, exponent=3),
+    exponential(1, gamma=1e-3, step_size=7, warmup=3), cosine(0, 77, end_value=1),
+    cosine(-3, 77, end_value=-1, exponent=3),
     piecewise([1, 2, 3], [20, 21], warmup=19), piecewise([1, 2, 3], [20, 60], interpolate="cosine", warmup=10),
     cosine_restarts(1, 1), cosine_restarts(1, 1, T_mult=2), cosine_restarts(1, 10, warmup=25, gamma=1.5),
     inverse_sqrt(1), inverse_sqrt(0.1, warmup=20), inverse_sqrt(0.1, warmup=20, timescale=7.5, warmup_value=1),
@@ -228,7 +230,8 @@ def test_a_few_values_by_hand():
 
 
 @pytest.mark.parametrize("schedule", [
-    linear(0.3, 7, end_value=0.1), polynomial(0.3, 7, 0.3, end_value=0.1), cosine(0.3, 7, end_value=0.1, exponent=0.7),
+    linear(0.3, 7, end_value=0.1), polynomial(0.3, 7, power=0.3, end_value=0.1),
+    cosine(0.3, 7, end_value=0.1, exponent=0.7),
     warmup_stable_decay(0.3, 7, 7, end_value=0.1), piecewise([0.3, 0.1], [7], interpolate="cosine")], ids=repr)
 def test_both_ends_are_exact(schedule):
     assert [schedule(1), schedule(8), schedule(2**63 - 1)] == [0.3, 0.1, 0.1]
@@ -239,12 +242,13 @@ def test_both_ends_are_exact(schedule):
 def test_a_descent_stays_between_its_ends(value, end_value, steps, t, power):
     low, high = sorted((value, end_value))
     slack = 2e-15*max(abs(low), abs(high))
-    for schedule in (linear(value, steps, end_value=end_value), polynomial(value, steps, power, end_value=end_value),
+    for schedule in (linear(value, steps, end_value=end_value),
+                     polynomial(value, steps, power=power, end_value=end_value),
                      cosine(value, steps, end_value=end_value, exponent=power)):
         assert low - slack <= schedule(t) <= high + slack
 
 
-@pytest.mark.parametrize("schedule", CASES + [exponential(1, 2), exponential(-1, 2), exponential(0, 2)], ids=repr)
+@pytest.mark.parametrize("schedule", CASES + [exponential(value, gamma=2) for value in (1, -1, 0)], ids=repr)
 def test_at_the_end_of_time(schedule):
     """No OverflowError: what leaves float64's range is infinite, and `value_at` says so."""
     value = schedule(2**63 - 1)
@@ -301,22 +305,22 @@ def test_t_is_a_step(cls, t, error, said):
     (lambda: cosine(1, 10, warm_up=3), TypeError, "did you mean warmup"),
     (lambda: cosine(1, 10, zzz=3), TypeError, "cosine has no argument 'zzz'$"),
     (lambda: exponential(1, decay_rate=0.9), TypeError, "did you mean gamma"),
-    (lambda: exponential(1, 0.9, transition_steps=5), TypeError, "did you mean step_size"),
+    (lambda: exponential(1, gamma=0.9, transition_steps=5), TypeError, "did you mean step_size"),
     (lambda: linear(1, transition_steps=5), TypeError, "did you mean steps"),
-    (lambda: exponential(1, 0), ValueError, "gamma must be above 0"),
+    (lambda: exponential(1, gamma=0), ValueError, "gamma must be above 0"),
     (lambda: step(1, 0), ValueError, "step_size must be at least 1"),
     (lambda: step(1, 10, end_value=math.inf), ValueError, "end_value must be finite"),
-    (lambda: polynomial(1, 10, -1), ValueError, "power must be above 0"),
+    (lambda: polynomial(1, 10, power=-1), ValueError, "power must be above 0"),
     (lambda: multistep(1, []), ValueError, "multistep: milestones must not be empty"),
     (lambda: multistep(1, [3, 2]), ValueError, r"milestones must increase, not \[3, 2\]"),
     (lambda: multistep(1, [2, 2]), ValueError, "milestones must increase"),
-    (lambda: multistep(1, [0]), ValueError, "each of multistep: milestones must be at least 1"),
+    (lambda: multistep(1, [0]), ValueError, "multistep: milestones\\[0\\] must be at least 1"),
     (lambda: multistep(1, [2.0]), TypeError, "must be an integer"),
     (lambda: multistep(1, 30), TypeError, "milestones must be a list, not 30"),
     (lambda: multistep(1, "30"), TypeError, "milestones must be a list"),
     (lambda: multistep(1, [30], warmup=30), ValueError, "milestones must lie behind the warm-up of 30 steps"),
     (lambda: piecewise([1, 2], [3, 4]), ValueError, "one value more than boundaries, not 2 and 2"),
-    (lambda: piecewise([1, math.nan], [3]), ValueError, "each of piecewise: values must be finite"),
+    (lambda: piecewise([1, math.nan], [3]), ValueError, "piecewise: values\\[1\\] must be finite"),
     (lambda: piecewise([], []), ValueError, "values must not be empty"),
     (lambda: piecewise([1, 2], [3], interpolate="cubic"), ValueError, "must be None or 'linear' or 'cosine'"),
     (lambda: piecewise([1, 2], [3], interpolate=3), TypeError, "interpolate must be a string"),
@@ -336,7 +340,7 @@ def test_t_is_a_step(cls, t, error, said):
     (lambda: reduce_on_plateau(1, mode="least"), ValueError, "mode must be 'min' or 'max'"),
     (lambda: reduce_on_plateau(1, patience=-1), ValueError, "patience must be at least 0"),
     (lambda: reduce_on_plateau(1, threshold=-1), ValueError, "threshold must be at least 0"),
-    (lambda: join([constant(1)], []), ValueError, "schedules must have at least 2, not 1"),
+    (lambda: join([constant(1)], []), ValueError, "schedules must have at least 2 elements, not 1"),
     (lambda: join([], []), ValueError, "schedules must not be empty"),
     (lambda: join([constant(1), constant(2)], [1, 2]), ValueError, "one schedule more than boundaries, not 2 and 2"),
     (lambda: join([constant(1), constant(2), constant(3)], [2, 1]), ValueError, "boundaries must increase"),
@@ -344,7 +348,7 @@ def test_t_is_a_step(cls, t, error, said):
     (lambda: join([constant(1), constant], [1]), TypeError, "must be a schedule or a function of t"),
     (lambda: join(constant(1), [1]), TypeError, "schedules must be a list"),
     (lambda: warmup(3, 10), TypeError, "schedule must be a schedule or a function of t, not 3"),
-    (lambda: warmup(lambda t: None, 10), TypeError, "<lambda> at t = 1 must be a number, not None"),
+    (lambda: warmup(lambda t: None, 10), TypeError, "<lambda> .* at t = 1 must be a number, not None"),
     (lambda: warmup(constant(1), 0), ValueError, "steps must be at least 1"),
 ])
 def test_bad_arguments(make, error, said):
@@ -453,9 +457,9 @@ def test_a_function_may_return_what_jax_computes():
 
 
 @pytest.mark.parametrize(("returned", "error", "said"), [
-    (math.nan, ValueError, "the schedule .*<lambda> is nan at t = 7"), (-math.inf, ValueError, "is -inf at t = 7"),
+    (math.nan, ValueError, "the schedule .*<lambda> .* is nan at t = 7"), (-math.inf, ValueError, "is -inf at t = 7"),
     (np.array(math.nan), ValueError, "is nan"), pytest.param(10**400, ValueError, "is inf", id="huge"),
-    (None, TypeError, "the schedule .*<lambda> at t = 7 must be a number, not None"), ("1", TypeError, "not '1'"),
+    (None, TypeError, "the schedule .*<lambda> .* at t = 7 must be a number, not None"), ("1", TypeError, "not '1'"),
     (True, TypeError, "not True"), (np.array(True), TypeError, "array.True"), (1j, TypeError, "not 1j"),
     (np.array(1j), TypeError, "array.0.*1"), (np.array("1"), TypeError, "array.'1'"), (np.ones(1), TypeError, "array"),
     ([1.0], TypeError, "not .1.0")])
@@ -576,6 +580,58 @@ def test_what_is_equal_stays():
 def test_the_state_wins_over_what_is_there():
     for current in (None, 0.1, square, linear(1, 3), cosine(1, 11)):
         assert schedules.from_state(schedules.to_state(cosine(1, 10)), current) == cosine(1, 10)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made)), lambda made:
+                                    schedules.from_state(schedules.to_state(made))])
+def test_a_join_observes(copied):
+    """Its parts do, wherever they stand, and what they have observed is in its state."""
+    plateaus = [reduce_on_plateau(1.0, patience=0), reduce_on_plateau(0.5, patience=1)]
+    made = join([warmup(plateaus[0], 5), linear(1, 3), plateaus[1]], [10, 20])
+    assert [made.observe(metric) for metric in (1, 1, 1)] == [0.5, 0.5, 0.05]
+    assert [plateau.current for plateau in plateaus] == pytest.approx([0.01, 0.05]) and made(6) == plateaus[0].current
+    again = copied(made)
+    assert [again(t) for t in range(1, 30)] == [made(t) for t in range(1, 30)]
+    assert schedules.to_state(again) == schedules.to_state(made)
+    again.observe(1)
+    assert again(6) == pytest.approx(1e-3) and made(6) == pytest.approx(1e-2)
+    with pytest.raises(TypeError, match="metric must be a number"):
+        made.observe("1")
+    assert not hasattr(join([constant(1), linear(1, 3)], [2]), "observe")
+
+
+def test_the_plateau_behind_a_warm_up_of_an_optimizer():
+    opt, again = (fastnn.get_opt("SGD", lr=warmup(reduce_on_plateau(1.0, patience=0), 2)) for _ in range(2))
+    opt.lr.observe(1), opt.lr.observe(1)
+    again.load_state_dict(opt.state_dict())
+    assert again.lr(3) == again.lr.observe(0.5) == 0.1
+    assert again.lr.observe(0.5) == pytest.approx(0.01) == again.lr(3)
+
+
+@pytest.mark.parametrize("use", [lambda lr: lr*0.5, lambda lr: 0.5*lr, lambda lr: np.float64(0.5)*lr, lambda lr: lr/2,
+                                 lambda lr: lr - 1, lambda lr: lr + lr, lambda lr: -lr, float, lambda lr: lr < 1,
+                                 lambda lr: 1e-3 > lr, lambda lr: operator.imul(lr, 0.5)])
+def test_a_schedule_is_no_number(use):
+    with pytest.raises(TypeError, match=r"linear\(1\.0, 10\) is a schedule, no number: .*opt\.lr\(opt\.t \+ 1\)"):
+        use(linear(1, 10))
+
+
+@pytest.mark.parametrize(("make", "told"), [
+    (lambda: linear(1.0, 0.0, 100), r"linear: too many positional.*: it is linear\(value, steps, \*, end_value=0\.0"),
+    (lambda: exponential(0.1, 1000), r"exponential: .*: it is exponential\(value, \*, gamma, step_size=1"),
+    (lambda: polynomial(0.1, 50, 2), r"it is polynomial\(value, steps, \*, power, end_value"),
+    (lambda: exponential(0.1), r"exponential: missing a required .*'gamma': it is exponential\("),
+    (lambda: cosine(0.1, 100, 0.5), r"it is cosine\(value, steps, \*, end_value=0\.0, exponent=1\.0")])
+def test_orders_of_other_libraries(make, told):
+    with pytest.raises(TypeError, match=told):
+        make()
+
+
+def test_an_infinite_number():
+    with pytest.raises(ValueError, match="power must be above 0 and finite, not inf"):
+        polynomial(1, 10, power=math.inf)
+    with pytest.raises(ValueError, match="value must be finite, not inf"):
+        linear(math.inf, 10)
 
 
 def test_a_function_has_to_be_there():

@@ -16,6 +16,7 @@ from fastnn import StateError, dlfs, get_opt, group, schedules
 from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
+from fastnn.optimizers.base import UNCOPIED
 from helpers import TESTS, assert_same_bits
 
 try:
@@ -113,7 +114,8 @@ def assert_same_state(one, other):
 
 def frozen(opt):
     """All that an optimizer is, as bytes."""
-    return pickle.dumps((opt.state_dict(), opt.t, {k: v for k, v in vars(opt).items() if k not in ("_rules", "last")}))
+    own = {key: value for key, value in vars(opt).items() if key not in (*UNCOPIED, "_known")}      # no caches
+    return pickle.dumps((opt.state_dict(), opt.t, own))
 
 
 # Going on.
@@ -335,7 +337,7 @@ BAD = {
     **{f"passes {n}": (put("passes", value=n), "passes must be") for n in (-1, 2**32, 0.5)},
     "no alpha": (drop("hyperparameters", "alpha"), "no 'alpha'"),
     "a beta3": (put("hyperparameters", "beta3", value=1), "beta3"),
-    **{f"alpha {a}": (put("hyperparameters", "alpha", value=a), "alpha must be")
+    **{f"alpha {a}": (put("hyperparameters", "alpha", value=a), r"alpha \(lr\) must be")
        for a in (-1, float("nan"), "1", None, [1])},
     "hyperparameters": (put("hyperparameters", value=[1]), "must be a dict"),
     "parameters": (put("by_key", value=[]), "by_key must be a dict"),

@@ -19,6 +19,7 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
     peers = {"torch": ("Adam", dict(lr=0.001)), "optax": ("adam", dict(learning_rate=0.001))}
+    also_known = {"AdamW": 'get_opt("Adam", weight_decay=0.01)'}
 
     @staticmethod
     def constants(h, t):

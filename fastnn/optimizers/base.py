@@ -24,7 +24,7 @@ skips_are_told = ContextVar("skips_are_told", default=False)       # by who call
 MISSING = object()
 SEVERAL = (Mapping, list, tuple)
 STATE_DTYPES = ("float32", "bfloat16", "int8")
-UNCOPIED = ("_kernels", "_groups", "_resolved", "_version")     # addresses; groups have a link to their optimizer
+UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     # addresses; groups have a link to their optimizer
 
 
 def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
@@ -437,7 +437,11 @@ class Optimizer(Adjustable, Stepper):
         version = self._version
         known = self._known
         if known[0] is not version:
-            known = self._known = version, self._is_scheduled(), self._is_adjusted()
+            before, after, values = self._last_change
+            if known[0] is before and version is after and not values.keys() & self.options:
+                known = self._known = version, *known[1:]           # a hyperparameter was set to a number
+            else:
+                known = self._known = version, self._is_scheduled(), self._is_adjusted()
         _, scheduled, adjusted = known
         again = not (scheduled or self.scalars) and len(self.kernels) == 1
         for cohort in plan.cohorts:
