@@ -262,7 +262,8 @@ def numbers_at(holder, t):
     optimizer = holder._bound_to() if type(holder) is Group else holder
     resolved = holder._resolved
     if resolved is None or resolved[0] is not optimizer._version:
-        resolved = holder._resolved = _changed(optimizer, holder, resolved) or _resolved(optimizer, holder)
+        resolved = _changed(optimizer, holder, resolved) or _resolved(optimizer, holder)
+        object.__setattr__(holder, "_resolved", resolved)
     _, numbers, schedules = resolved
     if not schedules:
         return numbers
@@ -285,8 +286,7 @@ def _changed(optimizer, holder, resolved):
     if resolved is None or resolved[0] is not before or holder is not optimizer or resolved[2]:
         return None
     numbers = type(resolved[1])()
-    numbers.__dict__.update(resolved[1].__dict__)
-    numbers.__dict__.update(values)
+    numbers.__dict__ = {**resolved[1].__dict__, **values}
     return version, numbers, ()
 
 

@@ -438,10 +438,11 @@ class Optimizer(Adjustable, Stepper):
         known = self._known
         if known[0] is not version:
             before, after, values = self._last_change
-            if known[0] is before and version is after and not values.keys() & self.options:
-                known = self._known = version, *known[1:]           # a hyperparameter was set to a number
+            if known[0] is before and version is after and values.keys().isdisjoint(self.options):
+                known = version, known[1], known[2]                 # a hyperparameter was set to a number
             else:
-                known = self._known = version, self._is_scheduled(), self._is_adjusted()
+                known = version, self._is_scheduled(), self._is_adjusted()
+            self.__dict__["_known"] = known
         _, scheduled, adjusted = known
         again = not (scheduled or self.scalars) and len(self.kernels) == 1
         for cohort in plan.cohorts:
