@@ -203,6 +203,9 @@ class Schedule:
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __pow__ = __rpow__ = \
         __neg__ = __float__ = __lt__ = __le__ = __gt__ = __ge__ = _no_number
 
+    def __format__(self, spec):
+        return self._no_number() if spec else str(self)
+
     def __repr__(self):
         told = []
         for name, parameter in type(self).__signature__.parameters.items():

@@ -610,10 +610,12 @@ def test_the_plateau_behind_a_warm_up_of_an_optimizer():
 
 @pytest.mark.parametrize("use", [lambda lr: lr*0.5, lambda lr: 0.5*lr, lambda lr: np.float64(0.5)*lr, lambda lr: lr/2,
                                  lambda lr: lr - 1, lambda lr: lr + lr, lambda lr: -lr, float, lambda lr: lr < 1,
-                                 lambda lr: 1e-3 > lr, lambda lr: operator.imul(lr, 0.5)])
+                                 lambda lr: 1e-3 > lr, lambda lr: operator.imul(lr, 0.5),
+                                 lambda lr: f"{lr:.3g}"])
 def test_a_schedule_is_no_number(use):
     with pytest.raises(TypeError, match=r"linear\(1\.0, 10\) is a schedule, no number: .*opt\.lr\(opt\.t \+ 1\)"):
         use(linear(1, 10))
+    assert f"{linear(1, 10)}" == "schedules.linear(1.0, 10)" and linear(1, 10) != 1
 
 
 @pytest.mark.parametrize(("make", "told"), [
