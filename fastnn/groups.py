@@ -283,7 +283,9 @@ def numbers_at(holder, t):
 def _changed(optimizer, holder, resolved):
     """What `_resolved` would give, quickly, where nothing but numbers of the optimizer has been set since, once."""
     before, version, values = optimizer._last_change
-    if resolved is None or resolved[0] is not before or holder is not optimizer or resolved[2]:
+    if resolved is None or resolved[0] is not before or version is not optimizer._version:
+        return None
+    if holder is not optimizer or resolved[2]:
         return None
     numbers = type(resolved[1])()
     numbers.__dict__ = {**resolved[1].__dict__, **values}

@@ -639,3 +639,17 @@ def test_the_output_axis_is_one_that_there_may_be():
     for axis in (64, -65, 2**70):
         with pytest.raises(ValueError, match="output_axis must be at least -64 and below 64"):
             get_opt("SGD", output_axis=axis)
+
+
+@pytest.mark.parametrize("setting", ["lr", "weight_decay"])
+def test_loading_wins_over_a_number_set_before(setting):
+    """A step, a number set, a state put in, a step: with the state's hyperparameters."""
+    state = fastnn.get_opt("Adam", lr=0.25).state_dict()
+    twin, q = fastnn.get_opt("Adam", lr=0.25), np.zeros(3)
+    twin.step(q, np.ones(3))
+    opt, p = fastnn.get_opt("Adam", lr=1.0), np.zeros(3)
+    opt.step(np.ones(3), np.ones(3))
+    setattr(opt, setting, 0.5)
+    opt.load_state_dict(state)
+    opt.step(p, np.ones(3))
+    assert_same_bits(p, q)

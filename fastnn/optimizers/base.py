@@ -257,8 +257,10 @@ class Optimizer(Adjustable, Stepper):
             self._step_sequence(params, grads, extra)
         elif isinstance(params, SEVERAL) or isinstance(grads, SEVERAL):
             raise TypeError(messages.mixed("step", params, grads))
+        elif isinstance(params, Number):
+            raise TypeError(messages.number_alone())
         elif not isinstance(params, np.ndarray):
-            raise TypeError(messages.number_alone() if isinstance(params, Number) else messages.mixed("step", params, grads))
+            raise TypeError(messages.mixed("step", params, grads))
         else:
             self._step_sequence([params], [grads], extra)
 
