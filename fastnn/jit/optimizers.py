@@ -7,7 +7,7 @@ from types import FunctionType, new_class
 
 from ..core.stepping import LIMITS
 from ..hyperparameters import Hyperparameter
-from ..optimizers import Optimizer, _lr, _registry, rate
+from ..optimizers import Optimizer, _registry, rate
 from ..registry import hint
 from . import graph
 from .compiler import compile_kernels, require_numba
@@ -91,8 +91,6 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
             space.update(own, slots=state, stored=stored, _rate_name=learning_rate, kernels=("formula",), name=name,
                          constants=staticmethod(formula.constants), _formula=formula, __doc__=rule.__doc__,
                          __module__=rule.__module__)
-            if learning_rate != "lr":
-                space["lr"] = _lr(learning_rate)
 
         _registry.add(name, new_class(class_name(name), (RegisteredOptimizer,), exec_body=body), replace=replace)
         return rule

@@ -4,7 +4,7 @@ The compiled rules stand in fastnn/core/rules.pxd. In the docstrings g is the gr
 1; the delta is added to the parameter. Everything that depends only on hyperparameters and t is computed here, once a
 step, in double precision, and handed to the rule by name.
 """
-from .base import Optimizer, _lr, _registry, get_opt, optimizers, rate
+from .base import Optimizer, _registry, get_opt, optimizers, rate
 from . import sgd, adaptive, adam, santa            # the rows of the catalogue, in its order
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]

@@ -514,20 +514,12 @@ def _made(cls, arguments):
     return cls(**arguments)
 
 
-def _lr(name):
-    """The property `lr` of an optimizer that calls its learning rate otherwise."""
-    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value),
-                    doc=f"The learning rate, {name}.")
-
-
 class EtaOptimizer(Optimizer):
     _rate_name = "eta"
-    lr = _lr("eta")
 
 
 class AlphaOptimizer(Optimizer):
     _rate_name = "alpha"
-    lr = _lr("alpha")
 
 
 def rate(default):
