@@ -100,6 +100,7 @@ class Optimizer(Adjustable, Stepper):
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    lazy = True                 # whether it can step some rows of a parameter alone
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -426,6 +427,9 @@ class Optimizer(Adjustable, Stepper):
     _part_of_another_shape = staticmethod(messages.another_part_of_another_shape)
     _changed_shape = staticmethod(messages.changed_shape)
     _changed_dtype = staticmethod(messages.changed_dtype)
+
+    def _not_lazy(self, key):
+        return messages.not_lazy(self._title(), key)
 
     # A step
 
