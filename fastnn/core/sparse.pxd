@@ -34,5 +34,8 @@ cdef class Merged:
 # whether the values are rows of such a parameter
 cdef bint have_width(Rows rows, int ndim, const cnp.npy_intp *dims) noexcept
 
+# what to say of a row that is not there
+cdef str no_row(Py_ssize_t row, Py_ssize_t rows, object key)
+
 # raises where they are not
 cdef void check_width(Rows rows, cnp.ndarray p, object key) except *

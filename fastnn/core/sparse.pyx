@@ -105,6 +105,16 @@ cdef class Rows:
     def __len__(self):
         return cnp.PyArray_SIZE(self.index)
 
+    def _fit(self, p, key):
+        """Raises ValueError unless they are rows of p, an array; key is for the error."""
+        cdef Py_ssize_t i
+        cdef const Py_ssize_t *index = <const Py_ssize_t *>cnp.PyArray_DATA(self.index)
+        cdef cnp.ndarray a = np.asarray(p)
+        check_width(self, a, key)
+        for i in range(cnp.PyArray_SIZE(self.index)):
+            if index[i] >= cnp.PyArray_DIM(a, 0):
+                raise ValueError(no_row(index[i], cnp.PyArray_DIM(a, 0), key))
+
     def __repr__(self):
         return f"Rows({self.indices!r}, {self.values!r})"
 
@@ -175,6 +185,10 @@ cdef void check_width(Rows rows, cnp.ndarray p, object key) except *:
     raise ValueError(f"the gradient of {key!r}: values of shape {rows.values.shape} for rows with indices of shape "
                      f"{rows.indices.shape}, where the parameter, {shape}, needs "
                      f"{rows.indices.shape + shape[1:]}")
+
+
+cdef str no_row(Py_ssize_t row, Py_ssize_t rows, object key):
+    return f"the gradient of {key!r} names row {row}, but the parameter has {rows} rows, from 0 on"
 
 
 @cython.final

@@ -30,7 +30,7 @@ from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, O
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
-from fastnn.core.sparse cimport Merged, Rows, check_width
+from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
 
@@ -151,8 +151,7 @@ cdef class Plan:
                 rows = merged.source
                 bad = merged.take(rows, <Record>self.records[i], not clear_of(spans, count, rows.numbers))
                 if bad >= 0:
-                    raise ValueError(f"the gradient of {self.keys[i]!r} names row {rows.indices.flat[bad]}, but the "
-                                     f"parameter has {(<Record>self.records[i]).dims[0]} rows")
+                    raise ValueError(no_row(rows.indices.flat[bad], (<Record>self.records[i]).dims[0], self.keys[i]))
                 continue
             grad = <cnp.ndarray>self.grads[i]
             if not clear_of(spans, count, grad):
