@@ -25,7 +25,7 @@ cdef enum:
     MOST_CONSTANTS = 16
     MOST_SLOTS = 8
     MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
-    LONG_ROW = 32           # elements of a row that are stepped where they lie
+    LONG_ROW = 16           # elements of a row that are stepped where they lie
     TOGETHER = 256          # of other rows that are stepped together
 
 cdef enum Kind:
@@ -348,6 +348,10 @@ cdef inline void gather(const Pass *call, const char *numbers, Kind kind, const 
                 call.load_halves[kind - FLOAT16](numbers + 2 * at[i], out, pieces.length[i])
                 out += pieces.length[i]
             return
+    if pieces.count == pieces.elements:
+        for i in range(pieces.count):
+            out[i] = (<const real *>numbers)[at[i]]
+        return
     for i in range(pieces.count):
         x = <const real *>numbers + at[i]
         for k in range(pieces.length[i]):
@@ -366,6 +370,10 @@ cdef inline void scatter(const Pass *call, const real *x, Kind kind, const Piece
                 call.store_halves[kind - FLOAT16](x, numbers + 2 * pieces.at[i], pieces.length[i])
                 x += pieces.length[i]
             return
+    if pieces.count == pieces.elements:
+        for i in range(pieces.count):
+            (<real *>numbers)[pieces.at[i]] = x[i]
+        return
     for i in range(pieces.count):
         out = <real *>numbers + pieces.at[i]
         for k in range(pieces.length[i]):

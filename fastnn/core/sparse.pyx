@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastnn.core.arrays cimport fill, result_dtype
+from fastnn.core.arrays cimport contiguous, fill, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, OTHER, SINGLE
 from fastnn.core.records cimport dims_of, kind_of, ndim_of
@@ -124,10 +124,14 @@ cdef class Rows:
 
 cdef cnp.ndarray checked_indices(object indices):
     """A contiguous copy."""
-    cdef cnp.ndarray given = np.asarray(indices)
-    cdef cnp.ndarray index
+    cdef cnp.ndarray given, index
+    if contiguous(indices, cnp.NPY_INTP, 0):
+        index = <cnp.ndarray>cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER)
+        clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
+        return index
+    given = np.asarray(indices)
     kind = given.dtype.kind
-    if not cnp.PyArray_SIZE(given) and not isinstance(indices, np.ndarray):
+    if not cnp.PyArray_SIZE(given) and isinstance(indices, (list, tuple)):
         kind = "i"                              # an empty list
     if kind == "b":
         raise TypeError("indices of rows must be integers, not a mask of booleans: np.flatnonzero(mask) has them")
@@ -144,7 +148,7 @@ cdef cnp.ndarray checked_indices(object indices):
 
 cdef cnp.ndarray checked_values(object values):
     """A view, or a copy where they cannot be read as they are."""
-    cdef cnp.ndarray given = np.asarray(values)
+    cdef cnp.ndarray given = <cnp.ndarray>values if cnp.PyArray_CheckExact(values) else np.asarray(values)
     cdef cnp.ndarray own
     cdef bint usable = kind_of(given) != OTHER
     if not usable:
