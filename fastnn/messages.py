@@ -56,8 +56,8 @@ def one_sequence():
 
 def not_lazy(title, key):
     """Of Rows as a gradient, where the rule has no lazy form."""
-    return (f"{title} has no lazy form: its step moves every row of a parameter, so that Rows cannot be the gradient of "
-            f"{key!r}. Give it a whole array, zeros where there is none, or take another optimizer for this one")
+    return (f"{title} has no lazy form: its step moves every row of a parameter, so that Rows cannot be the gradient "
+            f"of {key!r}. Give it a whole array, zeros where there is none, or take another optimizer for this one")
 
 
 def number_alone():

@@ -1,7 +1,7 @@
 """Rows beside PyTorch's sparse gradients: 60 steps in float64, gradients from 1e-1 to 1e-8, rows named repeatedly.
 
-PyTorch runs in an interpreter of its own, once. Its SparseAdam has eps beside the root of the uncorrected average, which
-is the rule of `fastnn.dlfs.Adam`; its Adam, beside that of the corrected one, on the table of the rows alone.
+PyTorch runs in an interpreter of its own, once. Its SparseAdam has eps beside the root of the uncorrected average, as
+`fastnn.dlfs.Adam` has; its Adam has it beside that of the corrected one, and steps the table of some rows alone.
 """
 from functools import cache
 from importlib.util import find_spec

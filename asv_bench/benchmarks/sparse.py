@@ -6,7 +6,8 @@ import numpy as np
 from .common import absent_from, least, normal_array, optimizer, warm
 
 TABLES = {                  # rows of the table, elements of one, rows of a step, and how often each is named
-    "6 of 100": (10_000, 100, 6, 1), "6000 of 100": (100_000, 100, 6000, 1), "6000 of 100, repeated": (100_000, 100, 6000, 3),
+    "6 of 100": (10_000, 100, 6, 1), "6000 of 100": (100_000, 100, 6000, 1),
+    "6000 of 100, repeated": (100_000, 100, 6000, 3),
     "512 of 16": (10_000, 16, 512, 1), "4096 of 300": (50_000, 300, 4096, 1)}
 RULES = ["SGD", "AdaGrad", "Adam"]
 SECONDS = 2e-3              # of a turn

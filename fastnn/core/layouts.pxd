@@ -28,7 +28,7 @@ cdef class Layout:
     cdef list records
     cdef list cohorts                       # of each record
     cdef list parameters                    # of deltas, where they depend on the parameters, else None
-    cdef list merged                        # of each parameter what its Rows have become, None: its gradient is an array
+    cdef list merged                        # of each: what its Rows have become; None: its gradient is an array
     cdef bint sparse                        # whether any is Rows
     cdef list dtypes                        # all that `seen` points to: an address may be used again
     cdef Py_ssize_t count

@@ -4,7 +4,8 @@
 Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer
 bits (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored
 again. So it does with gradients that have to be clipped by value, decayed and the like before (around.pxi); scaling
-gradients and decaying parameters are part of the kernels.
+gradients and decaying parameters are part of the kernels. Of a parameter whose gradient is Rows (sparse.pyx) the
+elements of these rows count as the tensor.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset

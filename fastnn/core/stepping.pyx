@@ -212,10 +212,13 @@ cdef class Plan:
         """Raise for what is done around a rule and needs the whole tensor."""
         cdef Py_ssize_t i
         cdef Cohort cohort
+        cdef bint rows
         for i in range(len(self.cohort_of)):
             cohort = <Cohort>self.cohort_of[i]
-            if (cohort.clip_adaptive != 0 or cohort.centralize) and (
-                    self.layout.tasks[i].rows != NULL if self.layout is not None else isinstance(self.grads[i], Merged)):
+            if cohort.clip_adaptive == 0 and not cohort.centralize:
+                continue
+            rows = isinstance(self.grads[i], Merged) if self.layout is None else self.layout.tasks[i].rows != NULL
+            if rows:
                 raise TypeError(f"{'clip_adaptive' if cohort.clip_adaptive != 0 else 'centralize'} needs the whole "
                                 f"gradient, which Rows do not have: the gradient of {self.keys[i]!r}. A group without "
                                 "it, or clip_value, clip_norm or clip_global_norm, can be had with Rows")

@@ -48,7 +48,7 @@ class NonFinite(NamedTuple):
 
 
 def all_finite(arrays):
-    """Whether no element is infinite or NaN, of arrays and of Rows. The norm of all tells for less than a look at each."""
+    """Whether no element is infinite or NaN, of arrays and Rows. The norm of all tells for less than a look at each."""
     arrays = [a.values if isinstance(a, Rows) else np.asarray(a) for a in arrays]
     return math.isfinite(norm_of(arrays)) or all(np.isfinite(a).all() for a in arrays)      # or it is beyond float64
 

@@ -253,7 +253,7 @@ class Optimizer(Adjustable, Stepper):
         Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
         it, a tuple. An array alone is the parameter at position 0: a second one needs a key or an optimizer of its own.
         Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its
-        parameter, the state and the count of steps alone.
+        parameter, the state and the count of steps alone; `fastnn.Rows` steps some rows of it.
         """
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):

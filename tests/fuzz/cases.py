@@ -737,7 +737,8 @@ def sparse(c):
         return
     if hook is not None:
         hook.opt = opt
-    tables = {key: make.strided(Plain(c) if c.below(8) else c, make.shape(c), c.of(FLOATS)) for key in KEYS[:1 + c.below(3)]}
+    tables = {key: make.strided(Plain(c) if c.below(8) else c, make.shape(c), c.of(FLOATS))
+              for key in KEYS[:1 + c.below(3)]}
     if hook is not None:
         tables = {key: owned(c, p) for key, p in tables.items()}
     same = {key: plain_in_order(p.base) for key, p in tables.items()}
@@ -765,7 +766,8 @@ def a_gradient(c, p):
     if c.once_in(25):
         rows = make.operand(c, shape, make.dtype(c))
     width = p.base.shape[1:] if c.below(20) else make.shape(c)
-    values = make.operand(c, (shape if c.below(30) else make.shape(c)) + width, c.of(FLOATS) if c.below(5) else make.dtype(c))
+    values = make.operand(c, (shape if c.below(30) else make.shape(c)) + width,
+                          c.of(FLOATS) if c.below(5) else make.dtype(c))
     if c.once_in(10) and p.base.shape and width == p.base.shape[1:]:
         values = Operand(p.base[:4], p.base[:4])
     stand = not any(operand.base is None or isinstance(operand.value, (list, tuple)) for operand in (rows, values))
