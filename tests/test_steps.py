@@ -688,7 +688,7 @@ def test_halves_are_float32_rounded_once(name, option, half):
                 assert_allclose(value, single.state[key][slot], rtol=1e-5 if by_norm else 0)
 
 
-ABLE = ["AdaBound", "AdaDelta", "AdaMax", "Adam", "Eve", "MSGD", "Momentum", "NAG", "Nadam", "Nesterov", "RMSprop"]
+ABLE = [name for name in CALM if type(optimizer(name)).stored]
 
 
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])
