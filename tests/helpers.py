@@ -36,7 +36,7 @@ SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 
             1520.0, 2.0**30, 2.0**60]
 
 
-# Rows of the catalogue of optimizers and, "like" a source, those of the dialects: `oracles.rules` has them by these titles.
+# The optimizers of the catalogue and, "like" a source, those of the dialects: titles in `oracles.rules`.
 RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.SOURCES
                                  for name in dialects.of_source(_registry, source).names())]
 

@@ -21,7 +21,7 @@ except ImportError:                     # no wheels for musl
 
 NOISY = [name for name in RULES if name.startswith("Santa")]
 CALM = [name for name in RULES if name not in NOISY]
-KINDS = ["SGD", "Adam", "Nadam", "Eve", "SantaE", "Eve like article"]   # without state, with state, with more than state
+KINDS = ["SGD", "Adam", "Nadam", "Eve", "SantaE", "Eve like article"]   # without state, with it, with more than that
 # In multiples of a rounding error of the largest delta of an element; tests/test_optimizers.py says why not all are 16.
 ROUNDINGS = {name: 256 if "SMORMS3" in name else 1000 if name in NOISY else 16 for name in RULES}
 
