@@ -15,8 +15,8 @@ the parameter's, order says whether its elements lie in C's or Fortran's order. 
 shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
 as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
 rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
-together: Santa its generator. Format 2, in which names without like meant article A's arithmetic, and format 1, which had
-one t for all and Eve's D and f in rule, are read, too.
+together: Santa its generator. Format 2, in which names meant article A's arithmetic, and format 1, which had one t for
+all and Eve's D and f in rule besides, are read, too.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -29,8 +29,8 @@ from .dialects import SOURCES
 from .trees import NESTED, checked_items, number_as_array, shown, written_back
 
 FORMAT = 3
-ENTRIES = ("name", "like", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key", "by_position",
-           "rule")
+ENTRIES = ("name", "like", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key",
+           "by_position", "rule")
 FIRST_ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -43,8 +43,8 @@ def state_of(opt):
     """The state of an optimizer; nothing in it is shared with the optimizer."""
     cls = type(opt)
     by_key, by_position = opt._records
-    return {"format": FORMAT, "name": identity(opt), "like": opt.like, "state_dtype": opt.state_dtype, "passes": opt._passes,
-            "skipped": opt.skipped,
+    return {"format": FORMAT, "name": identity(opt), "like": opt.like, "state_dtype": opt.state_dtype,
+            "passes": opt._passes, "skipped": opt.skipped,
             "hyperparameters": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.hyperparameters},
             "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
             "groups": [group.stored() for group in opt.groups],
@@ -119,8 +119,8 @@ def _must_be_like(opt, state):
         raise StateError(f"like must be a string or None, not {like!r:.80}")
     if like != opt.like:
         whose, call = (f"{SOURCES.get(like, like)}'s", f", like={like!r}") if like else ("the catalogue's own", "")
-        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: get_opt({opt.name!r}{call}) goes "
-                         "on from it")
+        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: get_opt({opt.name!r}{call}) "
+                         "goes on from it")
 
 
 def identity(opt):

@@ -6,8 +6,9 @@ from .base import AlphaOptimizer, decay, epsilon, rate
 
 
 def corrected(h, t):
-    """The factor of the rate in step t by which m/(sqrt(v) + eps sqrt(1 - beta2^t)) is mhat/(sqrt(vhat) + eps), and that
-    root: both averages start at 0, which mhat and vhat make up for."""
+    """Two factors by which Adam's corrections cost nothing an element:
+    mhat/(sqrt(vhat) + eps) = first m/(sqrt(v) + second eps).
+    """
     root = sqrt(1 - h.beta2**t)
     return root / (1 - h.beta1**t), root
 
@@ -100,9 +101,9 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     """-alpha mhat/(D (sqrt(vhat) + eps)), mhat and vhat as in Adam, with the feedback D from the loss f:
     d = |f - f_prev|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
 
-    Hayashi et al. 2016, arXiv 1611.01505, algorithm 1; article A has |f - fstar|: like="article". ``update(..., f=loss)``;
-    f is 1 if left out, as in article A, and d is 1 where f, f_prev and fstar are all the same. Raises ValueError if f is
-    not finite.
+    Hayashi et al. 2016, arXiv 1611.01505, algorithm 1; article A has |f - fstar|: like="article".
+    ``update(..., f=loss)``; f is 1 if left out, as in article A, and d is 1 where f, f_prev and fstar are the same.
+    Raises ValueError if f is not finite.
     """
 
     alpha = rate(1e-3)
@@ -150,8 +151,9 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):
     """m, v, mhat as in Adam; vhat = max(vhat, v); -alpha mhat/(sqrt(vhat/(1 - beta2^t)) + eps).
 
-    Reddi et al. 2018, arXiv 1904.09237, with Adam's corrections, as PyTorch's Adam(amsgrad=True) and Keras have it; optax
-    takes the maximum of corrected ones. The paper and article A have alpha/sqrt(t) and no corrections: like="article".
+    Reddi et al. 2018, arXiv 1904.09237, with Adam's corrections, as PyTorch's Adam(amsgrad=True) and Keras have it;
+    optax takes the maximum of corrected ones. The paper and article A have alpha/sqrt(t) and no corrections:
+    like="article".
     """
 
     alpha = rate(1e-3)
@@ -172,9 +174,9 @@ class AdaBound(AlphaOptimizer, name="AdaBound", kernel="adabound"):
     """m, v as in Adam; r = alpha sqrt(1 - beta2^t)/(1 - beta1^t)/(sqrt(v) + eps), clipped to [lo, hi]; -r m, with
     lo = E (1 - 1/(gamma t + 1)) and hi = E (1 + 1/(gamma t)), where E = eta alpha/base_lr is the final rate.
 
-    Luo et al. 2019, arXiv 1902.09843, as in the authors' code, whose base_lr is the alpha given at construction. Here it
-    is a number of its own: a rate that is a hundredth from the first step on takes a hundredth of the steps. The paper
-    and article A have no corrections and divide by sqrt(t), article A has no base_lr: like="article".
+    Luo et al. 2019, arXiv 1902.09843, as in the authors' code, whose base_lr is the alpha given at construction. Here
+    it is a number of its own, so that a hundredth of alpha is a hundredth of the final rate, too. The paper and article
+    A have no corrections and divide by sqrt(t), article A has no base_lr: like="article".
     """
 
     alpha = rate(1e-3)
