@@ -372,6 +372,9 @@ BAD_EVE = {f"{key} {value}": (put(*W, "scalars", key, value=value), f"{key} of b
 BAD_EVE |= {"D 0": (put(*W, "scalars", "D", value=0.0), "'W': .*positive"),
             "no f": (drop(*W, "scalars", "f"), "no 'f'"),
             "a rule's D": (put("rule", "D", value=1.0), "rule has 'D'")}
+BAD_NADAM = {f"mu_product {value}": (put(*W, "scalars", "mu_product", value=value), "mu_product")
+             for value in (float("nan"), float("inf"), "1", None, True, -0.5, 1.5)}
+BAD_NADAM |= {"no mu_product": (drop(*W, "scalars", "mu_product"), "no 'mu_product'")}
 G = "rule", "generator"
 BAD_SANTA = {
     "no generator": (drop(*G), "generator"), "none": (put(*G, value=None), "generator"),
@@ -398,7 +401,7 @@ def damaged(name, state_dtype="float32"):
     pytest.param(name, state_dtype, *fault, id=f"{name} {state_dtype} {what}")
     for name, state_dtype, faults in (
         ("Adam", "float32", BAD), ("Adam", "int8", BAD_CODES), ("Adam", "bfloat16", BAD_CODES),
-        ("Eve", "float32", BAD_EVE), ("SantaE", "float32", BAD_SANTA))
+        ("Eve", "float32", BAD_EVE), ("Nadam", "float32", BAD_NADAM), ("SantaE", "float32", BAD_SANTA))
     for what, fault in faults.items()])
 def test_what_does_not_fit_changes_nothing(name, state_dtype, damage, message):
     state = damage(damaged(name, state_dtype))
