@@ -340,6 +340,7 @@ cdef class Stepper(Gate):
     cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
         cdef Layout layout = self.kept(by_key)
         if layout is not None and write_back is None:
+            layout.release()                    # what a plan of the same use holds that was given up
             with cython.critical_section(params, grads):
                 if layout.holds_mapping(params, grads, self.spans):
                     return self.last

@@ -8,10 +8,14 @@ import numpy as np
 
 cimport cython
 cimport numpy as cnp
+from libc.string cimport memcpy
 
 from fastnn.core.records import CHANGED
 
 cnp.import_array()
+
+cdef enum:
+    SWAPPED = 4096          # bytes at a time
 
 
 cdef class Part:
@@ -45,6 +49,20 @@ cdef class Copies(Part):
     cdef void write(self) except *:
         for target, source in self.pairs:
             cnp.PyArray_CopyInto(<cnp.ndarray>target, <cnp.ndarray>source)      # np.copyto begins in Python
+
+
+@cython.final
+cdef class Zeros(Part):
+    """Arrays of numbers that become 0."""
+
+    cdef list arrays
+
+    def __init__(self, list arrays):
+        self.arrays = [<cnp.ndarray?>array for array in arrays]
+
+    cdef void write(self) except *:
+        for array in self.arrays:
+            cnp.PyArray_FILLWBYTE(<cnp.ndarray>array, 0)
 
 
 @cython.final
@@ -92,18 +110,28 @@ cdef void write_all(list parts) except *:
             part()
 
 
-cdef class Displaced:
-    """Parameters that stand elsewhere for a while, and their way back."""
+@cython.final
+cdef class Displaced(Part):
+    """Parameters that stand elsewhere for a while, and their way back. As a part: where they are is kept."""
 
-    cdef list places                        # (parameter, where it was, room for where it stands), or None: none are
+    cdef list places                        # those of `places`, where parameters were; None: they are not away
+    cdef list coming                        # the same, before they leave
 
     @property
     def away(self):
         return self.places is not None
 
     def depart(self, list places):
-        """They are about to be moved from where they were."""
-        self.places = places
+        """They are about to be moved from where they are when this part is written."""
+        self.coming = places
+
+    cdef void look(self) except *:
+        check(self.coming)
+
+    cdef void write(self) except *:
+        for parameter, room, _ in self.coming:
+            cnp.PyArray_CopyInto(<cnp.ndarray>room, <cnp.ndarray>parameter)
+        self.places, self.coming = self.coming, None
 
     def arrive(self):
         """They are back, and stay."""
@@ -113,26 +141,22 @@ cdef class Displaced:
         """Move them back, if they are away. Raises ValueError if they can no longer be written to."""
         if self.places is None:
             return
-        self.check()
-        for parameter, before, _ in self.places:
-            cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>before)
+        check(self.places)
+        for parameter, room, _ in self.places:
+            cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>room)
         self.places = None
 
     def at_home(self, function, *args):
         """function(*args) with the parameters back; if it raises and they have not arrived, they are away again."""
         cdef list places = self.places
-        self.check()
-        for parameter, before, ahead in places:
-            cnp.PyArray_CopyInto(<cnp.ndarray>ahead, <cnp.ndarray>parameter)
-        for parameter, before, ahead in places:
-            cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>before)
+        check(places)
+        swap_all(places)
         try:
             return function(*args)
         finally:
             if self.places is not None:
-                for parameter, before, ahead in places:
-                    if fits(<cnp.ndarray>parameter, <cnp.ndarray>ahead):
-                        cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>ahead)
+                check(places)
+                swap_all(places)
 
     def then_back(self, function, *args):
         """function(*args); if they are away then, whatever has happened, they come back."""
@@ -141,16 +165,62 @@ cdef class Displaced:
         finally:
             self.back()
 
-    cdef void check(self) except *:
-        for parameter, before, _ in self.places:
-            if not fits(<cnp.ndarray>parameter, <cnp.ndarray>before):
-                raise ValueError("a parameter was changed from outside between ascend and step: it can no longer be "
-                                 "moved back")
+
+def places(dict params, dict rooms):
+    """[(parameter, room for where it is, room to swap the two or None), ...] of arrays by key.
+
+    rooms has those of the last time, and gets new ones.
+    """
+    cdef list found = []
+    cdef cnp.ndarray p
+    for key, value in params.items():
+        p = <cnp.ndarray>value
+        known = rooms.get(key)
+        if known is None or not fits(p, <cnp.ndarray>known[0], known[1] is None):
+            room = np.empty_like(p, subok=False)
+            known = rooms[key] = room, None if gapless(p, room) else np.empty_like(room)
+        found.append((p, known[0], known[1]))
+    return found
 
 
-cdef bint fits(cnp.ndarray target, cnp.ndarray source):
-    return (cnp.PyArray_SAMESHAPE(target, source) and target.descr is source.descr
-            and cnp.PyArray_CHKFLAGS(target, cnp.NPY_ARRAY_WRITEABLE))
+cdef bint gapless(cnp.ndarray a, cnp.ndarray b) noexcept:
+    """Whether both lie in memory in the same order, without gaps."""
+    return (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS) and cnp.PyArray_CHKFLAGS(b, cnp.NPY_ARRAY_C_CONTIGUOUS)
+            or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)
+            and cnp.PyArray_CHKFLAGS(b, cnp.NPY_ARRAY_F_CONTIGUOUS))
+
+
+cdef bint fits(cnp.ndarray p, cnp.ndarray room, bint without_gaps):
+    return (cnp.PyArray_SAMESHAPE(p, room) and p.descr is room.descr and (gapless(p, room) or not without_gaps)
+            and cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE))
+
+
+cdef void check(list places) except *:
+    for parameter, room, spare in places:
+        if not fits(<cnp.ndarray>parameter, <cnp.ndarray>room, spare is None):
+            raise ValueError("a parameter was changed from outside between ascend and step: it cannot be moved back")
+
+
+cdef void swap_all(list places) except *:
+    for parameter, room, spare in places:
+        if spare is None:
+            swap(cnp.PyArray_BYTES(<cnp.ndarray>parameter), cnp.PyArray_BYTES(<cnp.ndarray>room),
+                 cnp.PyArray_NBYTES(<cnp.ndarray>room))
+        else:
+            cnp.PyArray_CopyInto(<cnp.ndarray>spare, <cnp.ndarray>parameter)
+            cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>room)
+            cnp.PyArray_CopyInto(<cnp.ndarray>room, <cnp.ndarray>spare)
+
+
+cdef void swap(char *a, char *b, Py_ssize_t size) noexcept nogil:
+    cdef char[SWAPPED] block
+    cdef Py_ssize_t n
+    while size:
+        n = min(size, <Py_ssize_t>SWAPPED)
+        memcpy(block, a, n)
+        memcpy(a, b, n)
+        memcpy(b, block, n)
+        a, b, size = a + n, b + n, size - n
 
 
 def plain(params, grads, list keys):

@@ -5,7 +5,7 @@ from numbers import Real
 import numpy as np
 
 from ...core.records import room_for
-from ...core.transactions import Copies, Transaction
+from ...core.transactions import Copies, Transaction, Zeros
 from ...hyperparameters import Hyperparameter
 from ...state import StateError, integer
 from . import kept
@@ -38,7 +38,7 @@ class Accumulate(Wrapper):
         self._ages = Ages(), Ages()
         super().__init__(optimizer, k=k)
         self._engine, self._closing = Sum(), Sum()      # of the calls that wait, and of the last one
-        self._last, self._plan = (None, None), None     # keys of the last call and its sums
+        self._last = None, None                 # keys of the last call and its sums
         self._totals = {}, {}
         self._given = set(), set()              # keys of which gradients wait
         self._losses = ()                       # f of the calls that wait
@@ -99,20 +99,17 @@ class Accumulate(Wrapper):
     def _added(self, leaves, keys):
         """What adds the gradients of these keys to their sums."""
         sums, given = self._sums[not leaves.by_key], self._given[not leaves.by_key]
-        keys = keys if leaves.whole else [key for key in keys if leaves.grads[key] is not None]
+        if len(keys) == len(leaves.params) and leaves.keys is not None and leaves.keys is self._last[0]:
+            known, new = self._last[1], {}
+        else:
+            keys = keys if leaves.whole else [key for key in keys if leaves.grads[key] is not None]
+            known = {key: sums[key] for key in keys if key in sums}
+            new = {key: _zeros(leaves.params[key], key) for key in keys if key not in sums}
+            if len(keys) == len(leaves.params) and not new:
+                self._last = leaves.keys, known
         if not keys:
             return []
-        rooms = {key: sums.get(key) for key in keys}
-        known = {key: room for key, room in rooms.items() if room is not None}
-        new = {key: _zeros(leaves.params[key], key) for key in keys if key not in known}
-        if not new and leaves.keys is not None and leaves.keys is self._last[0]:
-            rooms = self._last[1]
-        elif not new:
-            self._last = leaves.keys, rooms
-        plan = self._engine._planned(leaves.by_key, {**rooms, **new} if new else rooms, leaves.grads)
-        if plan is not self._plan:
-            must_fit(known, leaves.params)
-            self._plan = plan
+        plan = self._planned(leaves, {**known, **new} if new else known, leaves.grads)
         return [plan, *([partial(sums.update, new)] if new else ()), partial(given.update, keys)]
 
     def _totalled(self, leaves, keys):
@@ -126,7 +123,7 @@ class Accumulate(Wrapper):
                 totals[key] = room_for(leaves.params[key], key)
         begun = Transaction()
         begun.first.append(Copies([(totals[key], sums[key]) for key in keys if key in given]))
-        begun.first.extend(partial(totals[key].fill, 0) for key in keys if key not in given)
+        begun.first.append(Zeros([totals[key] for key in keys if key not in given]))
         added = {key: totals[key] for key in keys if leaves.grads[key] is not None}
         if added:
             self._closing._run_planned(self._closing._planned(leaves.by_key, added, leaves.grads), begun)
@@ -138,7 +135,7 @@ class Accumulate(Wrapper):
     def _emptied(self, leaves, keys):
         """What forgets the gradients of these keys."""
         sums, given = self._sums[not leaves.by_key], self._given[not leaves.by_key]
-        return [*(partial(sums[key].fill, 0) for key in keys if key in given), partial(given.difference_update, keys)]
+        return [Zeros([sums[key] for key in keys if key in given]), partial(given.difference_update, keys)]
 
     def _dropping(self, key):
         found = []

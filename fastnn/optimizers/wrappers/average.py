@@ -11,7 +11,6 @@ from ...state import entries, integer
 from . import kept, structures
 from .base import Wrapper
 from .engines import Averaging
-from .leaves import must_fit
 
 
 class ExponentialAverage(Wrapper):
@@ -44,7 +43,7 @@ class ExponentialAverage(Wrapper):
         self._averages = {}, {}
         self._still = {}, {}                    # parameters that have not moved yet
         self._structures = None, None
-        self._last = None, None, None           # keys of the last call, its averages, the plan
+        self._last = None, None                 # keys of the last call and its averages
 
     @property
     def params(self) -> Any:
@@ -69,23 +68,14 @@ class ExponentialAverage(Wrapper):
         averages, still = self._averages[home], self._still[home]
         if self._engine.decay is not self.decay:
             self._engine.decay = self.decay
-        keys, known, plan = self._last
+        keys, known = self._last
         if moving is leaves and leaves.keys is not None and leaves.keys is keys:
-            try:
-                again = self._engine._planned(moving.by_key, known, moving.params)
-            except (TypeError, ValueError):
-                must_fit(known, moving.params)
-                raise
-            if again is not plan:
-                must_fit(known, moving.params)
-                self._last = keys, known, again
-            return [again]
+            return [self._planned(moving, known, moving.params)]
         found, known = [], {key: averages[key] for key in moving.params if key in averages}
         new = {key: room_for(p, key) for key, p in moving.params.items() if key not in averages}
         if known:
-            must_fit(known, moving.params)
-            found.append(self._engine._planned(moving.by_key, known, moving.params))
-            self._last = (leaves.keys, known, found[0]) if moving is leaves and not new else (None, None, None)
+            found.append(self._planned(moving, known, moving.params))
+            self._last = (leaves.keys, known) if moving is leaves and not new else (None, None)
         if new:
             found += [Copies([(room, moving.params[key]) for key, room in new.items()]), partial(averages.update, new),
                       *(partial(still.pop, key) for key in new if key in still)]
@@ -104,7 +94,7 @@ class ExponentialAverage(Wrapper):
         if found:
             grown = tuple(structures.without(structure, key) for structure in self._structures)
             found += self._engine._forgetting(key)
-            found.append(partial(self.__dict__.update, _structures=grown, _last=(None, None, None)))
+            found.append(partial(self.__dict__.update, _structures=grown, _last=(None, None)))
         return found
 
     def _kept(self):
@@ -130,7 +120,7 @@ class ExponentialAverage(Wrapper):
         saved = entries(state["structures"], "structures", ("by_key", "by_position"))
         shapes = tuple(structures.checked(saved[what], what, {*averages[home], *still[home]})
                        for home, what in enumerate(("by_key", "by_position")))
-        return ({"_averages": averages, "_still": still, "_structures": shapes, "_last": (None, None, None)},
+        return ({"_averages": averages, "_still": still, "_structures": shapes, "_last": (None, None)},
                 [partial(self._engine._restore, *records, 0, {}, [])])
 
 

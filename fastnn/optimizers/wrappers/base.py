@@ -9,7 +9,7 @@ from ...hyperparameters import Hyperparameter
 from ...state import StateError, described, entries
 from ...synonyms import advice
 from ..base import MISSING, SEVERAL, Optimizer, skips_are_told
-from .leaves import leaves_of
+from .leaves import leaves_of, must_fit
 
 FORMAT = 1
 
@@ -49,7 +49,7 @@ class Wrapper(Gate):
         self._refuse(optimizer)
         self.__dict__["_optimizer"] = optimizer
         self._set({name: getattr(cls, name).checked(value) for name, value in values.items()})
-        self._paths, self._keys = {}, None
+        self._paths, self._keys, self._plan = {}, None, None
 
     def _refuse(self, optimizer):
         """Raises TypeError for an optimizer that this wrapper cannot go around."""
@@ -136,7 +136,7 @@ class Wrapper(Gate):
 
     def _stepped(self, params, grads, extra):
         leaves = leaves_of(params, grads, self._paths, self._keys)
-        if leaves.keys is not None:
+        if leaves.keys is not None and leaves.keys is not self._keys:
             self._keys = leaves.keys
         return self._engaged(leaves, extra, Transaction())
 
@@ -150,6 +150,18 @@ class Wrapper(Gate):
     def _taken(self, leaves, extra, transaction):
         """The same, while nothing else uses the wrapper and its engine."""
         raise NotImplementedError
+
+    def _planned(self, leaves, rooms, sources):
+        """A plan of the engine's, of a step of arrays that lie beside parameters, with these sources as gradients."""
+        try:
+            plan = self._engine._planned(leaves.by_key, rooms, sources)
+        except (TypeError, ValueError):
+            must_fit(rooms, leaves.params)
+            raise
+        if plan is not self._plan:              # else all of it is as at the last time
+            must_fit(rooms, leaves.params)
+            self._plan = plan
+        return plan
 
     def _thawed(self, leaves):
         return self._inner()._thawed(leaves)

@@ -26,7 +26,7 @@ class Averaging(Optimizer, kernel="approach"):
     """(1 - decay) (g - p)."""
 
     maker = None
-    _rate_name = "decay"
+    _rate_name = "rate"
     decay = _Decay(0.999, at_least=0, below=1)
 
     @staticmethod

@@ -9,7 +9,6 @@ from . import kept
 from .ages import Ages, counted
 from .base import Wrapper
 from .engines import Approach
-from .leaves import must_fit
 
 
 class Share(Hyperparameter):
@@ -71,10 +70,9 @@ class Lookahead(Wrapper):
             rooms = {**slow, **rooms}
         if due:
             rooms = {key: rooms[key] for key in due}
-            must_fit(rooms, leaves.params)
             if self._engine.rate != self.alpha:
                 self._engine.rate = self.alpha
-            found.append(self._engine._planned(leaves.by_key, rooms, leaves.params))
+            found.append(self._planned(leaves, rooms, leaves.params))
             found.append(Copies([(leaves.params[key], room) for key, room in rooms.items()]))
         return found
 

@@ -1,12 +1,13 @@
 """Sharpness-aware minimization."""
 from functools import partial
 from math import isfinite
+from operator import is_
 from typing import Any
 
 import numpy as np
 
 from ...core.reductions import norm
-from ...core.transactions import Copies, Displaced, Transaction
+from ...core.transactions import Displaced, Transaction, places
 from ...hyperparameters import Hyperparameter
 from ..sgd import NAG
 from .base import Wrapper
@@ -66,38 +67,30 @@ class SAM(Wrapper):
         leaves = leaves_of(params, grads, self._paths, self._keys)
         if leaves.write_back is not None:
             raise TypeError("SAM moves arrays in place: make plain numbers among the parameters arrays, np.array(x)")
-        if leaves.keys is not None:
+        if leaves.keys is not None and leaves.keys is not self._keys:
             self._keys = leaves.keys
         inner = self._innermost
         leaves = inner._moving(leaves)
-        self._engine.maximize = inner.maximize
-        rooms = self._rooms[not leaves.by_key]
-        places = [(p, *self._room(rooms, key, p)) for key, p in leaves.params.items()]
-        transaction = Transaction()
-        transaction.after.append(partial(self._displaced.depart, places))
-        transaction.after.append(partial(self.__dict__.update, _moved=dict(leaves.params)))
-        if not places:
-            transaction.ended.extend(transaction.after)
+        if self._engine.maximize != inner.maximize:
+            self._engine.maximize = inner.maximize
+        transaction, moved = Transaction(), dict(leaves.params)
+        leaving = [self._displaced, partial(self.__dict__.update, _moved=moved)]
+        if not moved:
+            self._displaced.depart([])
+            transaction.ended.extend(leaving)
             transaction.without_step()
             return
-        self._engine._planned(leaves.by_key, leaves.params, leaves.grads)       # looks at everything
+        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # looks at everything
         length = norm([_numbers(leaves.grads[key]) for key in leaves.params])
         if not isfinite(length):
             self._skips = True
             return
         factor = self.rho / length if length else 0.0
         self._engine.lr = factor if factor < MOST else 0.0
-        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)
-        transaction.first.append(Copies([(before, p) for p, before, _ in places]))
+        self._engine._prepare(plan, {})
+        self._displaced.depart(places(moved, self._rooms[not leaves.by_key]))
+        transaction.first.extend(leaving)
         self._engine._run_planned(plan, transaction)
-
-    def _room(self, rooms, key, p):
-        """Arrays for where a parameter was, and where it is going to be: those of the last step, if they still fit."""
-        found = rooms.get(key)
-        shape = np.shape(p)
-        if found is None or found[0].shape != shape or found[0].dtype != p.dtype:
-            found = rooms[key] = np.empty(shape, p.dtype), np.empty(shape, p.dtype)
-        return found
 
     def _must_be_at_home(self, what):
         if self._displaced.away or self._skips:
@@ -118,6 +111,9 @@ class SAM(Wrapper):
         self._moved, self._skips = None, False
 
     def _must_be_those(self, leaves):
+        found = map(leaves.params.get, self._moved)
+        if all(map(is_, found, self._moved.values())):
+            return
         for key, p in self._moved.items():
             if not _same(leaves.params.get(key), p):
                 raise ValueError(f"parameter {key!r} is not the one that ascend moved")
@@ -152,14 +148,14 @@ class SAM(Wrapper):
 
 def _numbers(grad):
     """A gradient as an array of floating-point numbers."""
+    if type(grad) is np.ndarray and grad.dtype.char in "fd":
+        return grad
     grad = np.asarray(grad)
     return grad if grad.dtype.kind == "f" or grad.dtype.name == "bfloat16" else grad.astype(np.float64)
 
 
 def _same(one, other):
     """Whether two arrays lie in the same memory, element by element."""
-    if one is other:
-        return True
     if not (isinstance(one, np.ndarray) and one.dtype == other.dtype):
         return False
     one, other = np.asarray(one), np.asarray(other)
