@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
-__all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "SAM", "StateError", "__version__", "activations", "explain",
-           "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers", "register_act",
+__all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "SAM", "StateError", "__version__", "activations",
+           "explain", "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers", "register_act",
            "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait

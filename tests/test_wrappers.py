@@ -14,7 +14,7 @@ import fastnn
 from fastnn import SAM, Accumulate, ExponentialAverage, Lookahead, StateError, get_opt, group, schedules
 from helpers import assert_same_bits
 from oracles import optimizers, steps, wrappers as plain
-from test_state import assert_same_state, bfloat16
+from test_state import bfloat16
 
 SHAPES = {"W": (4, 3), "b": (3,), "conv": (2, 3, 2), "gain": (), "long": (300,)}
 
@@ -246,7 +246,8 @@ def test_another_shape_or_dtype_under_a_key(make):
         opt, params = make(), {"a": np.ones(3, dtype), "b": np.ones(2)}
         grads = {"a": np.ones(3), "b": np.ones(2)}
         for t in range(7):
-            for bad in (np.ones(4, dtype), np.ones((3, 1), dtype), np.ones(3, {np.float64: np.float32}.get(dtype, "f8"))):
+            other = np.float32 if dtype is np.float64 else np.float64
+            for bad in (np.ones(4, dtype), np.ones((3, 1), dtype), np.ones(3, other)):
                 if t == 0:
                     continue
                 kept, values = opt.state_dict(), [p.copy() for p in params.values()]
@@ -408,7 +409,8 @@ def test_k_of_accumulate_while_gradients_wait():
 # States
 
 ANY = {**NESTINGS, "SAM": lambda **kwds: SAM(get_opt("Momentum", **kwds)),
-       "average, SAM, Lookahead": lambda **kwds: ExponentialAverage(SAM(Lookahead(get_opt("Momentum", **kwds), 2)), 0.9),
+       "average, SAM, Lookahead": lambda **kwds: ExponentialAverage(
+           SAM(Lookahead(get_opt("Momentum", **kwds), 2)), 0.9),
        "Lookahead, SAM, Accumulate": lambda **kwds: Lookahead(SAM(Accumulate(get_opt("Momentum", **kwds), 2)), 2)}
 any_nesting = pytest.mark.parametrize("make", ANY.values(), ids=ANY)
 
@@ -581,7 +583,8 @@ def test_sam_comes_back_bit_for_bit():
     for dtype in (np.float64, np.float32, np.float16, bfloat16):
         rng = np.random.default_rng(1)
         room = np.zeros((6, 8), dtype)
-        params = {"a": np.asarray(rng.standard_normal(5000), dtype), "v": room[::2, ::-2], "c": np.ones((2, 3), dtype).T}
+        params = {"a": np.asarray(rng.standard_normal(5000), dtype), "v": room[::2, ::-2],
+                  "c": np.ones((2, 3), dtype).T}
         params["v"][...] = rng.standard_normal((3, 4))
         opt = SAM(get_opt("SGD", lr=0.0), rho=30.0)
         before = {key: p.copy() for key, p in params.items()}

@@ -34,13 +34,13 @@ class Accumulate(Wrapper):
     _entries = ("by_key", "by_position", "losses")
 
     def __init__(self, optimizer, k):
-        self._sums = {}, {}
+        self._sums = [{}, {}]
         self._ages = Ages(), Ages()
         super().__init__(optimizer, k=k)
         self._engine, self._closing = Sum(), Sum()      # of the calls that wait, and of the last one
         self._last = None, None                 # keys of the last call and its sums
-        self._totals = {}, {}
-        self._given = set(), set()              # keys of which gradients wait
+        self._totals = [{}, {}]
+        self._given = [set(), set()]            # keys of which gradients wait
         self._losses = ()                       # f of the calls that wait
 
     def _refuse(self, optimizer):
@@ -77,6 +77,9 @@ class Accumulate(Wrapper):
             (due if last else waiting).extend(keys)
             counts.append(counted(cell, 0 if last else cell[0] + 1))
         ended = [*self._added(leaves, waiting), *counts]
+        given = self._given[not leaves.by_key].difference(due).union(
+            key for key in waiting if leaves.whole or leaves.grads[key] is not None)
+        ended.append(kept.put(self._given, not leaves.by_key, given))
         if not due:
             ended.append(partial(self.__dict__.update, _losses=self._with_loss(extra)))
             transaction.ended[:0] = ended
@@ -98,7 +101,7 @@ class Accumulate(Wrapper):
 
     def _added(self, leaves, keys):
         """What adds the gradients of these keys to their sums."""
-        sums, given = self._sums[not leaves.by_key], self._given[not leaves.by_key]
+        sums = self._sums[not leaves.by_key]
         if len(keys) == len(leaves.params) and leaves.keys is not None and leaves.keys is self._last[0]:
             known, new = self._last[1], {}
         else:
@@ -110,7 +113,7 @@ class Accumulate(Wrapper):
         if not keys:
             return []
         plan = self._planned(leaves, {**known, **new} if new else known, leaves.grads)
-        return [plan, *([partial(sums.update, new)] if new else ()), partial(given.update, keys)]
+        return [plan, *([kept.put(self._sums, not leaves.by_key, {**sums, **new})] if new else ())]
 
     def _totalled(self, leaves, keys):
         """The means of k gradients, by key, of those that had any: arrays of their own."""
@@ -135,14 +138,12 @@ class Accumulate(Wrapper):
     def _emptied(self, leaves, keys):
         """What forgets the gradients of these keys."""
         sums, given = self._sums[not leaves.by_key], self._given[not leaves.by_key]
-        return [Zeros([sums[key] for key in keys if key in given]), partial(given.difference_update, keys)]
+        return [Zeros([sums[key] for key in keys if key in given])]
 
     def _dropping(self, key):
-        found = []
-        for ages, *homes in zip(self._ages, self._sums, self._totals):
-            if key in ages:
-                found += [*ages.dropping(key), *(partial(home.pop, key, None) for home in homes)]
-        found += [partial(given.discard, key) for given in self._given if key in given]
+        found = [function for ages in self._ages if key in ages for function in ages.dropping(key)]
+        found += [*kept.without(self._sums, key), *kept.without(self._totals, key)]
+        found += [kept.put(self._given, home, given - {key}) for home, given in enumerate(self._given) if key in given]
         return [*found, partial(self.__dict__.update, _last=(None, None))] if found else found
 
     def _kept(self):
@@ -153,7 +154,7 @@ class Accumulate(Wrapper):
                 "losses": list(self._losses)}
 
     def _restored(self, state):
-        sums, counts = ({}, {}), ({}, {})
+        sums, counts = [{}, {}], ({}, {})
         for by_key, key, entry, where in kept.restored(state, ("count", "sum")):
             counts[not by_key][key] = integer(entry["count"], f"count of {where}", 1)
             if entry["sum"] is not None:
@@ -161,8 +162,8 @@ class Accumulate(Wrapper):
         losses = state["losses"]
         if not isinstance(losses, list) or not all(type(loss) is float for loss in losses):
             raise StateError(f"losses must be a list of numbers, not {losses!r:.80}")
-        return {"_sums": sums, "_ages": tuple(map(Ages, counts)), "_given": tuple(map(set, sums)),
-                "_losses": tuple(losses), "_totals": ({}, {}), "_last": (None, None)}, []
+        return {"_sums": sums, "_ages": tuple(map(Ages, counts)), "_given": list(map(set, sums)),
+                "_losses": tuple(losses), "_totals": [{}, {}], "_last": (None, None)}, []
 
 
 def _zeros(p, key):

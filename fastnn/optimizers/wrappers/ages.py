@@ -31,7 +31,8 @@ class Ages:
         return found
 
     def dropping(self, key):
-        return [partial(self._cells.pop, key, None), partial(self.__dict__.update, _last=(None, ()))]
+        cells = {other: cell for other, cell in self._cells.items() if other is not key and other != key}
+        return [partial(self.__dict__.update, _cells=cells, _last=(None, ()))]
 
     def __contains__(self, key):
         return key in self._cells

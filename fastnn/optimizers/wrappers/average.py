@@ -40,8 +40,8 @@ class ExponentialAverage(Wrapper):
     def __init__(self, optimizer, decay=0.999):
         super().__init__(optimizer, decay=decay)
         self._engine = Averaging(self.decay)
-        self._averages = {}, {}
-        self._still = {}, {}                    # parameters that have not moved yet
+        self._averages = [{}, {}]
+        self._still = [{}, {}]                  # parameters that have not moved yet
         self._structures = None, None
         self._last = None, None                 # keys of the last call and its averages
 
@@ -77,20 +77,20 @@ class ExponentialAverage(Wrapper):
             found.append(self._planned(moving, known, moving.params))
             self._last = (leaves.keys, known) if moving is leaves and not new else (None, None)
         if new:
-            found += [Copies([(room, moving.params[key]) for key, room in new.items()]), partial(averages.update, new),
-                      *(partial(still.pop, key) for key in new if key in still)]
+            found += [Copies([(room, moving.params[key]) for key, room in new.items()]),
+                      kept.put(self._averages, home, {**averages, **new})]
         at_rest = {key: _copied(p) for key, p in leaves.params.items()
                    if not (key in averages or key in still or key in new)}
-        if at_rest:
-            found.append(partial(still.update, at_rest))
         if new or at_rest:
+            still = {key: p for key, p in still.items() if key not in new}
+            found.append(kept.put(self._still, home, {**still, **at_rest}))
             grown = list(self._structures)
             grown[home] = structures.merged(grown[home], structures.of(leaves.given))
             found.append(partial(self.__dict__.update, _structures=tuple(grown)))
         return found
 
     def _dropping(self, key):
-        found = [partial(home.pop, key) for home in (*self._averages, *self._still) if key in home]
+        found = [*kept.without(self._averages, key), *kept.without(self._still, key)]
         if found:
             grown = tuple(structures.without(structure, key) for structure in self._structures)
             found += self._engine._forgetting(key)
@@ -110,7 +110,7 @@ class ExponentialAverage(Wrapper):
         return 1 if record is None else record.t + 1
 
     def _restored(self, state):
-        averages, still, records = ({}, {}), ({}, {}), ({}, {})
+        averages, still, records = [{}, {}], [{}, {}], ({}, {})
         for by_key, key, entry, where in kept.restored(state, ("t", "average")):
             home, t = not by_key, integer(entry["t"], f"t of {where}")
             room = kept.numbers(entry["average"], f"average of {where}")

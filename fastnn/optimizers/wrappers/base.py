@@ -210,9 +210,9 @@ class Wrapper(Gate):
 
     def _state(self):
         cls = type(self)
-        return {"format": FORMAT, "wrapper": cls.__name__,
-                "hyperparameters": {name: getattr(cls, name).stored(self.__dict__[name]) for name in cls.hyperparameters},
-                **self._kept(), "optimizer": self._inner().state_dict()}
+        values = {name: getattr(cls, name).stored(self.__dict__[name]) for name in cls.hyperparameters}
+        return {"format": FORMAT, "wrapper": cls.__name__, "hyperparameters": values, **self._kept(),
+                "optimizer": self._inner().state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state that `state_dict` returned, hyperparameters included.
@@ -274,4 +274,5 @@ def _no_optimizer(name, value):
         how = f": {name}(get_opt({value!r}))"
     else:
         how = f", not around a {type(value).__name__}"
-    return f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper{how}"
+    return (f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
+            f"{how}")

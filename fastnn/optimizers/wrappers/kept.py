@@ -1,11 +1,24 @@
-"""Arrays that a wrapper keeps beside parameters, in a state."""
+"""Arrays that a wrapper keeps beside parameters: two dicts in a list, by key and by position."""
+from functools import partial
+
 import numpy as np
 
 from ...state import StateError, entries, integer
 
 
+def put(homes, home, kept):
+    """What puts a dict in the place of one of the two: a compiled function, which asks no key for its hash."""
+    return partial(homes.__setitem__, home, kept)
+
+
+def without(homes, key):
+    """What drops a key, where it is: such functions."""
+    return [put(homes, home, {other: value for other, value in kept.items() if other is not key and other != key})
+            for home, kept in enumerate(homes) if key in kept]
+
+
 def stored(homes, entry):
-    """{"by_key": {key: entry(by_key, key)}, "by_position": ...} for two dicts of what is kept, by key and by position."""
+    """{"by_key": {key: entry(by_key, key)}, "by_position": ...} of what is kept."""
     return {what: {key: entry(by_key, key) for key in home}
             for what, by_key, home in (("by_key", True, homes[0]), ("by_position", False, homes[1]))}
 

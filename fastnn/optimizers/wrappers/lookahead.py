@@ -1,6 +1,4 @@
 """Slow weights, which look ahead along the steps of an optimizer."""
-from functools import partial
-
 from ...core.records import room_for
 from ...core.transactions import Copies
 from ...hyperparameters import Hyperparameter
@@ -43,7 +41,7 @@ class Lookahead(Wrapper):
     def __init__(self, optimizer, k=5, alpha=0.5):
         super().__init__(optimizer, k=k, alpha=alpha)
         self._engine = Approach(self.alpha)
-        self._slow = {}, {}
+        self._slow = [{}, {}]
         self._ages = Ages(), Ages()
 
     def _taken(self, leaves, extra, transaction):
@@ -66,8 +64,8 @@ class Lookahead(Wrapper):
         if new:
             rooms = {key: room_for(leaves.params[key], key) for key in new}
             transaction.first.append(Copies([(room, leaves.params[key]) for key, room in rooms.items()]))
-            found.append(partial(slow.update, rooms))
             rooms = {**slow, **rooms}
+            found.append(kept.put(self._slow, not leaves.by_key, rooms))
         if due:
             rooms = {key: rooms[key] for key in due}
             if self._engine.rate != self.alpha:
@@ -77,15 +75,15 @@ class Lookahead(Wrapper):
         return found
 
     def _dropping(self, key):
-        return [function for slow, ages in zip(self._slow, self._ages) if key in slow
-                for function in (partial(slow.pop, key), *ages.dropping(key))]
+        return [*kept.without(self._slow, key), *(function for slow, ages in zip(self._slow, self._ages) if key in slow
+                                                  for function in ages.dropping(key))]
 
     def _kept(self):
         return kept.stored(self._slow, lambda by_key, key: {
             "t": self._ages[not by_key].counts()[key], "slow": self._slow[not by_key][key].copy(order="K")})
 
     def _restored(self, state):
-        slow, counts = ({}, {}), ({}, {})
+        slow, counts = [{}, {}], ({}, {})
         for by_key, key, entry, where in kept.restored(state, ("t", "slow")):
             slow[not by_key][key] = kept.numbers(entry["slow"], f"slow of {where}")
             counts[not by_key][key] = integer(entry["t"], f"t of {where}", 1)

@@ -10,6 +10,7 @@ from ...core.reductions import norm
 from ...core.transactions import Displaced, Transaction, places
 from ...hyperparameters import Hyperparameter
 from ..sgd import NAG
+from . import kept
 from .base import Wrapper
 from .engines import Sum
 from .leaves import leaves_of
@@ -43,7 +44,7 @@ class SAM(Wrapper):
         self._displaced = Displaced()
         self._moved = None                      # by key, while they are away
         self._skips = False                     # whether the next step does
-        self._rooms = {}, {}
+        self._rooms = [{}, {}]
 
     def _refuse(self, optimizer):
         if isinstance(optimizer._innermost, NAG):
@@ -135,7 +136,7 @@ class SAM(Wrapper):
 
     def _dropping(self, key):
         self._must_be_at_home("forget")
-        return [partial(rooms.pop, key) for rooms in self._rooms if key in rooms]
+        return kept.without(self._rooms, key)
 
     def _kept(self):
         self._must_be_at_home("a state or a copy is asked for")
@@ -143,7 +144,7 @@ class SAM(Wrapper):
 
     def _restored(self, state):
         self._must_be_at_home("a state is put in")
-        return {"_rooms": ({}, {})}, []
+        return {"_rooms": [{}, {}]}, []
 
 
 def _numbers(grad):
