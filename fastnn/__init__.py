@@ -20,22 +20,22 @@ from . import schedules
 from . import maxout                # this row of the catalogue has a file of its own
 
 if TYPE_CHECKING:
-    from . import datasets as datasets, dlfs as dlfs, nn as nn
+    from . import articles as articles, datasets as datasets, dlfs as dlfs, nn as nn
     from .jit.activations import register_act
     from .jit.explain import explain
     from .jit.names import unregister
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
-__all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "SAM", "StateError", "__version__", "activations",
-           "explain", "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers", "register_act",
+__all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "SAM", "StateError", "__version__", "activations", "explain",
+           "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers", "register_act",
            "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
-_SUBMODULES = ("datasets", "dlfs", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+_SUBMODULES = ("articles", "datasets", "dlfs", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
 
 
 def __getattr__(name: str) -> Any:
