@@ -63,7 +63,8 @@ def line(near):
 
 def tasks(near, sample=None):
     """(first, stop, stride, near) of pieces of the line: all of it, or about `sample` arguments in equal steps of bits,
-    half of them where functions bend."""
+    half of them where functions bend.
+    """
     yield from steps(line(near), 2**33//sample | 1 if sample else 1)        # odd, so that the low bits vary
     if sample:
         low, high = np.float32(BENDS).view(np.uint32).tolist()

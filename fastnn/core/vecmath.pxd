@@ -167,7 +167,7 @@ cdef inline lane least(lane a, lane bound) noexcept nogil:
 
 
 cdef inline lane fma(lane a, lane b, lane c) noexcept nogil:
-    """a b + c, rounded once where the processor can. What must not hang on the products that a compiler fuses says it so."""
+    """a b + c, rounded once where the processor can: for what must not hang on the products that a compiler fuses."""
     if lane is float:
         return fastnn_fma_float(a, b, c)
     else:
