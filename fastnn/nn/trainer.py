@@ -78,9 +78,9 @@ class Trainer:
         self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
-        # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
+        # Eve adapts to the loss, Santa to the number of rows, and every optimizer of the catalogue takes both.
         accepted = inspect.signature(optimizer.update).parameters.values()
-        self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
+        self._takes = [name for name in ("f", "N") if any(p.name == name or p.kind is p.VAR_KEYWORD for p in accepted)]
 
     def state_dict(self):
         """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
@@ -154,7 +154,8 @@ class Trainer:
             token = skips_are_told.set(True)
             start = perf_counter()
             try:
-                self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
+                given = {"f": loss, "N": len(self.x)}
+                self.optimizer.update(self.network.params, grads, **{name: given[name] for name in self._takes})
             finally:
                 end = perf_counter()
                 skips_are_told.reset(token)
