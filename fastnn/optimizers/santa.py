@@ -147,9 +147,9 @@ class SantaE(Santa, name="SantaE", kernel=("santa_e_explore", "santa_e_refine"))
     paper's, C is the paper's over sqrt(N), and with these it is the paper's rule for any N, which decides on the noise
     alone. For a function that is no mean of rows, N = 1 is the paper's word; a larger one is a colder start.
 
-    Two things differ. The paper's eta/(N beta) (1 - q_prev/q)/u is left out, as in its authors' own programs: 1/u has
-    no finite mean, and an element with u next to 0 is thrown far away. Friction beyond 1 stops u and does not turn it
-    round, so that no eta lets it grow.
+    Two things differ. The paper's eta/(N beta) (1 - q_prev/q)/u is left out, as in its authors' own programs: where u
+    is next to 0 it throws an element far away. Friction beyond 1 stops u and does not turn it round, so that no eta
+    lets it grow.
 
     rng is None, an integer, a Generator or a RandomState.
     """
