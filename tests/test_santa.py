@@ -1,4 +1,4 @@
-"""Santa at work: it trains with its defaults, the Trainer hands over the rows of the data, and no rate lets it diverge."""
+"""Santa at work: it trains with its defaults, a Trainer hands over the rows of the data, and no rate diverges."""
 import copy
 
 import numpy as np
@@ -36,7 +36,8 @@ def gradients(t, shape=(40,)):
 @each_scheme
 def test_digits(name):
     """As `fastnn compare` trains, with a smaller network in fewer iterations."""
-    run = train(name, None, Settings(hidden=(50, 50), iterations=500, seed=3), datasets.load_digits(), lambda iteration: None)
+    settings = Settings(hidden=(50, 50), iterations=500, seed=3)
+    run = train(name, None, settings, datasets.load_digits(), lambda iteration: None)
     assert run.status == "finished" and run.test_accuracy >= 0.96
 
 
