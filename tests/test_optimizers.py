@@ -323,6 +323,18 @@ class TestEveOfTheArticle(TestEve):
     name = "Eve like article"
 
 
+@each_float
+@pytest.mark.parametrize("kwds", [{"eta": 0.003}, {"eta": 0.03, "beta2": 0.9}, {"alpha": 0.02, "eta": 0.01, "beta2": 0.5}])
+@pytest.mark.parametrize("name", [name for name in RULES if "Bound" in name])
+def test_bounds_of_both_sides(name, kwds, dtype):
+    """Gradients between a hundredth and ten: rates stand at either bound, and between them."""
+    kwds = kwds | ({} if "like" in name else {"gamma": 0.3, "base_lr": 0.002})
+    opt, judge = pair(name, 1, dtype, **kwds)
+    for (wave,) in gradients((300,), steps=30):
+        grad = (wave*np.logspace(-2, 1, 300)).astype(dtype)
+        judge.check([opt.update(grad)], [grad])
+
+
 @each_noisy_name
 class TestSanta:
     @each_float
