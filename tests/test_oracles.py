@@ -264,7 +264,7 @@ CLOSED = {
         "AdaMax": -0.002*G/(np.abs(G) + 1e-8) + 0*T,
         "Nadam": -0.002*G/(np.abs(G) + 1e-8)*(
             MU_NEXT*(1 - 0.9**T)/(1 - MU[1:]) + (1 - MU[:-1]/np.concatenate([[[1]], MU[:-2]]))/(1 - MU[:-1])),
-        "Eve": ADAM/(0.1 + 0.9*0.999**(T - 1)),         # at a constant loss d is 0, held at 1/c
+        "Eve": ADAM,                                    # whose loss nobody tells
         "AdaBound": -np.clip(0.001*np.sqrt(1 - 0.999**T)/(1 - 0.9**T)/(np.sqrt(V) + 1e-8), 0.1*0.001*T/(0.001*T + 1),
                              0.1 + 0.1/(0.001*T))*(1 - 0.9**T)*G},
     article: {

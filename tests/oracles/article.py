@@ -79,7 +79,9 @@ class Nadam(Optimizer):
 
 @dataclass
 class Eve(optimizers.Eve):
-    """d compares the loss with fstar, not with the loss before."""
+    """d compares the loss with fstar, not with the loss before; a loss that is not told is 1."""
+
+    told = 1
 
     def change(self, f, before):
         d = np.abs(f - self.fstar)/(np.minimum(f, before) - self.fstar)

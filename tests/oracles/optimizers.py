@@ -197,21 +197,26 @@ class Nadam(Optimizer):
 
 @dataclass
 class Eve(Moments):
-    """Koushik, Hayashi 2016, algorithm 1: Adam whose step shrinks while the loss f jumps and grows while it rests."""
+    """Koushik, Hayashi 2016, algorithm 1: Adam whose step shrinks while the loss f jumps and grows while it rests.
+
+    A loss that is not told is none that rests: it leaves D alone.
+    """
     beta3: float = 0.999
     c: float = 10
     fstar: float = 0
     D = 1
-    last_f = 0
+    last_f = 1
+    told = None
 
-    def rule(self, g, t, f=1):
+    def rule(self, g, t, f=None):
         self.observe(g)
-        if t > 1:
+        f = self.told if f is None else f
+        if t == 1:
+            self.D = 1
+        elif f is not None:
             d = self.change(f, self.last_f)
             self.D = self.beta3*self.D + (1 - self.beta3)*np.clip(d, 1/self.c, self.c)
-        else:
-            self.D = 1
-        self.last_f = f
+        self.last_f = self.last_f if f is None else f
         mhat = self.m/(1 - self.beta1**t)
         vhat = self.v/(1 - self.beta2**t)
         return -self.alpha*ratio(mhat, self.D*(np.sqrt(vhat) + self.eps))
