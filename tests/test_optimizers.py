@@ -173,6 +173,13 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
         assert opt.t == counted
 
 
+@each_calm_name
+def test_a_first_step_with_a_later_t(name):
+    opt, judge = pair(name)
+    for t, grads, counted in zip([5, None, 2], gradients((30,)), [5, 6, 2]):
+        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+
+
 @each_float
 @each_calm_name
 def test_zero_gradients_leave_parameters_alone(name, dtype):
