@@ -14,9 +14,9 @@ from fastnn.nn import MultiLayerNet, Trainer
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry
 from helpers import SANITIZED, assert_same_bits
-from test_state import BOOK, assert_same_state, bfloat16, make
+from test_state import BOOK, DIALECT, assert_same_state, bfloat16, make
 
-RULES = [*fastnn.optimizers(), *BOOK]
+RULES = [*fastnn.optimizers(), *DIALECT, *BOOK]
 LAZY = [name for name in RULES if type(make(name)).lazy]
 WIDTHS = [(), (1,), (3,), (16,), (100,), (2, 33), (513,)]
 FLOATS = [np.float32, np.float64, np.float16, bfloat16]
