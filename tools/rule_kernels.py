@@ -175,7 +175,7 @@ def write(root, folder, levels):
     """Write `rule_kernels.pxi`, and the modules of each level that include kernels, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     core = Path(root, "fastnn", "core")
-    catalogue = [*sorted(Path(root, "fastnn", "optimizers").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
+    catalogue = [*sorted(Path(root, "fastnn", "optimizers").rglob("*.py")), Path(root, "fastnn", "dlfs.py")]
     text = {"rule_kernels.pxi": kernels(core / "rules.pxd", catalogue, limits(core / "passes.pxd"))}
     for level in levels:
         for kind in ("kernels", "rules"):

@@ -174,3 +174,9 @@ cdef inline real santa_sss_refine(real g, real *v, real *previous, real *u, real
     u[0] = (brake * u[0] - lr * q * g) * brake
     previous[0] = q
     return <real>0.5 * q * u[0]
+
+
+# a moving average or slow weights, with the parameter in the gradient's place; equal infinities stay
+
+cdef inline real approach(real g, real p, real rate) noexcept nogil:
+    return <real>0 if g == p else rate * (g - p)
