@@ -1,0 +1,64 @@
+"""A generative adversarial network learns points on a circle, with SGD and a rate that decays.
+
+gan.py takes its optimizer from fastnn, gan_numpy.py has its own.
+"""
+import numpy as np
+
+from fastnn import get_opt, schedules
+
+
+def network(rng, *sizes):
+    return {f"{kind}{i}": rng.standard_normal((m, n))*np.sqrt(2/m) if kind == "W" else np.zeros(n)
+            for i, (m, n) in enumerate(zip(sizes, sizes[1:])) for kind in "Wb"}
+
+
+def forward(params, x):
+    """(the output, what each layer was given); leaky ReLUs between the layers."""
+    inputs = []
+    for i in range(len(params)//2):
+        inputs.append(np.where(x > 0, x, 0.2*x) if i else x)
+        x = inputs[-1] @ params[f"W{i}"] + params[f"b{i}"]
+    return x, inputs
+
+
+def backward(params, inputs, dy):
+    """(the gradients, that of the input)."""
+    grads = {}
+    for i in reversed(range(len(inputs))):
+        grads[f"W{i}"], grads[f"b{i}"] = inputs[i].T @ dy, dy.sum(0)
+        dy = dy @ params[f"W{i}"].T*(np.where(inputs[i] > 0, 1, 0.2) if i else 1)
+    return grads, dy
+
+
+def sigmoid(x):
+    return 1/(1 + np.exp(-x))
+
+
+def train(steps=600, batch=64):
+    """(the losses of both networks in turn, the parameters of both)."""
+    rng = np.random.default_rng(4)
+    generator, discriminator = network(rng, 4, 48, 48, 2), network(rng, 2, 48, 48, 1)
+    g_opt, d_opt = (get_opt("SGD", lr=schedules.exponential(rate, gamma=0.998)) for rate in (0.05, 0.1))
+    losses = []
+    for _ in range(steps):
+        angles = rng.uniform(0, 2*np.pi, batch)
+        real = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        fake, of_generator = forward(generator, rng.standard_normal((batch, 4)))
+
+        scores, inputs = forward(discriminator, np.concatenate([real, fake]))
+        labels = np.repeat([[1.0], [0.0]], batch, axis=0)
+        losses.append(np.mean(np.logaddexp(0, scores) - labels*scores))
+        d_opt.update(discriminator, backward(discriminator, inputs, (sigmoid(scores) - labels)/(2*batch))[0])
+
+        scores, inputs = forward(discriminator, fake)
+        losses.append(np.mean(np.logaddexp(0, -scores)))
+        dfake = backward(discriminator, inputs, (sigmoid(scores) - 1)/batch)[1]
+        g_opt.update(generator, backward(generator, of_generator, dfake)[0])
+    return losses, [*generator.values(), *discriminator.values()]
+
+
+if __name__ == "__main__":
+    _, params = train()
+    z = np.random.default_rng(0).standard_normal((1000, 4))
+    points, _ = forward(dict(zip(["W0", "b0", "W1", "b1", "W2", "b2"], params)), z)
+    print(f"distance from the centre {np.mean(np.hypot(*points.T)):.2f}, spread {np.std(np.hypot(*points.T)):.2f}")
