@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import fastnn
-from fastnn import register_act, register_opt, where
+from fastnn import register_act, register_opt
 from fastnn.cli.contest import fastest
 from fastnn.cli.peers.library import Call
 
@@ -103,18 +103,18 @@ def momentum(g, v, h):
 
 def adagrad(g, G, h):
     G += g*g
-    return where(G == 0, 0, -h.eta*g/math.sqrt(G)), G
+    return -h.eta*g/(math.sqrt(G) + h.eps), G
 
 
 def adam(g, m, v, h):
     m += (1 - h.beta1)*(g - m)
     v += (1 - h.beta2)*(g*g - v)
-    rate = h.alpha*math.sqrt(1 - h.beta2**h.t)/(1 - h.beta1**h.t)
-    return -rate*m/math.sqrt(v + h.eps), m, v
+    root = math.sqrt(1 - h.beta2**h.t)
+    return -h.alpha*root/(1 - h.beta1**h.t)*m/(math.sqrt(v) + h.eps*root), m, v
 
 
 OPTIMIZERS = [("SGD", sgd, (), {"eta": 1e-2}), ("Momentum", momentum, ("v",), {"lr": 1e-2, "momentum": 0.9}),
-              ("AdaGrad", adagrad, ("G",), {"eta": 1e-3}),
+              ("AdaGrad", adagrad, ("G",), {"eta": 1e-3, "eps": 1e-10}),
               ("Adam", adam, ("m", "v"), {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})]
 
 

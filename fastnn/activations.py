@@ -9,19 +9,20 @@ from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseActivation
 from .core.rows import RowActivation
+from .dialects import row
 from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
 
 
-def get_act(name: str, *args: Any, **kwds: Any) -> "Activation | _AlongAxis | Any":
+def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
     """The activation of that name, with the hyperparameters given.
 
-    Names ignore case, spaces, - and _. Raises ValueError for an unknown name or a hyperparameter out of its range,
-    TypeError for an unknown hyperparameter.
+    Names ignore case, spaces, - and _. like="article" takes article A's defaults. Raises ValueError for an unknown name
+    or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
-    return _registry[name](*args, **kwds)
+    return row(_registry, name, like)(*args, **kwds)
 
 
 def activations() -> list[str]:
@@ -35,13 +36,13 @@ class CataloguedActivation(Configurable):
     maker = "get_act"
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
-    def __init_subclass__(cls, name=None, kernel=None, **kwds):
+    def __init_subclass__(cls, name=None, kernel=None, like=None, **kwds):
         super().__init_subclass__(**kwds)
         if name:
-            cls.name, cls.kernel = name, kernel
+            cls.name, cls.kernel, cls.like = name, kernel or cls.kernel, like
             if cls.__doc__ and cls.accuracy:            # python -OO has no docstrings
                 cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {cls.accuracy}\n    "
-            _registry.add(name, cls)
+            (_registry.dialect(like) if like else _registry).add(name, cls)
 
     def update(self, *args: Any, **kwds: Any) -> None:
         """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""
@@ -175,7 +176,7 @@ class GELU(Activation, name="GELU", kernel="gelu"):
     """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
 
-def _axis(value):
+def checked_axis(value):
     try:
         return None if value is None else index(value)
     except TypeError:
@@ -186,7 +187,7 @@ class _AlongAxis(CataloguedActivation, RowActivation):
     __doc__ = RowActivation.__doc__
     accuracy = bounds.ROWS
 
-    axis = Choice(-1, _axis)
+    axis = Choice(-1, checked_axis)
     product_by_value = True                 # y (g - sum(g y)) keeps its digits with a rounded y
 
     def _hyperparameter_set(self):
@@ -196,14 +197,14 @@ class _AlongAxis(CataloguedActivation, RowActivation):
 
 
 class Softmax(_AlongAxis, name="softmax", kernel="softmax"):
-    """exp(x_i) / sum_j exp(x_j) along `axis` (None: over the whole array, as in article A)."""
+    """exp(x_i) / sum_j exp(x_j) along `axis` (None: over the whole array)."""
 
 
 class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
-    """exp(-x_i) / sum_j exp(-x_j) along `axis` (None: over the whole array, as in article A)."""
+    """exp(-x_i) / sum_j exp(-x_j) along `axis` (None: over the whole array)."""
 
 
 class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
-    """x_i - log(sum_j exp(x_j)) along `axis` (None: over the whole array, as in article A)."""
+    """x_i - log(sum_j exp(x_j)) along `axis` (None: over the whole array)."""
 
     product_by_value = False                # exp(y) would multiply y's rounding by |y|

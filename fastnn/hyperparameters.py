@@ -200,6 +200,7 @@ class Configurable:
     """
 
     name = kernel = None
+    like = None                 # the source whose arithmetic and defaults it has, if not the catalogue's own
     maker = None                # the function that makes such objects by name
     hyperparameters = options = ()
     _rate_name = None
@@ -297,7 +298,7 @@ class Configurable:
             default = value is declared.default or isinstance(declared, Option) and value == declared.default
             if not (default and isinstance(declared, (Choice, Option))):
                 shown.append(f"{name}={value!r}")
-        return shown
+        return [*shown, f"like={self.like!r}"] if self.like else shown
 
     def __repr__(self):
         shown = self._shown_values()

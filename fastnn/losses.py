@@ -8,15 +8,19 @@ from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseLoss
 from .core.rows import RowLoss
+from .dialects import row
 from .hyperparameters import Configurable
 from .registry import Registry
 
 _registry = Registry("error function")
 
 
-def get_err(name: str, *args: Any, **kwds: Any) -> "_Elementwise | SoftmaxCrossEntropy":
-    """The error function of that name. Raises ValueError for an unknown name, TypeError for unknown arguments."""
-    return _registry[name](*args, **kwds)
+def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "_Elementwise | SoftmaxCrossEntropy":
+    """The error function of that name; like="article": one that article A has.
+
+    Raises ValueError for an unknown name or source, TypeError for unknown arguments.
+    """
+    return row(_registry, name, like)(*args, **kwds)
 
 
 def losses() -> list[str]:

@@ -34,9 +34,14 @@ class Registry:
 
     def __init__(self, noun):
         self.noun = noun
+        self.dialects = {}          # source -> the registry of its names
         self._catalogue = {}        # folded name or alias -> (name, class)
         self._registered = {}
         self._changing = Lock()
+
+    def dialect(self, source):
+        """The registry of the names of a source, such as "article". Its rows are in fastnn/dialects."""
+        return self.dialects.setdefault(source, Registry(self.noun))
 
     def add(self, name, cls, aliases=(), replace=None):
         """Enter a class under its name and aliases.
@@ -69,6 +74,10 @@ class Registry:
             if name in self:
                 raise ValueError(f"{name!r} belongs to fastnn's own catalogue: it cannot be removed") from None
             raise self._unknown(name) from None
+
+    def catalogued(self, name):
+        """The class of that name in the catalogue, whatever users have put in its place."""
+        return self._catalogue[folded(name)][1]
 
     def registered(self, name):
         """Whether the entry of that name is a user's."""

@@ -1,20 +1,22 @@
 """What an optimizer's state is: a plain dict, and how one is checked before anything is changed.
 
-    {"format": 2, "name": "Adam", "state_dtype": "float32", "passes": 100, "skipped": 0,
+    {"format": 3, "name": "Adam", "like": None, "state_dtype": "float32", "passes": 100, "skipped": 0,
      "hyperparameters": {"alpha": 0.001, "beta1": 0.9, ...}, "options": {"weight_decay": 0.01, ...}, "groups": [...],
      "by_key": {"W1": {"shape": (784, 100), "dtype": "float32", "order": "C", "t": 100, "scalars": {},
                        "slots": {"m": array, "v": array}}, ...},
      "by_position": {},
      "rule": {}}
 
-name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". by_key has the
+name is that of the catalogue; of other classes it is module and class, as in "fastnn.dlfs.Adam". like is the source
+whose arithmetic it has, as in get_opt("Adam", like="article"), None for the catalogue's own. by_key has the
 parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
 paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is
 the parameter's, order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's
 shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
 as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
 rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
-together: Santa its generator. Format 1, which had one t for all and Eve's D and f in rule, is read, too.
+together: Santa its generator. Format 2, in which names meant article A's arithmetic, and format 1, which had one t for
+all and Eve's D and f in rule besides, are read, too.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -23,11 +25,12 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .dialects import SOURCES
 from .trees import NESTED, checked_items, number_as_array, shown, written_back
 
-FORMAT = 2
-ENTRIES = ("name", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key", "by_position",
-           "rule")
+FORMAT = 3
+ENTRIES = ("name", "like", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key",
+           "by_position", "rule")
 FIRST_ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -40,8 +43,8 @@ def state_of(opt):
     """The state of an optimizer; nothing in it is shared with the optimizer."""
     cls = type(opt)
     by_key, by_position = opt._records
-    return {"format": FORMAT, "name": identity(opt), "state_dtype": opt.state_dtype, "passes": opt._passes,
-            "skipped": opt.skipped,
+    return {"format": FORMAT, "name": identity(opt), "like": opt.like, "state_dtype": opt.state_dtype,
+            "passes": opt._passes, "skipped": opt.skipped,
             "hyperparameters": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.hyperparameters},
             "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
             "groups": [group.stored() for group in opt.groups],
@@ -52,9 +55,14 @@ def state_of(opt):
 
 def checked(opt, state):
     """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
-    if isinstance(state, dict) and integer(state.get("format"), "its format", 1) == 1:
+    version = integer(state.get("format"), "its format", 1) if isinstance(state, dict) else FORMAT
+    if version == 1:
         state = _of_first_format(opt, state)
-    described(state, FORMAT, ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
+    if version < 3:
+        state = _of_second_format(opt, state)
+    described(state, FORMAT, ENTRIES, name=identity(opt))
+    _must_be_like(opt, state)
+    described(state, FORMAT, ENTRIES, state_dtype=opt.state_dtype)
     cls = type(opt)
     fills = []
     done = _checked_values(opt, state["hyperparameters"], "hyperparameters", cls.hyperparameters, fills)
@@ -78,7 +86,7 @@ def checked(opt, state):
 
 def _of_first_format(opt, state):
     """A state in which all parameters had one count of steps, and what a rule kept besides was the optimizer's."""
-    described(state, 1, FIRST_ENTRIES, name=identity(opt), state_dtype=opt.state_dtype)
+    described(state, 1, FIRST_ENTRIES, name=identity(opt))
     cls = type(opt)
     t = integer(state["t"], "t")
     rule = entries(state["rule"], "rule")
@@ -91,11 +99,28 @@ def _of_first_format(opt, state):
     kept = {what: {key: {**entries(entry, f"{what} {key!r}", ("shape", "dtype", "order", "slots")),
                          "t": t, "scalars": scalars}
                    for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position")}
-    return {"format": FORMAT, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
+    return {"format": 2, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
             "skipped": 0, "hyperparameters": known | values,
             "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
             "groups": [group.stored() for group in opt.groups], **kept,
             "rule": {name: value for name, value in rule.items() if name not in cls.scalars}}
+
+
+def _of_second_format(opt, state):
+    """A state of when names meant article A's arithmetic."""
+    described(state, 2, [name for name in ENTRIES if name != "like"], name=identity(opt))
+    return {**state, "format": FORMAT, "like": opt._former_like()}
+
+
+def _must_be_like(opt, state):
+    """Raises StateError where the arithmetic that a state was written under is not the optimizer's."""
+    like = state["like"]
+    if not (like is None or isinstance(like, str)):
+        raise StateError(f"like must be a string or None, not {like!r:.80}")
+    if like != opt.like:
+        whose, call = (f"{SOURCES.get(like, like)}'s", f", like={like!r}") if like else ("the catalogue's own", "")
+        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: get_opt({opt.name!r}{call}) "
+                         "goes on from it")
 
 
 def identity(opt):

@@ -8,6 +8,7 @@ SYNONYMS = {
     "lr": (RATE,), "learning_rate": (RATE,), "stepsize": (RATE,), "step_size": (RATE,), "epsilon": ("eps",),
     "beta_1": ("beta1",), "b1": ("beta1",), "beta_2": ("beta2",), "b2": ("beta2",), "betas": ("beta1", "beta2"),
     "decay_rate": ("rho",)}
+NESTEROV = {"beta1": "mu", "beta2": "nu"}       # Dozat's letters, in rules that have both
 
 # Words that are too ambiguous to be taken for one another, but worth naming. The first line is of learning rates.
 RELATED = (
@@ -73,8 +74,11 @@ def parts(names, value):
 def synonyms_of(cls):
     """Word -> names, for a class with its hyperparameters, options and learning rate."""
     own = (*cls.hyperparameters, *cls.options)
-    found = {word: tuple(cls._rate_name if name is RATE else name for name in names)
-             for word, names in SYNONYMS.items()}
+    here = {RATE: cls._rate_name}
+    if {"mu", "nu"} <= set(own):
+        here |= NESTEROV
+    found = {word: tuple(here.get(name, name) for name in names)
+             for word, names in (SYNONYMS | {word: (word,) for word in NESTEROV}).items()}
     return {word: names for word, names in found.items() if word not in own and set(names) <= set(own)}
 
 

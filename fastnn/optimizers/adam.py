@@ -5,11 +5,20 @@ from ..hyperparameters import Hyperparameter, as_float
 from .base import AlphaOptimizer, decay, epsilon, rate
 
 
-class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
-    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -alpha sqrt(1 - beta2^t)/(1 - beta1^t) m/sqrt(v + eps).
+def corrected(h, t):
+    """Two factors by which Adam's corrections cost nothing an element:
+    mhat/(sqrt(vhat) + eps) = first m/(sqrt(v) + second eps).
+    """
+    root = sqrt(1 - h.beta2**t)
+    return root / (1 - h.beta1**t), root
 
-    Kingma and Ba 2014, arXiv 1412.6980, with article A's eps inside the root. PyTorch and optax divide by
-    sqrt(vhat) + eps, Keras by sqrt(v) + eps.
+
+class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
+    """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); mhat = m/(1 - beta1^t); vhat = v/(1 - beta2^t);
+    -alpha mhat/(sqrt(vhat) + eps).
+
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1. PyTorch's and optax's; Keras divides by sqrt(v) + eps before the
+    correction, article A by sqrt(v + eps): like="article".
     """
 
     alpha = rate(1e-3)
@@ -23,53 +32,77 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
 
     @staticmethod
     def constants(h, t):
-        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "eps_inside_root": h.eps, "eps": 0,
-                "corrected_lr": h.alpha * sqrt(1 - h.beta2**t) / (1 - h.beta1**t)}
+        correction, root = corrected(h, t)
+        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "eps_inside_root": 0,
+                "eps": h.eps * root, "corrected_lr": h.alpha * correction}
 
 
 class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):
-    """m += (1 - beta1)(g - m); u = max(beta2 u, |g|); -alpha/(1 - beta1^t) m/u, 0 where m = 0.
+    """m += (1 - beta1)(g - m); u = max(beta2 u, |g| + eps); -alpha/(1 - beta1^t) m/u, 0 where m = 0.
 
-    Kingma and Ba 2014, arXiv 1412.6980, algorithm 2.
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 2, which has no eps; PyTorch and optax have it there.
     """
 
     alpha = rate(2e-3)
     beta1 = decay(0.9)
     beta2 = decay(0.999)
+    eps = epsilon(1e-8)
     slots = {"m": 0, "u": 0}
     stored = {"m": "linear", "u": "logarithmic"}
     peers = {"torch": ("Adamax", dict(lr=0.002)), "optax": ("adamax", dict(learning_rate=0.002))}
 
     @staticmethod
     def constants(h, t):
-        return {"one_minus_beta1": 1 - h.beta1, "beta2": h.beta2, "corrected_lr": h.alpha / (1 - h.beta1**t)}
+        return {"one_minus_beta1": 1 - h.beta1, "beta2": h.beta2, "corrected_lr": h.alpha / (1 - h.beta1**t),
+                "eps": h.eps}
 
 
 class Nadam(AlphaOptimizer, name="Nadam", kernel="nadam"):
-    """m, v as in Adam with mu and nu; mhat = mu m/(1 - mu^(t+1)) + (1 - mu) g/(1 - mu^t); vhat = nu v/(1 - nu^t);
-    -alpha mhat/sqrt(vhat + eps).  Dozat 2016, as in article A.
+    """m, v and vhat as in Adam with mu and nu; mu_t = mu (1 - 0.96^(t momentum_decay)/2), M_t = mu_1 ... mu_t;
+    mhat = mu_(t+1) m/(1 - M_(t+1)) + (1 - mu_t) g/(1 - M_t); -alpha mhat/(sqrt(vhat) + eps).
+
+    Dozat 2016, "Incorporating Nesterov momentum into Adam". PyTorch's NAdam; Keras has 0.004 as a fixed momentum_decay,
+    optax and article A none.
     """
 
     alpha = rate(2e-3)
-    mu = decay(0.975)
+    mu = decay(0.9)
     nu = decay(0.999)
     eps = epsilon(1e-8)
+    momentum_decay = Hyperparameter(4e-3, at_least=0)
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
+    scalars = {"mu_product": 1.0}
     peers = {"torch": ("NAdam", dict(lr=0.002)), "optax": ("nadam", dict(learning_rate=0.002))}
 
     @staticmethod
-    def constants(h, t):
-        mu, nu = h.mu, h.nu
-        return {"one_minus_mu": 1 - mu, "one_minus_nu": 1 - nu, "m_factor": h.alpha * mu / (1 - mu**(t + 1)),
-                "g_factor": h.alpha * (1 - mu) / (1 - mu**t), "v_factor": nu / (1 - nu**t), "eps": h.eps}
+    def momentum_at(h, t):
+        return h.mu * (1 - 0.5 * 0.96**(t * h.momentum_decay))
+
+    @classmethod
+    def constants(cls, h, t, mu_product):
+        ahead = cls.momentum_at(h, t + 1)
+        return {"one_minus_mu": 1 - h.mu, "one_minus_nu": 1 - h.nu, "eps_inside_root": 0, "eps": h.eps,
+                "m_factor": h.alpha * ahead / (1 - mu_product * ahead), "v_factor": 1 / (1 - h.nu**t),
+                "g_factor": h.alpha * (1 - cls.momentum_at(h, t)) / (1 - mu_product)}
+
+    @classmethod
+    def advanced(cls, h, t, scalars, extra):
+        before = 1.0 if t == 1 else scalars[0]
+        return before * cls.momentum_at(h, t),
+
+    @staticmethod
+    def checked_scalars(mu_product):
+        if not 0 <= mu_product <= 1:
+            raise ValueError(f"Nadam's mu_product must be from 0 to 1, not {mu_product}")
 
 
 class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     """-alpha mhat/(D (sqrt(vhat) + eps)), mhat and vhat as in Adam, with the feedback D from the loss f:
-    d = |f - fstar|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
+    d = |f - f_prev|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
 
-    Hayashi et al. 2016, arXiv 1611.01505. ``update(..., f=loss)``; f is 1 if left out, as in article A.
+    Hayashi et al. 2016, arXiv 1611.01505, algorithm 1; article A has |f - fstar|: like="article".
+    ``update(..., f=loss)``; f is 1 if left out, as in article A, and d is 1 where f, f_prev and fstar are the same.
     Raises ValueError if f is not finite.
     """
 
@@ -87,19 +120,22 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 
     @staticmethod
     def constants(h, t, D, f):
-        correction = sqrt(1 - h.beta2**t)
-        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "eps_inside_root": 0,
-                "eps": h.eps * correction, "corrected_lr": h.alpha * correction / (1 - h.beta1**t) / D}
+        constants = Adam.constants(h, t)
+        return {**constants, "corrected_lr": h.alpha * sqrt(1 - h.beta2**t) / (1 - h.beta1**t) / D}
 
     @staticmethod
-    def advanced(h, t, scalars, extra):
+    def distance(h, f, before):
+        return abs(f - before)
+
+    @classmethod
+    def advanced(cls, h, t, scalars, extra):
         f = as_float(extra.get("f", 1.0))
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         if t == 1:
             return 1.0, f
         D, before = scalars
-        distance, floor = abs(f - h.fstar), min(f, before) - h.fstar
+        distance, floor = cls.distance(h, f, before), min(f, before) - h.fstar
         if distance == floor == 0:
             d = 1.0                             # at the optimum, and before
         else:
@@ -113,9 +149,11 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 
 
 class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):
-    """m, v as in Adam; vhat = max(vhat, v); -alpha/sqrt(t) m/sqrt(vhat + eps).
+    """m, v, mhat as in Adam; vhat = max(vhat, v); -alpha mhat/(sqrt(vhat/(1 - beta2^t)) + eps).
 
-    Reddi et al. 2018, arXiv 1904.09237. (PyTorch and Keras correct the bias and do not decay alpha.)
+    Reddi et al. 2018, arXiv 1904.09237, with Adam's corrections, as PyTorch's Adam(amsgrad=True) and Keras have it;
+    optax takes the maximum of corrected ones. The paper and article A have alpha/sqrt(t) and no corrections:
+    like="article".
     """
 
     alpha = rate(1e-3)
@@ -127,12 +165,18 @@ class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad"):
 
     @staticmethod
     def constants(h, t):
-        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.alpha / sqrt(t), "eps": h.eps}
+        correction, root = corrected(h, t)
+        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.alpha * correction,
+                "eps_inside_root": 0, "eps": h.eps * root}
 
 
 class AdaBound(AlphaOptimizer, name="AdaBound", kernel="adabound"):
-    """m, v as in Adam; -clip(alpha/sqrt(v), lo, hi)/sqrt(t) m with lo = eta (1 - 1/((1 - beta2) t + 1)) and
-    hi = eta (1 + 1/((1 - beta2) t + eps)).  Luo et al. 2019, arXiv 1902.09843.
+    """m, v as in Adam; r = alpha sqrt(1 - beta2^t)/(1 - beta1^t)/(sqrt(v) + eps), clipped to [lo, hi]; -r m, with
+    lo = E (1 - 1/(gamma t + 1)) and hi = E (1 + 1/(gamma t)), where E = eta alpha/base_lr is the final rate.
+
+    Luo et al. 2019, arXiv 1902.09843, as in the authors' code, whose base_lr is the alpha given at construction. Here
+    it is a number of its own, so that a hundredth of alpha is a hundredth of the final rate, too. The paper and article
+    A have no corrections and divide by sqrt(t), article A has no base_lr: like="article".
     """
 
     alpha = rate(1e-3)
@@ -140,15 +184,16 @@ class AdaBound(AlphaOptimizer, name="AdaBound", kernel="adabound"):
     beta1 = decay(0.9)
     beta2 = decay(0.999)
     eps = epsilon(1e-8)
+    gamma = Hyperparameter(1e-3, above=0)
+    base_lr = Hyperparameter(1e-3, above=0)
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
 
     @staticmethod
     def constants(h, t):
-        growth = (1 - h.beta2) * t
-        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.alpha,
-                "lowest": h.eta * (1 - 1 / (growth + 1)), "highest": h.eta * (1 + 1 / (growth + h.eps)),
-                "decay": 1 / sqrt(t)}
+        final, growth = h.eta * (h.alpha / h.base_lr), h.gamma * t
+        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.alpha * corrected(h, t)[0],
+                "eps": h.eps, "lowest": final * (1 - 1 / (growth + 1)), "highest": final * (1 + 1 / growth), "decay": 1}
 
 
 class AMSBound(AdaBound, name="AMSBound", kernel="amsbound"):

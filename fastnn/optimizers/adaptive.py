@@ -3,30 +3,41 @@ from .base import EtaOptimizer, Optimizer, decay, epsilon, rate
 
 
 class AdaGrad(EtaOptimizer, name="AdaGrad", kernel="adagrad"):
-    """G += g^2; -eta g/sqrt(G), 0 where g = 0.  Duchi et al. 2011.  (PyTorch adds 1e-10 to the root.)"""
+    """G += g^2; -eta g/(sqrt(G + eps_inside_root) + eps), 0 where g = 0.
+
+    Duchi et al. 2011, "Adaptive subgradient methods", and PyTorch have eps beside the root, optax and Keras in it; article
+    A has none: like="article".
+    """
 
     eta = rate(1e-3)
+    eps = epsilon(1e-10)
+    eps_inside_root = epsilon(0.0)
     slots = {"G": 0}
     peers = {"torch": ("Adagrad", dict(lr=0.001)), "optax": ("adagrad", dict(learning_rate=0.001))}
 
     @staticmethod
     def constants(h):
-        return {"lr": h.eta, "eps_inside_root": 0, "eps": 0}
+        return {"lr": h.eta, "eps_inside_root": h.eps_inside_root, "eps": h.eps}
 
 
 class RMSprop(EtaOptimizer, name="RMSprop", kernel="rmsprop"):
-    """v += (1 - rho)(g^2 - v); -eta g/sqrt(v + eps).  Tieleman and Hinton 2012.  (PyTorch adds eps to the root.)"""
+    """v += (1 - rho)(g^2 - v); -eta g/(sqrt(v + eps_inside_root) + eps).
+
+    Tieleman and Hinton 2012, "Lecture 6.5". PyTorch has eps beside the root; optax, Keras and article A have it inside:
+    eps=0, eps_inside_root=1e-8, or like="article".
+    """
 
     eta = rate(1e-2)
     rho = decay(0.99)
     eps = epsilon(1e-8)
+    eps_inside_root = epsilon(0.0)
     slots = {"v": 0}
     stored = {"v": "logarithmic"}
     peers = {"torch": ("RMSprop", dict(lr=0.01)), "optax": ("rmsprop", dict(learning_rate=0.01, decay=0.99))}
 
     @staticmethod
     def constants(h):
-        return {"one_minus_rho": 1 - h.rho, "lr": h.eta, "eps_inside_root": h.eps, "eps": 0}
+        return {"one_minus_rho": 1 - h.rho, "lr": h.eta, "eps_inside_root": h.eps_inside_root, "eps": h.eps}
 
 
 class AdaDelta(Optimizer, name="AdaDelta", kernel="adadelta"):

@@ -12,6 +12,7 @@ import numpy as np
 from .. import messages
 from ..core import rules
 from ..core.stepping import FROZEN, Stepper
+from ..dialects import of_source, row
 from ..groups import group_of, numbers_at, restored
 from ..hyperparameters import Hyperparameter, Option
 from ..options import Adjustable
@@ -27,15 +28,16 @@ STATE_DTYPES = ("float32", "bfloat16", "int8")
 UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     # addresses; groups have a link to their optimizer
 
 
-def get_opt(name: str, *args: Any, **kwds: Any) -> "Optimizer":
+def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. All optimizers take decay, clipping, groups and schedules, too, which
+    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (fastnn/dialects); without
+    it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too, which
     help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the memory:
-    see Optimizer. Raises ValueError for an unknown name or a value out of its range, TypeError for an unknown
+    see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an unknown
     hyperparameter or option.
     """
-    return _registry[name](*args, **kwds)
+    return row(_registry, name, like)(*args, **kwds)
 
 
 def optimizers() -> list[str]:
@@ -75,6 +77,8 @@ class Optimizer(Adjustable, Stepper):
         Steps that were skipped because a norm was infinite or NaN.
     lr : float
         The learning rate, whatever the rule calls it.
+    like : str or None
+        The source whose arithmetic it has, such as "article", if that is not the catalogue's own.
     state_dtype : str
         Given at construction.
 
@@ -93,7 +97,7 @@ class Optimizer(Adjustable, Stepper):
 
     maker = "get_opt"
     _rate_name = "lr"
-    _other_arguments = ("groups", "state_dtype")
+    _other_arguments = ("groups", "state_dtype", "like")
     slots = {}                  # name -> first value
     scalars = {}                # name -> first value: what is kept of each parameter besides
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
@@ -110,7 +114,7 @@ class Optimizer(Adjustable, Stepper):
     _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
 
-    def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
+    def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
         cls.peers = cls.__dict__.get("peers", {})
         if kernel:
@@ -121,8 +125,8 @@ class Optimizer(Adjustable, Stepper):
                 raise TypeError(f"{cls.__name__} has {len(cls.slots)} slots; the rule {rule!r} works on "
                                 f"{rules.RULES[rule][2]}")
         if name:
-            cls.name = name
-            _registry.add(name, cls, aliases)
+            cls.name, cls.like = name, like
+            (_registry.dialect(like) if like else _registry).add(name, cls, aliases)
 
     def __init__(self, *args: Any, state_dtype: str = "float32", **kwds: Any) -> None:
         """The rule's hyperparameters by position or keyword, all else by keyword.
@@ -302,6 +306,14 @@ class Optimizer(Adjustable, Stepper):
     def _fitting(self, state):
         """A function that puts the state in, and cannot fail. Raises StateError."""
         return self._alone(checked, self, state)        # raises now if it is in use, before others are changed
+
+    def _former_like(self):
+        """The source of its arithmetic when states had no `like`: names meant article A's then."""
+        rows = of_source(_registry, "article")
+        if self.name is None or self.name not in rows:
+            return None
+        former = rows[self.name]
+        return former.like if isinstance(self, (former, _registry.catalogued(self.name))) else None
 
     def _restored_groups(self, saved, values):
         return restored(self, saved, values)

@@ -108,12 +108,12 @@ def momentum_sgd(p, g, s, t):
 
 def adagrad(p, g, s, t):
     s["G"] += g * g
-    p -= 0.001 * g / np.sqrt(s["G"])
+    p -= 0.001 * g / (np.sqrt(s["G"]) + 1e-10)
 
 
 def rmsprop(p, g, s, t):
     s["v"] = 0.99 * s["v"] + 0.01 * g * g
-    p -= 0.01 * g / np.sqrt(s["v"] + 1e-8)
+    p -= 0.01 * g / (np.sqrt(s["v"]) + 1e-8)
 
 
 def adadelta(p, g, s, t):
@@ -130,8 +130,8 @@ def moments(g, s):
 
 def adam(p, g, s, t):
     moments(g, s)
-    rate = 0.001 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
-    p -= rate * s["m"] / np.sqrt(s["v"] + 1e-8)
+    mhat, vhat = s["m"] / (1 - 0.9**t), s["v"] / (1 - 0.999**t)
+    p -= 0.001 * mhat / (np.sqrt(vhat) + 1e-8)
 
 
 def rmsprop_graves(p, g, s, t):
@@ -151,16 +151,16 @@ def smorms3(p, g, s, t):
 
 def adamax(p, g, s, t):
     s["m"] += 0.1 * (g - s["m"])
-    s["u"] = np.maximum(0.999 * s["u"], np.abs(g))
+    s["u"] = np.maximum(0.999 * s["u"], np.abs(g) + 1e-8)
     p -= 0.002 / (1 - 0.9**t) * s["m"] / s["u"]
 
 
 def nadam(p, g, s, t):
-    mu, nu = 0.975, 0.999
-    s["m"] += (1 - mu) * (g - s["m"])
-    s["v"] += (1 - nu) * (g * g - s["v"])
-    mhat = mu / (1 - mu**(t + 1)) * s["m"] + (1 - mu) / (1 - mu**t) * g
-    p -= 0.002 * mhat / np.sqrt(nu / (1 - nu**t) * s["v"] + 1e-8)
+    moments(g, s)
+    now, ahead = (0.9 * (1 - 0.5 * 0.96 ** (0.004 * step)) for step in (t, t + 1))
+    s["product"] = now * s.get("product", 1)
+    mhat = ahead / (1 - s["product"] * ahead) * s["m"] + (1 - now) / (1 - s["product"]) * g
+    p -= 0.002 * mhat / (np.sqrt(s["v"] / (1 - 0.999**t)) + 1e-8)
 
 
 def eve(p, g, s, t):
@@ -211,12 +211,13 @@ def santa_sss(p, g, s, t):
 def amsgrad(p, g, s, t):
     moments(g, s)
     s["vhat"] = np.maximum(s["vhat"], s["v"])
-    p -= 0.001 / math.sqrt(t) * s["m"] / np.sqrt(s["vhat"] + 1e-8)
+    p -= 0.001 * s["m"] / (1 - 0.9**t) / (np.sqrt(s["vhat"] / (1 - 0.999**t)) + 1e-8)
 
 
 def bounded(p, s, v, t):
-    low, high = 0.1 * (1 - 1 / (0.001 * t + 1)), 0.1 * (1 + 1 / (0.001 * t + 1e-8))
-    p -= np.clip(0.001 / np.sqrt(v), low, high) / math.sqrt(t) * s["m"]
+    low, high = 0.1 * (1 - 1 / (0.001 * t + 1)), 0.1 * (1 + 1 / (0.001 * t))
+    rate = 0.001 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    p -= np.clip(rate / (np.sqrt(v) + 1e-8), low, high) * s["m"]
 
 
 def adabound(p, g, s, t):

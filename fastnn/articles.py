@@ -1,0 +1,27 @@
+"""Article A, "Localization and Loss Function": a program written after it runs by this import line alone.
+
+    from fastnn.articles import get_act, get_opt, get_err
+
+These are fastnn's own functions with like="article". Where the article's code is wrong, fastnn is right; README has the
+table.
+"""
+from typing import Any
+
+from . import get_act as _get_act, get_err as _get_err, get_opt as _get_opt
+
+__all__ = ["get_act", "get_err", "get_opt"]
+
+
+def get_act(name: str, *args: Any, **kwds: Any) -> Any:
+    """The activation that the article has by that name, with its defaults: fastnn.get_act(name, like="article")."""
+    return _get_act(name, *args, like="article", **kwds)
+
+
+def get_opt(name: str, *args: Any, **kwds: Any) -> Any:
+    """The optimizer that the article has by that name, to the last bit: fastnn.get_opt(name, like="article")."""
+    return _get_opt(name, *args, like="article", **kwds)
+
+
+def get_err(name: str, *args: Any, **kwds: Any) -> Any:
+    """The error function that the article has by that name: fastnn.get_err(name, like="article")."""
+    return _get_err(name, *args, like="article", **kwds)
