@@ -1,10 +1,12 @@
-"""A generative adversarial network learns points on a circle, with SGD and a rate that decays.
+"""A generative adversarial network learns where points lie, with SGD and a rate that decays.
 
 gan.py takes its optimizer from fastnn, gan_numpy.py has its own.
 """
 import numpy as np
 
 from fastnn import get_opt, schedules
+
+CENTRE, SPREAD = np.array([2.0, -1.0]), np.array([0.5, 0.2])
 
 
 def network(rng, *sizes):
@@ -38,27 +40,28 @@ def train(steps=600, batch=64):
     """(the losses of both networks in turn, the parameters of both)."""
     rng = np.random.default_rng(4)
     generator, discriminator = network(rng, 4, 48, 48, 2), network(rng, 2, 48, 48, 1)
-    g_opt, d_opt = (get_opt("SGD", lr=schedules.exponential(rate, gamma=0.998)) for rate in (0.05, 0.1))
+    g_opt, d_opt = (get_opt("SGD", lr=schedules.exponential(rate, gamma=0.996)) for rate in (0.1, 0.05))
     losses = []
     for _ in range(steps):
-        angles = rng.uniform(0, 2*np.pi, batch)
-        real = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        real = CENTRE + SPREAD*rng.standard_normal((batch, 2))
         fake, of_generator = forward(generator, rng.standard_normal((batch, 4)))
 
         scores, inputs = forward(discriminator, np.concatenate([real, fake]))
         labels = np.repeat([[1.0], [0.0]], batch, axis=0)
         losses.append(np.mean(np.logaddexp(0, scores) - labels*scores))
-        d_opt.update(discriminator, backward(discriminator, inputs, (sigmoid(scores) - labels)/(2*batch))[0])
+        grads, _ = backward(discriminator, inputs, (sigmoid(scores) - labels)/(2*batch))
+        d_opt.update(discriminator, grads)
 
         scores, inputs = forward(discriminator, fake)
         losses.append(np.mean(np.logaddexp(0, -scores)))
-        dfake = backward(discriminator, inputs, (sigmoid(scores) - 1)/batch)[1]
-        g_opt.update(generator, backward(generator, of_generator, dfake)[0])
+        _, dfake = backward(discriminator, inputs, (sigmoid(scores) - 1)/batch)
+        grads, _ = backward(generator, of_generator, dfake)
+        g_opt.update(generator, grads)
     return losses, [*generator.values(), *discriminator.values()]
 
 
 if __name__ == "__main__":
     _, params = train()
-    z = np.random.default_rng(0).standard_normal((1000, 4))
-    points, _ = forward(dict(zip(["W0", "b0", "W1", "b1", "W2", "b2"], params)), z)
-    print(f"distance from the centre {np.mean(np.hypot(*points.T)):.2f}, spread {np.std(np.hypot(*points.T)):.2f}")
+    generator = dict(zip(network(np.random.default_rng(0), 4, 48, 48, 2), params))
+    points, _ = forward(generator, np.random.default_rng(1).standard_normal((1000, 4)))
+    print(f"centre {points.mean(0).round(2)}, spread {points.std(0).round(2)}; wanted {CENTRE}, {SPREAD}")
