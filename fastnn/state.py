@@ -31,6 +31,7 @@ from .trees import NESTED, checked_items, number_as_array, shown, written_back
 FORMAT = 3
 ENTRIES = ("name", "like", "state_dtype", "passes", "skipped", "hyperparameters", "options", "groups", "by_key",
            "by_position", "rule")
+SECOND_ENTRIES = tuple(name for name in ENTRIES if name != "like")
 FIRST_ENTRIES = ("name", "state_dtype", "t", "passes", "hyperparameters", "by_key", "by_position", "rule")
 DTYPES = ("float32", "float64", "float16", "bfloat16")
 
@@ -56,13 +57,11 @@ def state_of(opt):
 def checked(opt, state):
     """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
     version = integer(state.get("format"), "its format", 1) if isinstance(state, dict) else FORMAT
+    described(state, FORMAT, {1: FIRST_ENTRIES, 2: SECOND_ENTRIES}.get(version, ENTRIES), name=identity(opt))
+    _must_be_like(opt, state["like"] if version > 2 else opt._former_like())
+    described(state, FORMAT, state, state_dtype=opt.state_dtype)
     if version == 1:
         state = _of_first_format(opt, state)
-    if version < 3:
-        state = _of_second_format(opt, state)
-    described(state, FORMAT, ENTRIES, name=identity(opt))
-    _must_be_like(opt, state)
-    described(state, FORMAT, ENTRIES, state_dtype=opt.state_dtype)
     cls = type(opt)
     fills = []
     done = _checked_values(opt, state["hyperparameters"], "hyperparameters", cls.hyperparameters, fills)
@@ -86,7 +85,6 @@ def checked(opt, state):
 
 def _of_first_format(opt, state):
     """A state in which all parameters had one count of steps, and what a rule kept besides was the optimizer's."""
-    described(state, 1, FIRST_ENTRIES, name=identity(opt))
     cls = type(opt)
     t = integer(state["t"], "t")
     rule = entries(state["rule"], "rule")
@@ -99,22 +97,15 @@ def _of_first_format(opt, state):
     kept = {what: {key: {**entries(entry, f"{what} {key!r}", ("shape", "dtype", "order", "slots")),
                          "t": t, "scalars": scalars}
                    for key, entry in entries(state[what], what).items()} for what in ("by_key", "by_position")}
-    return {"format": 2, "name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
+    return {"name": state["name"], "state_dtype": state["state_dtype"], "passes": state["passes"],
             "skipped": 0, "hyperparameters": known | values,
             "options": {name: getattr(cls, name).stored(getattr(opt, name)) for name in cls.options},
             "groups": [group.stored() for group in opt.groups], **kept,
             "rule": {name: value for name, value in rule.items() if name not in cls.scalars}}
 
 
-def _of_second_format(opt, state):
-    """A state of when names meant article A's arithmetic."""
-    described(state, 2, [name for name in ENTRIES if name != "like"], name=identity(opt))
-    return {**state, "format": FORMAT, "like": opt._former_like()}
-
-
-def _must_be_like(opt, state):
+def _must_be_like(opt, like):
     """Raises StateError where the arithmetic that a state was written under is not the optimizer's."""
-    like = state["like"]
     if not (like is None or isinstance(like, str)):
         raise StateError(f"like must be a string or None, not {like!r:.80}")
     if like != opt.like:

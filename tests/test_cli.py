@@ -629,3 +629,10 @@ def test_a_full_disk_is_one_line(tmp_path):
         process = subprocess.run(command("list"), stdout=full, stderr=subprocess.PIPE, text=True,
                                  cwd=tmp_path)
     is_one_line(process.returncode, process.stderr, "No space left")
+
+
+def test_list_of_a_source(tmp_path):
+    out = succeed("list", "activations", "optimizers", "--like", "article", cwd=tmp_path)
+    assert "softmax        axis=None" in out and "GELU" not in out and "Lion" not in out
+    done = run("list", "--like", "artcle", cwd=tmp_path)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1 and "article" in done.stderr

@@ -440,11 +440,11 @@ def test_words_that_are_not_understood(name, word, told):
 
 @pytest.mark.parametrize("word", ["eps", "epsilon", "betas", "beta_1", "b1", "beta2", "rho", "foreach", "fused",
                                   "minimize", "EPS", "tau"])
-@pytest.mark.parametrize("name", ["SGD", "AdaGrad"])
-def test_words_for_what_a_rule_lacks(name, word):
+@pytest.mark.parametrize(("name", "like"), [("SGD", None), ("AdaGrad", "article")])
+def test_words_for_what_a_rule_lacks(name, like, word):
     """Nothing that is merely spelled alike is proposed."""
     with pytest.raises(TypeError, match=f"^{name} has no hyperparameter '{word}'$"):
-        get_opt(name, **{word: 0.5})
+        get_opt(name, like=like, **{word: 0.5})
 
 
 @pytest.mark.parametrize(("make", "word", "told"), [

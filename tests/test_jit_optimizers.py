@@ -51,12 +51,12 @@ def nesterov(g, v, h):
 
 def adagrad(g, G, h):
     G += g*g
-    return ratio(-h.lr*g, math.sqrt(G)), G
+    return -h.lr*g/(math.sqrt(G) + h.eps), G
 
 
 def rmsprop(g, v, h):
     v += (1 - h.rho)*(g*g - v)
-    return ratio(-h.lr*g, math.sqrt(v + h.eps)), v
+    return -h.lr*g/(math.sqrt(v) + h.eps), v
 
 
 def adadelta(g, v, u, h):
@@ -68,8 +68,8 @@ def adadelta(g, v, u, h):
 
 def adam(g, m, v, h):
     m, v = averages(g, m, v, h)
-    rate = h.alpha*math.sqrt(1 - h.beta2**h.t)/(1 - h.beta1**h.t)
-    return ratio(-rate*m, math.sqrt(v + h.eps)), m, v
+    root = math.sqrt(1 - h.beta2**h.t)
+    return -h.alpha*(root/(1 - h.beta1**h.t))*m/(math.sqrt(v) + h.eps*root), m, v
 
 
 def smorms3(g, m, v, s, h):
@@ -82,26 +82,27 @@ def smorms3(g, m, v, s, h):
 
 def adamax(g, m, u, h):
     m += (1 - h.beta1)*(g - m)
-    u = max(abs(g), h.beta2*u)
+    u = max(abs(g) + h.eps, h.beta2*u)
     return ratio(-h.alpha/(1 - h.beta1**h.t)*m, u), m, u
 
 
 def amsgrad(g, m, v, vhat, h):
     m, v = averages(g, m, v, h)
     vhat = max(v, vhat)
-    return -h.alpha/math.sqrt(h.t)*m/math.sqrt(vhat + h.eps), m, v, vhat
+    root = math.sqrt(1 - h.beta2**h.t)
+    return -h.alpha*(root/(1 - h.beta1**h.t))*m/(math.sqrt(vhat) + h.eps*root), m, v, vhat
 
 
 COPIES = {
     "SGD": (sgd, {}, {"lr": 1e-2}),
     "Momentum": (momentum, {"v": 0}, {"lr": 1e-2, "momentum": 0.9}),
     "Nesterov": (nesterov, {"v": 0}, {"lr": 1e-2, "momentum": 0.9}),
-    "AdaGrad": (adagrad, {"G": 0}, {"lr": 1e-3}),
+    "AdaGrad": (adagrad, {"G": 0}, {"lr": 1e-3, "eps": 1e-10}),
     "RMSprop": (rmsprop, {"v": 0}, {"lr": 1e-2, "rho": 0.99, "eps": 1e-8}),
     "AdaDelta": (adadelta, {"v": 0, "u": 0}, {"rho": 0.95, "eps": 1e-6, "lr": 1.0}),
     "Adam": (adam, {"m": 0, "v": 0}, {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
     "SMORMS3": (smorms3, {"m": 0, "v": 0, "s": 1}, {"eta": 1e-3, "eps": 1e-8}),
-    "AdaMax": (adamax, {"m": 0, "u": 0}, {"alpha": 2e-3, "beta1": 0.9, "beta2": 0.999}),
+    "AdaMax": (adamax, {"m": 0, "u": 0}, {"alpha": 2e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
     "AMSGrad": (amsgrad, {"m": 0, "v": 0, "vhat": 0}, {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}),
 }
 STORED = {"Momentum": {"v": "linear"}, "RMSprop": {"v": "logarithmic"}, "Adam": {"v": "logarithmic", "m": "linear"},
@@ -575,8 +576,8 @@ def test_adamw(register, dtype):
     @register(state=("m", "v"), lr=1e-2, beta1=0.9, beta2=0.999, eps=1e-8, decay=0.1)
     def adamw(g, p, m, v, h):
         m, v = averages(g, m, v, h)
-        rate = h.lr*math.sqrt(1 - h.beta2**h.t)/(1 - h.beta1**h.t)
-        return -rate*m/math.sqrt(v + h.eps) - h.lr*h.decay*p, m, v
+        mhat, vhat = m/(1 - h.beta1**h.t), v/(1 - h.beta2**h.t)
+        return -h.lr*mhat/(math.sqrt(vhat) + h.eps) - h.lr*h.decay*p, m, v
 
     opt, built_in = get_opt("rule"), get_opt("Adam", lr=1e-2, weight_decay=0.1)
     mine, theirs = draw(200, dtype), draw(200, dtype)

@@ -1026,7 +1026,7 @@ def test_a_state_from_before_parameters_had_counts_of_their_own():
     saved = restored_arrays(json.loads(Path(__file__).with_name("trainer_format_1.json").read_text(encoding="utf-8")))
     x, t = np.random.RandomState(0).standard_normal((32, 3)), np.random.RandomState(1).randint(0, 3, 32)
     net = MultiLayerNet(3, [4], 3, "tanh", use_batchnorm=True, use_dropout=True, rng=8)
-    one = Trainer(net, fastnn.get_opt("Adam"), x, t, 8, 9, "skip")
+    one = Trainer(net, fastnn.get_opt("Adam", like="article"), x, t, 8, 9, "skip")
     assert saved["state"]["optimizer"]["format"] == 1
     one.load_state_dict(saved["state"])
     assert (one.optimizer.t, one.optimizer.lr, net.weight_decay_lambda, net.weight_decay_l1) == (5, 0.01, 1e-2, 1e-3)

@@ -29,7 +29,7 @@ def keeper(spacing, state_dtype):
     """(optimizer, slot): its only state is, exactly, the last gradient (its magnitude on a logarithmic scale)."""
     if spacing == "linear":
         return get_opt("Momentum", lr=1, momentum=0, state_dtype=state_dtype), "v"
-    return get_opt("AdaMax", beta2=0, state_dtype=state_dtype), "u"
+    return get_opt("AdaMax", beta2=0, eps=0, state_dtype=state_dtype), "u"
 
 
 def kept(spacing, state_dtype, grad, passes=1):
@@ -77,8 +77,8 @@ def test_adam_bit_by_bit(state_dtype, size):
     for count, g in enumerate(gradients(size)):
         m, v = m + c[0]*(g - m), v + c[1]*(g*g - v)
         t = count + 1
-        rate = opt.alpha*np.sqrt(1 - opt.beta2**t)/(1 - opt.beta1**t)
-        delta = -rate*m.astype(float)/np.sqrt(v.astype(float) + opt.eps)
+        mhat, vhat = m.astype(float)/(1 - opt.beta1**t), v.astype(float)/(1 - opt.beta2**t)
+        delta = -opt.alpha*mhat/(np.sqrt(vhat) + opt.eps)
         before = p.copy()
         opt.step(p, g)
         assert_allclose(p - before, delta, atol=2e-6*abs(delta).max() + 1e-7*abs(p).max())

@@ -7,6 +7,7 @@ import os
 import sys
 
 from fastnn import __version__
+from fastnn.dialects import SOURCES
 
 from .arguments import (
     Parser, counts, file_name, integer, names, number, one_of, rate, sizes, some_of)
@@ -61,6 +62,8 @@ def build_parser():
     listing.add_argument("catalogues", nargs="*", metavar="CATALOGUE",
                          type=one_of("activations", "optimizers", "losses"),
                          help="activations, optimizers or losses (default: all three)")
+    listing.add_argument("--like", type=one_of(*SOURCES), metavar="SOURCE",
+                         help=f"those of {', '.join(map(repr, SOURCES))}, with that source's defaults")
     add_import(listing)
     commands.add_parser("info", help="version, instruction set, threads")
     return parser

@@ -1,5 +1,6 @@
 """The commands ``fastnn list`` and ``fastnn info``: what there is, and what it runs on."""
 from fastnn.activations import _registry as activations
+from fastnn.dialects import of_source
 from fastnn.losses import _registry as losses
 from fastnn.optimizers import _registry as optimizers
 
@@ -18,10 +19,10 @@ def resolve(catalogue, name):
 def show_list(options):
     """Print the names of the catalogues asked for, each with its hyperparameters and their defaults, and what all
     entries of a catalogue take besides once, in its last line."""
-    chosen = options.catalogues or CATALOGUES
-    width = max(len(name) for catalogue in chosen for name in CATALOGUES[catalogue].names())
-    for catalogue in chosen:
-        registry = CATALOGUES[catalogue]
+    registries = {catalogue: CATALOGUES[catalogue] if options.like is None else
+                  of_source(CATALOGUES[catalogue], options.like) for catalogue in options.catalogues or CATALOGUES}
+    width = max(len(name) for registry in registries.values() for name in registry.names())
+    for catalogue, registry in registries.items():
         names = registry.names()
         own = sum(map(registry.registered, names))
         print(f"{catalogue} ({len(names)}{f', {own} of them registered' if own else ''})")
