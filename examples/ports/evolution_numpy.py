@@ -8,7 +8,7 @@ UNITS = 64
 
 
 class Adam:
-    """In the paper's faster form, the last lines of its section 2: eps outside the root of v, which is not corrected."""
+    """In the paper's faster form, at the end of its section 2: eps outside the root of v, which is not corrected."""
 
     def __init__(self, theta, stepsize, beta1=0.9, beta2=0.999, eps=1e-8):
         self.theta, self.stepsize, self.beta1, self.beta2, self.eps = theta, stepsize, beta1, beta2, eps

@@ -14,7 +14,7 @@ def policy(model, states):
 
 
 def play(model, rng, games):
-    """Of many games at once, each move: states, hidden units, the slope of log p by its logit; and each game's reward."""
+    """Of many games at once, for each move: states, hidden units, slopes of log p by its logit; and all rewards."""
     ball, paddle = rng.integers(COLUMNS, size=games), np.full(games, COLUMNS//2)
     places, moves = np.arange(games), []
     for row in range(ROWS):
