@@ -6,13 +6,17 @@ import numpy as np
 
 from fastnn.dlfs import Adam
 
-UNITS = 64
+SIZES = 1, 40, 40, 1
 
 
 def network(theta, x):
     """The outputs for all inputs, of one vector or of many: (..., size) -> (..., len(x))."""
-    w, b, v = np.split(theta[..., :-1, None], 3, axis=-2)
-    return (v*np.tanh(w*x + b)).sum(-2) + theta[..., -1:]
+    h, start = x[:, None], 0
+    for m, n in zip(SIZES, SIZES[1:]):
+        W, b = np.split(theta[..., start:start + m*n + n], [m*n], axis=-1)
+        h = (np.tanh(h) if start else h) @ W.reshape(*W.shape[:-1], m, n) + b[..., None, :]
+        start += m*n + n
+    return h[..., 0]
 
 
 def ranks(rewards):
@@ -26,7 +30,7 @@ def train(generations=250, pairs=24, sigma=0.05):
     """(the losses, the parameters)."""
     rng = np.random.default_rng(0)
     x = np.linspace(-1, 1, 24)
-    theta, losses = rng.standard_normal(3*UNITS + 1)*0.3, []
+    theta, losses = rng.standard_normal(sum(m*n + n for m, n in zip(SIZES, SIZES[1:])))*0.3, []
     optimizer = Adam(stepsize=0.05, eps=1e-8)
 
     def reward(theta):

@@ -4,7 +4,7 @@ evolution.py takes its optimizer from fastnn, evolution_numpy.py has its own.
 """
 import numpy as np
 
-UNITS = 64
+SIZES = 1, 40, 40, 1
 
 
 class Adam:
@@ -24,8 +24,12 @@ class Adam:
 
 def network(theta, x):
     """The outputs for all inputs, of one vector or of many: (..., size) -> (..., len(x))."""
-    w, b, v = np.split(theta[..., :-1, None], 3, axis=-2)
-    return (v*np.tanh(w*x + b)).sum(-2) + theta[..., -1:]
+    h, start = x[:, None], 0
+    for m, n in zip(SIZES, SIZES[1:]):
+        W, b = np.split(theta[..., start:start + m*n + n], [m*n], axis=-1)
+        h = (np.tanh(h) if start else h) @ W.reshape(*W.shape[:-1], m, n) + b[..., None, :]
+        start += m*n + n
+    return h[..., 0]
 
 
 def ranks(rewards):
@@ -39,7 +43,7 @@ def train(generations=250, pairs=24, sigma=0.05):
     """(the losses, the parameters)."""
     rng = np.random.default_rng(0)
     x = np.linspace(-1, 1, 24)
-    theta, losses = rng.standard_normal(3*UNITS + 1)*0.3, []
+    theta, losses = rng.standard_normal(sum(m*n + n for m, n in zip(SIZES, SIZES[1:])))*0.3, []
     optimizer = Adam(theta, stepsize=0.05)
 
     def reward(theta):
