@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .activations import activations, get_act
 from .core import get_num_threads, set_num_threads, trim_memory
+from .core.sparse import Rows
 from .files import load, save
 from .losses import get_err, losses
 from .groups import group
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
-__all__ = ["StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
+__all__ = ["Rows", "StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
            "group", "load", "losses", "optimizers", "register_act", "register_opt", "save", "schedules", "set_num_threads",
            "trim_memory", "unregister", "where"]
 

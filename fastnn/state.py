@@ -106,12 +106,14 @@ def _of_first_format(opt, state):
 
 def _must_be_like(opt, like):
     """Raises StateError where the arithmetic that a state was written under is not the optimizer's."""
-    if not (like is None or isinstance(like, str)):
-        raise StateError(f"like must be a string or None, not {like!r:.80}")
+    if not (like is None or is_one_of(like, SOURCES)):
+        raise StateError(f"like must be None or one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}")
     if like != opt.like:
-        whose, call = (f"{SOURCES.get(like, like)}'s", f", like={like!r}") if like else ("the catalogue's own", "")
-        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: get_opt({opt.name!r}{call}) "
-                         "goes on from it")
+        whose, call = (f"{SOURCES[like]}'s", f", like={like!r}") if like else ("the catalogue's own", "")
+        made = f"get_opt({opt.name!r}{call})"
+        if identity(opt) != opt.name:
+            made = f"a class derived from type({made})"
+        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: {made} goes on from it")
 
 
 def identity(opt):

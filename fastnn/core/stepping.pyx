@@ -30,6 +30,7 @@ from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, O
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
+from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
 
@@ -78,6 +79,7 @@ cdef class Plan:
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef bint sparse                        # whether a gradient is Rows
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
@@ -114,11 +116,43 @@ cdef class Plan:
         self.targets.append(target)
         self.grads.append(grad)
 
+    cdef void enter_rows(self, object key, cnp.ndarray target, Rows grad, object group) except *:
+        cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
+        cdef Record record
+        self.owner.must_be_lazy(key)
+        check_width(grad, target, key)
+        if not (cnp.PyArray_CHKFLAGS(target, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
+                and cnp.PyArray_ISNOTSWAPPED(target)):
+            raise ValueError(f"parameter {key!r} must be contiguous, row after row, and native to be stepped by Rows: "
+                             "make it so with np.ascontiguousarray(p)")
+        if known == NULL:
+            record = new_record(target, self.owner.storage, key, True)
+        else:
+            record = self.owner.continued(<Record>known, target, key, True)
+        if record.fortran:
+            raise ValueError(f"the state of {key!r} lies column after column, as the parameter did when it was first "
+                             f"stepped: Rows cannot go on with it; opt.forget({key!r}) drops it")
+        self.sparse = True
+        self.groups.append(group)
+        self.keys.append(key)
+        self.records.append(record)
+        self.targets.append(target)
+        self.grads.append(Merged.__new__(Merged, grad))
+
     cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
-        """Copy gradients that lie in the memory of a parameter."""
-        cdef Py_ssize_t i
+        """Copy gradients that lie in the memory of a parameter, and merge Rows."""
+        cdef Py_ssize_t i, bad
         cdef cnp.ndarray grad
+        cdef Merged merged
+        cdef Rows rows
         for i in range(count):
+            if isinstance(self.grads[i], Merged):
+                merged = <Merged>self.grads[i]
+                rows = merged.source
+                bad = merged.take(rows, <Record>self.records[i], not clear_of(spans, count, rows.numbers))
+                if bad >= 0:
+                    raise ValueError(no_row(rows.indices.flat[bad], (<Record>self.records[i]).dims[0], self.keys[i]))
+                continue
             grad = <cnp.ndarray>self.grads[i]
             if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
@@ -174,6 +208,21 @@ cdef class Plan:
                 raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
                                 "give w= (and b=), or change parameters in place with step(params, grads)")
 
+    cdef void must_go_by_rows(self) except *:
+        """Raise for what is done around a rule and needs the whole tensor."""
+        cdef Py_ssize_t i
+        cdef Cohort cohort
+        cdef bint rows
+        for i in range(len(self.cohort_of)):
+            cohort = <Cohort>self.cohort_of[i]
+            if cohort.clip_adaptive == 0 and not cohort.centralize:
+                continue
+            rows = isinstance(self.grads[i], Merged) if self.layout is None else self.layout.tasks[i].rows != NULL
+            if rows:
+                raise TypeError(f"{'clip_adaptive' if cohort.clip_adaptive != 0 else 'centralize'} needs the whole "
+                                f"gradient, which Rows do not have: the gradient of {self.keys[i]!r}. A group without "
+                                "it, or clip_value, clip_norm or clip_global_norm, can be had with Rows")
+
     def run(self, double clip_global_norm=0, filled=(), undo=None):
         """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
         not finite.
@@ -192,6 +241,8 @@ cdef class Plan:
         cdef Cohort cohort
         if not self.add and self.parameters is None:
             self.must_have_parameters()
+        if self.sparse:
+            self.must_go_by_rows()
         if not known:
             home = self.home_after()
         if self.write_back is not None and not self.write_back.unchanged():     # Python's code
@@ -400,6 +451,15 @@ cdef class Stepper:
         finally:
             self.leave()
 
+    cdef int must_be_lazy(self, object key) except -1:
+        """Raise where no rows can be stepped alone."""
+        if not (<object>self).lazy:
+            raise TypeError((<object>self)._not_lazy(key))
+        if self.storage.name is not None:
+            raise TypeError(f"state_dtype={self.storage.name!r} is kept in blocks, which rows do not fit: with Rows as "
+                            f"the gradient of {key!r} it must be 'float32'")
+        return 0
+
     cdef int needs_storage(self) except -1:
         if self.storage is None:
             raise TypeError("this object has not been initialised: its class must call super().__init__()")
@@ -514,7 +574,10 @@ cdef class Stepper:
             if grads[i] is None:
                 continue
             p = checked_parameter(params[i], keys[i])
-            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
+            if isinstance(grads[i], Rows):
+                plan.enter_rows(keys[i], p, <Rows>grads[i], group)
+            else:
+                plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
             stepped.append(p)
         if not self.in_place(plan, stepped):
             self.keep_apart(plan, stepped)
@@ -617,12 +680,14 @@ cdef class Stepper:
         cdef list gradients = None
         cdef Layout layout
         cdef bint plain = type(params) is dict and type(grads) is dict
+        cdef bint held
         if plain:
             layout = self.kept(True)
             if layout is not None:
                 with cython.critical_section(params, grads):
-                    if layout.holds_mapping(params, grads, self.spans):
-                        return self.last
+                    held = layout.holds_mapping(params, grads, self.spans)
+                if held and layout.merge(self.spans):
+                    return self.last
         self.forget_plan()                      # the spans are about to change
         try:
             if plain:
@@ -644,11 +709,13 @@ cdef class Stepper:
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
         cdef Layout layout = self.kept(False)
+        cdef bint held
         if (layout is not None and (type(params) is list or type(params) is tuple)
                 and (type(grads) is list or type(grads) is tuple)):
             with cython.critical_section(params, grads):
-                if layout.holds_sequence(params, grads, self.spans):
-                    return self.last
+                held = layout.holds_sequence(params, grads, self.spans)
+            if held and layout.merge(self.spans):
+                return self.last
         self.forget_plan()                      # the spans are about to change
         values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
@@ -683,6 +750,9 @@ cdef class Stepper:
             plan.parameters = []
         groups = (<object>self)._groups_of(plan.home, keys, grads if parameters is None else parameters)
         for position, grad in enumerate(grads):
+            if isinstance(grad, Rows):
+                raise TypeError("Rows are a gradient of a parameter that is changed in place: step(params, grads), "
+                                "where the dialect that returns deltas has whole arrays")
             g = np.asarray(grad)
             try:
                 dtype = result_dtype(g)

@@ -123,6 +123,8 @@ class Eve(adam.Eve, name="Eve", kernel="adam", like="article"):
     D += (1 - beta3)(d - D), D = 1 at t = 1.  ``update(..., f=loss)``; f is 1 if left out.
     """
 
+    loss = 1.0
+
     @staticmethod
     def distance(h, f, before):
         return abs(f - h.fstar)

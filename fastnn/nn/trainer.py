@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from fastnn.core.sparse import Rows
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
@@ -43,7 +44,7 @@ class Trainer:
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
         is called with finite numbers only, and what it leaves must be finite, too: for each parameter real numbers of
-        its shape, or None, and nothing besides. Errors name the parameter.
+        its shape, `fastnn.Rows`, or None, and nothing besides. Errors name the parameter.
 
     Attributes
     ----------
@@ -219,6 +220,12 @@ def _transformed_gradient(key, p, grads):
         raise KeyError(f"transform: no gradient for parameter {key!r}; None leaves a parameter alone") from None
     if grad is None:
         return None
+    if isinstance(grad, Rows):
+        try:
+            grad._fit(p, key)
+        except ValueError as error:
+            raise ValueError(f"transform: {error}") from None
+        return grad
     try:
         numbers = np.asarray(grad)
     except ValueError as error:                 # lists of lists of different lengths

@@ -104,6 +104,7 @@ class Optimizer(Adjustable, Stepper):
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    lazy = True                 # whether it can step some rows of a parameter alone
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -252,7 +253,7 @@ class Optimizer(Adjustable, Stepper):
         Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
         it, a tuple. An array alone is the parameter at position 0: a second one needs a key or an optimizer of its own.
         Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its
-        parameter, the state and the count of steps alone.
+        parameter, the state and the count of steps alone; `fastnn.Rows` steps some rows of it.
         """
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):
@@ -438,6 +439,9 @@ class Optimizer(Adjustable, Stepper):
     _part_of_another_shape = staticmethod(messages.another_part_of_another_shape)
     _changed_shape = staticmethod(messages.changed_shape)
     _changed_dtype = staticmethod(messages.changed_dtype)
+
+    def _not_lazy(self, key):
+        return messages.not_lazy(self._title(), key)
 
     # A step
 

@@ -44,6 +44,7 @@ class _Santa(EtaOptimizer):
     N = Hyperparameter(16, at_least=1, integer=True)
     rng = Choice(None, _seed, shared="all parameters draw from one generator")
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
+    lazy = False                # noise moves every row
     timed_with = {"burnin": 10**9, "rng": 0}        # noise is drawn before the burn-in's end alone
     _drawn_from = _noise = None
 
