@@ -428,16 +428,47 @@ cdef class Stepper(Gate):
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
         cdef object constants
-        if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
+        cdef dict own
+        if self.ready is None:
             return False
         for cohort in plan.cohorts:
             if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
+        own = (<object>self).__dict__
+        if self.ready is not own.get("_version") and not self.renumber(plan, own):
+            return False
         constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
                 cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
+        return True
+
+    cdef bint renumber(self, Plan plan, dict own) except -1:
+        """Give the cohorts a number that has been set since they were prepared; False where it takes more than that:
+        for options, which go around the rule, as decay does by the rate, for groups, and after more than one change."""
+        cdef Cohort cohort
+        cdef object before, version, numbers
+        cdef object change = own.get("_last_change")
+        if change is None or own["_known"][2]:
+            return False
+        before, version, values = change
+        if before is not self.ready or version is not own.get("_version"):
+            return False
+        for name in values:
+            if name in (<object>self).options:
+                return False
+        for cohort in plan.cohorts:
+            if cohort.group is not None:
+                return False
+        for cohort in plan.cohorts:
+            numbers = type(cohort.numbers)()
+            numbers.__dict__.update(cohort.numbers.__dict__)
+            numbers.__dict__.update(values)
+            if not self.by_time:
+                cohort.put_constants((<object>self).constants(numbers))
+            cohort.numbers, cohort.version = numbers, version
+        self.ready = version
         return True
 
     def _ready(self, version, bint by_time, double clip_global_norm):
