@@ -15,8 +15,9 @@ the parameter's, order says whether its elements lie in C's or Fortran's order. 
 shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
 as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
 rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
-together: Santa its generator. Format 2, in which names meant article A's arithmetic, and format 1, which had one t for
-all and Eve's D and f in rule besides, are read, too.
+together: Santa its generator. A wrapper's state has the optimizer's in it (fastnn/optimizers/wrappers). Format 2, in
+which names meant article A's arithmetic, and format 1, which had one t for all and Eve's D and f in rule besides, are
+read, too.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -56,6 +57,9 @@ def state_of(opt):
 
 def checked(opt, state):
     """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
+    if isinstance(state, dict) and "wrapper" in state:
+        raise StateError(f"the state is that of {state['wrapper']!r:.80} around an optimizer: load it into such a "
+                         "wrapper")
     version = integer(state.get("format"), "its format", 1) if isinstance(state, dict) else FORMAT
     described(state, FORMAT, {1: FIRST_ENTRIES, 2: SECOND_ENTRIES}.get(version, ENTRIES), name=identity(opt))
     _must_be_like(opt, state["like"] if version > 2 else opt._former_like())

@@ -1,6 +1,7 @@
 """What all optimizers share: how they are called, what is done around a rule, and the state."""
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from inspect import signature
 from numbers import Number
 from operator import index
@@ -112,7 +113,7 @@ class Optimizer(Adjustable, Stepper):
     _known = None, False, False             # of a version: whether anything is scheduled, whether anything goes around
     _by_time = True             # whether constants depend on t
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
-    _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
+    _update_arguments = ("t", "f", "N", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
@@ -224,7 +225,7 @@ class Optimizer(Adjustable, Stepper):
         parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
         mappings or two sequences, changes the parameters in place and returns None.
 
-        An explicit t wins over the parameters' own counts. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
+        An explicit t wins over the parameters' own counts. What other rules need (f, N, w, b, dfw, dfb, nargs) is accepted
         and left unused, so that one loop can drive every optimizer; w and b are the parameters that the deltas are for,
         which weight decay and the like need.
         """
@@ -403,6 +404,44 @@ class Optimizer(Adjustable, Stepper):
         if t >= 2**63:
             raise ValueError("t must be below 2^63")
         return t
+
+    def gradient_point(self, params: Any) -> Any:
+        """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
+        return params
+
+    # What wrappers ask for.
+
+    def _take(self, leaves, extra, transaction):
+        """A step as part of a transaction; whether it was taken."""
+        return self._step_leaves(leaves, extra, transaction)
+
+    def _thawed(self, leaves):
+        """Those leaves that are not frozen."""
+        if not any(group.freeze for group in self._groups):
+            return leaves
+        home = self._records[not leaves.by_key]
+        return leaves.only([key for key, p in leaves.params.items() if not self._is_frozen(home, key, p)])
+
+    def _is_frozen(self, home, key, p):
+        group = self._group_of(home, key, p)
+        return group is not None and group.freeze
+
+    def _moving(self, leaves):
+        """Those leaves that the next step moves."""
+        leaves = self._thawed(leaves)
+        return leaves if leaves.whole else leaves.only([key for key in leaves.params if leaves.grads[key] is not None])
+
+    def _forgetting(self, key):
+        """Functions that drop what there is of a key: compiled ones."""
+        return [partial(self.forget, key)] if any(key in home for home in self._records) else []
+
+    def _ascending(self):
+        """The SAM among wrappers, if there is one."""
+        return None
+
+    @property
+    def _innermost(self):
+        return self
 
     # What the compiled stepper asks for, when it meets parameters that it did not see in the last step.
 
