@@ -406,7 +406,7 @@ def test_a_word_and_a_position():
 
 
 @pytest.mark.parametrize("given", [[np.ones(3)], np.ones(3), {"w": np.ones(3)}, (np.ones(3), np.ones(2))])
-@pytest.mark.parametrize("make", [partial(get_opt, "Adam"), dlfs.Adam])
+@pytest.mark.parametrize("make", [functools.partial(get_opt, "Adam"), dlfs.Adam])
 def test_parameters_are_not_for_the_constructor(make, given):
     for words in ({}, {"lr": 0.1}):
         with pytest.raises(TypeError, match="takes no parameters at its making: .* opt.step"):
