@@ -518,7 +518,7 @@ def test_damaged_states_change_nothing(make):
     assert {path[-1] for path in taken} <= {
         "lr", "momentum", "eta", "k", "alpha", "decay", "rho", "weight_decay", "l2", "l1", "clip_value", "clip_norm",
         "clip_global_norm", "clip_adaptive", "grad_scale", "passes", "skipped", "t", "by_key", "a", "b", "sum", "count",
-        "losses", "average", "slow", "output_axis", "structures", "by_position", "scalars"}, taken
+        "losses", "average", "slow", "like", "output_axis", "structures", "by_position", "scalars"}, taken
 
 
 def test_states_of_others():
