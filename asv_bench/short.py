@@ -25,6 +25,7 @@ COSTS = [
     r"^optimizers\..*time_step\('(SGD|Momentum|AdaGrad|Adam)', 'float32', '(100x10|MLP|1x1e7)'\)",
     r"^optimizers\..*time_update_.*\('Adam', 'float32', 'MLP'\)",
     r"^options\..*time_step\('(weight_decay|clip_global_norm|two groups|schedule)', 'Adam', '(100x10|MLP)'\)",
+    r"^wrappers\..*time_step\('(Lookahead|ExponentialAverage|Accumulate|SAM)', 'Adam', '(100x10|MLP)'\)",
     r"^small_state\..*\('Adam', '(bfloat16|int8)', 'float32', 16384\)",
     r"^small_state\..*\('Adam', 'float32', 'float16', 16384\)",
     r"^training\..*\('float32', ",
@@ -38,6 +39,7 @@ FIGURES = [         # single figures, without statistics; of throughput more is 
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
     r"^options\..*track_ratio\('(none|clip_global_norm)', 'Adam', 'MLP'\)",
+    r"^wrappers\..*track_ratio\('(none|ExponentialAverage)', 'Adam', 'MLP'\)",
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]

@@ -698,3 +698,14 @@ def test_nag_says_where_it_wants_its_gradient():
         assert_array_equal(wrap(opt).gradient_point(params)["a"], point["a"])
     other = Lookahead(get_opt("Adam"))
     assert other.gradient_point(params) is params and not hasattr(other, "lookahead")
+
+
+def test_a_loss_that_is_no_number_is_the_rules_matter():
+    for name, error in (("Adam", ()), ("Eve", (TypeError, ValueError))):
+        opt, params = Accumulate(get_opt(name), 2), [np.ones(3)]
+        for f in ("x", None, 10**400):
+            opt.step(params, [np.ones(3)], f=f)
+            try:
+                opt.step(params, [np.ones(3)], f=f)
+            except error:
+                opt.step(params, [np.ones(3)])

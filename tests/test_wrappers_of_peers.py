@@ -17,7 +17,7 @@ from test_steps_of_peers import CLOSE, SHAPES, STEPS, noise
 RULE = {"lr": 0.05, "momentum": 0.9}        # PyTorch's and optax's momentum has the rate outside: here it is constant
 KINDS = {"average": (ExponentialAverage, plain.ExponentialAverage, {"decay": 0.9}),
          "lookahead": (Lookahead, plain.Lookahead, {"k": 4, "alpha": 0.3}),
-         "accumulate": (Accumulate, plain.Accumulate, {"k": 2}),       # a running mean of more is a float32 quotient
+         "accumulate": (Accumulate, plain.Accumulate, {"k": 3}),
          "sam": (SAM, plain.SAM, {"rho": 0.2}),
          "lookahead of accumulated": (None, None, {})}
 PAIRS = [("torch", "average"), *(("optax", name) for name in KINDS)]
@@ -73,7 +73,8 @@ def walk_optax(name):
     if name == "sam":
         rule = optax.contrib.sam(rule, optax.chain(optax.contrib.normalize(), optax.sgd(KINDS[name][2]["rho"])))
     if "accumulate" in name:
-        rule = optax.MultiSteps(rule, KINDS["accumulate"][2]["k"]).gradient_transformation()
+        rule = optax.MultiSteps(rule, KINDS["accumulate"][2]["k"],
+                                accumulator_dtype=jax.numpy.float64).gradient_transformation()
     held = {"params": params}
     if "lookahead" in name:                 # its period counts micro-steps, too
         k = KINDS["lookahead"][2]["k"]*(KINDS["accumulate"][2]["k"] if "accumulate" in name else 1)

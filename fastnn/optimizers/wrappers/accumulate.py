@@ -1,12 +1,9 @@
 """Gradients of several small batches, in one step."""
 from functools import partial
-from numbers import Real
 
-import numpy as np
-
-from ...core.records import room_for
+from ...core.records import has_room, room_for
 from ...core.transactions import Copies, Transaction, Zeros
-from ...hyperparameters import Hyperparameter
+from ...hyperparameters import Hyperparameter, as_float
 from ...state import StateError, integer
 from . import kept
 from .ages import Ages, counted
@@ -96,8 +93,10 @@ class Accumulate(Wrapper):
                                    transaction)
 
     def _with_loss(self, extra):
-        f = extra.get("f")
-        return (*self._losses, float(f)) if isinstance(f, Real) and not isinstance(f, bool) else self._losses
+        try:
+            return (*self._losses, as_float(extra["f"])) if "f" in extra else self._losses
+        except (TypeError, ValueError):             # only some rules read it
+            return self._losses
 
     def _added(self, leaves, keys):
         """What adds the gradients of these keys to their sums."""
@@ -122,7 +121,7 @@ class Accumulate(Wrapper):
         keys = [key for key in keys if key in given or leaves.grads[key] is not None]
         must_fit({key: sums[key] for key in keys if key in given}, leaves.params)
         for key in keys:
-            if key not in totals or totals[key].shape != np.shape(leaves.params[key]):
+            if key not in totals or not all(has_room(leaves.params[key], key, totals[key])):
                 totals[key] = room_for(leaves.params[key], key)
         begun = Transaction()
         begun.first.append(Copies([(totals[key], sums[key]) for key in keys if key in given]))
