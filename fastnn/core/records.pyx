@@ -104,7 +104,7 @@ cdef class Record:
         return (<object>out)[:self.n]
 
 
-cdef Record new_record(cnp.ndarray like, Storage storage, object key):
+cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=False):
     cdef Record record = Record.__new__(Record)
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
@@ -130,7 +130,7 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
-        if record.padded > MANY or storage.initial[i]:
+        if record.padded > MANY and not lazy or storage.initial[i]:
             fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
                                                             record.padded))
     return record

@@ -16,17 +16,19 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
-from libc.stdlib cimport free, qsort, realloc
+from libc.stdlib cimport calloc, free, qsort, realloc
 
 from fastnn.core.arrays cimport result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.gates cimport Gate
 from fastnn.core.layouts cimport Layout
-from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, step_blocks
+from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, Task, step_blocks
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
+from fastnn.core.reductions cimport Numbers, norms_of
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
+from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.transactions cimport Part, Transaction
@@ -70,10 +72,12 @@ cdef class Plan(Part):
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef bint sparse                        # whether a gradient is Rows
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
+    cdef bint written                       # once or more
     cdef dict new_home                      # the records that there will be, if there are new ones
     cdef object filled                      # (slot, the array that it is filled with before the pass)
     cdef bint late                          # whether gradients are what they are when the plan is written
@@ -114,11 +118,43 @@ cdef class Plan(Part):
         self.targets.append(target)
         self.grads.append(grad)
 
+    cdef void enter_rows(self, object key, cnp.ndarray target, Rows grad, object group) except *:
+        cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
+        cdef Record record
+        self.owner.must_be_lazy(key)
+        check_width(grad, target, key)
+        if not (cnp.PyArray_CHKFLAGS(target, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
+                and cnp.PyArray_ISNOTSWAPPED(target)):
+            raise ValueError(f"parameter {key!r} must be contiguous, row after row, and native to be stepped by Rows: "
+                             "make it so with np.ascontiguousarray(p)")
+        if known == NULL:
+            record = new_record(target, self.owner.storage, key, True)
+        else:
+            record = self.owner.continued(<Record>known, target, key, True)
+        if record.fortran:
+            raise ValueError(f"the state of {key!r} lies column after column, as the parameter did when it was first "
+                             f"stepped: Rows cannot go on with it; opt.forget({key!r}) drops it")
+        self.sparse = True
+        self.groups.append(group)
+        self.keys.append(key)
+        self.records.append(record)
+        self.targets.append(target)
+        self.grads.append(Merged.__new__(Merged, grad))
+
     cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
-        """Copy gradients that lie in the memory of a parameter."""
-        cdef Py_ssize_t i
+        """Copy gradients that lie in the memory of a parameter, and merge Rows."""
+        cdef Py_ssize_t i, bad
         cdef cnp.ndarray grad
+        cdef Merged merged
+        cdef Rows rows
         for i in range(count):
+            if isinstance(self.grads[i], Merged):
+                merged = <Merged>self.grads[i]
+                rows = merged.source
+                bad = merged.take(rows, <Record>self.records[i], not clear_of(spans, count, rows.numbers))
+                if bad >= 0:
+                    raise ValueError(no_row(rows.indices.flat[bad], (<Record>self.records[i]).dims[0], self.keys[i]))
+                continue
             grad = <cnp.ndarray>self.grads[i]
             if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
@@ -155,7 +191,9 @@ cdef class Plan(Part):
     cdef void arrange(self) except *:
         if not self.add and self.parameters is None:
             self.must_have_parameters()
-        self.new_home = None if self.layout is not None else self.home_after()
+        if self.sparse:
+            self.must_go_by_rows()
+        self.new_home = None if self.written else self.home_after()
         if self.write_back is not None and not self.write_back.unchanged():     # Python's code
             raise ValueError(CHANGED)
 
@@ -178,6 +216,21 @@ cdef class Plan(Part):
             if cohort.needs_parameter:
                 raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
                                 "give w= (and b=), or change parameters in place with step(params, grads)")
+
+    cdef void must_go_by_rows(self) except *:
+        """Raise for what is done around a rule and needs the whole tensor."""
+        cdef Py_ssize_t i
+        cdef Cohort cohort
+        cdef bint rows
+        for i in range(len(self.cohort_of)):
+            cohort = <Cohort>self.cohort_of[i]
+            if cohort.clip_adaptive == 0 and not cohort.centralize:
+                continue
+            rows = isinstance(self.grads[i], Merged) if self.layout is None else self.layout.tasks[i].rows != NULL
+            if rows:
+                raise TypeError(f"{'clip_adaptive' if cohort.clip_adaptive != 0 else 'centralize'} needs the whole "
+                                f"gradient, which Rows do not have: the gradient of {self.keys[i]!r}. A group without "
+                                "it, or clip_value, clip_norm or clip_global_norm, can be had with Rows")
 
     def run(self, double clip_global_norm=0, filled=(), undo=None):
         """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
@@ -214,6 +267,26 @@ cdef class Plan(Part):
         if self.write_back is not None:
             self.write_back()                   # here, where no signal's handler can come before it
         return True
+
+    def norm(self):
+        """The norm of all gradients together; rows that are named more than once are summed. Looks at everything."""
+        cdef Numbers *numbers
+        cdef Task *task
+        cdef Py_ssize_t i
+        cdef double total = 0
+        self.arrange()
+        self.look()
+        numbers = <Numbers *>calloc(self.layout.count + 1, sizeof(Numbers))
+        if numbers == NULL:
+            raise MemoryError
+        try:
+            for i in range(self.layout.count):
+                task = &self.layout.tasks[i]
+                numbers[i].data, numbers[i].n, numbers[i].kind = task.grad, task.n, task.grad_kind
+            norms_of(numbers, self.layout.count, NULL, &total)
+        finally:
+            free(numbers)
+        return total
 
     cdef void write(self) except *:
         cdef Pass call
@@ -255,7 +328,7 @@ cdef class Plan(Part):
                     self.owner.by_position = self.new_home
         for cohort in self.cohorts:
             cohort.done()
-        self.new_home, self.filled = None, ()
+        self.new_home, self.filled, self.written = None, (), True
         if self.add and self.whole and self.write_back is None and not (self.copied_back or self.refills):
             self.owner.last = self
 
@@ -339,11 +412,13 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
         cdef Layout layout = self.kept(by_key)
+        cdef bint held
         if layout is not None and write_back is None:
             layout.release()                    # what a plan of the same use holds that was given up
             with cython.critical_section(params, grads):
-                if layout.holds_mapping(params, grads, self.spans):
-                    return self.last
+                held = layout.holds_mapping(params, grads, self.spans)
+            if held and layout.merge(self.spans):
+                return self.last
         self.forget_plan()                      # the spans are about to change
         return self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
                          write_back, late)
@@ -377,16 +452,47 @@ cdef class Stepper(Gate):
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
         cdef object constants
-        if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
+        cdef dict own
+        if self.ready is None:
             return False
         for cohort in plan.cohorts:
             if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
+        own = (<object>self).__dict__
+        if self.ready is not own.get("_version") and not self.renumber(plan, own):
+            return False
         constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
                 cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
+        return True
+
+    cdef bint renumber(self, Plan plan, dict own) except -1:
+        """Give the cohorts a number that has been set since they were prepared; False where it takes more than that:
+        for options, which go around the rule, as decay does by the rate, for groups, and after more than one change."""
+        cdef Cohort cohort
+        cdef object before, version, numbers
+        cdef object change = own.get("_last_change")
+        if change is None or own["_known"][2]:
+            return False
+        before, version, values = change
+        if before is not self.ready or version is not own.get("_version"):
+            return False
+        for name in values:
+            if name in (<object>self).options:
+                return False
+        for cohort in plan.cohorts:
+            if cohort.group is not None:
+                return False
+        for cohort in plan.cohorts:
+            numbers = type(cohort.numbers)()
+            numbers.__dict__.update(cohort.numbers.__dict__)
+            numbers.__dict__.update(values)
+            if not self.by_time:
+                cohort.put_constants((<object>self).constants(numbers))
+            cohort.numbers, cohort.version = numbers, version
+        self.ready = version
         return True
 
     def _ready(self, version, bint by_time, double clip_global_norm):
@@ -404,6 +510,15 @@ cdef class Stepper(Gate):
             self.storage = storage
         finally:
             self.leave()
+
+    cdef int must_be_lazy(self, object key) except -1:
+        """Raise where no rows can be stepped alone."""
+        if not (<object>self).lazy:
+            raise TypeError((<object>self)._not_lazy(key))
+        if self.storage.name is not None:
+            raise TypeError(f"state_dtype={self.storage.name!r} is kept in blocks, which rows do not fit: with Rows as "
+                            f"the gradient of {key!r} it must be 'float32'")
+        return 0
 
     cdef int needs_storage(self) except -1:
         if self.storage is None:
@@ -521,7 +636,10 @@ cdef class Stepper(Gate):
             if grads[i] is None:
                 continue
             p = checked_parameter(params[i], keys[i])
-            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
+            if isinstance(grads[i], Rows):
+                plan.enter_rows(keys[i], p, <Rows>grads[i], group)
+            else:
+                plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
             stepped.append(p)
         if not self.in_place(plan, stepped):
             self.keep_apart(plan, stepped)
@@ -624,12 +742,14 @@ cdef class Stepper(Gate):
         cdef list gradients = None
         cdef Layout layout
         cdef bint plain = type(params) is dict and type(grads) is dict
+        cdef bint held
         if plain:
             layout = self.kept(True)
             if layout is not None:
                 with cython.critical_section(params, grads):
-                    if layout.holds_mapping(params, grads, self.spans):
-                        return self.last
+                    held = layout.holds_mapping(params, grads, self.spans)
+                if held and layout.merge(self.spans):
+                    return self.last
         self.forget_plan()                      # the spans are about to change
         try:
             if plain:
@@ -651,11 +771,13 @@ cdef class Stepper(Gate):
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
         cdef Layout layout = self.kept(False)
+        cdef bint held
         if (layout is not None and (type(params) is list or type(params) is tuple)
                 and (type(grads) is list or type(grads) is tuple)):
             with cython.critical_section(params, grads):
-                if layout.holds_sequence(params, grads, self.spans):
-                    return self.last
+                held = layout.holds_sequence(params, grads, self.spans)
+            if held and layout.merge(self.spans):
+                return self.last
         self.forget_plan()                      # the spans are about to change
         values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
@@ -690,6 +812,9 @@ cdef class Stepper(Gate):
             plan.parameters = []
         groups = (<object>self)._groups_of(plan.home, keys, grads if parameters is None else parameters)
         for position, grad in enumerate(grads):
+            if isinstance(grad, Rows):
+                raise TypeError("Rows are a gradient of a parameter that is changed in place: step(params, grads), "
+                                "where the dialect that returns deltas has whole arrays")
             g = np.asarray(grad)
             try:
                 dtype = result_dtype(g)

@@ -7,6 +7,7 @@ from time import perf_counter
 
 import numpy as np
 
+from fastnn.core.sparse import Rows
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
@@ -46,7 +47,7 @@ class Trainer:
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
         is called with finite numbers only, and what it leaves must be finite, too: for each parameter real numbers of
-        its shape, or None, and nothing besides. Errors name the parameter.
+        its shape, `fastnn.Rows`, or None, and nothing besides. Errors name the parameter.
 
     Attributes
     ----------
@@ -81,9 +82,9 @@ class Trainer:
         self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
-        # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
+        # Eve adapts to the loss, Santa to the number of rows, and every optimizer of the catalogue takes both.
         accepted = inspect.signature(optimizer.update).parameters.values()
-        self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
+        self._takes = [name for name in ("f", "N") if any(p.name == name or p.kind is p.VAR_KEYWORD for p in accepted)]
 
     def state_dict(self):
         """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
@@ -185,8 +186,9 @@ class Trainer:
                 return loss, (None, TRANSFORMED)
             skipped = getattr(self.optimizer, "skipped", 0)
             with _skips_told():
+                given = {"f": loss, "N": len(self.x)}
                 start = perf_counter()
-                self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
+                self.optimizer.update(self.network.params, grads, **{name: given[name] for name in self._takes})
                 end = perf_counter()
             if getattr(self.optimizer, "skipped", 0) != skipped:
                 return loss, (None, NORM)
@@ -262,6 +264,12 @@ def _transformed_gradient(key, p, grads):
         raise KeyError(f"transform: no gradient for parameter {key!r}; None leaves a parameter alone") from None
     if grad is None:
         return None
+    if isinstance(grad, Rows):
+        try:
+            grad._fit(p, key)
+        except ValueError as error:
+            raise ValueError(f"transform: {error}") from None
+        return grad
     try:
         numbers = np.asarray(grad)
     except ValueError as error:                 # lists of lists of different lengths

@@ -45,6 +45,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
              "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
+    lazy = False                # all rows have moved where the gradient is wanted
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:

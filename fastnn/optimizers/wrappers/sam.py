@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.reductions import norm
 from ...core.transactions import Displaced, Transaction, places
 from ...hyperparameters import Hyperparameter
 from ..sgd import NAG
@@ -81,7 +80,7 @@ class SAM(Wrapper):
             transaction.without_step()
             return
         plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # looks at everything
-        length = norm([_numbers(leaves.grads[key]) for key in leaves.params])
+        length = plan.norm()
         if not isfinite(length):
             self._skips = True
             return
@@ -144,14 +143,6 @@ class SAM(Wrapper):
     def _restored(self, state):
         self._must_be_at_home("a state is put in")
         return {"_rooms": [{}, {}]}, []
-
-
-def _numbers(grad):
-    """A gradient as an array of floating-point numbers."""
-    if type(grad) is np.ndarray and grad.dtype.char in "fd":
-        return grad
-    grad = np.asarray(grad)
-    return grad if grad.dtype.kind == "f" or grad.dtype.name == "bfloat16" else grad.astype(np.float64)
 
 
 def _same(one, other):
