@@ -1,5 +1,6 @@
 """Gradients of several small batches, in one step."""
 from functools import partial
+from math import isfinite
 
 import numpy as np
 
@@ -115,10 +116,12 @@ class Accumulate(Wrapper):
         return {**rows, **new}
 
     def _with_loss(self, extra):
-        try:
-            return (*self._losses, as_float(extra["f"])) if "f" in extra else self._losses
-        except (TypeError, ValueError):             # only some rules read it
+        if "f" not in extra or "f" not in self._innermost.scalars:     # the rule does not read it
             return self._losses
+        f = as_float(extra["f"])
+        if not isfinite(f):
+            raise ValueError(f"the loss f must be finite, not {f}")
+        return (*self._losses, f)
 
     def _added(self, leaves, keys, rows):
         """What adds the gradients of these keys to their sums; Rows wait by themselves."""
