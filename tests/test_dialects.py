@@ -193,9 +193,10 @@ def test_other_activations_are_the_same(name):
 @each_name
 def test_the_articles_rules_for_sixty_steps(name, dtype):
     """As it calls them: two gradients, an explicit t, and what it returns is added to both parameters."""
-    opt = articles.get_opt(name, **seeded(name))
+    values = {"eta": 1e-6} if name in NOISY else {}                 # with its own rate the article's Santa explodes
+    opt = articles.get_opt(name, **seeded(name), **values)
     rng = seeded(name).get("rng")
-    oracles, largest = [article.ORACLES[name]() for _ in range(2)], [0, 0]
+    oracles, largest = [article.ORACLES[name](**values) for _ in range(2)], [0, 0]
     for t in range(1, 61):
         grads = [gradients(shape, (t, i), dtype) for i, shape in enumerate([(4, 3), (3,)])]
         extra = {"f": 2 + np.sin(t)} if name == "Eve" else {}

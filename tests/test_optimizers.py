@@ -173,6 +173,13 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
         assert opt.t == counted
 
 
+@each_calm_name
+def test_a_first_step_with_a_later_t(name):
+    opt, judge = pair(name)
+    for t, grads, counted in zip([5, None, 2], gradients((30,)), [5, 6, 2]):
+        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+
+
 @each_float
 @each_calm_name
 def test_zero_gradients_leave_parameters_alone(name, dtype):
@@ -319,8 +326,30 @@ class TestEve:
             assert opt.update(0.5, f=f) == untouched.update(0.5, f=f)
 
 
+def test_the_first_loss_that_eve_is_told_is_compared_with_none():
+    opt, judge, adam = *pair("Eve", 1), new("Adam")
+    for t, (grads, f) in enumerate(zip(gradients((30,), steps=6), [None, None, 3.0, None, 2.0, 7.0])):
+        delta = opt.update(*grads, **({} if f is None else {"f": f}))
+        judge.check([delta], grads, **({} if f is None else {"f": f}))
+        if t < 4:
+            assert_allclose(delta, adam.update(*grads), rtol=1e-14)
+    assert_allclose(new("Eve").update(1.0, t=5, f=2.0), new("Adam").update(1.0, t=5), rtol=1e-14)
+
+
 class TestEveOfTheArticle(TestEve):
     name = "Eve like article"
+
+
+@each_float
+@pytest.mark.parametrize("kwds", [{"eta": 0.003}, {"eta": 0.03, "beta2": 0.9}, {"alpha": 0.02, "eta": 0.01, "beta2": 0.5}])
+@pytest.mark.parametrize("name", [name for name in RULES if "Bound" in name])
+def test_bounds_of_both_sides(name, kwds, dtype):
+    """Gradients between a hundredth and ten: rates stand at either bound, and between them."""
+    kwds = kwds | ({} if "like" in name else {"gamma": 0.3, "base_lr": 0.002})
+    opt, judge = pair(name, 1, dtype, **kwds)
+    for (wave,) in gradients((300,), steps=30):
+        grad = (wave*np.logspace(-2, 1, 300)).astype(dtype)
+        judge.check([opt.update(grad)], [grad])
 
 
 @each_noisy_name

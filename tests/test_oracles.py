@@ -408,6 +408,48 @@ def test_the_articles_santa_explores_by_hand():
     assert_allclose(walk("SantaSSS"), [p1*u1/2, p2*u2/2], rtol=1e-12)
 
 
+def test_santa_without_a_gradient_or_exploration():
+    """Velocity and friction are those of mean gradients, however many rows there are."""
+    u0, heavy = np.array([1.0, -2.0]), 10
+    for N in (1, 1000):
+        u = np.sqrt(1e-3/(1000*N))*u0
+        friction = 5*np.sqrt(1e-3)
+        euler, split = (optimizers.ORACLES[name](burnin=0, N=N) for name in ("SantaE", "SantaSSS"))
+        assert_allclose(euler.delta(np.zeros(2), 1, u0=u0), heavy*(1 - friction)*u)
+        assert_allclose(split.delta(np.zeros(2), 1, u0=u0), heavy*(1 + np.exp(-friction))*u/2)
+        assert_allclose(euler.delta(np.zeros(2), 2), heavy*(1 - friction)**2*u)
+
+
+def test_santa_explores_by_hand():
+    g, u0, noise = 3.0, 1.5, [0.7, -0.4]
+    heat = [1e-3/1e6, 1e-3/(1e6*np.sqrt(2))]
+    p1, p2 = (1/np.sqrt(0.01 + np.sqrt(factor*0.05*g**2)) for factor in (1, 1.95))
+    hot = np.sqrt(2*heat[1]*p1)*noise[1]        # none in the first step: there was no preconditioner before it
+
+    def walk(name):
+        oracle = optimizers.ORACLES[name]()
+        return [oracle.delta(g, 1, u0=u0, noise=noise[0]), oracle.delta(g, 2, noise=noise[1])]
+
+    u, a = np.sqrt(heat[0])*u0, 5*np.sqrt(1e-3)
+    a1 = a + u**2 - heat[0]
+    u1 = (1 - a1)*u - 1e-3*p1*g
+    a2 = a1 + u1**2 - heat[1]
+    u2 = (1 - a2)*u1 - 1e-3*p2*g + hot
+    assert_allclose(walk("SantaE"), [p1*u1, p2*u2], rtol=1e-12)
+
+    a1 = a + (u**2 - heat[0])/2
+    u1 = np.exp(-a1)*u - np.exp(-a1/2)*1e-3*p1*g
+    a2 = a1 + (u1**2 - heat[0])/2 + (u1**2 - heat[1])/2
+    u2 = np.exp(-a2)*u1 + np.exp(-a2/2)*(hot - 1e-3*p2*g)
+    assert_allclose(walk("SantaSSS"), [p1*(u + u1)/2, p2*(u1 + u2)/2], rtol=1e-12)
+
+
+def test_friction_beyond_one_stops_a_velocity():
+    oracle = optimizers.SantaE(eta=1, burnin=0)             # sqrt(eta) C is 5
+    assert oracle.delta(0.0, 1, u0=1.0) == 0
+    assert_allclose(oracle.delta(2.0, 2), -2/(0.01 + np.sqrt(0.05*4)))
+
+
 def test_santa_draws_in_the_order_of_the_article():
     rng, again = np.random.RandomState(3), np.random.RandomState(3)
     first = optimizers.santa_draws(rng, [(2, 3), (3,)], 1, 3)

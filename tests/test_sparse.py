@@ -13,10 +13,10 @@ from fastnn import Rows, dlfs, get_opt, group, schedules
 from fastnn.nn import MultiLayerNet, Trainer
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry
-from helpers import SANITIZED, assert_same_bits
-from test_state import BOOK, assert_same_state, bfloat16, make
+from helpers import SANITIZED, assert_same_bits, python
+from test_state import BOOK, DIALECT, assert_same_state, bfloat16, make
 
-RULES = [*fastnn.optimizers(), *BOOK]
+RULES = [*fastnn.optimizers(), *DIALECT, *BOOK]
 LAZY = [name for name in RULES if type(make(name)).lazy]
 WIDTHS = [(), (1,), (3,), (16,), (100,), (2, 33), (513,)]
 FLOATS = [np.float32, np.float64, np.float16, bfloat16]
@@ -431,6 +431,70 @@ def test_an_optimizer_is_not_used_twice_at_a_time():
         go.set()
         thread.join()
     np.testing.assert_allclose(W[1], 0.9)
+
+
+NO_MEMORY = """
+import _testcapi, resource, sys, numpy as np, fastnn
+from fastnn import Rows, get_opt
+
+def used():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+def there():
+    return W.tobytes(), opt.t, [slot.tobytes() for state in opt.state.values() for slot in state.values()]
+def attempt(call):
+    before = there()
+    try:
+        call()
+    except MemoryError:
+        assert there() == before
+        return False
+    return True
+indices, values = np.array([5, 3, 5, 30]), np.ones((4, 7), "f4")
+failed = 0
+for first in (True, False):
+    W, opt = np.ones((40, 7)), get_opt("Adam", clip_norm=1.0)
+    for n in range(1, 150):
+        if first:
+            opt = get_opt("Adam", clip_norm=1.0)
+        def call():
+            _testcapi.set_nomemory(n, n + 1)
+            try:
+                opt.step({"W": W}, {"W": Rows(indices, values)})
+            finally:
+                _testcapi.remove_mem_hooks()
+        failed += not attempt(call)
+print(failed > 50)
+if not sys.platform.startswith("linux"):
+    sys.exit()
+indices, values, failed, stepped = np.arange(200_000) % 65_000, np.ones((200_000, 16), "f4"), 0, 0
+for first in (True, False):
+    for room in range(0, 64, 2):
+        W, opt = np.ones((100_000, 16), "f4"), get_opt("Adam")
+        if not first:
+            opt.step({"W": W}, {"W": Rows([1], values[:1])})
+        fastnn.trim_memory()
+        limit = used() + room * 2**20
+        def call():
+            resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+            try:
+                opt.step({"W": W}, {"W": Rows(indices, values)})
+            finally:
+                resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        if attempt(call):
+            stepped += 1
+        else:
+            failed += 1
+        opt.step({"W": W}, {"W": Rows(indices, values)})
+print(failed > 4 and stepped > 4)
+"""
+
+
+@pytest.mark.skipif(SANITIZED, reason="the sanitizer needs address space of its own, and ends where it gets none")
+def test_memory_that_cannot_be_had():
+    pytest.importorskip("_testcapi")
+    done = python(NO_MEMORY, timeout=240)
+    assert {*done.stdout.split()} == {"True"}, done.stderr[-2000:]
 
 
 # State, cost, trainers, users' rules

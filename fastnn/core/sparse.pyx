@@ -139,8 +139,10 @@ cdef cnp.ndarray checked_indices(object indices):
         if kind == "f" and np.isnan(given).any():
             raise ValueError(f"indices of rows must be integers; there is NaN among these, of {given.dtype}")
         raise TypeError(f"indices of rows must be integers, not {given.dtype}")
-    if given.dtype == np.uint64 and given.size and given.max() > np.iinfo(np.intp).max:
+    if given.dtype.itemsize >= np.dtype(np.intp).itemsize and given.size and given.max() > np.iinfo(np.intp).max:
         raise ValueError(f"there is no row {given.max()}")
+    if given.size and given.min() < 0:
+        raise ValueError(f"indices of rows count from 0: {given.min()} is negative")
     index = np.array(given, np.intp, order="C", copy=True, subok=False)
     clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
     return index

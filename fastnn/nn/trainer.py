@@ -82,9 +82,9 @@ class Trainer:
         self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
-        # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
+        # Eve adapts to the loss, Santa to the number of rows, and every optimizer of the catalogue takes both.
         accepted = inspect.signature(optimizer.update).parameters.values()
-        self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
+        self._takes = [name for name in ("f", "N") if any(p.name == name or p.kind is p.VAR_KEYWORD for p in accepted)]
 
     def state_dict(self):
         """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
@@ -168,8 +168,10 @@ class Trainer:
             return loss, (None, NORM)
         running = self._running_values()
         with self._masks_kept():
-            _, grads, finite = self._pass(x, t)
-            _put_back(running)
+            try:
+                _, grads, finite = self._pass(x, t)
+            finally:
+                _put_back(running)
             if not finite:
                 self.losses.append(loss)
                 return loss, self._where(x, t)
@@ -184,8 +186,9 @@ class Trainer:
                 return loss, (None, TRANSFORMED)
             skipped = getattr(self.optimizer, "skipped", 0)
             with _skips_told():
+                given = {"f": loss, "N": len(self.x)}
                 start = perf_counter()
-                self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
+                self.optimizer.update(self.network.params, grads, **{name: given[name] for name in self._takes})
                 end = perf_counter()
             if getattr(self.optimizer, "skipped", 0) != skipped:
                 return loss, (None, NORM)

@@ -113,7 +113,7 @@ class Optimizer(Adjustable, Stepper):
     _known = None, False, False             # of a version: whether anything is scheduled, whether anything goes around
     _by_time = True             # whether constants depend on t
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
-    _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
+    _update_arguments = ("t", "f", "N", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
@@ -225,7 +225,7 @@ class Optimizer(Adjustable, Stepper):
         parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
         mappings or two sequences, changes the parameters in place and returns None.
 
-        An explicit t wins over the parameters' own counts. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
+        An explicit t wins over the parameters' own counts. What other rules need (f, N, w, b, dfw, dfb, nargs) is accepted
         and left unused, so that one loop can drive every optimizer; w and b are the parameters that the deltas are for,
         which weight decay and the like need.
         """

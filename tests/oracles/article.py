@@ -79,8 +79,8 @@ class Nadam(Optimizer):
 
 @dataclass
 class Eve(optimizers.Eve):
-    """d compares the loss with fstar, not with the loss before; a loss that is not told is 1."""
-
+    """d compares the loss with fstar, not with the loss before; a loss that is not told is 1, and 0 before."""
+    last_f = 0
     told = 1
 
     def change(self, f, before):

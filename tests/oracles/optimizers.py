@@ -15,6 +15,10 @@ def annealing(t, rate):
     return t**rate
 
 
+def cooling(t, rate):
+    return 1000*t**rate
+
+
 def ratio(a, b):
     """a/b with 0/0 = 0: no gradient, no step."""
     return np.where((a == 0) & (b == 0), 0, a/b)
@@ -199,21 +203,21 @@ class Nadam(Optimizer):
 class Eve(Moments):
     """Koushik, Hayashi 2016, algorithm 1: Adam whose step shrinks while the loss f jumps and grows while it rests.
 
-    A loss that is not told is none that rests: it leaves D alone.
+    A loss that is not told, now or before, is none that rests: it leaves D alone.
     """
     beta3: float = 0.999
     c: float = 10
     fstar: float = 0
     D = 1
-    last_f = 1
+    last_f = None
     told = None
 
     def rule(self, g, t, f=None):
         self.observe(g)
         f = self.told if f is None else f
         if t == 1:
-            self.D = 1
-        elif f is not None:
+            self.D, self.last_f = 1, type(self).last_f
+        if t > 1 and f is not None and self.last_f is not None:
             d = self.change(f, self.last_f)
             self.D = self.beta3*self.D + (1 - self.beta3)*np.clip(d, 1/self.c, self.c)
         self.last_f = self.last_f if f is None else f
@@ -228,64 +232,63 @@ class Eve(Moments):
 
 @dataclass
 class Santa(Optimizer):
-    """Chen, Carlson, Gan, Li, Carin 2016 (arXiv 1512.07962), as article A reads it.
+    """Chen, Carlson, Gan, Li, Carin 2016 (arXiv 1512.07962), algorithm 1: f is the gradient of the sum over N rows.
+
+    fastnn is given the mean gradient, N times the paper's eta, and its C over sqrt(N). Without the paper's term
+    eta/beta (1 - g_last/g)/u, which is not in its authors' programs either (github.com/cchangyou/Santa), and with
+    velocities that are at beta's temperature from the start: where beta is 1 there, they are the paper's.
 
     `delta` takes the standard normal draws of `santa_draws`: `u0` at t = 1, `noise` while t < burnin.
     """
-    eta: float = 0.01
+    eta: float = 0.001
     sigma: float = 0.95
-    lambda_: float = 1e-8
-    anne_func: Callable = annealing
+    lambda_: float = 0.01
+    anne_func: Callable = cooling
     anne_rate: float = 0.5
     burnin: int = 100
     C: float = 5
-    N: int = 16
-    v = p_last = 0
+    N: int = 1000
+    v = g_last = 0
 
-    def rule(self, g, t, u0=None, noise=None):
-        root_eta = np.sqrt(g.dtype.type(self.eta))
+    def rule(self, mean_gradient, t, u0=None, noise=None, N=None):
+        N = mean_gradient.dtype.type(self.N) if N is None else N
+        f, eta, C = N*mean_gradient, self.eta/N, self.C*np.sqrt(N)
+        beta = self.anne_func(t, self.anne_rate)
         if t == 1:
-            self.u = root_eta*u0
-            self.alpha = self.C*root_eta
-        self.v = self.sigma*self.v + (1 - self.sigma)*g**2/self.N**2
-        p = 1/np.sqrt(self.lambda_ + np.sqrt(self.v))  # the preconditioner
-        heat = self.eta/self.anne_func(t, self.anne_rate)
-        if t < self.burnin:
-            force = heat*(1 - self.p_last/p)/self.u + np.sqrt(2*heat*self.p_last)*noise
-            self.u = self.explore(self.u, force - self.eta*p*g, heat)
-        else:
-            self.u = self.refine(self.u, -self.eta*p*g)
-        self.p_last = p
-        return self.share*p*self.u
+            self.u = np.sqrt(eta/beta)*u0
+            self.alpha = np.sqrt(eta)*C
+        self.v = self.sigma*self.v + (1 - self.sigma)/N**2*f*f
+        g = 1/np.sqrt(self.lambda_ + np.sqrt(self.v))
+        hot = np.sqrt(2*eta/beta*self.g_last)*noise if t < self.burnin else None
+        self.g_last = g
+        return self.moved(g, f, eta, eta/beta, hot)
 
 
 @dataclass
 class SantaE(Santa):
-    """The Euler scheme."""
-    share = 1
+    """The Euler scheme; friction is 1 at most."""
 
-    def explore(self, u, force, heat):
-        self.alpha = self.alpha + u**2 - heat
-        return (1 - self.alpha)*u + force
-
-    def refine(self, u, force):
-        return (1 - self.alpha)*u + force
+    def moved(self, g, f, eta, heat, hot):
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)
+        self.u = (1 - np.minimum(self.alpha, 1))*self.u - eta*g*f + (0 if hot is None else hot)
+        return g*self.u
 
 
 @dataclass
 class SantaSSS(Santa):
-    """The symmetric splitting scheme; article A moves by the second of its two half steps alone."""
-    share = 0.5
+    """The symmetric splitting scheme: half a step of theta and alpha, half the friction, all of f, and back."""
 
-    def explore(self, u, force, heat):
-        self.alpha = self.alpha + (u**2 - heat)/2
-        u = self.refine(u, force)
-        self.alpha = self.alpha + (u**2 - heat)/2
-        return u
-
-    def refine(self, u, force):
-        friction = np.exp(-self.alpha/2)
-        return friction*(friction*u + force)
+    def moved(self, g, f, eta, heat, hot):
+        theta = g*self.u/2
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)/2
+        self.u = np.exp(-self.alpha/2)*self.u
+        self.u = self.u - g*f*eta + (0 if hot is None else hot)
+        self.u = np.exp(-self.alpha/2)*self.u
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)/2
+        return theta + g*self.u/2
 
 
 def santa_draws(rng, shapes, t, burnin):
