@@ -12,7 +12,8 @@ from .compiler import compile_kernels, require_numba
 from .errors import FormulaError, at_line, place_of
 from .kernels import MOST_PARAMETERS, elementwise
 from .names import class_name, declared, restored
-from .symbolic import Symbolic
+from .recorded import check_activation
+from .symbolic import Symbolic, noting
 from .trace import trace
 from .uniform import computer
 
@@ -151,9 +152,11 @@ class Formula:
         if not names or any(each.kind not in plain for each in arguments) or set(names[1:]) != set(self._hyperparameters):
             wanted = ", ".join(["x", *self._hyperparameters])
             raise TypeError(at_line(place_of(function), f"{function.__name__} must take ({wanted}), not {signature(function)}"))
-        roots = trace(function, Symbolic(graph.element("x")), *(Symbolic(graph.parameter(key)) for key in names[1:]))
+        with noting() as seen:
+            roots = trace(function, Symbolic(graph.element("x")), *(Symbolic(graph.parameter(key)) for key in names[1:]))
         if len(roots) != 1:
             raise FormulaError(at_line(place_of(function), f"{function.__name__} returns {len(roots)} numbers, not one"))
+        check_activation(self.name, function, roots[0], seen, self._defaults, self._hyperparameters, names)
         return roots[0]
 
     def _checked(self, given):
