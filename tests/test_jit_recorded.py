@@ -195,13 +195,15 @@ def once(x):
 
 
 @pytest.mark.parametrize("function", [
-    matched_by_class, lambda x: where(~(x > 0), 0.5, x), lambda x: np.where((x > 0) & ~(x < 2), x, 0), lambda x: np.logical_not(x > 0)*x,
-    lambda x: 1/x, lambda x: x**0.5, lambda x: x**-2.5, lambda x: math.log(x), lambda x: math.exp(math.exp(x)), lambda x: x % 3,
-    lambda x: math.fmod(x, 0.7), lambda x: (x - math.sin(x))/x**3, lambda x: (1 - np.cos(x))/(x*x), lambda x: x if x == x else 0,
-    lambda x: x if math.exp(x) - x - 1.5 > 0 else 1 - x, lambda x: math.tan(x), lambda x: 3, lambda x: x > 0, lambda x: np.float32(2)*x,
-    lambda x: np.array(2.0)*x, lambda x: once(x), lambda x: np.clip(x, -1, 1), lambda x: max(min(x, 1), -1), lambda x: np.sign(x),
-    lambda x: np.logaddexp(x, 0), lambda x: math.copysign(1, x), lambda x: 0.1*x + ((x + 1e9) - 1e9), lambda x: abs(x)**1.5,
-    lambda x: np.sinh(x) - np.cosh(x), lambda x: math.floor(x), lambda x: math.hypot(x, 3), lambda x: sum([x, x])])
+    matched_by_class, lambda x: where(~(x > 0), 0.5, x), lambda x: np.where((x > 0) & ~(x < 2), x, 0),
+    lambda x: np.logical_not(x > 0)*x, lambda x: 1/x, lambda x: x**0.5, lambda x: x**-2.5, lambda x: math.log(x),
+    lambda x: math.exp(math.exp(x)), lambda x: x % 3, lambda x: math.fmod(x, 0.7), lambda x: (x - math.sin(x))/x**3,
+    lambda x: (1 - np.cos(x))/(x*x), lambda x: x if x == x else 0,
+    lambda x: x if math.exp(x) - x - 1.5 > 0 else 1 - x, lambda x: math.tan(x), lambda x: 3, lambda x: x > 0,
+    lambda x: np.float32(2)*x, lambda x: np.array(2.0)*x, lambda x: once(x), lambda x: np.clip(x, -1, 1),
+    lambda x: max(min(x, 1), -1), lambda x: np.sign(x), lambda x: np.logaddexp(x, 0), lambda x: math.copysign(1, x),
+    lambda x: 0.1*x + ((x + 1e9) - 1e9), lambda x: abs(x)**1.5, lambda x: np.sinh(x) - np.cosh(x),
+    lambda x: math.floor(x), lambda x: math.hypot(x, 3), lambda x: sum([x, x])])
 def test_honest_formulas_are_registered(function):
     register_act("own")(function)
 

@@ -175,19 +175,29 @@ class Formula:
 
     def _key(self, nodes):
         return disk.key("derivatives", graph.dumped([self._value, *filter(None, nodes)]),
-                        *("given" if node else "" for node in nodes), repr(self._defaults))
+                        *("given" if node else "" for node in nodes), repr(self._defaults),
+                        *(f"{one.above} {one.at_least} {one.below} {one.integer}" for one in self._hyperparameters.values()))
 
     def _derived(self, nodes, given):
-        from .checks import check_derivatives
+        from .checks import Underived, check_derivatives
         from .derivatives import derived
+        from .joints import Joints
+        from .mending import mended
         first, second = nodes
         try:
-            first = first or derived(self._value)
-            second = second or derived(first)
+            chained = first or derived(self._value)
+            second = second or derived(chained)
         except FormulaError as error:
             raise _Underivable(error) from None
+        joints = Joints(self._value, self._defaults, self._hyperparameters, [node for node in nodes if node])
+        first = first or mended(chained, 1, joints)
+        second = second if 2 in given else mended(second, 2, joints)
         lines = [given[order][1] if order in given else None for order in (1, 2)]
-        check_derivatives(self.name, self._value, first, second, self._defaults, lines, self._hyperparameters)
+        try:
+            check_derivatives(self.name, self._value, first, second, self._defaults, lines, self._hyperparameters,
+                              joints=joints, given=given)
+        except Underived as error:
+            raise _Underivable(error) from None
         disk.store(self._key(nodes), graph.dumped([first, second]).encode())
         return first, second
 

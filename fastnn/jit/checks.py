@@ -25,7 +25,8 @@ NEAR = 0.05
 _ORDERS = {1: "first", 2: "second"}
 
 
-def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x"):
+def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x",
+                      joints=None, given=(1, 2)):
     """Compare f' and f'' with differences of f.
 
     Parameters
@@ -40,6 +41,10 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
         Where each derivative was given.
     declared : mapping of str to fastnn.hyperparameters.Hyperparameter, optional
         Their ranges, in which the other values stay.
+    joints : joints.Joints, optional
+        Where pieces of f meet: points to be compared as well.
+    given : collection of int
+        The orders that are the user's; others were derived.
 
     Points where f is not finite or has a kink are left out.
 
@@ -47,26 +52,35 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
     ------
     FormulaError
         For a wrong derivative: shows the point and both values. For a formula that no point is left of.
+    Underived
+        A FormulaError, if a derived one is wrong.
     """
     mp = precise(DIGITS)
     exactly = mp, arithmetic(mp)
     nodes = len(in_order(formula, first, second))
     many, few = (max(8, min(count, MOST_NODES//nodes)) for count in (POINTS, FEWER_POINTS))
-    for values, count in [(hyperparameters, many), *((other, few) for other in others(hyperparameters, declared or {}))]:
-        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, *exactly)
+    settings = [hyperparameters, *others(hyperparameters, declared or {})]
+    for values, count in zip(settings, [many, few, few]):
+        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, given, *exactly)
         checked = check.run()
+        if joints:
+            check.at_joints(joints)
         if values is hyperparameters and not checked:
             raise FormulaError(at_line(formula.line, (
                 f"{name} is finite and smooth at none of {count} points between -30 and 30{_told(values)}: its "
                 "derivatives cannot be checked")))
 
 
+class Underived(FormulaError):
+    """A derivative that the chain rule gets wrong: one has to be given."""
+
+
 class _Check:
     """The comparison for one set of hyperparameters."""
 
-    def __init__(self, name, roots, hyperparameters, xs, element, lines, mp, arithmetic):
+    def __init__(self, name, roots, hyperparameters, xs, element, lines, given, mp, arithmetic):
         self.name, self.roots, self.hyperparameters = name, roots, hyperparameters
-        self.xs, self.element, self.lines = xs, element, lines
+        self.xs, self.element, self.lines, self.given = xs, element, lines, given
         self.mp, self.arithmetic = mp, arithmetic
 
     def run(self):
@@ -91,6 +105,15 @@ class _Check:
                 self.refuse(order, *max(wrong, key=lambda one: np.nan_to_num(float(one[0]), nan=np.inf))[1:])
         return len(found)
 
+    def at_joints(self, joints):
+        for order in (1, 2):
+            for joint in joints.found:
+                slope = joint.slopes[order]
+                if joint.values == self.hyperparameters and (slope.smooth or order not in self.given):
+                    if not joints.right(self.roots[order], order, joint):
+                        exactly, rounded = joints.value(self.roots[order], joint)
+                        self.refuse(order, joint.x, exactly if rounded is None else rounded, slope.value)
+
     def in_float64(self):
         values = {self.element: np.array(self.xs), **{k: np.float64(v) for k, v in self.hyperparameters.items()}}
         with np.errstate(all="ignore"):
@@ -111,9 +134,13 @@ class _Check:
         return stated, (stated[0], (left + right)/2, (right - left)/step)
 
     def refuse(self, order, x, got, slope):
-        raise FormulaError(at_line(self.lines[order - 1], (
-            f"the {_ORDERS[order]} derivative of {self.name} is wrong: at {self.element} = {x:.6g}"
-            f"{_told(self.hyperparameters)} it is {float(got):.10g}, and should be {float(slope):.10g}")))
+        at = (f"at {self.element} = {x:.6g}{_told(self.hyperparameters)} it is {float(got):.10g}, and should be "
+              f"{float(slope):.10g}")
+        told = f"{_ORDERS[order]} derivative of {self.name}"
+        if order in self.given:
+            raise FormulaError(at_line(self.lines[order - 1], f"the {told} is wrong: {at}"))
+        raise Underived(at_line(self.roots[0].line, (
+            f"the {told} is not found by the chain rule, which is wrong: {at}; give it")))
 
 
 def _told(hyperparameters):

@@ -28,7 +28,8 @@ def arithmetic(mp):
         return call
 
     limits = {"exp": (mp.zero, mp.inf), "exp2": (mp.zero, mp.inf), "expm1": (-mp.one, mp.inf),
-              "expit": (mp.zero, mp.one), "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf), "tanh": (-mp.one, mp.one)}
+              "expit": (mp.zero, mp.one), "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf),
+              "tanh": (-mp.one, mp.one)}
 
     def safe(row):
         function = real(lambda *args: row.mpmath(mp, *args))
@@ -39,6 +40,8 @@ def arithmetic(mp):
             return lambda *args: function(*args) if abs(args[0]) < HUGE else mp.nan
         if row.name in ("floor", "ceil", "trunc", "rint"):
             return lambda x: function(x) if abs(x) < HUGE else x
+        if row.name == "pow":
+            return lambda x, y: mp.inf if x == 0 and y < 0 else function(x, y) if x >= 0 or mp.isint(y) else mp.nan
         if row.name in ("minimum", "maximum"):
             return lambda x, y: function(x, y) if x == x and y == y else mp.nan
         return function

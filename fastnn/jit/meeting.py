@@ -42,7 +42,7 @@ def crossings(pair, values, element="x"):
     with np.errstate(all="ignore"):
         side = np.sign(at(x))
         zero = side == 0
-        alone = zero & ~(np.roll(zero, 1) & np.roll(zero, -1))              # not in the middle of where both are the same
+        alone = zero & ~(np.roll(zero, 1) & np.roll(zero, -1))      # not amid others: there both are the same
         changes = np.flatnonzero(side[:-1]*side[1:] < 0)
         found = [*x[alone], *_bisected(at, x[changes], x[changes + 1], side[changes])]
     return sorted({float(each) for each in found}, key=abs)[:MOST_POINTS]

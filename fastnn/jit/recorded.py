@@ -1,8 +1,9 @@
 """What was recorded of a function is held against the function itself, called with numbers.
 
-Tracing sees operations on numbers. It does not see `match`, `try`, `is` or `type`, nor that a number was drawn at random or
-counted by a variable outside: such a function is recorded as another one. It is called twice at each point, before anything
-is registered: at numbers of all sizes, at 0, and on both sides of every comparison that it made while it was followed.
+Tracing sees operations on numbers. It does not see `match`, `try`, `is` or `type`, nor that a number was drawn at
+random or counted by a variable outside: such a function is recorded as another one. It is called twice at each point, before
+anything is registered: at numbers of all sizes, at 0, and on both sides of every comparison that it made while it was
+followed.
 """
 import math
 import random
@@ -26,10 +27,11 @@ TOLERANCE = 1e-9                # libraries' functions differ in the last digits
 AMPLIFIED = 1000                # and a formula that cancels makes more of that: times its own rounding
 MOST_VALUES = 8                 # sets of hyperparameters
 TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0, 1e4)
+SIZES = (0.0, 1e-3, 0.1, 1.0, 10.0)                                     # of gradients and state
 STEPS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 100.0, 1000.0, 1e6)          # of h.t
 
-_UNSEEN = ("a formula is run once, on symbols, which see arithmetic, comparisons and functions; not match, try, is, type() "
-           "and what else asks a number for more")
+_UNSEEN = ("a formula is run once, on symbols, which see arithmetic, comparisons and functions; not match, try, is, "
+           "type() and what else asks a number for more")
 
 
 def check_activation(name, function, root, seen, hyperparameters, declared, arguments):
@@ -68,7 +70,7 @@ def check_rule(name, function, roots, seen, elements, hyperparameters, declared)
     asked = [*pairs(*roots, *seen.conditions)]
     known = {"t": _Step(), **declared}
     for values in _settings(seen.conditions, {**hyperparameters, "t": 1.0}, known):
-        some = [{element: rng.choice((0.0, 1e-3, 0.1, 1.0, 10.0))*rng.gauss(0, 1) for element in elements} for _ in range(POINTS)]
+        some = [{element: rng.choice(SIZES)*rng.gauss(0, 1) for element in elements} for _ in range(POINTS)]
         some += [{element: abs(x) if element.startswith("s") else x for element, x in point.items()} for point in some]
         some += [dict.fromkeys(elements, x) for x in (0.0, 1.0, 1e-300, 1e300, math.inf, math.nan)]
         usual = some[POINTS]
@@ -118,7 +120,7 @@ def _both_sides(where):
 
 
 def _settings(conditions, hyperparameters, declared):
-    """Values of the hyperparameters: the defaults, others, and such that every comparison of them alone goes both ways."""
+    """Values of the hyperparameters: the defaults, others, and such that each comparison of them goes both ways."""
     found = [dict(hyperparameters), *others({key: x for key, x in hyperparameters.items() if key != "t"}, declared)]
     found = [{**hyperparameters, **values} for values in found]
     for a, b in pairs(*conditions):
@@ -128,10 +130,12 @@ def _settings(conditions, hyperparameters, declared):
         leaves = graph.in_order(a, b)
         numbers = [one.args[0] for one in leaves if one.op == "constant"]
         for key in (one.args[0] for one in leaves if one.op == "parameter"):
-            for x in STEPS if key == "t" else (*TRIED, *(y + d for y in numbers for d in (-1e-3, 0, 1e-3)), *(-y for y in TRIED)):
+            near = [x + d for x in numbers for d in (-1e-3, 0, 1e-3)]
+            for x in STEPS if key == "t" else (*TRIED, *near, *(-x for x in TRIED)):
                 values = {**hyperparameters, key: x}
-                if len(found) < MOST_VALUES and (key not in declared or allows(declared[key], x)) and _side(a, b, values) not in sides:
-                    sides.add(_side(a, b, values))
+                side = _side(a, b, values)
+                if len(found) < MOST_VALUES and side not in sides and (key not in declared or allows(declared[key], x)):
+                    sides.add(side)
                     found.append(values)
     return found
 
@@ -164,15 +168,16 @@ def _compare(name, function, call, roots, seen, found, elements):
         if raised:
             refused = refused or raised
         elif not _same(a, b):
-            refuse(f"{name} returns {_told(a)} and then {_told(b)} for the same numbers, {{at}}: a formula can neither be "
-                   "random nor count its calls", point)
+            refuse(f"{name} returns {_told(a)} and then {_told(b)} for the same numbers, {{at}}: a formula can neither "
+                   "be random nor count its calls", point)
     for point, a in zip(found, first):
         if isinstance(a, Exception):
             continue
         with np.errstate(all="ignore"):
             wanted = tuple(map(float, recorded(SimpleNamespace(**point))))
         if not _agree(a, wanted) and not _ill_conditioned(a, wanted, roots, point):
-            refuse(f"at {{at}} {name} returns {_told(a)}, and what was recorded of it gives {_told(wanted)}: {_UNSEEN}", point)
+            refuse(f"at {{at}} {name} returns {_told(a)}, and what was recorded of it gives {_told(wanted)}: {_UNSEEN}",
+                   point)
     if all(isinstance(a, Exception) for a in first) and not isinstance(refused, (ArithmeticError, ValueError)):
         raise FormulaError(at_line(place_of(function), (
             f"{name} cannot be called with numbers: {type(refused).__name__}: {refused}")))
@@ -193,7 +198,7 @@ def _numbers_of(outcome):
 
 
 def _is_narrow(outcome):
-    return isinstance(outcome, tuple) and any(isinstance(value, np.floating) and value.itemsize < 8 for value in outcome)
+    return isinstance(outcome, tuple) and any(isinstance(one, np.floating) and one.itemsize < 8 for one in outcome)
 
 
 def _number(value):
@@ -230,7 +235,8 @@ def _ill_conditioned(a, recorded, roots, point):
     from .exact import arithmetic, precise
     mp = precise(50)
     exact = graph.evaluate(roots, {key: mp.mpf(x) for key, x in point.items()}, arithmetic(mp))
-    return all(_agree((x,), (y,)) or abs(x - y) <= AMPLIFIED*abs(y - z) < math.inf for x, y, z in zip(a, recorded, exact))
+    return all(_agree((x,), (y,)) or abs(x - y) <= AMPLIFIED*abs(y - z) < math.inf
+               for x, y, z in zip(a, recorded, exact))
 
 
 def _told(values):
