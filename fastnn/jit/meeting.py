@@ -68,7 +68,7 @@ def _grid(pair, values):
         named += [float(each) for each in graph.evaluate([one for one in pair if one.uniform], values, IN_FLOAT64)]
     named = np.array([each for each in named if np.isfinite(each)])
     sizes = np.concatenate([np.geomspace(1e-3, 1e3, 73), np.linspace(0, 30, 121), named, np.abs(named)*(1 + 1e-9)])
-    return np.unique(np.concatenate([sizes, -sizes]))
+    return np.array(sorted({*sizes.tolist(), *(-sizes).tolist()}))         # np.unique imports numpy.ma, which takes 0.1 s
 
 
 def _bisected(at, low, high, side):
