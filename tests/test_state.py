@@ -225,7 +225,7 @@ def test_the_layout_of_a_state():
     assert {name: {k: (a.dtype, a.shape) for k, a in slot.items()} for name, slot in slots.items()} == {
         name: {"codes": (np.uint8, (32,)), "scales": (np.float32, (1,))} for name in "mv"}
     assert dlfs.SGD().state_dict()["name"] == "fastnn.dlfs.SGD"
-    assert damaged("Eve")["by_key"]["W"]["scalars"].keys() == {"D", "f"} and not damaged("Eve")["rule"]
+    assert damaged("Eve")["by_key"]["W"]["scalars"].keys() == {"D", "f", "told"} and not damaged("Eve")["rule"]
     assert get_opt("SantaE", rng=0).state_dict()["rule"]["generator"]["bit_generator"] == "PCG64"
 
 
