@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from fastnn import get_opt, group
+from fastnn import Rows, get_opt, group, optimizers
 from test_all_or_nothing import everything
 
 each_form = pytest.mark.parametrize("form", ["mapping", "list", "tuple"])
@@ -260,3 +260,41 @@ def test_a_step_keeps_neither_its_optimizer_nor_what_it_cannot_step_again():
             assert gone() is None
     finally:
         gc.enable()
+
+
+SET = [{}, {"lr": 0.02}, {"lr": np.float64(0.03)}, {}, {"stepsize": 0.01, "lr": 0.04}, {"lr": 0.05, "l2": 0.1}, {},
+       {"lr": 0.06}, {"lr": lambda t: 0.1/t}, {"lr": 0.07}, {"learning_rate": 1e-9}, {"lr": 0.02, "l2": 0.0}, {"lr": 1},
+       {"weight_decay": 0.1}, {"lr": 0.03}, {"lr": 0.04}]
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clip_global_norm": 0.5}, {
+    "groups": [group("1", lr=0.5), group("2", l1=0.1)]}], ids=["plain", "decay", "norm", "groups"])
+@pytest.mark.parametrize("name", optimizers())
+def test_numbers_that_are_set_between_steps(name, options):
+    (params, grads), opt = start(), get_opt(name, lr=0.01, **options)
+    for changes in SET:
+        for word, value in changes.items():
+            setattr(opt, word, value)
+        assert checked_step(opt, "mapping", params, grads)
+
+
+def test_a_number_that_is_refused_changes_nothing():
+    (params, grads), opt = start(), get_opt("Adam", lr=0.01)
+    for value in (-0.1, np.nan, np.inf, np.float64(-1), "0.1", None, True):
+        with pytest.raises((TypeError, ValueError), match="alpha .lr. must be"):
+            opt.lr = value
+        assert opt.lr == 0.01
+        assert checked_step(opt, "mapping", params, grads)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_rate_that_is_set_between_steps_with_rows(name):
+    rates, rng = [0.1, 0.1, 0.05, 0.02, 0.02, 0.3], np.random.default_rng(0)
+    by_hand, scheduled = get_opt(name), get_opt(name, lr=lambda t: rates[t - 1])
+    tables = np.ones((2, 6, 3))
+    for rate in rates:
+        rows = Rows(rng.integers(6, size=4), rng.standard_normal((4, 3)))
+        by_hand.lr = rate
+        by_hand.step({"E": tables[0]}, {"E": rows})
+        scheduled.step({"E": tables[1]}, {"E": rows})
+    assert tables[0].tobytes() == tables[1].tobytes()
