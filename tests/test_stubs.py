@@ -37,7 +37,8 @@ def parameters(entry):
     plain = [*given.posonlyargs, *given.args]
     required = len(plain) - len(given.defaults)
     named = zip(given.kwonlyargs, given.kw_defaults)
-    return [*((each.arg, i >= required) for i, each in enumerate(plain)), *((each.arg, bool(value)) for each, value in named)]
+    return [*((each.arg, i >= required) for i, each in enumerate(plain)), *([(given.vararg.arg, False)] if given.vararg else ()),
+            *((each.arg, bool(value)) for each, value in named)]
 
 
 def of_function(function):
@@ -63,7 +64,8 @@ def test_functions(name):
     for each in names:
         assert hasattr(module, each), each
     public = {key for key, value in vars(module).items()
-              if type(value).__name__ == "cython_function_or_method" and not key.startswith("_")}
+              if getattr(value, "__module__", None) == module.__name__ and callable(value) and not isinstance(value, type)
+              and not key.startswith("_")}
     assert public <= functions.keys()
 
 
