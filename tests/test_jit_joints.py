@@ -161,6 +161,12 @@ def test_where_no_branch_says_it_is_the_mean(formula, first):
     assert get_act("own").backward(0.0) == first
 
 
+def test_a_kink_for_one_value_of_a_hyperparameter():
+    register_act("own", a=0.0)(lambda x, a: (x + np.sqrt(x**2 + a))/2)
+    assert get_act("own").backward(0.0) == 0.5 and get_act("own").d2y(0.0) == 0
+    assert get_act("own", 4.0).backward(0.0) == 0.5 and get_act("own", 4.0).d2y(0.0) == 0.25
+
+
 def test_a_kink_and_a_smooth_joint():
     """Only the comparisons of the smooth one take one side."""
     register_act("own")(

@@ -203,7 +203,8 @@ def once(x):
     lambda x: np.float32(2)*x, lambda x: np.array(2.0)*x, lambda x: once(x), lambda x: np.clip(x, -1, 1),
     lambda x: max(min(x, 1), -1), lambda x: np.sign(x), lambda x: np.logaddexp(x, 0), lambda x: math.copysign(1, x),
     lambda x: 0.1*x + ((x + 1e9) - 1e9), lambda x: abs(x)**1.5, lambda x: np.sinh(x) - np.cosh(x),
-    lambda x: math.floor(x), lambda x: math.hypot(x, 3), lambda x: sum([x, x])])
+    lambda x: math.floor(x), lambda x: math.hypot(x, 3), lambda x: sum([x, x]),
+    lambda x: np.where(x > 0, x**1.5, 0), lambda x: x**0.5 if x > 0 else x])
 def test_honest_formulas_are_registered(function):
     register_act("own")(function)
 

@@ -92,10 +92,13 @@ def _with_number(root, joint, order, joints):
         pair in one.pairs if pair else one.x == joint.x)]
     if len({tuple(one.values.items()) for one in there}) < len(joints.settings):
         return root
+    condition = node("eq", *pair) if pair else node("eq", x, constant(joint.x))
     number = _one_number(there, order) or _expression(pair, x, there, order, joints)
     if number is None:
-        return root
-    condition = node("eq", *pair) if pair else node("eq", x, constant(joint.x))
+        # for some hyperparameters alone the chain rule has nothing there
+        wrong = [one for one in there if not joints.right(root, order, one)]
+        number = _one_number(wrong, order) if all(_is_nan(*joints.value(root, one)) for one in wrong) else None
+        return select(node("and", condition, node("ne", root, root)), number, root) if number else root
     if root.op == "select" and root.args[0] is condition:
         root = root.args[2]
     return select(condition, number, root)
@@ -117,6 +120,10 @@ def _expression(pair, x, there, order, joints):
         return None
     found = mul(constant(order), found)             # f'' is twice the coefficient
     return found if all(joints.right(found, order, one) for one in there) else None
+
+
+def _is_nan(exactly, rounded):
+    return exactly != exactly if rounded is None else rounded != rounded
 
 
 def _number(value):

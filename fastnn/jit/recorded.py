@@ -148,10 +148,13 @@ def _side(a, b, values):
 
 def _compare(name, function, call, roots, seen, found, elements):
     """`found`: the points, numbers by name; `elements`: what the function calls each, for messages."""
-    if seen.inverted or _is_narrow(_outcome(call, found[-1])):
-        # of Python's bools ~ makes integers, of its floats NumPy's float32 makes others
+    first = [_outcome(call, point) for point in found]
+    if seen.inverted or any(map(_is_no_float, first)):
+        # of Python's bools ~ makes integers, of its floats ** makes complex numbers, and NumPy's float32 others
         found = [{key: np.float64(x) for key, x in point.items()} for point in found]
-    first, second = ([_numbers_of(_outcome(call, point)) for point in found] for _ in range(2))
+        first = [_outcome(call, point) for point in found]
+    first = [_numbers_of(outcome) for outcome in first]
+    second = [_numbers_of(_outcome(call, point)) for point in found]
     parameters = {one: graph.parameter(one.args[0]) for one in graph.in_order(*roots) if one.op == "element"}
     recorded = computer(graph.replaced(roots, parameters))
     refused = None
@@ -197,13 +200,18 @@ def _numbers_of(outcome):
     return outcome if isinstance(outcome, Exception) else tuple(map(_number, outcome))
 
 
-def _is_narrow(outcome):
-    return isinstance(outcome, tuple) and any(isinstance(one, np.floating) and one.itemsize < 8 for one in outcome)
+def _is_no_float(outcome):
+    return isinstance(outcome, tuple) and any(
+        isinstance(one, np.floating) and one.itemsize < 8 or _is_complex(one) for one in outcome)
+
+
+def _is_complex(value):
+    return isinstance(value, complex) or isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "c"
 
 
 def _number(value):
     """A float; NaN for a complex number; a text that shows it for what is no number."""
-    if isinstance(value, complex):
+    if _is_complex(value):
         return math.nan
     if value is None or isinstance(value, (str, Symbolic)):
         return repr(value)
