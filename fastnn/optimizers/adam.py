@@ -17,8 +17,8 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); mhat = m/(1 - beta1^t); vhat = v/(1 - beta2^t);
     -alpha mhat/(sqrt(vhat) + eps).
 
-    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1. PyTorch's and optax's; Keras divides by sqrt(v) + eps before the
-    correction, article A by sqrt(v + eps): like="article".
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1; PyTorch and optax. Its faster form, which Keras and the book have,
+    adds eps to sqrt(v): fastnn.dlfs.Adam(eps=1e-8). Article A divides by sqrt(v + eps): like="article".
     """
 
     alpha = rate(1e-3)
