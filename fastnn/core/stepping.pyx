@@ -22,7 +22,7 @@ from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, qsort, realloc
 
-from fastnn.core.arrays cimport result_dtype, share_memory
+from fastnn.core.arrays cimport as_array, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.layouts cimport Layout
@@ -652,7 +652,7 @@ cdef class Stepper:
             plan.parameters = []
         groups = (<object>self)._groups_of(plan.home, keys, grads if parameters is None else parameters)
         for position, grad in enumerate(grads):
-            g = np.asarray(grad)
+            g = <cnp.ndarray>grad if cnp.PyArray_CheckExact(grad) else as_array(grad, f"gradient {position}")
             try:
                 dtype = result_dtype(g)
             except TypeError as error:
@@ -666,7 +666,7 @@ cdef class Stepper:
                 continue
             plan.enter(position, delta, g, None if groups is None else groups[position])
             if parameters is not None:
-                p = np.asarray(parameters[position])
+                p = as_array(parameters[position], f"parameter {position}")
                 if kind_of(p) == OTHER:
                     result_dtype(p)
                 if shape_of(p) != shape_of(g):

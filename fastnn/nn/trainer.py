@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
+from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
 from .layers import BatchNormalization
@@ -28,8 +29,9 @@ class Trainer:
     ----------
     network : MultiLayerNet
     optimizer : what `get_opt` returns, or anything with `update(params, grads)`
-    x, t : ndarray
-        All training rows and their labels, as `MultiLayerNet.loss` takes them.
+    x, t : array_like
+        All training rows and their labels, as `MultiLayerNet.loss` takes them. What is no array - a list, a pandas
+        DataFrame or Series - becomes one here, by position; an array is not copied.
     batch_size : int
     rng : None, int, Generator or RandomState
         For the batches: each step draws ``rng.choice(len(x), batch_size)``, and nothing else.
@@ -59,9 +61,11 @@ class Trainer:
     Raises
     ------
     ValueError
-        `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows or not the same number of them.
+        `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows, rows of different lengths, or not
+        the same number of them.
     TypeError
-        `transform` is no function.
+        `transform` is no function, or x or t no array of real numbers: sparse matrices, objects and masked arrays are
+        not.
     """
 
     def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None):
@@ -71,6 +75,7 @@ class Trainer:
             raise TypeError(f"transform must be a function of (grads, loss), not {transform!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size!r}")
+        x, t = rows(x, "x"), rows(t, "t")
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
         self.network, self.optimizer = network, optimizer
@@ -118,8 +123,8 @@ class Trainer:
         running means and `losses` are as they were before the step; generators have moved on.
         """
         start = perf_counter()
-        rows = self.rng.choice(len(self.x), self.batch_size)
-        x, t = self.x[rows], self.t[rows]
+        chosen = self.rng.choice(len(self.x), self.batch_size)
+        x, t = self.x[chosen], self.t[chosen]
         running, steps = self._running_values(), len(self.losses)
         try:
             loss, found = self._attempt(x, t)
