@@ -115,4 +115,4 @@ class Registry:
         made = {folded(other): how for _, cls in (*self._registered.copy().values(), *self._catalogue.copy().values())
                 for other, how in getattr(cls, "also_known", {}).items()}.get(folded(name))
         said = f" (it is {made})" if made else hint(name, self.names()) or listed(self.names())
-        return ValueError(f"Unknown {self.noun}: {name!r:.80}{said}")
+        return ValueError(f"Unknown {self.noun}: {name!r}{said}")
