@@ -27,6 +27,7 @@ COSTS = [
     r"^options\..*time_step\('(weight_decay|clip_global_norm|two groups|schedule)', 'Adam', '(100x10|MLP)'\)",
     r"^small_state\..*\('Adam', '(bfloat16|int8)', 'float32', 16384\)",
     r"^small_state\..*\('Adam', 'float32', 'float16', 16384\)",
+    r"^sparse\..*time_step\('(6|6000) of 100', '(SGD|Adam)', 'float32'\)",
     r"^training\..*\('float32', ",
     r"^formulas\..*\('(snake|Adam as written)', 'float32', 1000\)",
     r"^imports\.",
@@ -38,6 +39,7 @@ FIGURES = [         # single figures, without statistics; of throughput more is 
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
     r"^options\..*track_ratio\('(none|clip_global_norm)', 'Adam', 'MLP'\)",
+    r"^sparse\..*track_ratio\('6000 of 100(, repeated)?', '(SGD|Adam)', 'float32'\)",
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 from .activations import activations, get_act
 from .core import get_num_threads, set_num_threads, trim_memory
+from .core.sparse import Rows
 from .files import load, save
 from .losses import get_err, losses
 from .groups import group
 from .optimizers import get_opt, optimizers
+from .optimizers.wrappers import SAM, Accumulate, ExponentialAverage, Lookahead
 from .state import StateError
 from . import schedules
 from . import maxout                # this row of the catalogue has a file of its own
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
-__all__ = ["StateError", "__version__", "activations", "explain", "get_act", "get_err", "get_num_threads", "get_opt",
-           "group", "load", "losses", "optimizers", "register_act", "register_opt", "save", "schedules", "set_num_threads",
-           "trim_memory", "unregister", "where"]
+__all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "StateError", "__version__", "activations",
+           "explain", "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers",
+           "register_act", "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",

@@ -22,7 +22,11 @@ def get_act(name: str, *args: Any, **kwds: Any) -> Any:
 
 
 def get_opt(name: str, *args: Any, **kwds: Any) -> Any:
-    """The optimizer that the article has by that name, to the last bit: fastnn.get_opt(name, like="article")."""
+    """The optimizer that the article has by that name: fastnn.get_opt(name, like="article").
+
+    Its arithmetic in double precision has the article's bits, but for Nadam, Eve, AdaBound and AMSBound, which round in
+    another order, and SMORMS3, whose code is wrong.
+    """
     return _get_opt(name, *args, like="article", **kwds)
 
 

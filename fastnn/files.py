@@ -31,7 +31,7 @@ def save(path: Any, /, *, opt: Any = None, params: Any = None, **extra: Any) -> 
     ----------
     path : str or path-like
         A symbolic link stays, and what it points to is replaced. A file that is replaced keeps its permissions.
-    opt : optimizer
+    opt : optimizer, or a wrapper around one
     params : mapping, list, tuple or ndarray
         Nested ones, too, of arrays and numbers.
     **extra

@@ -54,6 +54,12 @@ def one_sequence():
             "gradients are two arguments, dw, db = update(grad_w, grad_b)")
 
 
+def not_lazy(title, key):
+    """Of Rows as a gradient, where the rule has no lazy form."""
+    return (f"{title} has no lazy form: its step moves every row of a parameter, so that Rows cannot be the gradient "
+            f"of {key!r}. Give it a whole array, zeros where there is none, or take another optimizer for this one")
+
+
 def number_alone():
     """Of step(x, g) where x is a number."""
     return ("a number cannot be changed in place: step(params, {'x': g}) changes it in the dict params = {'x': x}, and "

@@ -1,11 +1,15 @@
 """What every optimizer takes besides the hyperparameters of its rule: options by keyword, and groups of parameters."""
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from .groups import Group, bound
-from .hyperparameters import Configurable, Flag, Option
+from .hyperparameters import Configurable, Flag, Hyperparameter, Option
+from .synonyms import Synonym
 
 CLIPS = ("clip_value", "clip_norm", "clip_global_norm", "clip_adaptive")
+FLOATS = float, np.float64
 
 
 def weight(doc):
@@ -27,6 +31,7 @@ class Adjustable(Configurable):
     _last_change = NO_CHANGE    # (version before, version after, values) of the last one, if they were numbers
     _groups = ()
     _resolved = None            # of groups.numbers_at
+    _plain = {}                 # word -> the hyperparameter of which a float in its range may be taken at once
 
     # g: the gradient, p: the parameter before the step. The order of the step: Optimizer.__init__, docs/steps.md.
     weight_decay = weight("""Decoupled weight decay: p -= lr weight_decay p, beside the rule's delta.
@@ -72,6 +77,17 @@ class Adjustable(Configurable):
         A step raises ValueError for a parameter of two axes or more without that axis.""",
                          at_least=-64, below=64, integer=True, scheduled=False)     # NumPy has 64 axes at most
 
+    def __init_subclass__(cls, **kwds):
+        super().__init_subclass__(**kwds)
+        if cls._set is not Adjustable._set or cls._hyperparameter_set is not Configurable._hyperparameter_set:
+            cls._plain = {}
+            return
+        found = {name: getattr(cls, name) for name in cls.hyperparameters}
+        found |= {word: found.get(names[0]) for word, names in cls._synonyms.items()
+                  if len(names) == 1 and isinstance(getattr(cls, word), Synonym)}
+        cls._plain = {word: declared for word, declared in found.items()
+                      if type(declared) is Hyperparameter and not declared.integer}
+
     def __init__(self, *args: Any, groups: Sequence[Group] = (), **kwds: Any) -> None:
         self._groups = ()
         super().__init__(*args, **kwds)
@@ -81,6 +97,20 @@ class Adjustable(Configurable):
     def groups(self) -> tuple[Group, ...]:
         """The groups given at construction, in order: the optimizer's own copies, whose values may be set."""
         return self._groups
+
+    if not TYPE_CHECKING:
+        def __setattr__(self, name, value):
+            """As ever; but programs that lower a rate by hand do it at every step, and one frame is quicker than ten."""
+            declared = self._plain.get(name)
+            if declared is not None and type(value) in FLOATS:
+                number = float(value)
+                if declared.above < number < declared.below and number >= declared.at_least:
+                    own, before = self.__dict__, self._version
+                    own[declared.name] = number
+                    own["_version"] = version = object()
+                    own["_last_change"] = before, version, {declared.name: number}
+                    return
+            super().__setattr__(name, value)
 
     def _set(self, values):
         before = self._version

@@ -15,8 +15,9 @@ the parameter's, order says whether its elements lie in C's or Fortran's order. 
 shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
 as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
 rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
-together: Santa its generator. Format 2, in which names meant article A's arithmetic, and format 1, which had one t for
-all and Eve's D and f in rule besides, are read, too.
+together: Santa its generator. A wrapper's state has the optimizer's in it (fastnn/optimizers/wrappers). Format 2, in
+which names meant article A's arithmetic, and format 1, which had one t for all and Eve's D and f in rule besides, are
+read, too.
 """
 from collections.abc import Mapping
 from functools import partial
@@ -57,6 +58,9 @@ def state_of(opt):
 
 def checked(opt, state):
     """A function that puts the state into the optimizer, and only fails where that is in use. Raises StateError."""
+    if isinstance(state, dict) and "wrapper" in state:
+        raise StateError(f"the state is that of {state['wrapper']!r:.80} around an optimizer: load it into such a "
+                         "wrapper")
     version = integer(state.get("format"), "its format", 1) if isinstance(state, dict) else FORMAT
     described(state, FORMAT, {1: FIRST_ENTRIES, 2: SECOND_ENTRIES}.get(version, ENTRIES), name=identity(opt))
     _must_be_like(opt, state["like"] if version > 2 else opt._former_like())
@@ -107,12 +111,14 @@ def _of_first_format(opt, state):
 
 def _must_be_like(opt, like):
     """Raises StateError where the arithmetic that a state was written under is not the optimizer's."""
-    if not (like is None or isinstance(like, str)):
-        raise StateError(f"like must be a string or None, not {like!r:.80}")
+    if not (like is None or is_one_of(like, SOURCES)):
+        raise StateError(f"like must be None or one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}")
     if like != opt.like:
-        whose, call = (f"{SOURCES.get(like, like)}'s", f", like={like!r}") if like else ("the catalogue's own", "")
-        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: get_opt({opt.name!r}{call}) "
-                         "goes on from it")
+        whose, call = (f"{SOURCES[like]}'s", f", like={like!r}") if like else ("the catalogue's own", "")
+        made = f"get_opt({opt.name!r}{call})"
+        if identity(opt) != opt.name:
+            made = f"a class derived from type({made})"
+        raise StateError(f"the state was written under {whose} arithmetic of {opt.name}: {made} goes on from it")
 
 
 def identity(opt):

@@ -49,8 +49,9 @@ class Synonym:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        found = tuple(getattr(instance, name) for name in self.names)
-        return found if len(found) > 1 else found[0]
+        if len(self.names) == 1:
+            return getattr(instance, self.names[0])
+        return tuple(getattr(instance, name) for name in self.names)
 
     def __set__(self, instance: Any, value: Any) -> None:
         cls = type(instance)

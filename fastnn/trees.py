@@ -13,6 +13,8 @@ from operator import setitem
 import numpy as np
 from numpy import ndarray
 
+from .core.sparse import Rows
+
 MANY = 1000             # containers that are entered before one that comes again is looked for
 MOST_LEVELS = 64        # of nesting: far below the interpreter's limit, which a structure inside itself would reach
 SEQUENCES = (list, tuple)
@@ -145,6 +147,9 @@ class _WalkOverGradients(_Walk):
         if isinstance(value, (Number, np.generic)):
             raise TypeError(f"gradient {shown(path)} is a plain number, which cannot be scaled in place: make it an "
                             "array, np.array(x)")
+        if isinstance(value, Rows):
+            raise TypeError(f"gradient {shown(path)} is Rows, which cannot be scaled in place: optimizers clip them, "
+                            "clip_global_norm=")
         raise TypeError(f"gradient {shown(path)} must be a NumPy array, or a mapping, list or tuple of them, not "
                         f"{_kind(value)}")
 

@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import dialects
+from fastnn.optimizers import _registry
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
 
 TESTS = Path(__file__).parent
@@ -32,6 +34,16 @@ CASES = [(name, tuple(parameters.items())) for name in ELEMENTWISE
 SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 4.0, 6.0, 8.0, 9.0, 12.0, 15.0,
             20.0, 38.0, 39.0, 60.0, 88.0, 104.0, 114.0, 125.4, 228.0, 709.78, 745.0, 750.0, 760.0, 836.0,
             1520.0, 2.0**30, 2.0**60]
+
+
+# The optimizers of the catalogue and, "like" a source, those of the dialects: titles in `oracles.rules`.
+RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.SOURCES
+                                 for name in dialects.of_source(_registry, source).names())]
+
+
+def optimizer(title, **values):
+    name, _, source = title.partition(" like ")
+    return fastnn.get_opt(name, **values, **({"like": source} if source else {}))
 
 
 def activation(name, parameters=()):

@@ -230,6 +230,28 @@ def test_every_layer_of_every_model_is_stepped():
             assert [grad.shape for _, grads in layers for grad in grads] == shapes
 
 
+@pytest.mark.parametrize("rows", ["6 of 100", "512 of 16"])
+@pytest.mark.parametrize("name", ["SGD", "AdaGrad", "Adam"])
+def test_rows_and_numpy_do_the_same(name, rows, monkeypatch):
+    sparse = MODULES["sparse"]
+    call = prepared(sparse.Sparse, "time_step", (rows, name, "float64"))
+    table, indices, values = call.args[2:]
+    plain, first = table.copy(), table.copy()
+    rule = sparse.Plain(name, plain)
+    for _ in range(3):
+        call()
+        rule.rule(plain, indices, values)
+    np.testing.assert_allclose(table, plain, rtol=1e-10)
+    assert (table != first).any(axis=1).sum() == len(indices) == sparse.TABLES[rows][2]
+    repeated, summed = np.tile(indices, 2), sparse.Plain(name, plain)
+    fastnn.get_opt(name, lr=1e-3).step([table], [fastnn.Rows(repeated, np.tile(values, (2, 1)))])
+    summed.summed(plain, repeated, np.tile(values, (2, 1)))
+    np.testing.assert_allclose(table, plain, rtol=1e-10)
+    monkeypatch.setattr(sparse, "ROUNDS", 2)
+    monkeypatch.setattr(sparse, "SECONDS", 1e-4)
+    assert sparse.Sparse().track_ratio(rows, name, "float32") > 0
+
+
 @pytest.mark.parametrize(("found", "body", "case"), timed("small_state", size=16384))
 def test_small_state(found, body, case):
     name, state_dtype, dtype, size = case

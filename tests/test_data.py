@@ -225,6 +225,37 @@ def test_optimizers_refuse_masks(name):
     assert (masked.data == PLAIN).all() and (grad == PLAIN).all()
 
 
+WRAPPERS = {"Lookahead": lambda opt: fastnn.Lookahead(opt, k=1), "ExponentialAverage": fastnn.ExponentialAverage,
+            "Accumulate": lambda opt: fastnn.Accumulate(opt, 2), "SAM": fastnn.SAM}
+
+
+@pytest.mark.parametrize("name", WRAPPERS)
+@pytest.mark.parametrize("form", [lambda a: {"p": a}, lambda a: [a], lambda a: {"p": [a]}, lambda a: a],
+                         ids=["mapping", "list", "nested", "array"])
+def test_wrappers_refuse_masks(name, form):
+    masked, plain = MASKED.copy(), PLAIN.copy()
+    opt = WRAPPERS[name](get_opt("SGD", lr=0.1))
+    call = opt.ascend if name == "SAM" else opt.step
+    refuses(call, form(masked), form(plain))
+    refuses(call, form(plain), form(masked))
+    assert opt.t == 0 and (masked.data == PLAIN).all() and (plain == PLAIN).all()
+    if name == "SAM":
+        opt.ascend(form(plain), form(plain))
+        moved = plain.copy()
+        refuses(opt.step, form(plain), form(masked))
+        assert (plain == moved).all()
+        opt.restore()
+        assert (plain == PLAIN).all()
+
+
+def test_rows_refuse_masks():
+    indices = np.ma.masked_array([0, 1, 2], [0, 1, 0])
+    for arguments in ((indices, np.ones((3, 2))), ([0, 1, 2], np.ma.masked_array(np.ones((3, 2)))),
+                      ([0, 1, np.ma.masked], np.ones((3, 2))), ([0, 1, 2], [1.0, np.ma.masked, 2.0])):
+        refuses(fastnn.Rows, *arguments)
+    refuses(get_opt("SGD").step, {"p": np.ma.masked_array(np.ones((3, 2)))}, {"p": fastnn.Rows([0], np.ones((1, 2)))})
+
+
 @pytest.mark.parametrize("kind", [dict, list])
 def test_a_parameter_that_becomes_masked_is_seen(kind):
     """Of the same memory, so that it lies where it lay at the last step."""

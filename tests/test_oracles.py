@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from oracles import activations, losses, optimizers
+from oracles import activations, article, losses, optimizers
 from oracles.activations import ORACLES, PLAIN, exact, plain, reference
 
 # Away from every kink, of every parameter set below.
@@ -185,15 +185,16 @@ def run(oracle, gradients, **extra):
 
 def extras(name, rng, shape, t):
     """What delta needs beyond the gradient."""
-    if name.startswith("Santa"):
+    if "Santa" in name:
         return optimizers.santa_draws(rng, [shape], t, 100)[0]
-    return {"f": 1 + 1/t} if name == "Eve" else {}
+    return {"f": 1 + 1/t} if "Eve" in name else {}
 
 
-RULES = {**optimizers.ORACLES, **{f"DLFS {name}": rule for name, rule in optimizers.DLFS.items()}}
+RULES = {**optimizers.ORACLES, **{f"DLFS {name}": rule for name, rule in optimizers.DLFS.items()},
+         **{f"article's {name}": rule for name, rule in article.ORACLES.items()}}
 
 
-@pytest.mark.parametrize("name", [name for name in RULES if not name.startswith("Santa")])  # noise moves it
+@pytest.mark.parametrize("name", [name for name in RULES if "Santa" not in name])  # noise moves it
 def test_a_zero_gradient_gives_a_zero_step(name):
     oracle = RULES[name]()
     for t in range(1, 4):
@@ -246,37 +247,79 @@ def test_nag_looks_ahead_by_its_last_step():
     assert_allclose(oracle.lookahead(2.0 + first), 1.85)
 
 
-def test_constant_gradients_have_closed_forms():
-    g, t = np.array([0.5, -2.0]), np.arange(1, 11)[:, None]
-    steady = np.tile(g, (10, 1))
-    v = (1 - 0.999**t)*g**2
-    closed = {
-        "SGD": -0.01*steady,
-        "MSGD": -0.01*(1 - 0.9**t)*g,
-        "AdaGrad": -0.001*np.sign(g)/np.sqrt(t),
-        "RMSprop": -0.01*g/np.sqrt((1 - 0.99**t)*g**2 + 1e-8),
-        "Adam": -0.001*np.sqrt(1 - 0.999**t)*g/np.sqrt(v + 1e-8),
-        "RMSpropGraves": -1e-4*g/np.sqrt(0.95**t*(1 - 0.95**t)*g**2 + 1e-4),
-        "AdaMax": -0.002*np.tile(np.sign(g), (10, 1)),
-        "Nadam": -0.002*g*(0.975*(1 - 0.975**t)/(1 - 0.975**(t + 1)) + 0.025/(1 - 0.975**t))
-                 /np.sqrt(0.999*g**2 + 1e-8),
-        "Eve": -0.001*g/(np.abs(g) + 1e-8) + 0*t,  # at a constant loss
-        "AMSGrad": -0.001/np.sqrt(t)*(1 - 0.9**t)*g/np.sqrt(v + 1e-8),
-        "AdaBound": -np.clip(0.001/np.sqrt(v), 0.1*0.001*t/(0.001*t + 1), 0.1 + 0.1/(0.001*t + 1e-8))
-                    /np.sqrt(t)*(1 - 0.9**t)*g}
-    closed["AMSBound"] = closed["AdaBound"]
-    for name, expected in closed.items():
-        assert_allclose(run(optimizers.ORACLES[name](), steady), expected, rtol=1e-9, err_msg=name)
+G, T = np.array([0.5, -2.0]), np.arange(1, 11)[:, None]      # a constant gradient, ten steps
+V = (1 - 0.999**T)*G**2
+ADAM = -0.001*G/(np.abs(G) + 1e-8) + 0*T
+MU = np.cumprod(0.9*(1 - 0.5*0.96**(0.004*np.arange(1, 12))))[:, None]
+MU_NEXT = MU[1:]/MU[:-1]
+CLOSED = {
+    optimizers: {
+        "SGD": -0.01*G + 0*T,
+        "MSGD": -0.01*(1 - 0.9**T)*G,
+        "AdaGrad": -0.001*G/(np.abs(G)*np.sqrt(T) + 1e-10),
+        "RMSprop": -0.01*G/(np.sqrt((1 - 0.99**T)*G**2) + 1e-8),
+        "Adam": ADAM,
+        "AMSGrad": ADAM,
+        "RMSpropGraves": -1e-4*G/np.sqrt(0.95**T*(1 - 0.95**T)*G**2 + 1e-4),
+        "AdaMax": -0.002*G/(np.abs(G) + 1e-8) + 0*T,
+        "Nadam": -0.002*G/(np.abs(G) + 1e-8)*(
+            MU_NEXT*(1 - 0.9**T)/(1 - MU[1:]) + (1 - MU[:-1]/np.concatenate([[[1]], MU[:-2]]))/(1 - MU[:-1])),
+        "Eve": ADAM,                                    # whose loss nobody tells
+        "AdaBound": -np.clip(0.001*np.sqrt(1 - 0.999**T)/(1 - 0.9**T)/(np.sqrt(V) + 1e-8), 0.1*0.001*T/(0.001*T + 1),
+                             0.1 + 0.1/(0.001*T))*(1 - 0.9**T)*G},
+    article: {
+        "SGD": -0.01*G + 0*T,
+        "AdaGrad": -0.001*np.sign(G)/np.sqrt(T),
+        "RMSprop": -0.01*G/np.sqrt((1 - 0.99**T)*G**2 + 1e-8),
+        "Adam": -0.001*np.sqrt(1 - 0.999**T)*G/np.sqrt(V + 1e-8),
+        "AdaMax": -0.002*np.sign(G) + 0*T,
+        "Nadam": -0.002*G*(0.975*(1 - 0.975**T)/(1 - 0.975**(T + 1)) + 0.025/(1 - 0.975**T))
+                 /np.sqrt(0.999*G**2 + 1e-8),
+        "Eve": ADAM,                                    # d = f/f
+        "AMSGrad": -0.001/np.sqrt(T)*(1 - 0.9**T)*G/np.sqrt(V + 1e-8),
+        "AdaBound": -np.clip(0.001/np.sqrt(V), 0.1*0.001*T/(0.001*T + 1), 0.1 + 0.1/(0.001*T + 1e-8))
+                    /np.sqrt(T)*(1 - 0.9**T)*G}}
 
 
-def test_maxima_remember_a_large_gradient():
+@pytest.mark.parametrize("catalogue", CLOSED)
+def test_constant_gradients_have_closed_forms(catalogue):
+    closed = CLOSED[catalogue]
+    for name, expected in {**closed, "AMSBound": closed["AdaBound"]}.items():
+        assert_allclose(run(catalogue.ORACLES[name](), np.tile(G, (10, 1))), expected, rtol=1e-9, err_msg=name)
+
+
+@pytest.mark.parametrize("catalogue", CLOSED)
+def test_maxima_remember_a_large_gradient(catalogue):
     gradients = [3.0, *[0.01]*400]  # v = 0.009 at first, and less ever after
-    amsgrad, amsbound, adabound = optimizers.AMSGrad(), optimizers.AMSBound(), optimizers.AdaBound()
+    amsgrad, amsbound, adabound = (catalogue.ORACLES[name]() for name in ("AMSGrad", "AMSBound", "AdaBound"))
     last = run(amsgrad, gradients)[-1]
-    assert_allclose(last, -0.001/np.sqrt(401)*amsgrad.m/np.sqrt(0.009 + 1e-8), rtol=1e-12)
+    whole = np.sqrt(0.009/(1 - 0.999**401))*(1 - 0.9**401) if catalogue is optimizers else np.sqrt(401*0.009)
+    assert_allclose(last, -0.001*amsgrad.m/whole, rtol=1e-5)
     run(amsbound, gradients), run(adabound, gradients)
     assert_allclose(amsbound.vhat, 0.009, rtol=1e-12)
     assert adabound.v < 0.8*amsbound.vhat
+
+
+def test_places_of_eps():
+    """A gradient of 1, so that the roots are of 1, of 0.01 and of 0.001."""
+    g, values = 1.0, {"eps": 0.25, "eps_inside_root": 0.5}
+    assert_allclose(optimizers.AdaGrad(eta=1, **values).delta(g), -1/(np.sqrt(1.5) + 0.25))
+    assert_allclose(optimizers.RMSprop(eta=1, **values).delta(g), -1/(np.sqrt(0.51) + 0.25))
+    assert_allclose(optimizers.Adam(alpha=1, eps=0.25).delta(g, 1), -1/1.25)
+    assert_allclose(optimizers.AdaMax(alpha=1, eps=0.25).delta(g, 1), -1/1.25)
+    assert_allclose(article.Adam(alpha=1, eps=0.25).delta(g, 1), -np.sqrt(0.001)/np.sqrt(0.251))
+    assert_allclose(article.RMSprop(eta=1, eps=0.25).delta(g), -1/np.sqrt(0.26))
+
+
+@pytest.mark.parametrize("name", ["AdaBound", "AMSBound"])
+def test_bounds_follow_the_rate(name):
+    """eta is the last rate for alpha = base_lr; with alpha = 0 nothing moves."""
+    gradients = np.random.default_rng(0).standard_normal((50, 5))
+    whole, hundredth = (run(optimizers.ORACLES[name](alpha=alpha), gradients) for alpha in (1e-3, 1e-5))
+    assert_allclose(hundredth, whole/100, rtol=1e-12)
+    assert_array_equal(run(optimizers.ORACLES[name](alpha=0), gradients), 0)
+    late = optimizers.ORACLES[name](alpha=0.002, base_lr=0.004, eta=0.3, gamma=1e6)
+    assert_allclose(run(late, gradients[:1])[0], -0.15*0.1*gradients[0], rtol=1e-5)
 
 
 def test_adadelta_and_smorms3_by_hand():
@@ -293,11 +336,29 @@ def test_adadelta_and_smorms3_by_hand():
     assert_allclose(run(optimizers.SMORMS3(), [2, -3]), expected)
 
 
-def test_eve_slows_down_where_the_loss_jumps():
-    oracle = optimizers.Eve(beta3=0.5, c=10)
+def test_eve_by_the_change_of_the_loss():
+    oracle = optimizers.Eve(beta3=0.5, c=10, fstar=-1.0)
+    steps = [oracle.delta(1.0, t, f=f) for t, f in enumerate([2.0, 1.0, 3.0, 300.0, 300.0, -1.0, -1.0, 5.0], 1)]
+    # d = 1 (t = 1), 1/(1 + 1), 2/(1 + 1), 297/(3 + 1) held at 10, 0 held at 1/10, 301/0 at 10, 0/0 = 1, 6/0 at 10
+    assert_allclose(steps, [-0.001/D for D in (1, 0.75, 0.875, 5.4375, 2.76875, 6.384375, 3.6921875, 6.84609375)],
+                    rtol=1e-6)
+
+
+def test_the_articles_eve_slows_down_where_the_loss_jumps():
+    oracle = article.Eve(beta3=0.5, c=10)
     steps = [oracle.delta(1.0, t, f=f) for t, f in enumerate([2.0, 1.0, 3.0, 300.0, 0.0], 1)]
     # d = 1 (t = 1), 1 (the loss fell), 3/1, 300/3 held at 10, 1 (fell to fstar); D is their running average
     assert_allclose(steps, [-0.001/D for D in (1, 1, 2, 6, 3.5)], rtol=1e-6)
+
+
+def test_the_momentum_of_nadam_rises():
+    """By hand, two steps: mu_t = mu (1 - 0.96^(t decay)/2), and what of it has been multiplied so far."""
+    mu = 0.8*(1 - np.array([0.96, 0.96**2, 0.96**3])/2)
+    first = mu[1]*0.2*3/(1 - mu[0]*mu[1]) + (1 - mu[0])*3/(1 - mu[0])
+    second = mu[2]*(0.8*0.2*3 - 0.2)/(1 - mu.prod()) - (1 - mu[1])/(1 - mu[0]*mu[1])
+    vhat = [9.0, (0.5*0.5*9 + 0.5)/0.75]
+    deltas = run(optimizers.Nadam(alpha=1, mu=0.8, nu=0.5, momentum_decay=1), [3.0, -1.0])
+    assert_allclose(deltas, [-first/(np.sqrt(vhat[0]) + 1e-8), -second/(np.sqrt(vhat[1]) + 1e-8)], rtol=1e-14)
 
 
 def test_dlfs_adds_eps_outside_the_root():
@@ -308,23 +369,23 @@ def test_dlfs_adds_eps_outside_the_root():
                     -0.001*np.sqrt(0.001)*g/(np.sqrt(0.001)*g + 1e-7))
 
 
-def test_santa_without_a_gradient_or_exploration():
+def test_the_articles_santa_without_a_gradient_or_exploration():
     u0 = np.array([1.0, -2.0])
     heavy = 1/np.sqrt(1e-8)
-    euler = optimizers.SantaE(burnin=0).delta(np.zeros(2), 1, u0=u0)
+    euler = article.SantaE(burnin=0).delta(np.zeros(2), 1, u0=u0)
     assert_allclose(euler, heavy*(1 - 5*0.1)*0.1*u0)
-    split = optimizers.SantaSSS(burnin=0).delta(np.zeros(2), 1, u0=u0)
+    split = article.SantaSSS(burnin=0).delta(np.zeros(2), 1, u0=u0)
     assert_allclose(split, 0.5*heavy*np.exp(-5*0.1)*0.1*u0)
 
 
-def test_santa_explores_by_hand():
+def test_the_articles_santa_explores_by_hand():
     g, u0, noise = 3.0, 1.5, [0.7, -0.4]
     heat = [0.01, 0.01/np.sqrt(2)]
     v = 0.05*g**2/16**2
     p1, p2 = (1/np.sqrt(1e-8 + np.sqrt(factor*v)) for factor in (1, 1.95))
 
     def walk(name):
-        oracle = optimizers.ORACLES[name]()
+        oracle = article.ORACLES[name]()
         return [oracle.delta(g, 1, u0=u0, noise=noise[0]), oracle.delta(g, 2, noise=noise[1])]
 
     # No noise enters the first step, since the preconditioner before it was 0.
@@ -345,6 +406,48 @@ def test_santa_explores_by_hand():
     a2 = a1 + (u1**2 - heat[0])/2 + (u1**2 - heat[1])/2
     u2 = np.exp(-a2)*u1 + np.exp(-a2/2)*forces(2, u1)
     assert_allclose(walk("SantaSSS"), [p1*u1/2, p2*u2/2], rtol=1e-12)
+
+
+def test_santa_without_a_gradient_or_exploration():
+    """Velocity and friction are those of mean gradients, however many rows there are."""
+    u0, heavy = np.array([1.0, -2.0]), 10
+    for N in (1, 1000):
+        u = np.sqrt(1e-3/(1000*N))*u0
+        friction = 5*np.sqrt(1e-3)
+        euler, split = (optimizers.ORACLES[name](burnin=0, N=N) for name in ("SantaE", "SantaSSS"))
+        assert_allclose(euler.delta(np.zeros(2), 1, u0=u0), heavy*(1 - friction)*u)
+        assert_allclose(split.delta(np.zeros(2), 1, u0=u0), heavy*(1 + np.exp(-friction))*u/2)
+        assert_allclose(euler.delta(np.zeros(2), 2), heavy*(1 - friction)**2*u)
+
+
+def test_santa_explores_by_hand():
+    g, u0, noise = 3.0, 1.5, [0.7, -0.4]
+    heat = [1e-3/1e6, 1e-3/(1e6*np.sqrt(2))]
+    p1, p2 = (1/np.sqrt(0.01 + np.sqrt(factor*0.05*g**2)) for factor in (1, 1.95))
+    hot = np.sqrt(2*heat[1]*p1)*noise[1]        # none in the first step: there was no preconditioner before it
+
+    def walk(name):
+        oracle = optimizers.ORACLES[name]()
+        return [oracle.delta(g, 1, u0=u0, noise=noise[0]), oracle.delta(g, 2, noise=noise[1])]
+
+    u, a = np.sqrt(heat[0])*u0, 5*np.sqrt(1e-3)
+    a1 = a + u**2 - heat[0]
+    u1 = (1 - a1)*u - 1e-3*p1*g
+    a2 = a1 + u1**2 - heat[1]
+    u2 = (1 - a2)*u1 - 1e-3*p2*g + hot
+    assert_allclose(walk("SantaE"), [p1*u1, p2*u2], rtol=1e-12)
+
+    a1 = a + (u**2 - heat[0])/2
+    u1 = np.exp(-a1)*u - np.exp(-a1/2)*1e-3*p1*g
+    a2 = a1 + (u1**2 - heat[0])/2 + (u1**2 - heat[1])/2
+    u2 = np.exp(-a2)*u1 + np.exp(-a2/2)*(hot - 1e-3*p2*g)
+    assert_allclose(walk("SantaSSS"), [p1*(u + u1)/2, p2*(u1 + u2)/2], rtol=1e-12)
+
+
+def test_friction_beyond_one_stops_a_velocity():
+    oracle = optimizers.SantaE(eta=1, burnin=0)             # sqrt(eta) C is 5
+    assert oracle.delta(0.0, 1, u0=1.0) == 0
+    assert_allclose(oracle.delta(2.0, 2), -2/(0.01 + np.sqrt(0.05*4)))
 
 
 def test_santa_draws_in_the_order_of_the_article():

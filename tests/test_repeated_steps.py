@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from fastnn import get_opt, group
+from fastnn import get_opt, group, optimizers
 from test_all_or_nothing import everything
 
 each_form = pytest.mark.parametrize("form", ["mapping", "list", "tuple"])
@@ -260,3 +260,28 @@ def test_a_step_keeps_neither_its_optimizer_nor_what_it_cannot_step_again():
             assert gone() is None
     finally:
         gc.enable()
+
+
+SET = [{}, {"lr": 0.02}, {"lr": np.float64(0.03)}, {}, {"stepsize": 0.01, "lr": 0.04}, {"lr": 0.05, "l2": 0.1}, {},
+       {"lr": 0.06}, {"lr": lambda t: 0.1/t}, {"lr": 0.07}, {"learning_rate": 1e-9}, {"lr": 0.02, "l2": 0.0}, {"lr": 1},
+       {"weight_decay": 0.1}, {"lr": 0.03}, {"lr": 0.04}]
+
+
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}, {"clip_global_norm": 0.5}, {
+    "groups": [group("1", lr=0.5), group("2", l1=0.1)]}], ids=["plain", "decay", "norm", "groups"])
+@pytest.mark.parametrize("name", optimizers())
+def test_numbers_that_are_set_between_steps(name, options):
+    (params, grads), opt = start(), get_opt(name, lr=0.01, **options)
+    for changes in SET:
+        for word, value in changes.items():
+            setattr(opt, word, value)
+        assert checked_step(opt, "mapping", params, grads)
+
+
+def test_a_number_that_is_refused_changes_nothing():
+    (params, grads), opt = start(), get_opt("Adam", lr=0.01)
+    for value in (-0.1, np.nan, np.inf, np.float64(-1), "0.1", None, True):
+        with pytest.raises((TypeError, ValueError), match="alpha .lr. must be"):
+            opt.lr = value
+        assert opt.lr == 0.01
+        assert checked_step(opt, "mapping", params, grads)

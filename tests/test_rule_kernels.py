@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import fastnn
-from fastnn import dlfs, get_opt
+from fastnn import dlfs
 from fastnn.core import rules
+from fastnn.optimizers.wrappers.engines import Approach
+from helpers import RULES, optimizer
 
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "setup.py").is_file():
@@ -15,7 +16,7 @@ if not (ROOT / "setup.py").is_file():
 sys.path.insert(0, str(ROOT / "tools"))
 import rule_kernels  # noqa: E402
 
-ROWS = [type(get_opt(name)) for name in fastnn.optimizers()] + [getattr(dlfs, name) for name in dlfs.__all__]
+ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach]
 MOST = {"MOST_CONSTANTS": 16, "MOST_SLOTS": 8, "MOST_STORED_SLOTS": 4}
 PLAIN = "cdef inline real plain(real g, real lr) noexcept nogil:\n    return -lr * g\n"
 

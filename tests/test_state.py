@@ -13,13 +13,11 @@ import pytest
 
 import fastnn
 from fastnn import StateError, dlfs, get_opt, group, schedules
-from fastnn.dialects import of_source
-from fastnn.optimizers import _registry
 from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
 from fastnn.optimizers.base import UNCOPIED
-from helpers import TESTS, assert_same_bits
+from helpers import RULES as TITLES, TESTS, assert_same_bits, optimizer
 
 try:
     from ml_dtypes import bfloat16
@@ -27,25 +25,24 @@ except ImportError:                     # no wheels for musl
     bfloat16 = np.float16
 
 BOOK = {f"dlfs.{name}": cls for name, cls in vars(dlfs).items() if name in dlfs.__all__ and cls.name is None}
-ARTICLE = [f"article.{name}" for name in of_source(_registry, "article").names()
-           if _registry.dialect("article")[name].like]
 SMALL = ("bfloat16", "int8")
 
 
 def make(name, state_dtype="float32", **kwds):
     if name in BOOK:
         return BOOK[name](state_dtype=state_dtype, **kwds)
-    name, like = (name.removeprefix("article."), "article") if name in ARTICLE else (name, None)
     if name.startswith("Santa"):
         kwds = {"rng": np.random.RandomState(3), "burnin": 5, **kwds}       # in the middle of the steps below
-    return get_opt(name, state_dtype=state_dtype, like=like, **kwds)
+    return optimizer(name, state_dtype=state_dtype, **kwds)
 
 
 def has(name, state_dtype):
     return state_dtype == "float32" or bool(type(make(name)).stored)
 
 
-RULES = [(name, state_dtype) for name in (*fastnn.optimizers(), *ARTICLE, *BOOK) for state_dtype in ("float32", *SMALL)
+# Of a dialect those that differ from the catalogue's: others are the same class.
+DIALECT = [title for title in TITLES if optimizer(title).like]
+RULES = [(name, state_dtype) for name in (*fastnn.optimizers(), *DIALECT, *BOOK) for state_dtype in ("float32", *SMALL)
          if has(name, state_dtype)]
 each_rule = pytest.mark.parametrize(("name", "state_dtype"), RULES)
 
@@ -218,11 +215,13 @@ def test_the_layout_of_a_state():
     state = opt.state_dict()
     entry = state["by_key"].pop("W")
     slots = entry.pop("slots")
-    assert state == {"format": 3, "name": "Adam", "like": None, "state_dtype": "int8", "passes": 1, "skipped": 0, "by_key": {},
-                     "by_position": {}, "rule": {}, "groups": [],
+    assert state == {"format": 3, "name": "Adam", "like": None, "state_dtype": "int8", "passes": 1, "skipped": 0,
+                     "by_key": {}, "by_position": {}, "rule": {}, "groups": [],
                      "hyperparameters": {"alpha": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
                      "options": {name: getattr(type(opt), name).default for name in opt.options}}
     assert entry == {"shape": (2, 3), "dtype": "float32", "order": "F", "t": 1, "scalars": {}}
+    assert damaged("Adam like article").items() >= {"format": 3, "name": "Adam", "like": "article"}.items()
+    assert damaged("SGD like article")["like"] is None          # the same arithmetic
     assert {name: {k: (a.dtype, a.shape) for k, a in slot.items()} for name, slot in slots.items()} == {
         name: {"codes": (np.uint8, (32,)), "scales": (np.float32, (1,))} for name in "mv"}
     assert dlfs.SGD().state_dict()["name"] == "fastnn.dlfs.SGD"
@@ -308,6 +307,9 @@ BAD = {
     "dtype of arrays": (put("by_key", "W", "dtype", value=np.zeros(2)), "'W'"),
     "order of arrays": (put("by_key", "W", "order", value=np.zeros(2)), "'W'"),
     "no name": (put("name", value=None), "name"),
+    **{f"like {like!r:.20}": (put("like", value=like), "like")
+       for like in (1, True, b"article", ["article"], np.zeros(2), "nobody", "", "Article")},
+    "the article's": (put("like", value="article"), r"article A's.*get_opt\('Adam', like='article'\)"),
     "another state_dtype": (put("state_dtype", value="other"), "state_dtype is 'other'"),
     "a t of all": (put("t", value=1), "'t', which is unknown"), "no t": (drop(*W, "t"), "by_key 'W' has no 't'"),
     **{f"t {t}": (put(*W, "t", value=t), "t of by_key 'W' must be")
@@ -370,6 +372,9 @@ BAD_EVE = {f"{key} {value}": (put(*W, "scalars", key, value=value), f"{key} of b
 BAD_EVE |= {"D 0": (put(*W, "scalars", "D", value=0.0), "'W': .*positive"),
             "no f": (drop(*W, "scalars", "f"), "no 'f'"),
             "a rule's D": (put("rule", "D", value=1.0), "rule has 'D'")}
+BAD_NADAM = {f"mu_product {value}": (put(*W, "scalars", "mu_product", value=value), "mu_product")
+             for value in (float("nan"), float("inf"), "1", None, True, -0.5, 1.5)}
+BAD_NADAM |= {"no mu_product": (drop(*W, "scalars", "mu_product"), "no 'mu_product'")}
 G = "rule", "generator"
 BAD_SANTA = {
     "no generator": (drop(*G), "generator"), "none": (put(*G, value=None), "generator"),
@@ -396,7 +401,7 @@ def damaged(name, state_dtype="float32"):
     pytest.param(name, state_dtype, *fault, id=f"{name} {state_dtype} {what}")
     for name, state_dtype, faults in (
         ("Adam", "float32", BAD), ("Adam", "int8", BAD_CODES), ("Adam", "bfloat16", BAD_CODES),
-        ("Eve", "float32", BAD_EVE), ("SantaE", "float32", BAD_SANTA))
+        ("Eve", "float32", BAD_EVE), ("Nadam", "float32", BAD_NADAM), ("SantaE", "float32", BAD_SANTA))
     for what, fault in faults.items()])
 def test_what_does_not_fit_changes_nothing(name, state_dtype, damage, message):
     state = damage(damaged(name, state_dtype))
@@ -550,13 +555,13 @@ def test_random_edits():
 
 
 def test_another_annealing_function():
-    def cooling(t, rate):
+    def freezing(t, rate):
         return 2.0
 
-    opt = get_opt("SantaE", anne_func=cooling)
-    with pytest.raises(StateError, match="anne_func must be 'cooling' as in the state, not 'power'"):
+    opt = get_opt("SantaE", anne_func=freezing)
+    with pytest.raises(StateError, match="anne_func must be 'freezing' as in the state, not '[a-z]+'"):
         get_opt("SantaE").load_state_dict(opt.state_dict())
-    get_opt("SantaE", anne_func=cooling).load_state_dict(opt.state_dict())
+    get_opt("SantaE", anne_func=freezing).load_state_dict(opt.state_dict())
 
 
 def test_shapes_that_no_longer_fit_are_found_at_the_next_step():
@@ -575,14 +580,18 @@ def test_small_state_is_put_back_by_its_codes_alone():
         opt.state["W"]["m"][...] = 0
 
 
-# Format 1: one count of steps for all parameters, Eve's D and f with the rule, no eps in fastnn.dlfs.
+# Format 2: names meant article A's arithmetic. Format 1: one count of steps for all parameters, Eve's D and f with the
+# rule, no eps in fastnn.dlfs.
+
+CASES = {1: 49, 2: 53}
+
 
 @cache
-def of_first_format():
+def of_format(number):
     """What the last fastnn with that format saved: states in the middle, and what its next three steps gave."""
     pytest.importorskip("safetensors")
-    data = decoded(lzma.decompress((TESTS / "data" / "format1.safetensors.xz").read_bytes()))
-    assert len(data["extra"]["cases"]) == 49
+    data = decoded(lzma.decompress((TESTS / "data" / f"format{number}.safetensors.xz").read_bytes()))
+    assert len(data["extra"]["cases"]) == CASES[number]
     return data["extra"]["cases"]
 
 
@@ -590,29 +599,60 @@ def of_then(params, t):
     return {key: (np.arange(p.size).reshape(p.shape) * 7 % 11 - 5 + t) / 8 for key, p in params.items()}
 
 
-@each_rule
-def test_states_of_the_first_format(name, state_dtype):
-    if (key := f"{name.removeprefix('article.')} {state_dtype}") not in of_first_format():
-        pytest.skip("newer than the format")
-    if f"article.{name}" in ARTICLE:
-        with pytest.raises(StateError, match=f"article A's arithmetic of {name}: .*like='article'"):
-            make(name, state_dtype).load_state_dict(of_first_format()[key]["state"])
-        return
-    case = copy.deepcopy(of_first_format()[key])
-    assert case["state"]["format"] == 1
-    kwds = {"rng": np.random.Generator(np.random.PCG64(0))} if "Santa" in name else {}
-    opt, params = make(name, state_dtype, **kwds), case["params"]
+def assert_goes_on_as_then(opt, case, number):
+    assert case["state"]["format"] == number
     opt.load_state_dict(case["state"])
-    assert opt.t == case["state"]["t"] and opt.skipped == 0 and opt.state_dict()["format"] == 3
-    if "eps" in opt.hyperparameters and name in BOOK:
-        assert opt.eps == 1e-7
+    assert opt.skipped == 0 and opt.state_dict()["format"] == 3 and opt.state_dict()["like"] == opt.like
+    if number == 1:
+        assert opt.t == case["state"]["t"]
+    params = copy.deepcopy(case["params"])
     for t in (4, 5, 6):
         opt.update(params, of_then(params, t), f=1 / t)
     for key, p in params.items():
         assert_same_bits(p, case["after"][key])
+
+
+@pytest.mark.parametrize("number", CASES)
+@pytest.mark.parametrize(("name", "state_dtype"), [
+    (name, state_dtype) for name, state_dtype in RULES if f"{name} like article" not in DIALECT])
+def test_states_of_former_formats(name, state_dtype, number):
+    """Into what has that arithmetic today."""
+    key = f"{name.removesuffix(' like article')} {state_dtype}"
+    if key not in of_format(number):
+        pytest.skip("newer than the format")
+    case = copy.deepcopy(of_format(number)[key])
+    kwds = {"rng": np.random.Generator(np.random.PCG64(0))} if name.startswith("Santa") else {}
+    opt = make(name, state_dtype, **kwds)
+    assert_goes_on_as_then(opt, case, number)
+    if "eps" in opt.hyperparameters and name in BOOK:
+        assert opt.eps == 1e-7
     twin = make(name, state_dtype)
     twin.load_state_dict(opt.state_dict())
     assert_same_state(twin.state_dict(), opt.state_dict())
+
+
+def test_options_groups_and_schedules_of_the_second_format():
+    opt = get_opt("Adam", like="article", lr=schedules.linear(0.5, 9, end_value=0.1),
+                  groups=[group("b*", l2=0.5, beta1=0.1)])
+    assert_goes_on_as_then(opt, copy.deepcopy(of_format(2)["Adam float32, options"]), 2)
+    assert (opt.weight_decay, opt.clip_global_norm, opt.groups[0].l2, opt.groups[0].beta1) == (0.1, 3.0, 0.01, 0.8)
+
+
+@pytest.mark.parametrize("number", CASES)
+@pytest.mark.parametrize(("name", "state_dtype"), [
+    (name, state_dtype) for name, state_dtype in RULES if f"{name} like article" in DIALECT])
+def test_former_states_of_another_arithmetic(name, state_dtype, number):
+    """Are refused with the call that goes on from them."""
+    case = copy.deepcopy(of_format(number)[f"{name} {state_dtype}"])
+    for steps in (0, 2):
+        opt, _ = start(name, state_dtype, in_mappings, steps)
+        before = frozen(opt)
+        with pytest.raises(StateError, match="written under article A's arithmetic") as caught:
+            opt.load_state_dict(case["state"])
+        assert frozen(opt) == before
+    [call] = re.findall(r"get_opt\([^)]*\)", str(caught.value))
+    if state_dtype == "float32" and not name.startswith("Santa"):
+        assert_goes_on_as_then(eval(call), case, number)
 
 
 @pytest.mark.parametrize(("change", "message"), [
@@ -623,8 +663,21 @@ def test_states_of_the_first_format(name, state_dtype):
     (put("by_key", value=None), "by_key"),
     (put("hyperparameters", value=None), "hyperparameters"), (put("rule", "g", value=1), "rule has 'g'")])
 def test_damaged_states_of_the_first_format(change, message):
-    state = change(copy.deepcopy(of_first_format()["Eve float32"]["state"]))
-    opt = start("article.Eve", "float32", in_mappings)[0]
+    state = change(copy.deepcopy(of_format(1)["Eve float32"]["state"]))
+    opt = start("Eve like article", "float32", in_mappings)[0]
+    before = frozen(opt)
+    with pytest.raises(StateError, match=message):
+        opt.load_state_dict(state)
+    assert frozen(opt) == before
+
+
+@pytest.mark.parametrize(("change", "message"), [
+    (put("like", value="article"), "'like', which is unknown"), (drop("skipped"), "no 'skipped'"),
+    (put("t", value=4), "'t', which is unknown"), (drop(*W, "t"), "by_key 'W' has no 't'"),
+    (put(*W, "scalars", "D", value=0.0), "positive")])
+def test_damaged_states_of_the_second_format(change, message):
+    state = change(copy.deepcopy(of_format(2)["Eve float32"]["state"]))
+    opt = start("Eve like article", "float32", in_mappings)[0]
     before = frozen(opt)
     with pytest.raises(StateError, match=message):
         opt.load_state_dict(state)

@@ -10,21 +10,20 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastnn
 from fastnn import get_opt
 from fastnn.hyperparameters import Option
-from helpers import FLOATS, assert_same_bits
+from helpers import FLOATS, RULES, assert_same_bits, optimizer
 from oracles import steps
-from oracles.optimizers import ORACLES
+from oracles.rules import ORACLES
 
 try:
     from ml_dtypes import bfloat16
 except ImportError:                     # no wheels for musl
     bfloat16 = np.float16
 
-NAMES = fastnn.optimizers()
-NOISY = [name for name in NAMES if name.startswith("Santa")]
-CALM = [name for name in NAMES if name not in NOISY]
-KINDS = ["SGD", "Adam", "Eve", "SantaE"]        # without state, with state, with more than state
+NOISY = [name for name in RULES if name.startswith("Santa")]
+CALM = [name for name in RULES if name not in NOISY]
+KINDS = ["SGD", "Adam", "Nadam", "Eve", "SantaE", "Eve like article"]   # without state, with it, with more than that
 # In multiples of a rounding error of the largest delta of an element; tests/test_optimizers.py says why not all are 16.
-ROUNDINGS = dict.fromkeys(NAMES, 16) | {"SMORMS3": 256} | dict.fromkeys(NOISY, 1000)
+ROUNDINGS = {name: 256 if "SMORMS3" in name else 1000 if name in NOISY else 16 for name in RULES}
 
 # Gradients are between 0.5 and 5, parameters between 0.5 and 2: each of these has an effect, and l2 and l1 cancel no
 # gradient. Decay is in multiples of 1/lr.
@@ -51,7 +50,7 @@ READS_P = ["weight_decay", "l2", "l1", "clip_adaptive"]
 OFF = {"weight_decay": 0, "l2": 0.0, "l1": 0, "clip_value": None, "clip_norm": None, "clip_global_norm": None,
        "clip_adaptive": None, "maximize": False, "grad_scale": 1, "centralize": False}
 
-each_name = pytest.mark.parametrize("name", NAMES)
+each_name = pytest.mark.parametrize("name", RULES)
 each_calm_name = pytest.mark.parametrize("name", CALM)
 each_kind = pytest.mark.parametrize("name", KINDS)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
@@ -73,7 +72,7 @@ def defaults(name):
     """Hyperparameters at which decay and scale can be seen: a large rate, and eps as large as squares of gradients."""
     own = asdict(ORACLES[name]())
     rate = {"lr": 1e-6 if name in NOISY else 0.05}
-    return rate | {key: 0.01 for key in own if key == "eps"}
+    return rate | {key: 0.01 for key in own if key == "eps" or key == "eps_inside_root"}
 
 
 def options(name, option, **others):
@@ -85,7 +84,7 @@ def options(name, option, **others):
 
 def new(name, **values):
     noise = {"rng": np.random.RandomState(5)} if name in NOISY else {}
-    return get_opt(name, **noise, **values)
+    return optimizer(name, **noise, **values)
 
 
 @cache
@@ -111,7 +110,7 @@ def gradients(params, t, dtype=None):
 
 
 def losses(name, t):
-    return {"f": 1 + 1/t} if name == "Eve" else {}
+    return {"f": 1 + 1/t} if name.startswith("Eve") else {}
 
 
 class Beside:
@@ -260,7 +259,7 @@ def test_any_combination(name):
                 for key, value in (values | clipping).items()}
 
     for seed in range(12):
-        rng, lr = np.random.default_rng((seed, NAMES.index(name))), defaults(name)["lr"]
+        rng, lr = np.random.default_rng((seed, RULES.index(name))), defaults(name)["lr"]
         dtype = FLOATS[seed % 2]
         params = parameters(dtype)
         groups = [steps.group(*rng.choice([*params], 3, replace=False), **some(rng, lr)),
@@ -689,7 +688,7 @@ def test_halves_are_float32_rounded_once(name, option, half):
                 assert_allclose(value, single.state[key][slot], rtol=1e-5 if by_norm else 0)
 
 
-ABLE = ["AdaBound", "AdaDelta", "AdaMax", "Adam", "Eve", "MSGD", "Momentum", "NAG", "Nadam", "Nesterov", "RMSprop"]
+ABLE = [name for name in CALM if type(optimizer(name)).stored]
 
 
 @pytest.mark.parametrize("state_dtype", ["bfloat16", "int8"])

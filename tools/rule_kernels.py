@@ -1,9 +1,9 @@
 """The loops around optimizer rules, as Cython: written by setup.py into its build folder, from the catalogue's rows.
 
-A row is a class with `kernel=` in fastnn/optimizers or fastnn/dlfs.py; its formula is the function of that name in
-fastnn/core/rules.pxd, whose signature says what state and which constants it has. Rows with `stored` get loops over
-state in bfloat16 and int8 as well, which load and store a block around the rule and find each slot's largest magnitude
-on the way, while the processor waits for its divisions.
+A row is a class with `kernel=` in fastnn/optimizers, fastnn/dialects or fastnn/dlfs.py; its formula is the function of
+that name in fastnn/core/rules.pxd, whose signature says what state and which constants it has. Rows with `stored` get
+loops over state in bfloat16 and int8 as well, which load and store a block around the rule and find each slot's largest
+magnitude on the way, while the processor waits for its divisions.
 """
 import ast
 import re
@@ -175,7 +175,8 @@ def write(root, folder, levels):
     """Write `rule_kernels.pxi`, and the modules of each level that include kernels, into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     core = Path(root, "fastnn", "core")
-    catalogue = [*sorted(Path(root, "fastnn", "optimizers").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
+    catalogue = [*sorted(Path(root, "fastnn", "optimizers").rglob("*.py")),
+                 *sorted(Path(root, "fastnn", "dialects").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
     text = {"rule_kernels.pxi": kernels(core / "rules.pxd", catalogue, limits(core / "passes.pxd"))}
     for level in levels:
         for kind in ("kernels", "rules"):

@@ -28,6 +28,8 @@ cdef class Layout:
     cdef list records
     cdef list cohorts                       # of each record
     cdef list parameters                    # of deltas, where they depend on the parameters, else None
+    cdef list merged                        # of each: what its Rows have become; None: its gradient is an array
+    cdef bint sparse                        # whether any is Rows
     cdef list dtypes                        # all that `seen` points to: an address may be used again
     cdef Py_ssize_t count
     cdef Py_ssize_t elements
@@ -42,4 +44,7 @@ cdef class Layout:
     cdef bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1
     cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1
     cdef bint holds_sequence(self, object params, object grads, const Span *spans) except -1
+    cdef void put_rows(self, Py_ssize_t i) noexcept
+    cdef void count_blocks(self) noexcept
+    cdef bint merge(self, const Span *spans) except -1
     cdef bint unchanged(self) noexcept

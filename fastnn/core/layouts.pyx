@@ -12,6 +12,7 @@ from fastnn.core.cohorts cimport Cohort
 from fastnn.core.passes cimport BLOCK, DOUBLE, Task
 from fastnn.core.records cimport Record, dims_of, fits, has_shape, kind_of, lies_as, ndim_of, same_shape, usable
 from fastnn.core.spans cimport Span, clear_of
+from fastnn.core.sparse cimport Merged, Rows, have_width
 
 from fastnn.core.records import CHANGED
 
@@ -52,14 +53,13 @@ cdef class Layout:
 
     def __cinit__(self, list keys, list records, list cohorts, list targets, list grads, list parameters=None):
         cdef Py_ssize_t i
-        cdef Py_ssize_t blocks = 0
         cdef Record record
         cdef cnp.ndarray target, grad
         cdef Task *task
         self.keys, self.records, self.cohorts, self.count = keys, records, cohorts, len(records)
         self.parameters = parameters
-        self.dtypes = []
-        for target in targets + grads:
+        self.dtypes, self.merged = [], []
+        for target in targets:
             self.dtypes.append(target.descr)
         self.tasks = <Task *>calloc(self.count + 1, sizeof(Task))
         self.seen = <Seen *>calloc(self.count + 1, sizeof(Seen))
@@ -68,14 +68,13 @@ cdef class Layout:
             raise MemoryError
         for i in range(self.count):
             record = <Record>records[i]
-            target, grad = <cnp.ndarray>targets[i], <cnp.ndarray>grads[i]
+            target = <cnp.ndarray>targets[i]
             self.slots = <int>len(record.storage.initial)
-            if not (fits(target, record) and lies_as(target, record) and has_shape(grad, record)
-                    and usable(grad, record) and intact(<const void *>record.slots, self.slots, record.padded)):
+            if not (fits(target, record) and lies_as(target, record)
+                    and intact(<const void *>record.slots, self.slots, record.padded)):
                 raise ValueError(CHANGED)
             task = &self.tasks[i]
             task.target = cnp.PyArray_BYTES(target)
-            task.grad = cnp.PyArray_BYTES(grad)
             task.state = cnp.PyArray_BYTES(record.slots)
             if parameters is not None:
                 task.parameter = cnp.PyArray_BYTES(<cnp.ndarray>parameters[i])
@@ -83,29 +82,53 @@ cdef class Layout:
             task.scale = 1
             if record.scales is not None:
                 task.scales = <float *>cnp.PyArray_BYTES(record.scales)
-            task.n = record.n
             task.padded = record.padded
-            task.first_block = blocks
             task.kind = record.kind
-            task.grad_kind = kind_of(grad)
-            task.staged = (task.kind != task.grad_kind or task.kind > DOUBLE or record.scales is not None)
-            blocks += (record.n + BLOCK - 1) // BLOCK
-            self.elements += record.n
             self.seen[i].key = <PyObject *>keys[i]
             self.seen[i].param = look_of(<const void *>target)
-            self.seen[i].grad = look_of(<const void *>grad)
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
             self.seen[i].slots = <const void *>record.slots
             self.hold(target)
+            if isinstance(grads[i], Merged):
+                self.merged.append(grads[i])
+                self.sparse = True
+                self.hold((<Merged>grads[i]).source)
+                self.put_rows(i)
+                continue
+            grad = <cnp.ndarray>grads[i]
+            if not (has_shape(grad, record) and usable(grad, record)):
+                raise ValueError(CHANGED)
+            self.merged.append(None)
+            self.dtypes.append(grad.descr)
+            task.grad, task.n, task.grad_kind = cnp.PyArray_BYTES(grad), record.n, kind_of(grad)
+            task.staged = task.kind != task.grad_kind or task.kind > DOUBLE or record.scales is not None
+            self.seen[i].grad = look_of(<const void *>grad)
             self.hold(grad)
-        self.tasks[self.count].first_block = blocks
+        self.count_blocks()
 
     def __dealloc__(self):
         self.release()
         free(self.tasks)
         free(self.seen)
         free(self.held)
+
+    cdef void put_rows(self, Py_ssize_t i) noexcept:
+        cdef Merged merged = <Merged>self.merged[i]
+        cdef Task *task = &self.tasks[i]
+        task.grad, task.n, task.grad_kind = merged.values, merged.count * merged.width, merged.kind
+        task.rows, task.width = merged.rows, merged.width
+        task.staged = task.kind != task.grad_kind or task.kind > DOUBLE
+
+    cdef void count_blocks(self) noexcept:
+        cdef Py_ssize_t i
+        cdef Py_ssize_t blocks = 0
+        self.elements = 0
+        for i in range(self.count):
+            self.tasks[i].first_block = blocks
+            blocks += (self.tasks[i].n + BLOCK - 1) // BLOCK
+            self.elements += self.tasks[i].n
+        self.tasks[self.count].first_block = blocks
 
     cdef void hold(self, object array) noexcept:
         Py_INCREF(array)
@@ -116,6 +139,10 @@ cdef class Layout:
         while self.held_count:
             self.held_count -= 1
             Py_DECREF(<object>self.held[self.held_count])
+        if self.sparse:
+            for merged in self.merged:
+                if merged is not None:
+                    (<Merged>merged).source = None
 
     cdef inline bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1:
         """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
@@ -123,7 +150,14 @@ cdef class Layout:
         cdef cnp.ndarray g
         if not looks(p, &seen.param, seen.ndim, seen.dims):
             return False
-        if gradient == NULL or not cnp.PyArray_CheckExact(<object>gradient):
+        if gradient == NULL:
+            return False
+        if self.tasks[i].rows != NULL:
+            if not isinstance(<object>gradient, Rows):
+                return False
+            self.hold(<object>gradient)                 # `merge` does the rest
+            return True
+        if not cnp.PyArray_CheckExact(<object>gradient):
             return False
         if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
@@ -173,6 +207,23 @@ cdef class Layout:
                 return False
         return True
 
+    cdef bint merge(self, const Span *spans) except -1:
+        """Put in Rows that are held. False if they do not fit."""
+        cdef Py_ssize_t i
+        cdef Rows rows
+        if not self.sparse:
+            return True
+        for i in range(self.count):
+            if self.tasks[i].rows != NULL:
+                rows = <Rows>self.held[2 * i + 1]
+                if not (have_width(rows, self.seen[i].ndim, self.seen[i].dims)
+                        and (<Merged>self.merged[i]).take(rows, <Record>self.records[i],
+                                                          not clear_of(spans, self.count, rows.numbers)) < 0):
+                    return False
+                self.put_rows(i)
+        self.count_blocks()
+        return True
+
     cdef bint unchanged(self) noexcept:
         """Whether all arrays that are held are as they were found."""
         cdef Py_ssize_t i
@@ -182,7 +233,7 @@ cdef class Layout:
         for i in range(self.count):
             seen = &self.seen[i]
             if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
-                    and looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims)
+                    and (self.tasks[i].rows != NULL or looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims))
                     and (references_to(seen.slots) == 1         # nobody has a view of them
                          or bytes_of(seen.slots) == self.tasks[i].state
                          and intact(seen.slots, self.slots, self.tasks[i].padded))):

@@ -4,7 +4,8 @@
 Parameters, gradients and state in float32 or float64 are stepped where they lie. Where any of them is kept in fewer
 bits (stored.h) the rule sees a block of each in float32, small enough for the nearest cache, and the block is stored
 again. So it does with gradients that have to be clipped by value, decayed and the like before (around.pxi); scaling
-gradients and decaying parameters are part of the kernels.
+gradients and decaying parameters are part of the kernels. Of a parameter whose gradient is Rows (sparse.pyx) the
+elements of these rows count as the tensor.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
@@ -25,6 +26,8 @@ cdef enum:
     MOST_CONSTANTS = 16
     MOST_SLOTS = 8
     MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
+    LONG_ROW = 16           # elements of a row that are stepped where they lie
+    TOGETHER = 256          # of other rows that are stepped together
 
 cdef enum Kind:
     # of numbers in memory; the halves count from FLOAT16
@@ -62,6 +65,8 @@ cdef struct Task:
     float *scales           # of stored state, the slots one after another
     const Constants *constants
     Py_ssize_t n
+    const Py_ssize_t *rows  # n elements of these rows, with one gradient after another; NULL: of the whole tensor
+    Py_ssize_t width        # elements of a row
     Py_ssize_t padded
     Py_ssize_t first_block
     Kind kind               # of the target
@@ -324,6 +329,130 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
         start += n
 
 
+cdef struct Pieces:
+    # of rows, to be stepped together in the first cache
+    Py_ssize_t count
+    Py_ssize_t elements
+    Py_ssize_t at[TOGETHER]     # in the parameter and in each slot
+    Py_ssize_t g[TOGETHER]      # in the gradient
+    Py_ssize_t length[TOGETHER]
+
+
+cdef inline void gather(const Pass *call, const char *numbers, Kind kind, const Py_ssize_t *at, const Pieces *pieces,
+                        real *out) noexcept nogil:
+    """Pieces of numbers, one after another; kind is that of `real` or a half."""
+    cdef Py_ssize_t i, k
+    cdef const real *x
+    if real is float:
+        if kind != SINGLE:
+            for i in range(pieces.count):
+                call.load_halves[kind - FLOAT16](numbers + 2 * at[i], out, pieces.length[i])
+                out += pieces.length[i]
+            return
+    if pieces.count == pieces.elements:
+        for i in range(pieces.count):
+            out[i] = (<const real *>numbers)[at[i]]
+        return
+    for i in range(pieces.count):
+        x = <const real *>numbers + at[i]
+        for k in range(pieces.length[i]):
+            out[k] = x[k]
+        out += pieces.length[i]
+
+
+cdef inline void scatter(const Pass *call, const real *x, Kind kind, const Pieces *pieces,
+                         char *numbers) noexcept nogil:
+    """The way back."""
+    cdef Py_ssize_t i, k
+    cdef real *out
+    if real is float:
+        if kind != SINGLE:
+            for i in range(pieces.count):
+                call.store_halves[kind - FLOAT16](x, numbers + 2 * pieces.at[i], pieces.length[i])
+                x += pieces.length[i]
+            return
+    if pieces.count == pieces.elements:
+        for i in range(pieces.count):
+            (<real *>numbers)[pieces.at[i]] = x[i]
+        return
+    for i in range(pieces.count):
+        out = <real *>numbers + pieces.at[i]
+        for k in range(pieces.length[i]):
+            out[k] = x[k]
+        x += pieces.length[i]
+
+
+cdef inline void step_pieces(const Pass *call, const Task *task, const real *like, Pieces *pieces) noexcept nogil:
+    """`like` says in which precision."""
+    cdef real[TOGETHER] grad
+    cdef real[TOGETHER] target
+    cdef real[MOST_SLOTS][TOGETHER] room
+    cdef real *state[MOST_SLOTS]
+    cdef Kind kind = SINGLE if real is float else DOUBLE
+    cdef Py_ssize_t n = pieces.elements
+    cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
+    cdef Py_ssize_t spare = (whole - n) * sizeof(real)
+    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef int i
+    gather(call, task.grad, task.grad_kind, pieces.g, pieces, &grad[0])
+    gather(call, task.target, task.kind, pieces.at, pieces, &target[0])
+    memset(&target[n], 0, spare)
+    for i in range(call.slots):
+        state[i] = room[i]
+        gather(call, <const char *>(<real *>task.state + i * task.padded), kind, pieces.at, pieces, state[i])
+        memset(state[i] + n, 0, spare)
+    if is_prepared(task):
+        prepare(call.around, task, &grad[0], &target[0], &grad[0], 0, n, False)
+        scale = 1
+    memset(&grad[n], 0, spare)
+    call_rule(call, task, &grad[0], &target[0], state, &target[0], whole, scale, True)
+    scatter(call, &target[0], task.kind, pieces, task.target)
+    for i in range(call.slots):
+        scatter(call, state[i], kind, pieces, <char *>(<real *>task.state + i * task.padded))
+    pieces.count = pieces.elements = 0
+
+
+cdef inline void step_rows(const Pass *call, const Task *task, real *target, Py_ssize_t start,
+                           Py_ssize_t stop) noexcept nogil:
+    """Elements start to stop of the rows that the gradient has.
+
+    Long rows are stepped where they lie, but for the last elements, behind which the next row begins. These, short rows
+    and what has to be converted or prepared is stepped in pieces.
+    """
+    cdef Pieces pieces
+    cdef real *state[MOST_SLOTS]
+    cdef Py_ssize_t row = start // task.width
+    cdef Py_ssize_t offset = start - row * task.width
+    cdef bint direct = task.width >= LONG_ROW and not task.staged and not is_prepared(task)
+    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef Py_ssize_t n, at, done, length
+    cdef int i
+    pieces.count = pieces.elements = 0
+    while start < stop:
+        n = min(task.width - offset, stop - start)
+        at = task.rows[row] * task.width + offset
+        done = 0
+        if direct:
+            done = n & -BLOCK_STEP
+            for i in range(call.slots):
+                state[i] = <real *>task.state + i * task.padded + at
+            call_rule(call, task, <const real *>task.grad + start, target + at, state, target + at, done, scale, True)
+        while done < n:
+            length = min(n - done, TOGETHER - pieces.elements)
+            pieces.at[pieces.count], pieces.g[pieces.count] = at + done, start + done
+            pieces.length[pieces.count] = length
+            pieces.count += 1
+            pieces.elements += length
+            done += length
+            if pieces.elements == TOGETHER:
+                step_pieces(call, task, target, &pieces)
+        start += n
+        row += 1
+        offset = 0
+    if pieces.elements:
+        step_pieces(call, task, target, &pieces)
+
+
 cdef inline void step_blocks(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Blocks start to stop of all tasks."""
     cdef const Pass *call = <const Pass *>work
@@ -338,7 +467,12 @@ cdef inline void step_blocks(const void *work, Py_ssize_t start, Py_ssize_t stop
             task += 1
         last = min(stop, (task + 1).first_block)
         low, high = (start - task.first_block) * BLOCK, min((last - task.first_block) * BLOCK, task.n)
-        if task.staged:
+        if task.rows != NULL:
+            if task.kind == DOUBLE:
+                step_rows(call, task, <double *>task.target, low, high)
+            else:
+                step_rows(call, task, <float *>task.target, low, high)
+        elif task.staged:
             step_staged(call, task, low, high)
         elif task.kind == SINGLE:
             step_tensor(call, task, <float *>task.target, low, high - low)

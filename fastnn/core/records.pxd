@@ -45,8 +45,8 @@ cdef class Record:
     cdef object loaded(self, int index)
 
 
-# a parameter's first state; `key` is for errors
-cdef Record new_record(cnp.ndarray like, Storage storage, object key)
+# a parameter's first state; `key` is for errors. `lazy`: its memory is not touched before it is needed
+cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=*)
 
 cdef Kind kind_of_half(cnp.ndarray a, int number) except *
 

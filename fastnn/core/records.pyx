@@ -104,7 +104,7 @@ cdef class Record:
         return (<object>out)[:self.n]
 
 
-cdef Record new_record(cnp.ndarray like, Storage storage, object key):
+cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=False):
     cdef Record record = Record.__new__(Record)
     cdef Py_ssize_t i
     cdef object plain = np.asarray(like)            # whatever a subclass says of itself
@@ -130,7 +130,7 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key):
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
-        if record.padded > MANY or storage.initial[i]:
+        if record.padded > MANY and not lazy or storage.initial[i]:
             fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
                                                             record.padded))
     return record
@@ -185,3 +185,18 @@ cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
     if not cnp.PyArray_SAMESHAPE(g, p):
         raise ValueError(f"the gradient of {key!r} has shape {shape_of(g)}, the parameter {shape_of(p)}")
     return g
+
+
+def room_for(value, key):
+    """A new array of a parameter's shape and order, in the dtype that it is computed in. Raises as a step does."""
+    cdef cnp.ndarray p = checked_parameter(value, key)
+    cdef bint fortran = (cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                         and not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    return np.empty(shape_of(p), np.float64 if kind_of(p) == DOUBLE else np.float32, "F" if fortran else "C")
+
+
+def has_room(value, key, cnp.ndarray room):
+    """Whether an array of `room_for` is still what a parameter wants, as (shape, dtype). Raises as a step does."""
+    cdef cnp.ndarray p = checked_parameter(value, key)
+    return (bool(cnp.PyArray_SAMESHAPE(p, room)),
+            (kind_of(p) == DOUBLE) == (cnp.PyArray_TYPE(room) == cnp.NPY_DOUBLE))

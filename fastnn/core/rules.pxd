@@ -130,8 +130,10 @@ cdef inline real santa_preconditioner(real g, real *v, real sigma, real square_f
     return <real>1 / square_root(lambda_ + square_root(v[0]))
 
 
-cdef inline real santa_kick(real q, real previous, real u, real noise, real warmth, real noise_factor) noexcept nogil:
-    return warmth * (<real>1 - previous / q) / u + noise_factor * square_root(previous) * noise
+# Beyond 1 the Euler scheme's friction would turn u round, beyond 2 let it grow.
+
+cdef inline real santa_e_kept(real u, real alpha) noexcept nogil:
+    return at_least(<real>1 - alpha, <real>0) * u
 
 
 cdef inline real santa_e_explore(real g, real *v, real *previous, real *u, real *alpha, real *noise, real sigma,
@@ -139,8 +141,7 @@ cdef inline real santa_e_explore(real g, real *v, real *previous, real *u, real 
                                  real noise_factor) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
     alpha[0] = alpha[0] + (u[0] * u[0] - warmth)
-    u[0] = (santa_kick(q, previous[0], u[0], noise[0], warmth, noise_factor) + (<real>1 - alpha[0]) * u[0]
-            - lr * q * g)
+    u[0] = santa_e_kept(u[0], alpha[0]) - lr * q * g + noise_factor * square_root(previous[0]) * noise[0]
     previous[0] = q
     return q * u[0]
 
@@ -149,7 +150,7 @@ cdef inline real santa_e_refine(real g, real *v, real *previous, real *u, real *
                                 real square_factor, real lambda_, real lr, real warmth,
                                 real noise_factor) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
-    u[0] = (<real>1 - alpha[0]) * u[0] - lr * q * g
+    u[0] = santa_e_kept(u[0], alpha[0]) - lr * q * g
     previous[0] = q
     return q * u[0]
 
@@ -158,19 +159,77 @@ cdef inline real santa_sss_explore(real g, real *v, real *previous, real *u, rea
                                    real square_factor, real lambda_, real lr, real warmth,
                                    real noise_factor) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
-    alpha[0] = alpha[0] + <real>0.5 * (u[0] * u[0] - warmth)
+    cdef real first = u[0]
+    alpha[0] = alpha[0] + <real>0.5 * (first * first - warmth)
     cdef real brake = exp_any(<real>-0.5 * alpha[0])
-    u[0] = (brake * u[0] + (santa_kick(q, previous[0], u[0], noise[0], warmth, noise_factor) - lr * q * g)) * brake
+    u[0] = (brake * first - lr * q * g + noise_factor * square_root(previous[0]) * noise[0]) * brake
     alpha[0] = alpha[0] + <real>0.5 * (u[0] * u[0] - warmth)
     previous[0] = q
-    return <real>0.5 * q * u[0]
+    return <real>0.5 * q * (first + u[0])
 
 
 cdef inline real santa_sss_refine(real g, real *v, real *previous, real *u, real *alpha, real *noise, real sigma,
                                   real square_factor, real lambda_, real lr, real warmth,
                                   real noise_factor) noexcept nogil:
     cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
+    cdef real first = u[0]
+    cdef real brake = exp_any(<real>-0.5 * alpha[0])
+    u[0] = (brake * first - lr * q * g) * brake
+    previous[0] = q
+    return <real>0.5 * q * (first + u[0])
+
+
+# Article A's: with the paper's term of the preconditioner's derivative, without the first half step of SantaSSS
+
+cdef inline real article_santa_kick(real q, real previous, real u, real noise, real warmth,
+                                    real noise_factor) noexcept nogil:
+    return warmth * (<real>1 - previous / q) / u + noise_factor * square_root(previous) * noise
+
+
+cdef inline real article_santa_e_explore(real g, real *v, real *previous, real *u, real *alpha, real *noise, real sigma,
+                                         real square_factor, real lambda_, real lr, real warmth,
+                                         real noise_factor) noexcept nogil:
+    cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
+    alpha[0] = alpha[0] + (u[0] * u[0] - warmth)
+    u[0] = (article_santa_kick(q, previous[0], u[0], noise[0], warmth, noise_factor) + (<real>1 - alpha[0]) * u[0]
+            - lr * q * g)
+    previous[0] = q
+    return q * u[0]
+
+
+cdef inline real article_santa_e_refine(real g, real *v, real *previous, real *u, real *alpha, real *noise, real sigma,
+                                        real square_factor, real lambda_, real lr, real warmth,
+                                        real noise_factor) noexcept nogil:
+    cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
+    u[0] = (<real>1 - alpha[0]) * u[0] - lr * q * g
+    previous[0] = q
+    return q * u[0]
+
+
+cdef inline real article_santa_sss_explore(real g, real *v, real *previous, real *u, real *alpha, real *noise,
+                                           real sigma, real square_factor, real lambda_, real lr, real warmth,
+                                           real noise_factor) noexcept nogil:
+    cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
+    alpha[0] = alpha[0] + <real>0.5 * (u[0] * u[0] - warmth)
+    cdef real brake = exp_any(<real>-0.5 * alpha[0])
+    u[0] = (brake * u[0]
+            + (article_santa_kick(q, previous[0], u[0], noise[0], warmth, noise_factor) - lr * q * g)) * brake
+    alpha[0] = alpha[0] + <real>0.5 * (u[0] * u[0] - warmth)
+    previous[0] = q
+    return <real>0.5 * q * u[0]
+
+
+cdef inline real article_santa_sss_refine(real g, real *v, real *previous, real *u, real *alpha, real *noise,
+                                          real sigma, real square_factor, real lambda_, real lr, real warmth,
+                                          real noise_factor) noexcept nogil:
+    cdef real q = santa_preconditioner(g, v, sigma, square_factor, lambda_)
     cdef real brake = exp_any(<real>-0.5 * alpha[0])
     u[0] = (brake * u[0] - lr * q * g) * brake
     previous[0] = q
     return <real>0.5 * q * u[0]
+
+
+# a moving average or slow weights, with the parameter in the gradient's place; equal infinities stay
+
+cdef inline real approach(real g, real p, real rate) noexcept nogil:
+    return <real>0 if g == p else rate * (g - p)

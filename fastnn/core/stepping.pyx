@@ -5,19 +5,15 @@
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
 pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at
-all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself:
-`Stepper.enter` refuses everything else.
+all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself
+(gates.pyx). What wrappers have written with it is a transaction's (transactions.pyx).
 """
-import sys
-import threading
-
 import numpy as np
 
 cimport cython
 cimport numpy as cnp
 from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
-from cpython.pythread cimport PyThread_get_thread_ident
 from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport free, qsort, realloc
@@ -25,22 +21,19 @@ from libc.stdlib cimport free, qsort, realloc
 from fastnn.core.arrays cimport as_array, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
+from fastnn.core.gates cimport Gate
 from fastnn.core.layouts cimport Layout
 from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, step_blocks
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
+from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
+from fastnn.core.transactions cimport Part, Transaction
 
 from fastnn.core.levels import rules
 from fastnn.core.records import CHANGED
-
-cdef extern from "gate.h":
-    ctypedef struct fastnn_gate:
-        pass
-    unsigned long fastnn_gate_enter(fastnn_gate *gate, unsigned long self) noexcept nogil
-    void fastnn_gate_leave(fastnn_gate *gate) noexcept nogil
 
 cnp.import_array()
 
@@ -63,7 +56,7 @@ for place, name in enumerate(("float16", "bfloat16")):
 cdef class Stepper
 
 
-cdef class Plan:
+cdef class Plan(Part):
     """A checked call: parameters (or deltas to be written), gradients and state, side by side."""
 
     cdef readonly list records
@@ -78,10 +71,16 @@ cdef class Plan:
     cdef dict home                          # where new records go once the call has succeeded
     cdef bint by_key                        # or by position
     cdef bint add
+    cdef bint sparse                        # whether a gradient is Rows
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
+    cdef dict new_home                      # the records that there will be, if there are new ones
+    cdef object filled                      # (slot, the array that it is filled with before the pass)
+    cdef bint late                          # whether gradients are what they are when the plan is written
+    cdef list refills                       # (copy of a late gradient, the gradient, its record)
+    cdef Transaction transaction            # that the step is part of, or None
     cdef Stepper owner                      # None between steps: it has the plan
 
     def __cinit__(self, Stepper owner, bint by_key, bint add):
@@ -90,7 +89,7 @@ cdef class Plan:
         self.home = owner.by_key if by_key else owner.by_position
         self.by_key, self.add = by_key, add
         self.keys, self.records, self.groups, self.targets, self.grads = [], [], [], [], []
-        self.copied_back = []
+        self.copied_back, self.refills, self.filled = [], [], ()
 
     cdef void enter(self, object key, cnp.ndarray target, cnp.ndarray grad, object group) except *:
         cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
@@ -108,17 +107,52 @@ cdef class Plan:
             self.copied_back.append((target, copy, record))
             target = copy
         if not usable(grad, record):
-            grad = conforming(grad, record, record.computed)
+            copy = conforming(grad, record, record.computed)
+            if self.late:
+                self.refills.append((copy, grad, record))
+            grad = copy
         self.keys.append(key)
         self.records.append(record)
         self.targets.append(target)
         self.grads.append(grad)
 
+    cdef void enter_rows(self, object key, cnp.ndarray target, Rows grad, object group) except *:
+        cdef PyObject *known = PyDict_GetItemWithError(self.home, key)
+        cdef Record record
+        self.owner.must_be_lazy(key)
+        check_width(grad, target, key)
+        if not (cnp.PyArray_CHKFLAGS(target, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED)
+                and cnp.PyArray_ISNOTSWAPPED(target)):
+            raise ValueError(f"parameter {key!r} must be contiguous, row after row, and native to be stepped by Rows: "
+                             "make it so with np.ascontiguousarray(p)")
+        if known == NULL:
+            record = new_record(target, self.owner.storage, key, True)
+        else:
+            record = self.owner.continued(<Record>known, target, key, True)
+        if record.fortran:
+            raise ValueError(f"the state of {key!r} lies column after column, as the parameter did when it was first "
+                             f"stepped: Rows cannot go on with it; opt.forget({key!r}) drops it")
+        self.sparse = True
+        self.groups.append(group)
+        self.keys.append(key)
+        self.records.append(record)
+        self.targets.append(target)
+        self.grads.append(Merged.__new__(Merged, grad))
+
     cdef void free_gradients(self, const Span *spans, Py_ssize_t count) except *:
-        """Copy gradients that lie in the memory of a parameter."""
-        cdef Py_ssize_t i
+        """Copy gradients that lie in the memory of a parameter, and merge Rows."""
+        cdef Py_ssize_t i, bad
         cdef cnp.ndarray grad
+        cdef Merged merged
+        cdef Rows rows
         for i in range(count):
+            if isinstance(self.grads[i], Merged):
+                merged = <Merged>self.grads[i]
+                rows = merged.source
+                bad = merged.take(rows, <Record>self.records[i], not clear_of(spans, count, rows.numbers))
+                if bad >= 0:
+                    raise ValueError(no_row(rows.indices.flat[bad], (<Record>self.records[i]).dims[0], self.keys[i]))
+                continue
             grad = <cnp.ndarray>self.grads[i]
             if not clear_of(spans, count, grad):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
@@ -152,19 +186,26 @@ cdef class Plan:
                 home[self.keys[i]] = self.records[i]
         return home
 
-    cdef Layout ready(self):
-        """What to run over, after one more look at everything. If no other code runs in between, `run` cannot fail."""
-        cdef Layout layout = self.layout
-        if layout is None:
-            layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
-        self.must_be_unchanged(layout)
-        return layout
+    cdef void arrange(self) except *:
+        if not self.add and self.parameters is None:
+            self.must_have_parameters()
+        if self.sparse:
+            self.must_go_by_rows()
+        self.new_home = None if self.layout is not None else self.home_after()
+        if self.write_back is not None and not self.write_back.unchanged():     # Python's code
+            raise ValueError(CHANGED)
 
-    cdef void must_be_unchanged(self, Layout layout) except *:
-        if not layout.unchanged():
+    cdef void look(self) except *:
+        """One more look at everything. If no other code runs in between, `write` cannot fail."""
+        if self.layout is None:
+            self.layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
+        if not self.layout.unchanged():
             raise ValueError(CHANGED)
         for parameter, _, record in self.copied_back:
             if not fits(<cnp.ndarray>parameter, <Record>record):
+                raise ValueError(CHANGED)
+        for _, grad, record in self.refills:
+            if not has_shape(<cnp.ndarray>grad, <Record>record) or kind_of(<cnp.ndarray>grad) == OTHER:
                 raise ValueError(CHANGED)
 
     cdef void must_have_parameters(self) except *:
@@ -174,6 +215,21 @@ cdef class Plan:
                 raise TypeError("weight decay, l2, l1, adaptive clipping and rules that read the parameter need it: "
                                 "give w= (and b=), or change parameters in place with step(params, grads)")
 
+    cdef void must_go_by_rows(self) except *:
+        """Raise for what is done around a rule and needs the whole tensor."""
+        cdef Py_ssize_t i
+        cdef Cohort cohort
+        cdef bint rows
+        for i in range(len(self.cohort_of)):
+            cohort = <Cohort>self.cohort_of[i]
+            if cohort.clip_adaptive == 0 and not cohort.centralize:
+                continue
+            rows = isinstance(self.grads[i], Merged) if self.layout is None else self.layout.tasks[i].rows != NULL
+            if rows:
+                raise TypeError(f"{'clip_adaptive' if cohort.clip_adaptive != 0 else 'centralize'} needs the whole "
+                                f"gradient, which Rows do not have: the gradient of {self.keys[i]!r}. A group without "
+                                "it, or clip_value, clip_norm or clip_global_norm, can be had with Rows")
+
     def run(self, double clip_global_norm=0, filled=(), undo=None):
         """Step everything and keep the new records and counts; False, and nothing has changed, if a norm that clips is
         not finite.
@@ -182,37 +238,50 @@ cdef class Plan:
         filled with), of one shape and dtype. `undo`, a compiled function, is called where False is returned. All
         in one call of compiled code, so that no signal's handler can raise half way.
         """
-        cdef Pass call
-        cdef Py_ssize_t i
-        cdef int threads
-        cdef dict home = None
-        cdef bint known = self.layout is not None
-        cdef Layout layout
-        cdef Record record
-        cdef Cohort cohort
-        if not self.add and self.parameters is None:
-            self.must_have_parameters()
-        if not known:
-            home = self.home_after()
-        if self.write_back is not None and not self.write_back.unchanged():     # Python's code
-            raise ValueError(CHANGED)
-        layout = self.ready()
+        cdef Transaction transaction = self.transaction
+        self.skipped, self.filled = False, filled
+        self.arrange()
+        if transaction is not None:
+            transaction.arrange()
+            transaction.look()
+        self.look()
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
-            if not reduced.clip(layout, clip_global_norm):
+            if not reduced.clip(self.layout, clip_global_norm):
                 self.skipped = True
                 if undo is not None:
                     undo()
+                if transaction is not None:
+                    transaction.end()
                 return False
-            self.must_be_unchanged(layout)      # other threads may have run
-        self.layout = layout
+            self.look()                         # other threads may have run
+            if transaction is not None:
+                transaction.look()
+        if transaction is not None:
+            transaction.begin()
+        self.write()
+        if transaction is not None:
+            transaction.complete()
+        if self.write_back is not None:
+            self.write_back()                   # here, where no signal's handler can come before it
+        return True
+
+    cdef void write(self) except *:
+        cdef Pass call
+        cdef Py_ssize_t i
+        cdef int threads
+        cdef Layout layout = self.layout
+        cdef Record record
+        cdef Cohort cohort
         call.add = self.add
         call.slots = layout.slots
         call.tasks = layout.tasks
         call.around = &around
         call.formats = NULL if self.owner.storage.name is None else self.owner.storage.formats
         call.grain = self.owner.storage.grain
-        for slot, values in filled:
+        for copy, grad, _ in self.refills:
+            cnp.PyArray_CopyInto(<cnp.ndarray>copy, <cnp.ndarray>grad)
+        for slot, values in self.filled:
             cnp.PyArray_CopyInto(<cnp.ndarray?>slot, <cnp.ndarray?>values)
         call.count = self.owner.passes
         self.owner.passes += 1
@@ -223,7 +292,7 @@ cdef class Plan:
             threads = threads_for(layout.elements)
             with nogil:
                 share_out(step_blocks, &call, layout.tasks[layout.count].first_block, 1, threads)
-        if not known:
+        if self.new_home is not None:
             self.targets = self.grads = None        # the layout is kept, the arrays are not
             for parameter, copy, _ in self.copied_back:
                 cnp.PyArray_CopyInto(<cnp.ndarray>parameter, <cnp.ndarray>copy)     # np.copyto begins in Python
@@ -232,17 +301,17 @@ cdef class Plan:
                     record = <Record>self.records[i]
                     record.cohort, record.used, record.grouped = <Cohort>self.cohort_of[i], True, True
                 if self.by_key:
-                    self.owner.by_key = home
+                    self.owner.by_key = self.new_home
                 else:
-                    self.owner.by_position = home
+                    self.owner.by_position = self.new_home
         for cohort in self.cohorts:
             cohort.done()
-        if self.write_back is not None:
-            self.write_back()                   # here, where no signal's handler can come before it
-        return True
+        self.new_home, self.filled = None, ()
+        if self.add and self.whole and self.write_back is None and not (self.copied_back or self.refills):
+            self.owner.last = self
 
 
-cdef class Stepper:
+cdef class Stepper(Gate):
     """State by key (mappings) and by position (sequences), and the plans made from calls."""
 
     cdef dict by_key
@@ -256,7 +325,6 @@ cdef class Stepper:
     cdef bint by_time                       # whether its constants depend on t
     cdef double clip_global_norm
     cdef bint stale                         # whether a group has been changed since it was made
-    cdef fastnn_gate gate
 
     def __cinit__(self, *args, **kwds):
         self.by_key, self.by_position = {}, {}
@@ -266,33 +334,11 @@ cdef class Stepper:
     def __dealloc__(self):
         free(self.spans)
 
-    cdef int enter(self) except -1:
-        """Have the optimizer to oneself until `leave`.
-
-        Compiled functions alone do that, in try and finally: between two of Python's instructions a signal's handler
-        may raise.
-        """
-        cdef unsigned long me = PyThread_get_thread_ident()
-        cdef unsigned long owner = fastnn_gate_enter(&self.gate, me)
-        if owner and not lives(owner):
-            owner = fastnn_gate_enter(&self.gate, me)           # the thread may have ended just now
-        if owner:
-            raise RuntimeError(f"this {type(self).__name__} {in_use(owner, me)}")
-        return 0
-
     cdef void leave(self) noexcept:
         if self.last is not None:
             self.last.layout.release()
-            self.last.owner = None
-        fastnn_gate_leave(&self.gate)
-
-    def _alone(self, function, *args):
-        """function(*args) while nothing else uses the optimizer. Raises RuntimeError where something does already."""
-        self.enter()
-        try:
-            return function(*args)
-        finally:
-            self.leave()
+            self.last.owner = self.last.transaction = None
+        Gate.leave(self)
 
     def _step_mapping(self, params, grads, dict extra):
         """Step parameters by key, in place."""
@@ -309,6 +355,49 @@ cdef class Stepper:
             self.advance(self.plan_sequence(params, grads), extra)
         finally:
             self.leave()
+
+    def _step_leaves(self, leaves, dict extra, Transaction transaction):
+        """Step leaves of parameters, dicts of arrays and of gradients, as part of a transaction. Whether the step was
+        taken: not if a norm was not finite, or if there was nothing to step."""
+        cdef Plan plan
+        self.enter()
+        try:
+            plan = self.plan_leaves(leaves.by_key, leaves.params, leaves.grads, leaves.write_back, False)
+            if not plan.records:
+                transaction.without_step()
+                return False
+            plan.transaction = transaction
+            self.advance(plan, extra)
+            return not plan.skipped
+        finally:
+            self.leave()
+
+    def _planned(self, bint by_key, dict params, dict grads):
+        """Such a step, to be written as part of another one's transaction, with the gradients as they are then.
+
+        Between them lies no other use: whoever has the optimizer's gate calls this.
+        """
+        cdef Plan plan = self.plan_leaves(by_key, params, grads, None, True)
+        plan.owner = self
+        if not self.prepare_again(plan):
+            (<object>self)._prepare(plan, {})
+        return plan
+
+    def _run_planned(self, Plan plan, Transaction transaction):
+        """Take a step of `_planned` with a transaction of its own."""
+        plan.transaction = transaction
+        plan.run()
+
+    cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
+        cdef Layout layout = self.kept(by_key)
+        if layout is not None and write_back is None:
+            layout.release()                    # what a plan of the same use holds that was given up
+            with cython.critical_section(params, grads):
+                if layout.holds_mapping(params, grads, self.spans):
+                    return self.last
+        self.forget_plan()                      # the spans are about to change
+        return self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
+                         write_back, late)
 
     def _step_deltas(self, list grads, dict extra):
         """The deltas of a step, new arrays, by position."""
@@ -334,23 +423,52 @@ cdef class Stepper:
             (<object>self)._advance(plan, extra)
         elif not plan.run(self.clip_global_norm):
             (<object>self)._skip()
-        if plan.add and plan.layout is not None and plan.whole and not plan.copied_back and plan.write_back is None:
-            self.last = plan
 
     cdef bint prepare_again(self, Plan plan) except -1:
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
         cdef object constants
-        if self.ready is None or self.ready is not (<dict>(<object>self).__dict__).get("_version"):
+        cdef dict own
+        if self.ready is None:
             return False
         for cohort in plan.cohorts:
             if cohort.version is not self.ready or cohort.t == LLONG_MAX:
                 return False
+        own = (<object>self).__dict__
+        if self.ready is not own.get("_version") and not self.renumber(plan, own):
+            return False
         constants = (<object>self).constants if self.by_time else None
         for cohort in plan.cohorts:
             if self.by_time:
                 cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
             cohort.next_t = cohort.t + 1
+        return True
+
+    cdef bint renumber(self, Plan plan, dict own) except -1:
+        """Give the cohorts a number that has been set since they were prepared; False where it takes more than that:
+        for options, which go around the rule, as decay does by the rate, for groups, and after more than one change."""
+        cdef Cohort cohort
+        cdef object before, version, numbers
+        cdef object change = own.get("_last_change")
+        if change is None or own["_known"][2]:
+            return False
+        before, version, values = change
+        if before is not self.ready or version is not own.get("_version"):
+            return False
+        for name in values:
+            if name in (<object>self).options:
+                return False
+        for cohort in plan.cohorts:
+            if cohort.group is not None:
+                return False
+        for cohort in plan.cohorts:
+            numbers = type(cohort.numbers)()
+            numbers.__dict__.update(cohort.numbers.__dict__)
+            numbers.__dict__.update(values)
+            if not self.by_time:
+                cohort.put_constants((<object>self).constants(numbers))
+            cohort.numbers, cohort.version = numbers, version
+        self.ready = version
         return True
 
     def _ready(self, version, bint by_time, double clip_global_norm):
@@ -368,6 +486,15 @@ cdef class Stepper:
             self.storage = storage
         finally:
             self.leave()
+
+    cdef int must_be_lazy(self, object key) except -1:
+        """Raise where no rows can be stepped alone."""
+        if not (<object>self).lazy:
+            raise TypeError((<object>self)._not_lazy(key))
+        if self.storage.name is not None:
+            raise TypeError(f"state_dtype={self.storage.name!r} is kept in blocks, which rows do not fit: with Rows as "
+                            f"the gradient of {key!r} it must be 'float32'")
+        return 0
 
     cdef int needs_storage(self) except -1:
         if self.storage is None:
@@ -468,13 +595,15 @@ cdef class Stepper:
             self.by_key, self.by_position, self.passes, self.span_count = by_key, by_position, passes, 0
         (<object>self).__dict__.update(done)
 
-    cdef Plan plan(self, bint by_key, list keys, list params, list grads, object write_back=None):
+    cdef Plan plan(self, bint by_key, list keys, list params, list grads, object write_back=None,
+                   bint late=False):
         cdef Plan plan = Plan.__new__(Plan, self, by_key, True)
         cdef Py_ssize_t i
         cdef cnp.ndarray p
         cdef object group = None
         cdef list stepped = []
         cdef list groups = (<object>self)._groups_of(plan.home, keys, params)
+        plan.late = late
         for i in range(len(keys)):
             if groups is not None:
                 group = groups[i]
@@ -483,7 +612,10 @@ cdef class Stepper:
             if grads[i] is None:
                 continue
             p = checked_parameter(params[i], keys[i])
-            plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
+            if isinstance(grads[i], Rows):
+                plan.enter_rows(keys[i], p, <Rows>grads[i], group)
+            else:
+                plan.enter(keys[i], p, checked_gradient(grads[i], p, keys[i]), group)
             stepped.append(p)
         if not self.in_place(plan, stepped):
             self.keep_apart(plan, stepped)
@@ -586,12 +718,14 @@ cdef class Stepper:
         cdef list gradients = None
         cdef Layout layout
         cdef bint plain = type(params) is dict and type(grads) is dict
+        cdef bint held
         if plain:
             layout = self.kept(True)
             if layout is not None:
                 with cython.critical_section(params, grads):
-                    if layout.holds_mapping(params, grads, self.spans):
-                        return self.last
+                    held = layout.holds_mapping(params, grads, self.spans)
+                if held and layout.merge(self.spans):
+                    return self.last
         self.forget_plan()                      # the spans are about to change
         try:
             if plain:
@@ -613,11 +747,13 @@ cdef class Stepper:
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
         cdef Layout layout = self.kept(False)
+        cdef bint held
         if (layout is not None and (type(params) is list or type(params) is tuple)
                 and (type(grads) is list or type(grads) is tuple)):
             with cython.critical_section(params, grads):
-                if layout.holds_sequence(params, grads, self.spans):
-                    return self.last
+                held = layout.holds_sequence(params, grads, self.spans)
+            if held and layout.merge(self.spans):
+                return self.last
         self.forget_plan()                      # the spans are about to change
         values, gradients = list(params), list(grads)
         if len(values) != len(gradients):
@@ -652,6 +788,9 @@ cdef class Stepper:
             plan.parameters = []
         groups = (<object>self)._groups_of(plan.home, keys, grads if parameters is None else parameters)
         for position, grad in enumerate(grads):
+            if isinstance(grad, Rows):
+                raise TypeError("Rows are a gradient of a parameter that is changed in place: step(params, grads), "
+                                "where the dialect that returns deltas has whole arrays")
             g = <cnp.ndarray>grad if cnp.PyArray_CheckExact(grad) else as_array(grad, f"gradient {position}")
             try:
                 dtype = result_dtype(g)
@@ -681,19 +820,3 @@ cdef bint all_arrays(list values) noexcept:
         if not cnp.PyArray_Check(value):
             return False
     return True
-
-
-cdef bint lives(unsigned long thread) except -1:
-    return thread in sys._current_frames()
-
-
-cdef str in_use(unsigned long owner, unsigned long me):
-    """Where an optimizer is in use."""
-    if owner == me:
-        return ("is in use further up in this thread: what a step calls - functions, mappings, handlers of signals - "
-                "cannot use the optimizer itself")
-    if not lives(owner):
-        return ("was in use in another thread when this process was forked, and may be torn: make a new one, perhaps "
-                "from a saved state")
-    names = [thread.name for thread in threading.enumerate() if thread.ident == owner]
-    return f"is in use in thread {names[0] if names else owner}: give each thread its own, or use a lock"

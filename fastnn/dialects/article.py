@@ -7,9 +7,9 @@ from math import sqrt
 
 from .. import maxout                           # noqa: F401: a row of the catalogue
 from ..activations import LogSoftmax, Softmax, Softmin, _registry as activations, checked_axis
-from ..hyperparameters import Choice
+from ..hyperparameters import Choice, Hyperparameter
 from ..losses import _registry as losses
-from ..optimizers import _registry as optimizers, adam
+from ..optimizers import _registry as optimizers, adam, santa
 from ..optimizers.base import AlphaOptimizer, EtaOptimizer, decay, epsilon, rate
 
 SAME = {
@@ -123,6 +123,8 @@ class Eve(adam.Eve, name="Eve", kernel="adam", like="article"):
     D += (1 - beta3)(d - D), D = 1 at t = 1.  ``update(..., f=loss)``; f is 1 if left out.
     """
 
+    loss = 1.0
+
     @staticmethod
     def distance(h, f, before):
         return abs(f - h.fstar)
@@ -169,3 +171,47 @@ class AMSBound(AdaBound, name="AMSBound", kernel="amsbound", like="article"):
 
     slots = {"m": 0, "v": 0, "vhat": 0}
     stored = {}
+
+
+def power(t, rate):
+    """t^rate."""
+    return t**rate
+
+
+class Santa(santa.Santa):
+    """What the schemes share."""
+
+    eta = Hyperparameter(1e-2, above=0)
+    lambda_ = epsilon(1e-8)
+    anne_func = Choice(power, santa.annealing)
+    N = Hyperparameter(16, at_least=1, integer=True)
+
+    @staticmethod
+    def constants(h, t):
+        warmth = h.eta / santa.inverse_temperature(h, t)
+        return {"sigma": h.sigma, "square_factor": (1 - h.sigma) / h.N**2, "lambda_": h.lambda_, "lr": h.eta,
+                "warmth": warmth, "noise_factor": sqrt(2 * warmth)}
+
+    @staticmethod
+    def _beginning(h, t):
+        return sqrt(h.eta)
+
+
+class SantaE(Santa, name="SantaE", kernel=("article_santa_e_explore", "article_santa_e_refine"), like="article"):
+    """v = sigma v + (1 - sigma) g^2/N^2; q = 1/sqrt(lambda_ + sqrt(v)). Before `burnin` (exploration), with
+    beta = anne_func(t, anne_rate) and z standard normal: alpha += u^2 - eta/beta;
+    u = eta/beta (1 - q_prev/q)/u + sqrt(2 eta/beta q_prev) z + (1 - alpha) u - eta q g; after it (refinement)
+    u = (1 - alpha) u - eta q g. The delta is q u. At first u is sqrt(eta) z and alpha is sqrt(eta) C.
+
+    rng is None, an integer, a Generator or a RandomState; a RandomState draws what the article draws. N is the
+    hyperparameter alone, not what ``update(..., N=rows)`` hands over.
+    """
+
+
+class SantaSSS(Santa, name="SantaSSS", kernel=("article_santa_sss_explore", "article_santa_sss_refine"),
+               like="article"):
+    """As SantaE, with exploration alpha += (u^2 - eta/beta)/2; u = exp(-alpha/2) u - eta q g
+    + sqrt(2 eta/beta q_prev) z + eta/beta (1 - q_prev/q)/u; u = exp(-alpha/2) u; alpha += (u^2 - eta/beta)/2.
+    Refinement: the same without noise and without changing alpha. The delta is q u/2: the paper's half step q u_prev/2
+    is left out.
+    """

@@ -39,6 +39,8 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
     A function with an argument p between the gradient and the state, `rule(g, p, m, v, h)`, sees the parameter as it is
     before the step. Its optimizer needs w= (and b=) where it returns deltas.
 
+    With `fastnn.Rows` as a gradient it steps the rows named, and leaves the state of others as it is.
+
     All options of optimizers, as weight_decay, clip_norm and groups, work around the rule: no hyperparameter can have
     their names.
 

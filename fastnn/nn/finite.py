@@ -7,6 +7,7 @@ import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
+from fastnn.core.sparse import Rows
 from fastnn.hyperparameters import as_float, unwrapped
 from fastnn.trees import NESTED, arrays_of_gradients
 
@@ -48,8 +49,8 @@ class NonFinite(NamedTuple):
 
 
 def all_finite(arrays):
-    """Whether no element is infinite or NaN. The norm of all tells for less than a look at each element."""
-    arrays = [np.asarray(a) for a in arrays]
+    """Whether no element is infinite or NaN, of arrays and Rows. The norm of all tells for less than a look at each."""
+    arrays = [a.values if isinstance(a, Rows) else np.asarray(a) for a in arrays]
     return math.isfinite(norm_of(arrays)) or all(np.isfinite(a).all() for a in arrays)      # or it is beyond float64
 
 

@@ -111,7 +111,8 @@ def _sources(net):
 
 
 def _sources_of_trainer(trainer):
-    noise = getattr(trainer.optimizer, "_noise", None)
+    optimizer = trainer.optimizer
+    noise = getattr(getattr(optimizer, "_innermost", optimizer), "_noise", None)
     return {**_sources(trainer.network), **({} if noise is None else {"optimizer": noise}), "trainer": trainer.rng}
 
 

@@ -7,13 +7,14 @@ from time import perf_counter
 
 import numpy as np
 
+from fastnn.core.sparse import Rows
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
 from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
-from .layers import BatchNormalization
+from .layers import BatchNormalization, Dropout
 from .state import checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
@@ -28,7 +29,10 @@ class Trainer:
     Parameters
     ----------
     network : MultiLayerNet
-    optimizer : what `get_opt` returns, or anything with `update(params, grads)`
+    optimizer : what `get_opt` returns, a wrapper around it, or anything with `update(params, grads)`
+        With `SAM` a step has two passes over its batch: `losses` has the first one's loss, and batch normalization's
+        running values are moved by it alone; the second has its dropout masks, and `transform` is given its gradients.
+        An optimizer with `gradient_point(params)` gets its gradients there.
     x, t : array_like
         All training rows and their labels, as `MultiLayerNet.loss` takes them. What is no array - a list, a pandas
         DataFrame or Series - becomes one here, by position; an array is not copied.
@@ -45,7 +49,7 @@ class Trainer:
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
         is called with finite numbers only, and what it leaves must be finite, too: for each parameter real numbers of
-        its shape, or None, and nothing besides. Errors name the parameter.
+        its shape, `fastnn.Rows`, or None, and nothing besides. Errors name the parameter.
 
     Attributes
     ----------
@@ -83,9 +87,9 @@ class Trainer:
         self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
-        # Eve adapts to the loss itself, and every optimizer of the catalogue takes it.
+        # Eve adapts to the loss, Santa to the number of rows, and every optimizer of the catalogue takes both.
         accepted = inspect.signature(optimizer.update).parameters.values()
-        self._takes_loss = any(p.name == "f" or p.kind is p.VAR_KEYWORD for p in accepted)
+        self._takes = [name for name in ("f", "N") if any(p.name == name or p.kind is p.VAR_KEYWORD for p in accepted)]
 
     def state_dict(self):
         """All that the next steps depend on, and what became of those before, as a dict of numbers, strings and new
@@ -143,12 +147,40 @@ class Trainer:
 
     def _attempt(self, x, t):
         """(loss, None), or the loss and in which layer and place numbers were not finite: then there was no update."""
+        loss, grads, finite = self._pass(x, t)
+        if not finite:
+            self.losses.append(loss)
+            return loss, self._where(x, t)
+        sam = getattr(self.optimizer, "_ascending", _nothing)()
+        if sam is None:
+            return self._update(loss, grads)
+        return sam._displaced.then_back(self._ascended, sam, x, t, loss, grads)
+
+    def _pass(self, x, t):
+        """(loss, gradients, whether all of it is finite)."""
         with np.errstate(all="ignore"):     # divergence is told once
-            with self._at_lookahead():
+            with self._at_gradient_point():
                 loss, grads = self.network.loss_and_gradient(x, t)
-            if not (math.isfinite(loss) and all_finite(grads.values())):
+            return loss, grads, math.isfinite(loss) and all_finite(grads.values())
+
+    def _ascended(self, sam, x, t, loss, grads):
+        """The rest of an attempt: sharpness-aware minimization takes its gradient elsewhere, in a second pass."""
+        with _skips_told():
+            sam.ascend(self.network.params, grads)
+        if sam._skips:
+            sam.restore()
+            self.losses.append(loss)
+            return loss, (None, NORM)
+        running = self._running_values()
+        with self._masks_kept():
+            _, grads, finite = self._pass(x, t)
+            _put_back(running)
+            if not finite:
                 self.losses.append(loss)
                 return loss, self._where(x, t)
+        return self._update(loss, grads)
+
+    def _update(self, loss, grads):
         if self.transform is not None:
             grads = self._transformed(grads, loss)
         self.losses.append(loss)
@@ -156,13 +188,11 @@ class Trainer:
             if self.transform is not None and not all_finite(g for g in grads.values() if g is not None):
                 return loss, (None, TRANSFORMED)
             skipped = getattr(self.optimizer, "skipped", 0)
-            token = skips_are_told.set(True)
-            start = perf_counter()
-            try:
-                self.optimizer.update(self.network.params, grads, **({"f": loss} if self._takes_loss else {}))
-            finally:
+            with _skips_told():
+                given = {"f": loss, "N": len(self.x)}
+                start = perf_counter()
+                self.optimizer.update(self.network.params, grads, **{name: given[name] for name in self._takes})
                 end = perf_counter()
-                skips_are_told.reset(token)
             if getattr(self.optimizer, "skipped", 0) != skipped:
                 return loss, (None, NORM)
         self.update_seconds.append(end - start)
@@ -182,18 +212,31 @@ class Trainer:
         return {key: _transformed_gradient(key, p, found) for key, p in params.items()}
 
     @contextmanager
-    def _at_lookahead(self):
-        """The network where the optimizer wants to look: Nesterov's rule takes its gradient ahead of the parameters."""
-        net, lookahead = self.network, getattr(self.optimizer, "lookahead", None)
-        if lookahead is None:
+    def _at_gradient_point(self):
+        """The network where the optimizer wants to look: NAG takes its gradient ahead of the parameters."""
+        net, point = self.network, getattr(self.optimizer, "gradient_point", None)
+        if point is None:
             yield
             return
         params = net.params
-        net.params = {key: lookahead(p, key) for key, p in params.items()}
+        net.params = point(params)
         try:
             yield
         finally:
             net.params = params
+
+    @contextmanager
+    def _masks_kept(self):
+        """The network with dropout's last masks, so that two passes differentiate the same function."""
+        layers = [layer for layer in getattr(self.network, "layers", {}).values()
+                  if isinstance(layer, Dropout) and not layer.frozen]
+        try:
+            for layer in layers:
+                layer.frozen = True
+            yield
+        finally:
+            for layer in layers:
+                layer.frozen = False
 
     def _running_values(self):
         """What a pass changes besides the parameters: batch normalization puts new arrays there."""
@@ -202,7 +245,7 @@ class Trainer:
 
     def _where(self, x, t):
         find = getattr(self.network, "nonfinite", None)
-        with self._at_lookahead():
+        with self._at_gradient_point():
             return (find and find(x, t)) or (None, "unknown")
 
     def train(self, iterations, progress=None):
@@ -224,6 +267,12 @@ def _transformed_gradient(key, p, grads):
         raise KeyError(f"transform: no gradient for parameter {key!r}; None leaves a parameter alone") from None
     if grad is None:
         return None
+    if isinstance(grad, Rows):
+        try:
+            grad._fit(p, key)
+        except ValueError as error:
+            raise ValueError(f"transform: {error}") from None
+        return grad
     try:
         numbers = np.asarray(grad)
     except ValueError as error:                 # lists of lists of different lengths
@@ -234,6 +283,20 @@ def _transformed_gradient(key, p, grads):
     if numbers.shape != np.shape(p):
         raise ValueError(f"transform: the gradient of {key!r} has shape {numbers.shape}, the parameter {np.shape(p)}")
     return grad
+
+
+@contextmanager
+def _skips_told():
+    """Steps that are skipped are told of by the trainer."""
+    token = skips_are_told.set(True)
+    try:
+        yield
+    finally:
+        skips_are_told.reset(token)
+
+
+def _nothing():
+    return None
 
 
 def _put_back(running):

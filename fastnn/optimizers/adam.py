@@ -102,8 +102,8 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     d = |f - f_prev|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
 
     Hayashi et al. 2016, arXiv 1611.01505, algorithm 1; article A has |f - fstar|: like="article".
-    ``update(..., f=loss)``; f is 1 if left out, as in article A, and d is 1 where f, f_prev and fstar are the same.
-    Raises ValueError if f is not finite.
+    ``update(..., f=loss)``; without f D stays as it is. d is 1 where f, f_prev and fstar are the same. Raises ValueError
+    if f is not finite.
     """
 
     alpha = rate(1e-3)
@@ -117,6 +117,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     stored = {"m": "linear", "v": "logarithmic"}
     _positional = ("t", "f")
     scalars = {"D": 1.0, "f": 0.0}
+    loss = None                 # what f is where it is left out
 
     @staticmethod
     def constants(h, t, D, f):
@@ -129,7 +130,9 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 
     @classmethod
     def advanced(cls, h, t, scalars, extra):
-        f = as_float(extra.get("f", 1.0))
+        if "f" not in extra and cls.loss is None:
+            return (1.0, 1.0) if t == 1 else scalars
+        f = as_float(extra.get("f", cls.loss))
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         if t == 1:

@@ -1,6 +1,7 @@
 """What all optimizers share: how they are called, what is done around a rule, and the state."""
 from collections.abc import Mapping
 from contextvars import ContextVar
+from functools import partial
 from inspect import signature
 from numbers import Number
 from operator import index
@@ -104,6 +105,7 @@ class Optimizer(Adjustable, Stepper):
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    lazy = True                 # whether it can step some rows of a parameter alone
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -111,7 +113,7 @@ class Optimizer(Adjustable, Stepper):
     _known = None, False, False             # of a version: whether anything is scheduled, whether anything goes around
     _by_time = True             # whether constants depend on t
     # what the articles' loops pass to `update`; every optimizer takes all of it and uses what its rule needs
-    _update_arguments = ("t", "f", "w", "b", "dfw", "dfb", "nargs")
+    _update_arguments = ("t", "f", "N", "w", "b", "dfw", "dfb", "nargs")
     _positional = ("t",)
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
@@ -223,7 +225,7 @@ class Optimizer(Adjustable, Stepper):
         parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
         mappings or two sequences, changes the parameters in place and returns None.
 
-        An explicit t wins over the parameters' own counts. What other rules need (f, w, b, dfw, dfb, nargs) is accepted
+        An explicit t wins over the parameters' own counts. What other rules need (f, N, w, b, dfw, dfb, nargs) is accepted
         and left unused, so that one loop can drive every optimizer; w and b are the parameters that the deltas are for,
         which weight decay and the like need.
         """
@@ -252,7 +254,7 @@ class Optimizer(Adjustable, Stepper):
         Mappings and sequences may be nested in each other ([(W, b), ...]); the key of such a parameter is the path to
         it, a tuple. An array alone is the parameter at position 0: a second one needs a key or an optimizer of its own.
         Plain numbers in mappings and sequences are stepped in float64 and put back. A gradient of None leaves its
-        parameter, the state and the count of steps alone.
+        parameter, the state and the count of steps alone; `fastnn.Rows` steps some rows of it.
         """
         extra = self._extra((), kwds) if kwds else {}
         if are_mappings(params, grads):
@@ -403,6 +405,44 @@ class Optimizer(Adjustable, Stepper):
             raise ValueError("t must be below 2^63")
         return t
 
+    def gradient_point(self, params: Any) -> Any:
+        """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
+        return params
+
+    # What wrappers ask for.
+
+    def _take(self, leaves, extra, transaction):
+        """A step as part of a transaction; whether it was taken."""
+        return self._step_leaves(leaves, extra, transaction)
+
+    def _thawed(self, leaves):
+        """Those leaves that are not frozen."""
+        if not any(group.freeze for group in self._groups):
+            return leaves
+        home = self._records[not leaves.by_key]
+        return leaves.only([key for key, p in leaves.params.items() if not self._is_frozen(home, key, p)])
+
+    def _is_frozen(self, home, key, p):
+        group = self._group_of(home, key, p)
+        return group is not None and group.freeze
+
+    def _moving(self, leaves):
+        """Those leaves that the next step moves."""
+        leaves = self._thawed(leaves)
+        return leaves if leaves.whole else leaves.only([key for key in leaves.params if leaves.grads[key] is not None])
+
+    def _forgetting(self, key):
+        """Functions that drop what there is of a key: compiled ones."""
+        return [partial(self.forget, key)] if any(key in home for home in self._records) else []
+
+    def _ascending(self):
+        """The SAM among wrappers, if there is one."""
+        return None
+
+    @property
+    def _innermost(self):
+        return self
+
     # What the compiled stepper asks for, when it meets parameters that it did not see in the last step.
 
     def _groups_of(self, home, keys, params):
@@ -438,6 +478,9 @@ class Optimizer(Adjustable, Stepper):
     _part_of_another_shape = staticmethod(messages.another_part_of_another_shape)
     _changed_shape = staticmethod(messages.changed_shape)
     _changed_dtype = staticmethod(messages.changed_dtype)
+
+    def _not_lazy(self, key):
+        return messages.not_lazy(self._title(), key)
 
     # A step
 

@@ -1,9 +1,11 @@
 """Gradient descent and its momenta."""
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..groups import numbers_at
+from ..trees import NESTED
 from .base import EtaOptimizer, Optimizer, decay, rate
 
 
@@ -43,12 +45,35 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     peers = {"torch": ("SGD", dict(lr=0.01, momentum=0.9, nesterov=True)),
              "optax": ("sgd", dict(learning_rate=0.01, momentum=0.9, nesterov=True))}
+    lazy = False                # all rows have moved where the gradient is wanted
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:
-        """value + mu delta_prev of that key: where an in-place step wants its gradient. mu is that of the parameter's
-        group at its next step; a value without state yet, and one that is frozen, comes back as it is."""
-        return self._alone(lambda: self._ahead(self._records[0], key, value, value))
+        """value + mu delta_prev of that key, path or position: where an in-place step wants its gradient.
+
+        mu is that of the parameter's group at its next step; a value without state yet, and one that is frozen, comes
+        back as it is. A key of a mapping comes before a position.
+        """
+        return self._alone(self._ahead_of, value, key)
+
+    def _ahead_of(self, value, key):
+        home = next((home for home in self._records if key in home), {})
+        return self._ahead(home, key, value, value)
+
+    def gradient_point(self, params: Any) -> Any:
+        """Where the next step wants its gradient: `lookahead` of all parameters, in the structure that they have."""
+        by_key = isinstance(params, Mapping)
+        if not isinstance(params, NESTED):
+            return self._alone(self._point, self._records[1], params, (0,))
+        return self._alone(self._point, self._records[not by_key], params, ())
+
+    def _point(self, home, params, path):
+        if isinstance(params, Mapping):
+            return {key: self._point(home, params[key], (*path, key)) for key in params}
+        if isinstance(params, (list, tuple)):
+            return (tuple if isinstance(params, tuple) else list)(
+                self._point(home, p, (*path, i)) for i, p in enumerate(params))
+        return self._ahead(home, path if len(path) > 1 else path[0], params, params)
 
     def _ahead(self, home, key, value, parameter):
         """`parameter` is what functions of groups see."""

@@ -720,6 +720,109 @@ def step(c, opt, twin, params, same, hook, odd):
     return True
 
 
+INDICES = [np.dtype(code) for code in ("i8", "i4", "u2", "u8", ">i8", "i1")]
+
+
+def sparse(c):
+    """Steps with Rows, beside steps of plain copies with Rows of plain copies."""
+    name, state_dtype = c.of(OPTIMIZERS)
+    hook = Hook(c) if c.once_in(4) else None
+    kwds, twin_kwds = {"rng": 5} if name.startswith("Santa") else {}, {"rng": 5} if name.startswith("Santa") else {}
+    if c.below(2):
+        options(c, hook, kwds, twin_kwds)
+    state_dtype = state_dtype if c.once_in(8) else "float32"
+    opt, error = attempt(lambda: get_opt(name, state_dtype=state_dtype, **kwds))
+    twin, refusal = attempt(lambda: get_opt(name, state_dtype=state_dtype, **twin_kwds))
+    if error is not None or refusal is not None:
+        return
+    if hook is not None:
+        hook.opt = opt
+    tables = {key: make.strided(Plain(c) if c.below(8) else c, make.shape(c), c.of(FLOATS))
+              for key in KEYS[:1 + c.below(3)]}
+    if hook is not None:
+        tables = {key: owned(c, p) for key, p in tables.items()}
+    same = {key: plain_in_order(p.base) for key, p in tables.items()}
+    for _ in range(1 + c.below(4)):
+        found = {key: a_gradient(c, p) for key, p in tables.items()}
+        if not sparse_step(c, opt, twin, tables, same, found, hook):
+            break
+
+
+def a_gradient(c, p):
+    """(a gradient, its plain copy, the operands that it is made of): mostly Rows."""
+    kind = c.below(16)
+    if kind == 0:
+        return None, None, []
+    if kind == 1:
+        g = make.strided(c, p.base.shape, c.of(FLOATS))
+        return g.value, g.plain(), [g]
+    shape = c.of(((4,), (1,), (0,), (), (2, 3), (40,), (300,), (17,)))
+    rows = make.strided(c, shape, c.of(INDICES))
+    if not p.base.shape or p.base.shape[0]:
+        n = p.base.shape[0] if p.base.shape else 1
+        rows.base[...] = np.resize((np.arange(rows.base.size) * (1 + c.below(8)) + c.below(256)) % min(n, 100), shape)
+        if c.once_in(20) and rows.base.size:
+            rows.base.flat[-1] = c.of((min(n, 120), -1 if rows.base.dtype.kind == "i" else 99, 100))
+    if c.once_in(25):
+        rows = make.operand(c, shape, make.dtype(c))
+    width = p.base.shape[1:] if c.below(20) else make.shape(c)
+    values = make.operand(c, (shape if c.below(30) else make.shape(c)) + width,
+                          c.of(FLOATS) if c.below(5) else make.dtype(c))
+    if c.once_in(10) and p.base.shape and width == p.base.shape[1:]:
+        values = Operand(p.base[:4], p.base[:4])
+    stand = not any(operand.base is None or isinstance(operand.value, (list, tuple)) for operand in (rows, values))
+    got, error = attempt(fastnn.Rows, rows.value, values.value)
+    plain, refusal = attempt(lambda: fastnn.Rows(rows.plain(), values.plain()))
+    if error is not None:
+        check_error(error)
+        if refusal is None:
+            raise Finding(f"refused: {error!r}") from error
+        return None, None, []
+    if refusal is not None and stand:
+        raise Finding(f"Rows accepted; of plain copies: {refusal!r}")
+    return (got, plain, [rows, values]) if refusal is None else (None, None, [])
+
+
+def sparse_step(c, opt, twin, tables, same, found, hook):
+    """Whether the case may go on."""
+    operands = [*tables.values(), *(operand for _, _, made in found.values() for operand in made)]
+    for operand in operands:
+        if operand.room is not None:
+            operand.room.remember()
+    params, grads = {key: p.value for key, p in tables.items()}, {key: made[0] for key, made in found.items()}
+    copies = {key: made[1] for key, made in found.items()}
+    form = c.of((dict, lambda d: list(d.values()), lambda d: {"x": list(d.values())}))
+    if hook is not None:
+        hook.arrays[:] = [p.base for p in tables.values()]
+    before, bits = frozen(opt, hook), {key: p.base.tobytes() for key, p in tables.items()}
+    _, error = attempt(opt.step, form(params), form(grads))
+    if hook is not None and hook.acted and not hook.pure:
+        if error is not None:
+            check_error(error, (RuntimeError,))
+        return False
+    if error is not None:
+        check_error(error)
+        check_memory(operands)
+        if frozen(opt, hook) != before or any(p.base.tobytes() != bits[key] for key, p in tables.items()):
+            raise Finding(f"something has changed; {error!r}")
+        if hook is not None and hook.acted:
+            return False
+    _, refusal = attempt(twin.step, form(same), form(copies))
+    if error is not None:
+        odd = not all(p.base.flags.c_contiguous and p.base.flags.aligned and p.base.dtype.isnative
+                      for p in tables.values())
+        if refusal is None and not odd:
+            raise Finding(f"refused: {error!r}") from error
+        return False
+    if refusal is not None:
+        raise Finding(f"accepted; of plain copies: {refusal!r}")
+    check_memory([operand for operand in operands if operand.room is not None],
+                 [(p, same[key]) for key, p in tables.items()])
+    if not same_state(opt, twin, hook):
+        raise Finding("not the state of plain copies")
+    return True
+
+
 def nested(d):
     """The same in lists and mappings of each other."""
     first, second, *rest = d
@@ -863,7 +966,7 @@ def object_(c):
                     raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
 
 
-CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [state, object_]
+CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [sparse] * 3 + [state, object_]
 
 
 def run(c):

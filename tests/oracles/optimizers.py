@@ -1,8 +1,9 @@
-"""Every optimizer for one tensor, as the papers write it: ``ORACLES[name](**hyperparameters).delta(g, t)``.
+"""Every optimizer for one tensor, as the papers and PyTorch have it: ``ORACLES[name](**hyperparameters).delta(g, t)``.
 
 `delta` returns what is to be added to the parameter and keeps the state. Gradients are taken to float64, or
 stay longdouble, and everything is then computed in that dtype. t counts steps from 1 and may be left out
 where the rule does not use it. Hyperparameters are the annotated attributes; the others are state.
+What article A has under these names is in `oracles.article`.
 """
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 
-def _annealing(t, rate):
+def annealing(t, rate):
     return t**rate
 
 
-def _ratio(a, b):
+def cooling(t, rate):
+    return 1000*t**rate
+
+
+def ratio(a, b):
     """a/b with 0/0 = 0: no gradient, no step."""
     return np.where((a == 0) & (b == 0), 0, a/b)
 
@@ -58,26 +63,29 @@ class NAG(MSGD):
 
 @dataclass
 class AdaGrad(Optimizer):
-    """Duchi, Hazan, Singer 2011."""
+    """Duchi, Hazan, Singer 2011; eps where PyTorch has it, eps_inside_root where optax has."""
     eta: float = 0.001
+    eps: float = 1e-10
+    eps_inside_root: float = 0
     h = 0
 
     def rule(self, g, t):
         self.h = self.h + g**2
-        return -self.eta*_ratio(g, np.sqrt(self.h))
+        return -self.eta*ratio(g, np.sqrt(self.h + self.eps_inside_root) + self.eps)
 
 
 @dataclass
 class RMSprop(Optimizer):
-    """Tieleman, Hinton 2012."""
+    """Tieleman, Hinton 2012; eps where PyTorch has it, eps_inside_root where optax has by default."""
     eta: float = 0.01
     rho: float = 0.99
     eps: float = 1e-8
+    eps_inside_root: float = 0
     v = 0
 
     def rule(self, g, t):
         self.v = self.rho*self.v + (1 - self.rho)*g**2
-        return -self.eta*g/np.sqrt(self.v + self.eps)
+        return -self.eta*ratio(g, np.sqrt(self.v + self.eps_inside_root) + self.eps)
 
 
 @dataclass
@@ -110,12 +118,15 @@ class Moments(Optimizer):
 
 @dataclass
 class Adam(Moments):
-    """The end of section 2 of the paper, but with eps inside the root."""
+    """Algorithm 1 of the paper."""
 
     def rule(self, g, t):
         self.observe(g)
-        alpha_t = self.alpha*np.sqrt(1 - self.beta2**t)/(1 - self.beta1**t)
-        return -alpha_t*self.m/np.sqrt(self.v + self.eps)
+        return self.corrected(self.v, t)
+
+    def corrected(self, v, t):
+        mhat, vhat = self.m/(1 - self.beta1**t), v/(1 - self.beta2**t)
+        return -self.alpha*ratio(mhat, np.sqrt(vhat) + self.eps)
 
 
 @dataclass
@@ -151,118 +162,133 @@ class SMORMS3(Optimizer):
 
 @dataclass
 class AdaMax(Optimizer):
-    """Kingma, Ba 2015, algorithm 2."""
+    """Kingma, Ba 2015, algorithm 2, with PyTorch's and optax's eps."""
     alpha: float = 0.002
     beta1: float = 0.9
     beta2: float = 0.999
+    eps: float = 1e-8
     m = u = 0
 
     def rule(self, g, t):
         self.m = self.beta1*self.m + (1 - self.beta1)*g
-        self.u = np.maximum(self.beta2*self.u, np.abs(g))
-        return -self.alpha/(1 - self.beta1**t)*_ratio(self.m, self.u)
+        self.u = np.maximum(self.beta2*self.u, np.abs(g) + self.eps)
+        return -self.alpha/(1 - self.beta1**t)*ratio(self.m, self.u)
 
 
 @dataclass
 class Nadam(Optimizer):
-    """Dozat 2016, algorithm 2 with a constant mu, but with eps inside the root."""
+    """Dozat 2016, algorithm 2, with the mu_t of its section 3 as PyTorch's NAdam has it."""
     alpha: float = 0.002
-    mu: float = 0.975
+    mu: float = 0.9
     nu: float = 0.999
     eps: float = 1e-8
+    momentum_decay: float = 0.004
     m = v = 0
+    product = 1                 # of all mu_t so far
+
+    def mu_at(self, t):
+        return self.mu*(1 - 0.5*0.96**(t*self.momentum_decay))
 
     def rule(self, g, t):
+        now, following = self.mu_at(t), self.mu_at(t + 1)
+        self.product = self.product*now
         self.m = self.mu*self.m + (1 - self.mu)*g
         self.v = self.nu*self.v + (1 - self.nu)*g**2
-        mhat = self.mu*self.m/(1 - self.mu**(t + 1)) + (1 - self.mu)*g/(1 - self.mu**t)
-        vhat = self.nu*self.v/(1 - self.nu**t)
-        return -self.alpha*mhat/np.sqrt(vhat + self.eps)
+        mhat = following*self.m/(1 - self.product*following) + (1 - now)*g/(1 - self.product)
+        vhat = self.v/(1 - self.nu**t)
+        return -self.alpha*ratio(mhat, np.sqrt(vhat) + self.eps)
 
 
 @dataclass
 class Eve(Moments):
-    """Koushik, Hayashi 2016: Adam whose step shrinks when the loss f jumps."""
+    """Koushik, Hayashi 2016, algorithm 1: Adam whose step shrinks while the loss f jumps and grows while it rests.
+
+    A loss that is not told is none that rests: it leaves D alone.
+    """
     beta3: float = 0.999
     c: float = 10
     fstar: float = 0
     D = 1
-    last_f = 0
+    last_f = 1
+    told = None
 
-    def rule(self, g, t, f=1):
+    def rule(self, g, t, f=None):
         self.observe(g)
-        if t > 1:
-            d = np.abs(f - self.fstar)/(np.minimum(f, self.last_f) - self.fstar)
-            d = np.where(f == self.fstar, 1, d)  # 0/0; d is 1 all the way down to fstar
-            self.D = self.beta3*self.D + (1 - self.beta3)*np.clip(d, 1/self.c, self.c)
-        else:
+        f = self.told if f is None else f
+        if t == 1:
             self.D = 1
-        self.last_f = f
+        elif f is not None:
+            d = self.change(f, self.last_f)
+            self.D = self.beta3*self.D + (1 - self.beta3)*np.clip(d, 1/self.c, self.c)
+        self.last_f = self.last_f if f is None else f
         mhat = self.m/(1 - self.beta1**t)
         vhat = self.v/(1 - self.beta2**t)
-        return -self.alpha*mhat/(self.D*(np.sqrt(vhat) + self.eps))
+        return -self.alpha*ratio(mhat, self.D*(np.sqrt(vhat) + self.eps))
+
+    def change(self, f, before):
+        moved, left = np.abs(f - before), np.minimum(f, before) - self.fstar
+        return np.where((moved == 0) & (left == 0), 1, moved/left)
 
 
 @dataclass
 class Santa(Optimizer):
-    """Chen, Carlson, Gan, Li, Carin 2016 (arXiv 1512.07962), as article A reads it.
+    """Chen, Carlson, Gan, Li, Carin 2016 (arXiv 1512.07962), algorithm 1: f is the gradient of the sum over N rows.
+
+    fastnn is given the mean gradient, N times the paper's eta, and its C over sqrt(N). Without the paper's term
+    eta/beta (1 - g_last/g)/u, which is not in its authors' programs either (github.com/cchangyou/Santa), and with
+    velocities that are at beta's temperature from the start: where beta is 1 there, they are the paper's.
 
     `delta` takes the standard normal draws of `santa_draws`: `u0` at t = 1, `noise` while t < burnin.
     """
-    eta: float = 0.01
+    eta: float = 0.001
     sigma: float = 0.95
-    lambda_: float = 1e-8
-    anne_func: Callable = _annealing
+    lambda_: float = 0.01
+    anne_func: Callable = cooling
     anne_rate: float = 0.5
     burnin: int = 100
     C: float = 5
-    N: int = 16
-    v = p_last = 0
+    N: int = 1000
+    v = g_last = 0
 
-    def rule(self, g, t, u0=None, noise=None):
-        root_eta = np.sqrt(g.dtype.type(self.eta))
+    def rule(self, mean_gradient, t, u0=None, noise=None, N=None):
+        N = mean_gradient.dtype.type(self.N) if N is None else N
+        f, eta, C = N*mean_gradient, self.eta/N, self.C*np.sqrt(N)
+        beta = self.anne_func(t, self.anne_rate)
         if t == 1:
-            self.u = root_eta*u0
-            self.alpha = self.C*root_eta
-        self.v = self.sigma*self.v + (1 - self.sigma)*g**2/self.N**2
-        p = 1/np.sqrt(self.lambda_ + np.sqrt(self.v))  # the preconditioner
-        heat = self.eta/self.anne_func(t, self.anne_rate)
-        if t < self.burnin:
-            force = heat*(1 - self.p_last/p)/self.u + np.sqrt(2*heat*self.p_last)*noise
-            self.u = self.explore(self.u, force - self.eta*p*g, heat)
-        else:
-            self.u = self.refine(self.u, -self.eta*p*g)
-        self.p_last = p
-        return self.share*p*self.u
+            self.u = np.sqrt(eta/beta)*u0
+            self.alpha = np.sqrt(eta)*C
+        self.v = self.sigma*self.v + (1 - self.sigma)/N**2*f*f
+        g = 1/np.sqrt(self.lambda_ + np.sqrt(self.v))
+        hot = np.sqrt(2*eta/beta*self.g_last)*noise if t < self.burnin else None
+        self.g_last = g
+        return self.moved(g, f, eta, eta/beta, hot)
 
 
 @dataclass
 class SantaE(Santa):
-    """The Euler scheme."""
-    share = 1
+    """The Euler scheme; friction is 1 at most."""
 
-    def explore(self, u, force, heat):
-        self.alpha = self.alpha + u**2 - heat
-        return (1 - self.alpha)*u + force
-
-    def refine(self, u, force):
-        return (1 - self.alpha)*u + force
+    def moved(self, g, f, eta, heat, hot):
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)
+        self.u = (1 - np.minimum(self.alpha, 1))*self.u - eta*g*f + (0 if hot is None else hot)
+        return g*self.u
 
 
 @dataclass
 class SantaSSS(Santa):
-    """The symmetric splitting scheme; article A moves by the second of its two half steps alone."""
-    share = 0.5
+    """The symmetric splitting scheme: half a step of theta and alpha, half the friction, all of f, and back."""
 
-    def explore(self, u, force, heat):
-        self.alpha = self.alpha + (u**2 - heat)/2
-        u = self.refine(u, force)
-        self.alpha = self.alpha + (u**2 - heat)/2
-        return u
-
-    def refine(self, u, force):
-        friction = np.exp(-self.alpha/2)
-        return friction*(friction*u + force)
+    def moved(self, g, f, eta, heat, hot):
+        theta = g*self.u/2
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)/2
+        self.u = np.exp(-self.alpha/2)*self.u
+        self.u = self.u - g*f*eta + (0 if hot is None else hot)
+        self.u = np.exp(-self.alpha/2)*self.u
+        if hot is not None:
+            self.alpha = self.alpha + (self.u*self.u - heat)/2
+        return theta + g*self.u/2
 
 
 def santa_draws(rng, shapes, t, burnin):
@@ -279,29 +305,35 @@ def santa_draws(rng, shapes, t, burnin):
 
 
 @dataclass
-class AMSGrad(Moments):
-    """Reddi, Kale, Kumar 2018, algorithm 2 with alpha_t = alpha/sqrt(t)."""
+class AMSGrad(Adam):
+    """Reddi, Kale, Kumar 2018, algorithm 2, with both averages corrected, as PyTorch's Adam(amsgrad=True)."""
     vhat = 0
 
     def rule(self, g, t):
         self.observe(g)
         self.vhat = np.maximum(self.vhat, self.v)
-        return -self.alpha/np.sqrt(t)*self.m/np.sqrt(self.vhat + self.eps)
+        return self.corrected(self.vhat, t)
 
 
 @dataclass
 class AdaBound(Moments):
-    """Luo, Xiong, Liu, Sun 2019, algorithm 2."""
+    """Luo, Xiong, Liu, Sun 2019, algorithm 2 as its authors' code has it (github.com/Luolc/AdaBound).
+
+    eta is the rate of SGD that both bounds tend to, for alpha = base_lr: they follow alpha.
+    """
     eta: float = 0.1
+    gamma: float = 0.001
+    base_lr: float = 0.001
 
     def rule(self, g, t):
         self.observe(g)
         return self.bounded(self.v, t)
 
     def bounded(self, v, t):
-        low = self.eta*(1 - 1/((1 - self.beta2)*t + 1))
-        high = self.eta*(1 + 1/((1 - self.beta2)*t + self.eps))
-        return -np.clip(self.alpha/np.sqrt(v), low, high)/np.sqrt(t)*self.m
+        step_size = self.alpha*np.sqrt(1 - self.beta2**t)/(1 - self.beta1**t)
+        final = self.eta*self.alpha/self.base_lr
+        low, high = final*(1 - 1/(self.gamma*t + 1)), final*(1 + 1/(self.gamma*t))
+        return -np.clip(ratio(step_size, np.sqrt(v) + self.eps), low, high)*self.m
 
 
 @dataclass

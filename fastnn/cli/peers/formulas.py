@@ -164,24 +164,19 @@ def nadam(p, g, s, t):
 
 
 def eve(p, g, s, t):
-    moments(g, s)
-    s["D"] = 0.999 * s["D"] + 0.001 * 0.1 if t > 1 else 1       # the loss stands still: d is 1/c
-    mhat, vhat = s["m"] / (1 - 0.9**t), s["v"] / (1 - 0.999**t)
-    p -= 0.001 * mhat / (s["D"] * (np.sqrt(vhat) + 1e-8))
+    adam(p, g, s, t)                # without a loss the feedback is 1
 
 
 def santa(p, g, s, t, move):
-    warmth = 0.01 / math.sqrt(t)
+    warmth = 0.001 / (1000 * math.sqrt(t) * 1000)
     if t == 1:
-        s["alpha"] += 0.1 * 5
-        s["u"] = 0.1 * draw(s, p)
-    s["v"] = 0.95 * s["v"] + 0.05 / 16**2 * g * g
-    q, q_prev = 1 / np.sqrt(1e-8 + np.sqrt(s["v"])), s["preconditioner"]
-    heat = warmth * (1 - q_prev / q) / s["u"]
-    noise = np.sqrt(2 * warmth * q_prev) * draw(s, p)
-    move(s, warmth, 0.01 * q * g, heat, noise)
+        s["alpha"] += math.sqrt(0.001) * 5
+        s["u"] = math.sqrt(warmth) * draw(s, p)
+    s["v"] = 0.95 * s["v"] + 0.05 * g * g
+    q, q_prev, u = 1 / np.sqrt(0.01 + np.sqrt(s["v"])), s["preconditioner"], s["u"]
+    move(s, warmth, 0.001 * q * g, np.sqrt(2 * warmth * q_prev) * draw(s, p))
     s["preconditioner"] = q
-    return q * s["u"]
+    return q * u, q * s["u"]
 
 
 def draw(s, p):
@@ -189,24 +184,25 @@ def draw(s, p):
     return rng.standard_normal(p.shape).astype(p.dtype)
 
 
-def euler(s, warmth, pull, heat, noise):
+def euler(s, warmth, pull, noise):
     s["alpha"] += s["u"] ** 2 - warmth
-    s["u"] = heat + noise + (1 - s["alpha"]) * s["u"] - pull
+    s["u"] = np.maximum(1 - s["alpha"], 0) * s["u"] - pull + noise
 
 
-def symmetric(s, warmth, pull, heat, noise):
+def symmetric(s, warmth, pull, noise):
     s["alpha"] += (s["u"] ** 2 - warmth) / 2
     friction = np.exp(-s["alpha"] / 2)
-    s["u"] = friction * (friction * s["u"] - pull + noise + heat)
+    s["u"] = friction * (friction * s["u"] - pull + noise)
     s["alpha"] += (s["u"] ** 2 - warmth) / 2
 
 
 def santa_e(p, g, s, t):
-    p += santa(p, g, s, t, euler)
+    p += santa(p, g, s, t, euler)[1]
 
 
 def santa_sss(p, g, s, t):
-    p += santa(p, g, s, t, symmetric) / 2
+    before, after = santa(p, g, s, t, symmetric)
+    p += (before + after) / 2
 
 
 def amsgrad(p, g, s, t):
