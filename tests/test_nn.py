@@ -457,7 +457,7 @@ def test_layers_with_out(rows):
     x, dout = rng.standard_normal((rows, 4)), rng.standard_normal((rows, 4))
     for make in (lambda: Affine(rng.standard_normal((4, 4)), np.ones(4)), lambda: Activation("tanh"),
                  lambda: Activation("softmax"), lambda: Dropout(0.5, rng=0),
-                 lambda: BatchNormalization(np.ones(4) / 3, np.ones(4))):
+                 lambda: BatchNormalization(np.ones(4) / 3, np.ones(4)))[:5 if rows > 1 else 4]:
         layer = make()
         other = copy.deepcopy(layer)
         for train_flg in (True, False):

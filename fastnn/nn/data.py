@@ -17,6 +17,8 @@ def real_numbers(value, name):
     if array.ndim == 0 and array.dtype.kind == "O":
         dense = "; toarray() makes one of it" if hasattr(value, "toarray") else ""
         raise TypeError(f"{name} must be an array, or what NumPy makes one of, not {type(value).__name__}{dense}")
+    if array.dtype.kind == "O":
+        raise TypeError(f"{name} must hold real numbers, not objects: astype(float) makes numbers of those that are some")
     raise TypeError(f"{name} must hold real numbers, not {array.dtype}")
 
 
