@@ -1,5 +1,5 @@
 """What every optimizer takes besides the hyperparameters of its rule: options by keyword, and groups of parameters."""
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -90,6 +90,9 @@ class Adjustable(Configurable):
 
     def __init__(self, *args: Any, groups: Sequence[Group] = (), **kwds: Any) -> None:
         self._groups = ()
+        if args and (isinstance(args[0], (Mapping, list, tuple)) or getattr(args[0], "ndim", 0)):
+            raise TypeError(f"{self._title()} takes no parameters at its making: they are given to each step, "
+                            "opt.step(params, grads)")
         super().__init__(*args, **kwds)
         self._groups = bound(groups, self)
 

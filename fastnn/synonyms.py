@@ -31,6 +31,9 @@ ELSEWHERE = {
     "amsgrad": 'get_opt("AMSGrad") is that',
     "centered": 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients',
     "freeze": 'a group freezes parameters: groups=[group("b*", freeze=True)]',
+    "warmup": "a learning rate warms up in a schedule: schedules.cosine(1e-3, 10_000, warmup=500)",
+    "zero_grad": "gradients are given to each step, none are kept",
+    "apply_gradients": "step(params, grads) takes two lists or two dicts",
     "iter": "the number of steps is opt.t", "iterations": "the number of steps is opt.t"}
 # What other libraries have, and nothing here is like.
 UNLIKE = ("eps", "foreach", "fused", "capturable", "differentiable", "use_ema", "ema_momentum", "beta3", "tau", "delta",

@@ -405,6 +405,14 @@ def test_a_word_and_a_position():
         get_opt("Adam", 0.1, learning_rate=0.1)
 
 
+@pytest.mark.parametrize("given", [[np.ones(3)], np.ones(3), {"w": np.ones(3)}, (np.ones(3), np.ones(2))])
+@pytest.mark.parametrize("make", [functools.partial(get_opt, "Adam"), dlfs.Adam])
+def test_parameters_are_not_for_the_constructor(make, given):
+    for words in ({}, {"lr": 0.1}):
+        with pytest.raises(TypeError, match="takes no parameters at its making: .* opt.step"):
+            make(given, **words)
+
+
 @pytest.mark.parametrize(("name", "word", "told"), [
     ("RMSprop", "alpha", "PyTorch's alpha is rho; the learning rate is eta"),
     ("RMSprop", "decay", "optax's decay is rho; parameters decay by weight_decay, the learning rate by a schedule"),
@@ -424,6 +432,7 @@ def test_a_word_and_a_position():
     ("Momentum", "beta", "did you mean momentum?"), ("SGD", "use_nesterov", 'get_opt("Nesterov") is that'),
     ("AdaGrad", "lr_decay", "a learning rate decays by a schedule"), ("Adam", "iter", "the number of steps is opt.t"),
     ("RMSprop", "centered", 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients'),
+    ("Adam", "warmup", "a learning rate warms up in a schedule: schedules.cosine(1e-3, 10_000, warmup=500)"),
     ("Adam", "freeze", 'a group freezes parameters: groups=[group("b*", freeze=True)]'),
     ("Adam", "weightdecay", "did you mean weight_decay"), ("Adam", "learningrate", "did you mean learning_rate"),
     ("Adam", "state_dtyp", "did you mean state_dtype"), ("Adam", "group", "did you mean groups")])

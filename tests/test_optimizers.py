@@ -340,6 +340,16 @@ class TestEve:
             assert opt.update(0.5, f=f) == untouched.update(0.5, f=f)
 
 
+def test_the_first_loss_that_eve_is_told_is_compared_with_none():
+    opt, judge, adam = *pair("Eve", 1), new("Adam")
+    for t, (grads, f) in enumerate(zip(gradients((30,), steps=6), [None, None, 3.0, None, 2.0, 7.0])):
+        delta = opt.update(*grads, **({} if f is None else {"f": f}))
+        judge.check([delta], grads, **({} if f is None else {"f": f}))
+        if t < 4:
+            assert_allclose(delta, adam.update(*grads), rtol=1e-14)
+    assert_allclose(new("Eve").update(1.0, t=5, f=2.0), new("Adam").update(1.0, t=5), rtol=1e-14)
+
+
 class TestEveOfTheArticle(TestEve):
     name = "Eve like article"
 

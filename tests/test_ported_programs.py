@@ -1,4 +1,6 @@
-"""Programs as people write them in NumPy, each kind small and written anew: with their own calls of an optimizer."""
+"""Programs as people write them in NumPy, each kind small and written anew: in all the forms of parameters and calls
+that it may have. test_ports.py has whole ones, beside the NumPy loops that they replace.
+"""
 import numpy as np
 import pytest
 

@@ -518,7 +518,7 @@ def test_damaged_states_change_nothing(make):
     assert {path[-1] for path in taken} <= {
         "lr", "momentum", "eta", "k", "alpha", "decay", "rho", "weight_decay", "l2", "l1", "clip_value", "clip_norm",
         "clip_global_norm", "clip_adaptive", "grad_scale", "passes", "skipped", "t", "by_key", "a", "b", "sum", "count",
-        "losses", "average", "slow", "output_axis", "structures", "by_position", "scalars"}, taken
+        "losses", "average", "slow", "like", "output_axis", "structures", "by_position", "scalars"}, taken
 
 
 def test_states_of_others():
@@ -698,3 +698,95 @@ def test_nag_says_where_it_wants_its_gradient():
         assert_array_equal(wrap(opt).gradient_point(params)["a"], point["a"])
     other = Lookahead(get_opt("Adam"))
     assert other.gradient_point(params) is params and not hasattr(other, "lookahead")
+
+
+def test_a_loss_that_is_no_number_is_the_rules_matter():
+    adam, eve, params = Accumulate(get_opt("Adam"), 2), Accumulate(get_opt("Eve"), 2), [np.ones(3)]
+    for f in ("x", None, 10**400, np.nan):
+        adam.step(params, [np.ones(3)], f=f)
+        with pytest.raises((TypeError, ValueError)):
+            eve.step(params, [np.ones(3)], f=f)
+    assert adam.t == 2 and eve.state_dict()["by_position"] == {}
+
+
+# Rows
+
+def some_rows(t, dtype=np.float64):
+    rng = np.random.default_rng((t, 3))
+    indices = rng.integers(0, 7, (2, 3))
+    return fastnn.Rows(indices, rng.standard_normal((2, 3, 4)).astype(dtype))
+
+
+def whole(rows, shape):
+    dense = np.zeros(shape)
+    np.add.at(dense, rows.indices, rows.values)
+    return dense
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdaGrad"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_accumulated_rows_stay_rows(name, dtype):
+    """As one step with all of them, scaled; what a caller does with the arrays meanwhile is no matter."""
+    opt, twin = Accumulate(get_opt(name), 3), get_opt(name)
+    params, same = ({"E": np.ones((9, 4), dtype), "b": np.ones(3, dtype)} for _ in range(2))
+    for t in range(4):
+        found = [some_rows(3*t + part, dtype) for part in range(3)]
+        for part, rows in enumerate(found):
+            values = np.array(rows.values)
+            opt.step(params, {"E": fastnn.Rows(rows.indices, values), "b": np.full(3, t + part, dtype)})
+            values[...] = np.nan
+            if part == t % 3:
+                opt = pickle.loads(pickle.dumps(opt))
+        joined = fastnn.Rows(np.concatenate([rows.indices.ravel() for rows in found]),
+                             np.concatenate([rows.values.reshape(-1, 4) for rows in found])*dtype(1/3))
+        twin.step(same, {"E": joined, "b": np.full(3, t + 1, dtype)})
+        for key in params:
+            assert_allclose(params[key], same[key], rtol=0, atol=1e-12 if dtype is np.float64 else 1e-6)
+    assert (params["E"][7:] == 1).all() and not params["E"][7:].size == 0
+
+
+@pytest.mark.parametrize("order", range(6))
+def test_rows_among_whole_gradients(order):
+    opt, p, q = Accumulate(get_opt("SGD", lr=1.0), 4), np.ones((9, 4)), np.ones((9, 4))
+    kinds = ["rows whole rows none", "whole rows rows none", "rows rows none whole", "rows none none rows",
+             "none rows whole rows", "none whole none rows"][order].split()
+    for turn in range(3):
+        mean = 0
+        for t, kind in enumerate(kinds):
+            rows = some_rows(10*turn + t)
+            grad = {"rows": rows, "whole": whole(rows, q.shape), "none": None}[kind]
+            mean = mean + (0 if kind == "none" else whole(rows, q.shape)/4)
+            opt.step([p], [grad])
+            if (turn, t) == (1, 2):
+                opt = copy.deepcopy(opt)
+        q -= mean
+        assert_allclose(p, q, rtol=0, atol=1e-14)
+
+
+def test_rows_in_every_wrapper():
+    for make in ANY.values():
+        opt, twin = make(), make()
+        params, same = [np.ones((9, 4))], [np.ones((9, 4))]
+        for t in range(7):
+            rows = some_rows(t)
+            every = fastnn.Rows(np.r_[rows.indices.ravel(), np.arange(9)],
+                                np.concatenate([rows.values.reshape(-1, 4), np.zeros((9, 4))]))
+            for one, p, grad in ((opt, params, every), (twin, same, whole(rows, (9, 4)))):
+                if one._ascending() is not None:
+                    one.ascend(p, [grad])
+                one.step(p, [grad])
+            assert_allclose(params[0], same[0], rtol=0, atol=1e-13)
+
+
+def test_rows_that_do_not_fit():
+    opt, p = Accumulate(get_opt("Adam"), 3), np.ones((9, 4))
+    opt.step([p], [some_rows(1)])
+    before = everything(opt, [p])
+    for bad in (fastnn.Rows([9], np.ones((1, 4))), fastnn.Rows([1], np.ones((1, 3)))):
+        with pytest.raises(ValueError, match="0"):
+            opt.step([p], [bad])
+        assert everything(opt, [p]) == before
+    with pytest.raises(TypeError, match="Rows"):
+        Accumulate(get_opt("NAG"), 2).step([p], [some_rows(1)])
+    opt.forget(0)
+    assert opt.state_dict()["by_position"] == {}

@@ -16,16 +16,17 @@ from cpython.dict cimport PyDict_GetItemWithError
 from cpython.object cimport PyObject
 from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
-from libc.stdlib cimport free, qsort, realloc
+from libc.stdlib cimport calloc, free, qsort, realloc
 
 from fastnn.core.arrays cimport as_array, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.gates cimport Gate
 from fastnn.core.layouts cimport Layout
-from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, step_blocks
+from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, Task, step_blocks
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
+from fastnn.core.reductions cimport Numbers, norms_of
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
 from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
@@ -76,6 +77,7 @@ cdef class Plan(Part):
     cdef bint skipped                       # because a norm was not finite
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
+    cdef bint written                       # once or more
     cdef dict new_home                      # the records that there will be, if there are new ones
     cdef object filled                      # (slot, the array that it is filled with before the pass)
     cdef bint late                          # whether gradients are what they are when the plan is written
@@ -191,7 +193,7 @@ cdef class Plan(Part):
             self.must_have_parameters()
         if self.sparse:
             self.must_go_by_rows()
-        self.new_home = None if self.layout is not None else self.home_after()
+        self.new_home = None if self.written else self.home_after()
         if self.write_back is not None and not self.write_back.unchanged():     # Python's code
             raise ValueError(CHANGED)
 
@@ -266,6 +268,26 @@ cdef class Plan(Part):
             self.write_back()                   # here, where no signal's handler can come before it
         return True
 
+    def norm(self):
+        """The norm of all gradients together; rows that are named more than once are summed. Looks at everything."""
+        cdef Numbers *numbers
+        cdef Task *task
+        cdef Py_ssize_t i
+        cdef double total = 0
+        self.arrange()
+        self.look()
+        numbers = <Numbers *>calloc(self.layout.count + 1, sizeof(Numbers))
+        if numbers == NULL:
+            raise MemoryError
+        try:
+            for i in range(self.layout.count):
+                task = &self.layout.tasks[i]
+                numbers[i].data, numbers[i].n, numbers[i].kind = task.grad, task.n, task.grad_kind
+            norms_of(numbers, self.layout.count, NULL, &total)
+        finally:
+            free(numbers)
+        return total
+
     cdef void write(self) except *:
         cdef Pass call
         cdef Py_ssize_t i
@@ -306,7 +328,7 @@ cdef class Plan(Part):
                     self.owner.by_position = self.new_home
         for cohort in self.cohorts:
             cohort.done()
-        self.new_home, self.filled = None, ()
+        self.new_home, self.filled, self.written = None, (), True
         if self.add and self.whole and self.write_back is None and not (self.copied_back or self.refills):
             self.owner.last = self
 
@@ -390,11 +412,13 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
         cdef Layout layout = self.kept(by_key)
+        cdef bint held
         if layout is not None and write_back is None:
             layout.release()                    # what a plan of the same use holds that was given up
             with cython.critical_section(params, grads):
-                if layout.holds_mapping(params, grads, self.spans):
-                    return self.last
+                held = layout.holds_mapping(params, grads, self.spans)
+            if held and layout.merge(self.spans):
+                return self.last
         self.forget_plan()                      # the spans are about to change
         return self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
                          write_back, late)

@@ -177,7 +177,7 @@ def places(dict params, dict rooms):
         p = <cnp.ndarray>value
         known = rooms.get(key)
         if known is None or not fits(p, <cnp.ndarray>known[0], known[1] is None):
-            room = np.empty_like(p, subok=False)
+            room = np.empty_like(np.asarray(p))         # whatever a subclass makes of that
             known = rooms[key] = room, None if gapless(p, room) else np.empty_like(room)
         found.append((p, known[0], known[1]))
     return found

@@ -123,7 +123,12 @@ class Eve(adam.Eve, name="Eve", kernel="adam", like="article"):
     D += (1 - beta3)(d - D), D = 1 at t = 1.  ``update(..., f=loss)``; f is 1 if left out.
     """
 
-    loss = 1.0
+    scalars = {"D": 1.0, "f": 0.0}
+
+    @classmethod
+    def advanced(cls, h, t, scalars, extra):
+        f = cls.checked_loss(extra.get("f", 1.0))
+        return (1.0 if t == 1 else cls.feedback(h, scalars[0], f, scalars[1])), f
 
     @staticmethod
     def distance(h, f, before):

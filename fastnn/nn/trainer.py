@@ -173,8 +173,10 @@ class Trainer:
             return loss, (None, NORM)
         running = self._running_values()
         with self._masks_kept():
-            _, grads, finite = self._pass(x, t)
-            _put_back(running)
+            try:
+                _, grads, finite = self._pass(x, t)
+            finally:
+                _put_back(running)
             if not finite:
                 self.losses.append(loss)
                 return loss, self._where(x, t)

@@ -17,8 +17,8 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); mhat = m/(1 - beta1^t); vhat = v/(1 - beta2^t);
     -alpha mhat/(sqrt(vhat) + eps).
 
-    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1. PyTorch's and optax's; Keras divides by sqrt(v) + eps before the
-    correction, article A by sqrt(v + eps): like="article".
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1; PyTorch and optax. Its faster form, which Keras and the book have,
+    adds eps to sqrt(v): fastnn.dlfs.Adam(eps=1e-8). Article A divides by sqrt(v + eps): like="article".
     """
 
     alpha = rate(1e-3)
@@ -102,8 +102,8 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     d = |f - f_prev|/(min(f, f_prev) - fstar) clipped to [1/c, c]; D += (1 - beta3)(d - D), D = 1 at t = 1.
 
     Hayashi et al. 2016, arXiv 1611.01505, algorithm 1; article A has |f - fstar|: like="article".
-    ``update(..., f=loss)``; without f D stays as it is. d is 1 where f, f_prev and fstar are the same. Raises ValueError
-    if f is not finite.
+    ``update(..., f=loss)``; without f, and at the first one, D stays as it is. d is 1 where f, f_prev and fstar are the
+    same. Raises ValueError if f is not finite.
     """
 
     alpha = rate(1e-3)
@@ -116,11 +116,10 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
     _positional = ("t", "f")
-    scalars = {"D": 1.0, "f": 0.0}
-    loss = None                 # what f is where it is left out
+    scalars = {"D": 1.0, "f": 0.0, "told": 0.0}     # told: whether there has been an f
 
     @staticmethod
-    def constants(h, t, D, f):
+    def constants(h, t, D, *others):
         constants = Adam.constants(h, t)
         return {**constants, "corrected_lr": h.alpha * sqrt(1 - h.beta2**t) / (1 - h.beta1**t) / D}
 
@@ -130,23 +129,31 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 
     @classmethod
     def advanced(cls, h, t, scalars, extra):
-        if "f" not in extra and cls.loss is None:
-            return (1.0, 1.0) if t == 1 else scalars
-        f = as_float(extra.get("f", cls.loss))
+        D, before, told = tuple(cls.scalars.values()) if t == 1 else scalars
+        if "f" not in extra:
+            return D, before, told
+        f = cls.checked_loss(extra["f"])
+        return cls.feedback(h, D, f, before) if told else D, f, 1.0
+
+    @staticmethod
+    def checked_loss(f):
+        f = as_float(f)
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
-        if t == 1:
-            return 1.0, f
-        D, before = scalars
+        return f
+
+    @classmethod
+    def feedback(cls, h, D, f, before):
+        """The new D."""
         distance, floor = cls.distance(h, f, before), min(f, before) - h.fstar
         if distance == floor == 0:
             d = 1.0                             # at the optimum, and before
         else:
             d = distance / floor if floor else copysign(h.c, distance)
-        return D + (1 - h.beta3) * (min(max(d, 1 / h.c), h.c) - D), f
+        return D + (1 - h.beta3) * (min(max(d, 1 / h.c), h.c) - D)
 
     @staticmethod
-    def checked_scalars(D, f):
+    def checked_scalars(D, **others):
         if D <= 0:
             raise ValueError(f"Eve's D must be positive, not {D}")
 

@@ -10,7 +10,7 @@ from ..hyperparameters import Choice, Hyperparameter, as_float
 from .base import EtaOptimizer, decay, epsilon, rate
 
 
-def cooling(t, rate):
+def santa_cooling(t, rate):
     """1000 t^rate, the inverse temperature beta of step t unless told otherwise."""
     return 1000 * t**rate
 
@@ -50,7 +50,7 @@ class Santa(EtaOptimizer):
     eta = Hyperparameter(1e-3, above=0)
     sigma = decay(0.95)
     lambda_ = epsilon(1e-2)
-    anne_func = Choice(cooling, annealing)
+    anne_func = Choice(santa_cooling, annealing)
     anne_rate = Hyperparameter(0.5)
     burnin = Hyperparameter(100, at_least=0, integer=True)
     C = rate(5.0)

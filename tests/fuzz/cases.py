@@ -5,12 +5,13 @@ import warnings
 import numpy as np
 
 import fastnn
-from fastnn import get_act, get_err, get_opt, group
+from fastnn import SAM, Accumulate, ExponentialAverage, Lookahead, get_act, get_err, get_opt, group
 from fastnn.core import elementwise, kernels, rows, stepping
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry as RULES
+from fastnn.optimizers.wrappers import Wrapper
 from helpers import Number
 
 from . import operands as make
@@ -26,6 +27,10 @@ LOSSES = fastnn.losses()
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
               (("float32", "float32", "bfloat16", "int8") if RULES[name].stored else ("float32",))]
 KEYS = ["a", "b", ("c", 1), 4]
+WRAPPERS = [lambda opt: Lookahead(opt, 1), lambda opt: Lookahead(opt, 2, 1), lambda opt: ExponentialAverage(opt, 0.5),
+            lambda opt: Accumulate(opt, 2), lambda opt: ExponentialAverage(Lookahead(Accumulate(opt, 2), 1), 0),
+            lambda opt: Accumulate(ExponentialAverage(opt, lambda t: 1 / t), 3)]
+ASCENDING = [lambda opt: SAM(opt, 0.5), lambda opt: Lookahead(SAM(ExponentialAverage(opt, 0.5)), 1)]
 
 
 def with_compiled_formulas():
@@ -419,6 +424,9 @@ def optimizer(c):
         if type(error) is not type(refusal):
             raise Finding(f"made with {kwds}: {error!r}, with {twin_kwds}: {refusal!r}")
         return
+    if c.once_in(3):
+        wrap = c.of(WRAPPERS if hook is not None or name == "NAG" else WRAPPERS + ASCENDING)
+        opt, twin = wrap(opt), wrap(twin)
     if hook is not None:
         hook.opt = opt
     params, same, odd = parameters(c, hook, state_dtype)
@@ -428,6 +436,21 @@ def optimizer(c):
         if c.once_in(4):
             between(c, opt, twin)
     attempt(opt.state_dict)
+
+
+def taken(opt):
+    """`step`; with both halves of SAM, and the way back where one fails."""
+    if opt._ascending() is None:
+        return opt.step
+
+    def step(params, grads, **kwds):
+        opt.ascend(params, grads)
+        try:
+            opt.step(params, grads, **kwds)
+        except Exception:
+            opt.restore()
+            raise
+    return step
 
 
 class Rate:
@@ -623,13 +646,13 @@ def step(c, opt, twin, params, same, hook, odd):
     if form in ("one", "delta", "deltas") and len(given) < 2 or form == "nested" and not 2 <= len(values) == len(given):
         form = "lists"
     lists = list(values.values()), list(given.values())
-    function, arguments = opt.step, (values, given)
-    if form == "update":
+    function, arguments = taken(opt), (values, given)
+    if form == "update" and opt._ascending() is None:
         function = opt.update
     elif form == "lists":
         arguments = lists
     elif form == "updated lists":
-        function, arguments = opt.update, lists
+        function, arguments = opt.update if opt._ascending() is None else function, lists
     elif form == "nested":
         arguments = nested(values), nested(given)
     elif form == "numbers":
@@ -682,16 +705,16 @@ def step(c, opt, twin, params, same, hook, odd):
         if form == "numbers" and arguments[0]["n"] != 0.25:
             raise Finding(f"a number has changed; {error!r}")
     if form in ("update", "step", "hooked", "keys"):
-        wanted, refusal = attempt(twin.step, same, twin_grads, **plain_kwds)
+        wanted, refusal = attempt(taken(twin), same, twin_grads, **plain_kwds)
     elif form == "nested":
-        wanted, refusal = attempt(twin.step, nested(same), nested(twin_grads), **plain_kwds)
+        wanted, refusal = attempt(taken(twin), nested(same), nested(twin_grads), **plain_kwds)
     elif form == "numbers":
         numbers = {**same, "n": 0.25}
-        wanted, refusal = attempt(twin.step, numbers, {**twin_grads, "n": 0.5}, **plain_kwds)
+        wanted, refusal = attempt(taken(twin), numbers, {**twin_grads, "n": 0.5}, **plain_kwds)
     elif form in ("lists", "updated lists"):
-        wanted, refusal = attempt(twin.step, list(same.values()), changes, **plain_kwds)
+        wanted, refusal = attempt(taken(twin), list(same.values()), changes, **plain_kwds)
     elif form == "one":
-        wanted, refusal = attempt(twin.step, next(iter(same.values())), changes[0], **plain_kwds)
+        wanted, refusal = attempt(taken(twin), next(iter(same.values())), changes[0], **plain_kwds)
     else:
         wanted, refusal = attempt(twin.update, *changes[:1 if form == "delta" else 2], **plain_kwds)
     if error is not None:
@@ -715,7 +738,7 @@ def step(c, opt, twin, params, same, hook, odd):
                                 if p.base is not None and not (p.room is not None and p.how is None)])
         if form == "numbers":
             check_same(arguments[0]["n"], numbers["n"], "a number")
-    if not same_state(opt, twin, hook):
+    if not same_state(opt, twin, hook) and not (odd and isinstance(opt, Wrapper)):
         raise Finding("not the state of plain copies")
     return True
 
@@ -834,13 +857,33 @@ def frozen(opt, hook):
     count = hook.count if hook is not None else 0
     if hook is not None:
         hook.count = 0
-    state = opt.state_dict()
+    state, kept = opt.state_dict(), []
     if hook is not None:
         hook.count = count
-    return [state["skipped"], state["passes"], repr(state["rule"]),
+    while "wrapper" in state:
+        kept.append({name: value for name, value in state.items() if name != "optimizer"})
+        state = state["optimizer"]
+    return [bits_of(kept), state["skipped"], state["passes"], repr(state["rule"]),
             [[(entry["shape"], entry["dtype"], entry["order"], entry["t"], repr(entry["scalars"]),
                [slot_bits(slot) for slot in entry["slots"].values()])
               for entry in state[what].values()] for what in ("by_key", "by_position")]]
+
+
+def bits_of(kept):
+    if isinstance(kept, dict):
+        return [(key, bits_of(value)) for key, value in kept.items()]
+    if isinstance(kept, (list, tuple)):
+        return [bits_of(value) for value in kept]
+    return (kept.dtype, kept.shape, kept.tobytes()) if isinstance(kept, np.ndarray) else repr(kept)
+
+
+def same_kept(one, other):
+    """Of two states of wrappers: but for the bits of NaNs."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same_kept(one[key], other[key]) for key in one)
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and same_bits(one, other)
+    return callable(one) or repr(one) == repr(other)
 
 
 def slot_bits(slot):
@@ -856,6 +899,10 @@ def same_state(opt, twin, hook):
     one, other = opt.state_dict(), twin.state_dict()
     if hook is not None:
         hook.count = count
+    while "wrapper" in one:
+        left, one, right, other = one, one.pop("optimizer"), other, other.pop("optimizer")
+        if not same_kept(left, right):
+            return False
     if any(repr(one[name]) != repr(other[name]) for name in ("skipped", "passes", "rule")):
         return False
     for what in ("by_key", "by_position"):

@@ -203,21 +203,21 @@ class Nadam(Optimizer):
 class Eve(Moments):
     """Koushik, Hayashi 2016, algorithm 1: Adam whose step shrinks while the loss f jumps and grows while it rests.
 
-    A loss that is not told is none that rests: it leaves D alone.
+    A loss that is not told, now or before, is none that rests: it leaves D alone.
     """
     beta3: float = 0.999
     c: float = 10
     fstar: float = 0
     D = 1
-    last_f = 1
+    last_f = None
     told = None
 
     def rule(self, g, t, f=None):
         self.observe(g)
         f = self.told if f is None else f
         if t == 1:
-            self.D = 1
-        elif f is not None:
+            self.D, self.last_f = 1, type(self).last_f
+        if t > 1 and f is not None and self.last_f is not None:
             d = self.change(f, self.last_f)
             self.D = self.beta3*self.D + (1 - self.beta3)*np.clip(d, 1/self.c, self.c)
         self.last_f = self.last_f if f is None else f

@@ -79,7 +79,7 @@ class ExponentialAverage(Wrapper):
         if new:
             found += [Copies([(room, moving.params[key]) for key, room in new.items()]),
                       kept.put(self._averages, home, {**averages, **new})]
-        at_rest = {key: _copied(p) for key, p in leaves.params.items()
+        at_rest = {key: _copied(p, key) for key, p in leaves.params.items()
                    if not (key in averages or key in still or key in new)}
         if new or at_rest:
             still = {key: p for key, p in still.items() if key not in new}
@@ -124,7 +124,10 @@ class ExponentialAverage(Wrapper):
                 [partial(self._engine._restore, *records, 0, {}, [])])
 
 
-def _copied(p):
-    """Of a parameter that does not move: float32 for halves."""
+def _copied(p, key):
+    """Of a parameter that does not move, which may be read-only."""
     p = np.asarray(p)
-    return np.array(p, np.float32 if p.dtype.itemsize == 2 and p.dtype.kind in "fV" else p.dtype, order="K")
+    single = p.dtype.name in ("float16", "bfloat16", "float32")
+    if not single and p.dtype.kind not in "fiub":
+        raise TypeError(f"parameter {key!r} must be an array of real numbers to have an average, not of {p.dtype}")
+    return np.array(p, np.float32 if single else np.float64, order="K")

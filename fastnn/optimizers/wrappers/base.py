@@ -87,6 +87,11 @@ class Wrapper(Gate):
     def skipped(self) -> int:
         return self._inner().skipped
 
+    @property
+    def state(self) -> Any:
+        """That of the optimizer inside, by key or position."""
+        return self._alone(getattr, self._inner(), "state")
+
     def __getattr__(self, name):
         if name.startswith("_"):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

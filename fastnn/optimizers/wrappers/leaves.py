@@ -98,7 +98,7 @@ def must_fit(rooms, params):
     for key, room in rooms.items():
         shape, dtype = has_room(params[key], key, room)
         if not shape:
-            raise ValueError(messages.changed_shape(key, room.shape, np.shape(params[key])))
+            raise ValueError(messages.changed_shape(key, room.shape, np.asarray(params[key]).shape))
         if not dtype:
-            raise ValueError(f"parameter {key!r} is {params[key].dtype} now, and what is kept beside it {room.dtype}; "
+            raise ValueError(f"parameter {key!r} is {np.asarray(params[key]).dtype} now, and what is kept beside it {room.dtype}; "
                              f"opt.forget({key!r}) drops it")

@@ -6,11 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ...core.reductions import norm
 from ...core.transactions import Displaced, Transaction, places
 from ...hyperparameters import Hyperparameter
 from ..sgd import NAG
-from . import kept
 from .base import Wrapper
 from .engines import Sum
 from .leaves import leaves_of
@@ -82,7 +80,7 @@ class SAM(Wrapper):
             transaction.without_step()
             return
         plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # looks at everything
-        length = norm([_numbers(leaves.grads[key]) for key in leaves.params])
+        length = plan.norm()
         if not isfinite(length):
             self._skips = True
             return
@@ -136,7 +134,7 @@ class SAM(Wrapper):
 
     def _dropping(self, key):
         self._must_be_at_home("forget")
-        return kept.without(self._rooms, key)
+        return []
 
     def _kept(self):
         self._must_be_at_home("a state or a copy is asked for")
@@ -147,17 +145,10 @@ class SAM(Wrapper):
         return {"_rooms": [{}, {}]}, []
 
 
-def _numbers(grad):
-    """A gradient as an array of floating-point numbers."""
-    if type(grad) is np.ndarray and grad.dtype.char in "fd":
-        return grad
-    grad = np.asarray(grad)
-    return grad if grad.dtype.kind == "f" or grad.dtype.name == "bfloat16" else grad.astype(np.float64)
-
-
 def _same(one, other):
     """Whether two arrays lie in the same memory, element by element."""
-    if not (isinstance(one, np.ndarray) and one.dtype == other.dtype):
+    if not isinstance(one, np.ndarray):
         return False
-    one, other = np.asarray(one), np.asarray(other)
-    return (one.shape, one.strides, one.ctypes.data) == (other.shape, other.strides, other.ctypes.data)
+    one, other = np.asarray(one), np.asarray(other)         # whatever a subclass says of itself
+    return ((one.dtype, one.shape, one.strides, one.ctypes.data)
+            == (other.dtype, other.shape, other.strides, other.ctypes.data))
