@@ -37,6 +37,20 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
                 "eps": h.eps * root, "corrected_lr": h.alpha * correction}
 
 
+class SparseAdam(Adam, name="SparseAdam", kernel="adam", aliases=("LazyAdam",)):
+    """Adam for `fastnn.Rows`: m and v of the rows named alone; -alpha sqrt(1 - beta2^t)/(1 - beta1^t) m/(sqrt(v) + eps).
+
+    PyTorch's SparseAdam and TensorFlow's LazyAdam, which differ from Adam by the place of eps, too. Arrays as gradients
+    name every row; Adam steps Rows, too, with its own eps.
+    """
+
+    also_known = {}
+
+    @staticmethod
+    def constants(h, t):
+        return {**Adam.constants(h, t), "eps": h.eps}
+
+
 class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):
     """m += (1 - beta1)(g - m); u = max(beta2 u, |g| + eps); -alpha/(1 - beta1^t) m/u, 0 where m = 0.
 
