@@ -585,3 +585,20 @@ def test_rules_of_users_are_lazy():
             assert_same_bits(W[rows], small)
     finally:
         fastnn.unregister("lazy-test")
+
+
+@pytest.mark.parametrize("how", ["dtype", "resize"])
+def test_what_lies_below_rows_cannot_change_them(how):
+    """Their arrays are views that nobody else has."""
+    values = np.ones((3, 4)).T
+    rows = Rows([0, 1, 2, 3], values)
+    for below in (rows.indices.base, rows.values.base):
+        if how == "dtype":
+            below.dtype = np.uint8
+        else:
+            below.resize(below.size, refcheck=False)
+            below.shape = (below.size, 1)
+    assert len(rows) == 4 and rows.values.shape == (4, 3) and rows.values.dtype == float
+    W = np.zeros((4, 3))
+    get_opt("SGD", lr=1.0).step(W, rows)
+    assert (W == -1).all()
