@@ -460,6 +460,8 @@ class Optimizer(Adjustable, Stepper):
                     group._met = any(group.fits(key, p) for key, p in zip(keys, params))    # if an earlier one took it
                     if not group._met:
                         raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
+        elif not all(group._met for group in self._groups):
+            self._regrouped()                                           # the second step looks again
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
     def _group_of(self, home, key, p):
