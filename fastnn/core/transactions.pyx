@@ -14,6 +14,12 @@ from fastnn.core.records import CHANGED
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    #define fastnn_view_as(a, type) PyArray_View((PyArrayObject *)(a), NULL, (PyTypeObject *)(type))
+    """
+    object view_as "fastnn_view_as"(object a, object type)
+
 cdef enum:
     SWAPPED = 4096          # bytes at a time
 
@@ -25,30 +31,47 @@ cdef class Part:
         """Allocate; code of the user's may run."""
 
     cdef void look(self) except *:
-        """A last look: raises if `write` could fail. No code of the user's runs."""
+        """A last look: raises if `write` could fail. No code of the user's runs, and nothing is allocated that would
+        set garbage collection off, which may run some."""
 
     cdef void write(self) except *:
-        """Never fails after a look."""
+        """Never fails after a look, and runs no code of the user's either."""
 
 
 @cython.final
 cdef class Copies(Part):
-    """Arrays that are written into others of the same shapes: a list of (target, source)."""
+    """Arrays of numbers that are written into others of the same shapes: a list of (target, source)."""
 
-    cdef list pairs
+    cdef list arrays                        # each with a view, which stays as it is in a pass where other threads run
+    cdef list pairs                         # these views
+    cdef readonly bint casts                # whether numbers are rounded, which NumPy tells of: see np.errstate
 
     def __init__(self, list pairs):
-        self.pairs = [(<cnp.ndarray?>target, <cnp.ndarray?>source) for target, source in pairs]
+        self.arrays, self.pairs = [], []
+        for target, source in pairs:
+            to, whence = plain_view(target), plain_view(source)
+            self.arrays += [(target, to), (source, whence)]
+            self.pairs.append((to, whence))
+            self.casts = self.casts or (<cnp.ndarray>to).descr is not (<cnp.ndarray>whence).descr
 
     cdef void look(self) except *:
-        for target, source in self.pairs:
-            if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>target, <cnp.ndarray>source)
-                    and cnp.PyArray_CHKFLAGS(<cnp.ndarray>target, cnp.NPY_ARRAY_WRITEABLE)):
+        for array, view in self.arrays:
+            if not (cnp.PyArray_BYTES(<cnp.ndarray>array) == cnp.PyArray_BYTES(<cnp.ndarray>view)
+                    and (<cnp.ndarray>array).descr is (<cnp.ndarray>view).descr
+                    and cnp.PyArray_SAMESHAPE(<cnp.ndarray>array, <cnp.ndarray>view)):
+                raise ValueError(CHANGED)
+        for to, whence in self.pairs:
+            if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>to, <cnp.ndarray>whence)
+                    and cnp.PyArray_CHKFLAGS(<cnp.ndarray>to, cnp.NPY_ARRAY_WRITEABLE)):
                 raise ValueError(CHANGED)
 
     cdef void write(self) except *:
-        for target, source in self.pairs:
-            cnp.PyArray_CopyInto(<cnp.ndarray>target, <cnp.ndarray>source)      # np.copyto begins in Python
+        for to, whence in self.pairs:
+            cnp.PyArray_CopyInto(<cnp.ndarray>to, <cnp.ndarray>whence)          # np.copyto begins in Python
+
+
+cdef cnp.ndarray plain_view(object a):
+    return <cnp.ndarray>view_as(<cnp.ndarray?>a, <object>cnp.ndarray)
 
 
 @cython.final
@@ -68,22 +91,25 @@ cdef class Zeros(Part):
 @cython.final
 cdef class Transaction:
     """Parts, or compiled functions that cannot fail, around the step of an optimizer: `first` before it writes, `after`
-    behind it, and `ended`, which is written where the step was skipped, too."""
+    behind it, and `ended`, which is written where the step was skipped, too.
+
+    Functions are called when all parts have been written: what they let go may run code of the user's.
+    """
 
     def __init__(self):
         self.first, self.after, self.ended = [], [], []
 
     cdef void arrange(self) except *:
-        for parts in (self.first, self.after, self.ended):
-            for part in <list>parts:
-                if isinstance(part, Part):
-                    (<Part>part).arrange()
+        for part in self.first + self.after + self.ended:
+            if isinstance(part, Part):
+                (<Part>part).arrange()
+            if isinstance(part, Copies) and (<Copies>part).casts:
+                self.casts = True
 
     cdef void look(self) except *:
-        for parts in (self.first, self.after, self.ended):
-            for part in <list>parts:
-                if isinstance(part, Part):
-                    (<Part>part).look()
+        look_at_all(self.first)
+        look_at_all(self.after)
+        look_at_all(self.ended)
 
     cdef void begin(self) except *:
         write_all(self.first)
@@ -91,9 +117,13 @@ cdef class Transaction:
     cdef void complete(self) except *:
         write_all(self.after)
         write_all(self.ended)
+        call_all(self.first)
+        call_all(self.after)
+        call_all(self.ended)
 
     cdef void end(self) except *:
         write_all(self.ended)
+        call_all(self.ended)
 
     def without_step(self):
         """Where there is no step to be taken: what is `ended` is written."""
@@ -102,11 +132,21 @@ cdef class Transaction:
         self.end()
 
 
+cdef void look_at_all(list parts) except *:
+    for part in parts:
+        if isinstance(part, Part):
+            (<Part>part).look()
+
+
 cdef void write_all(list parts) except *:
     for part in parts:
         if isinstance(part, Part):
             (<Part>part).write()
-        else:
+
+
+cdef void call_all(list parts) except *:
+    for part in parts:
+        if not isinstance(part, Part):
             part()
 
 
@@ -147,7 +187,8 @@ cdef class Displaced(Part):
         self.places = None
 
     def at_home(self, function, *args):
-        """function(*args) with the parameters back; if it raises and they have not arrived, they are away again."""
+        """function(*args) with the parameters back; if it raises and they have not arrived, they are away again, or
+        stay where they can no longer be moved."""
         cdef list places = self.places
         check(places)
         swap_all(places)
@@ -155,8 +196,10 @@ cdef class Displaced(Part):
             return function(*args)
         finally:
             if self.places is not None:
+                self.places = None
                 check(places)
                 swap_all(places)
+                self.places = places
 
     def then_back(self, function, *args):
         """function(*args); if they are away then, whatever has happened, they come back."""
@@ -235,6 +278,6 @@ def plain(params, grads, list keys):
         for key, value in (<dict>params).items():
             if not cnp.PyArray_Check(value) or (<dict>grads).get(key) is None:
                 return 0
-            same = same and keys[i] is key
+            same = same and i < len(keys) and keys[i] is key    # a key's own code may put others in
             i += 1
     return 2 if same else 1

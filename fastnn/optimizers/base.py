@@ -13,6 +13,7 @@ import numpy as np
 from .. import messages
 from ..core import rules
 from ..core.stepping import FROZEN, Stepper
+from ..core.transactions import Transaction
 from ..dialects import of_source, row
 from ..groups import group_of, numbers_at, restored
 from ..hyperparameters import Hyperparameter, Option
@@ -431,9 +432,15 @@ class Optimizer(Adjustable, Stepper):
         leaves = self._thawed(leaves)
         return leaves if leaves.whole else leaves.only([key for key in leaves.params if leaves.grads[key] is not None])
 
-    def _forgetting(self, key):
-        """Functions that drop what there is of a key: compiled ones."""
-        return [partial(self.forget, key)] if any(key in home for home in self._records) else []
+    def _dropped(self, key, functions):
+        """Drop what there is of a key, and call compiled functions that cannot fail. Raises KeyError for nothing."""
+        transaction = Transaction()
+        if any(key in home for home in self._records):
+            transaction.ended.append(partial(self.forget, key))
+        transaction.ended.extend(functions)
+        if not transaction.ended:
+            raise KeyError(f"there is no state of {key!r}")
+        transaction.without_step()
 
     def _ascending(self):
         """The SAM among wrappers, if there is one."""

@@ -181,9 +181,10 @@ class Accumulate(Wrapper):
 
     def _restored(self, state):
         sums, counts, given, rows = [{}, {}], ({}, {}), [set(), set()], [{}, {}]
+        most = state["hyperparameters"]["k"] - 1
         for by_key, key, entry, where in kept.restored(state, ("count", "given", "sum", "rows")):
             home = not by_key
-            counts[home][key] = integer(entry["count"], f"count of {where}", 1)
+            counts[home][key] = integer(entry["count"], f"count of {where}", 1, most)
             if entry["sum"] is not None:
                 sums[home][key] = kept.numbers(entry["sum"], f"sum of {where}")
             if waiting := _restored_rows(entry["rows"], where):

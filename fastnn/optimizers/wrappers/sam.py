@@ -126,7 +126,7 @@ class SAM(Wrapper):
             raise RuntimeError("SAM.step comes after ascend: sam.ascend(params, grads), then "
                                "sam.step(params, grads) with the gradients at the moved parameters")
         self._must_be_those(leaves)
-        transaction.ended.append(self._displaced.arrive)
+        transaction.ended.extend([self._displaced.arrive, partial(self.__dict__.update, _moved=None)])
         return self._displaced.at_home(self._inner()._take, leaves, extra, transaction)
 
     def _ascending(self):
