@@ -75,6 +75,7 @@ cdef class Plan(Part):
     cdef bint sparse                        # whether a gradient is Rows
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
+    cdef bint listed                        # whether keys are the positions in a list, all of them
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
     cdef readonly bint written              # once or more
@@ -424,6 +425,7 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
         cdef Layout layout = self.kept(by_key)
+        cdef Plan plan
         cdef bint held
         if layout is not None and write_back is None:
             layout.release()                    # what a plan of the same use holds that was given up
@@ -432,8 +434,10 @@ cdef class Stepper(Gate):
             if held and layout.merge(self.spans):
                 return self.last
         self.forget_plan()                      # the spans are about to change
-        return self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
+        plan = self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
                          write_back, late)
+        plan.listed = plan.keys == list(range(len(plan.keys)))
+        return plan
 
     def _step_deltas(self, list grads, dict extra):
         """The deltas of a step, new arrays, by position."""
@@ -782,9 +786,10 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
+        cdef Plan plan
         cdef Layout layout = self.kept(False)
         cdef bint held
-        if (layout is not None and (type(params) is list or type(params) is tuple)
+        if (layout is not None and self.last.listed and (type(params) is list or type(params) is tuple)
                 and (type(grads) is list or type(grads) is tuple)):
             with cython.critical_section(params, grads):
                 held = layout.holds_sequence(params, grads, self.spans)
@@ -796,7 +801,9 @@ cdef class Stepper(Gate):
             raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
         if not all_arrays(values):
             return self.plan_nested(params, grads)
-        return self.plan(False, list(range(len(values))), values, gradients)
+        plan = self.plan(False, list(range(len(values))), values, gradients)
+        plan.listed = True
+        return plan
 
     cdef Plan plan_nested(self, params, grads):
         """Parameters in mappings and sequences of each other, or plain numbers: by the paths to them."""

@@ -457,9 +457,6 @@ class Optimizer(Adjustable, Stepper):
         if not self._groups:
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
-        for group in found:
-            if group is not None:
-                group._met = True
         if len(keys) > 1 or all(key in home for key in keys):           # one alone may be the first of many
             known = all(record.grouped for records in self._records for record in records.values())
             for group in self._groups:
@@ -473,10 +470,11 @@ class Optimizer(Adjustable, Stepper):
 
     def _group_of(self, home, key, p):
         record = home.get(key)
-        if record is not None and record.grouped:
-            return record.group
-        found = group_of(self, key, p)
-        return None if found is self else found
+        found = record.group if record is not None and record.grouped else group_of(self, key, p)
+        if found is None or found is self:
+            return None
+        found._met = True
+        return found
 
     def _flattened(self, params, grads):
         """(keys, leaves, gradients, what puts numbers back, whether keys are a mapping's) of nested parameters."""
