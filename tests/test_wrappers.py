@@ -298,7 +298,8 @@ def test_what_a_call_that_failed_leaves():
 @pytest.mark.parametrize("more", [{}, {"b": np.ones(3)}])
 def test_frozen_parameters_have_a_group(more):
     """Accumulate takes them out before the optimizer sees them."""
-    opt, params = Accumulate(get_opt("SGD", groups=[group("f", freeze=True)]), 2), {"f": np.ones(3), "a": np.ones(3), **more}
+    opt = Accumulate(get_opt("SGD", groups=[group("f", freeze=True)]), 2)
+    params = {"f": np.ones(3), "a": np.ones(3), **more}
     for _ in range(6):
         opt.step(params, params)
     assert opt.t == 3 and (params["f"] == 1).all()

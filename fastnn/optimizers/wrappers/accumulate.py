@@ -21,10 +21,10 @@ from .sam import SAM
 class Accumulate(Wrapper):
     """One step of the optimizer with the mean of k gradients: `step` is called k times for it.
 
-    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole gradient
-    comes among them. Gradients are added in the dtype that the parameter is
-    computed in. The counts are each parameter's own. Of other arguments the optimizer gets those of the last call, and
-    as the loss f the mean of k. A step that the optimizer skips has used its k gradients up.
+    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole
+    gradient comes among them. Gradients are added in the dtype that the parameter is computed in. The counts are each
+    parameter's own. Of other arguments the optimizer gets those of the last call, and as the loss f the mean of k. A
+    step that the optimizer skips has used its k gradients up.
 
     Parameters
     ----------
@@ -219,8 +219,9 @@ def _copied(rows, p, key):
     """Rows whose values stay as they are, in the dtype that p is computed in."""
     rows._fit(p, key)
     values = rows.values.reshape(len(rows), *rows.values.shape[rows.indices.ndim:])
+    dtype = np.float64 if np.asarray(p).itemsize == 8 else np.float32
     with np.errstate(all="ignore"):
-        return Rows(rows.indices.reshape(-1), np.array(values, np.float64 if np.asarray(p).itemsize == 8 else np.float32))
+        return Rows(rows.indices.reshape(-1), np.array(values, dtype))
 
 
 def _is_whole(grad):
