@@ -20,6 +20,11 @@ def hint(name, known, likeness=0.5):
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
+def listed(known):
+    """" (there are a, b, c)": for where no known name is near."""
+    return f" (there are {', '.join(known)})"
+
+
 class Registry:
     """Classes by name: those of the catalogue, and in front of them those that users registered.
 
@@ -109,4 +114,5 @@ class Registry:
     def _unknown(self, name):
         made = {folded(other): how for _, cls in (*self._registered.copy().values(), *self._catalogue.copy().values())
                 for other, how in getattr(cls, "also_known", {}).items()}.get(folded(name))
-        return ValueError(f"Unknown {self.noun}: {name!r}{f' (it is {made})' if made else hint(name, self.names())}")
+        said = f" (it is {made})" if made else hint(name, self.names()) or listed(self.names())
+        return ValueError(f"Unknown {self.noun}: {name!r}{said}")

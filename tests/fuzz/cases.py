@@ -11,7 +11,6 @@ from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradie
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry as RULES
-from fastnn.optimizers.santa import santa_cooling
 from fastnn.optimizers.wrappers import Wrapper
 from helpers import Number
 
@@ -414,7 +413,8 @@ def optimizer(c):
         kwds["burnin"] = twin_kwds["burnin"] = c.of((100, 0, 1))
         if hook is not None and c.once_in(2):
             kwds["rng"] = Noise(5, hook)
-            kwds["anne_func"] = lambda t, rate: hook() or santa_cooling(t, rate)
+            annealing = get_opt(name).anne_func
+            kwds["anne_func"] = lambda t, rate: hook() or annealing(t, rate)
     if c.below(2):
         options(c, hook, kwds, twin_kwds)
     opt, error = attempt(lambda: get_opt(name, state_dtype=state_dtype, **kwds))

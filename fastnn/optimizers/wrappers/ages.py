@@ -35,8 +35,8 @@ class Ages:
         return [partial(self.__dict__.update, _cells=cells, _last=(None, ()))]
 
     def __contains__(self, key):
-        """Whether there is a count above 0: a call that failed leaves 0."""
-        return bool(self._cells.get(key, (0,))[0])
+        """Whether a step has been counted."""
+        return key in self._cells and self._cells[key][0] > 0
 
 
 def counted(cell, n):
