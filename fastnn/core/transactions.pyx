@@ -14,12 +14,6 @@ from fastnn.core.records import CHANGED
 
 cnp.import_array()
 
-cdef extern from *:
-    """
-    #define fastnn_view_as(a, type) PyArray_View((PyArrayObject *)(a), NULL, (PyTypeObject *)(type))
-    """
-    object view_as "fastnn_view_as"(object a, object type)
-
 cdef enum:
     SWAPPED = 4096          # bytes at a time
 
@@ -42,36 +36,28 @@ cdef class Part:
 cdef class Copies(Part):
     """Arrays of numbers that are written into others of the same shapes: a list of (target, source)."""
 
-    cdef list arrays                        # each with a view, which stays as it is in a pass where other threads run
-    cdef list pairs                         # these views
+    cdef list pairs
+    cdef list dtypes                        # of the sources
     cdef readonly bint casts                # whether numbers are rounded, which NumPy tells of: see np.errstate
 
     def __init__(self, list pairs):
-        self.arrays, self.pairs = [], []
+        self.pairs, self.dtypes = pairs, []
         for target, source in pairs:
-            to, whence = plain_view(target), plain_view(source)
-            self.arrays += [(target, to), (source, whence)]
-            self.pairs.append((to, whence))
-            self.casts = self.casts or (<cnp.ndarray>to).descr is not (<cnp.ndarray>whence).descr
+            self.dtypes.append((<cnp.ndarray?>source).descr)
+            self.casts = self.casts or (<cnp.ndarray?>target).descr is not (<cnp.ndarray>source).descr
 
     cdef void look(self) except *:
-        for array, view in self.arrays:
-            if not (cnp.PyArray_BYTES(<cnp.ndarray>array) == cnp.PyArray_BYTES(<cnp.ndarray>view)
-                    and (<cnp.ndarray>array).descr is (<cnp.ndarray>view).descr
-                    and cnp.PyArray_SAMESHAPE(<cnp.ndarray>array, <cnp.ndarray>view)):
+        cdef Py_ssize_t i = 0
+        for target, source in self.pairs:
+            if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>target, <cnp.ndarray>source)
+                    and (<cnp.ndarray>source).descr is self.dtypes[i]
+                    and cnp.PyArray_CHKFLAGS(<cnp.ndarray>target, cnp.NPY_ARRAY_WRITEABLE)):
                 raise ValueError(CHANGED)
-        for to, whence in self.pairs:
-            if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>to, <cnp.ndarray>whence)
-                    and cnp.PyArray_CHKFLAGS(<cnp.ndarray>to, cnp.NPY_ARRAY_WRITEABLE)):
-                raise ValueError(CHANGED)
+            i += 1
 
     cdef void write(self) except *:
-        for to, whence in self.pairs:
-            cnp.PyArray_CopyInto(<cnp.ndarray>to, <cnp.ndarray>whence)          # np.copyto begins in Python
-
-
-cdef cnp.ndarray plain_view(object a):
-    return <cnp.ndarray>view_as(<cnp.ndarray?>a, <object>cnp.ndarray)
+        for target, source in self.pairs:
+            cnp.PyArray_CopyInto(<cnp.ndarray>target, <cnp.ndarray>source)      # np.copyto begins in Python
 
 
 @cython.final
