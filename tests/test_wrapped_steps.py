@@ -70,7 +70,7 @@ def test_hostile_calls(data):
     grads = draw(gradients(params))
     kwds = draw(st.sampled_from([{}] * 6 + [{"t": 0}, {"t": 2}, {"t": 1.5}, {"f": float("nan")}, {"f": "x"}, {"g": 1}]))
     form = draw(st.sampled_from(["mapping", "mapping", "lists", "faulty params", "faulty grads", "twice", "short"]))
-    before = kept(opt, rooms)
+    before, skipped = kept(opt, rooms), opt.skipped
     with np.errstate(all="ignore"):
         twin = pickle.loads(pickle.dumps(opt)) if "lambda" not in repr(opt) else copy.deepcopy(opt)
         copies = {key: p.copy() for key, p in params.items()}
@@ -89,7 +89,8 @@ def test_hostile_calls(data):
                 fault = Countdown(draw(st.integers(1, 16)), draw(st.sampled_from([Fault, KeyError, KeyboardInterrupt])))
                 take(opt, FaultyMapping(params, fault, form == "twice"), grads, **kwds)
     except (TypeError, ValueError, KeyError, Fault, KeyboardInterrupt):
-        assert kept(opt, rooms) == before
+        found = kept(opt, rooms)
+        assert found == before or opt._ascending() is not None and opt.skipped > skipped        # ascend counts it
     else:
         with np.errstate(all="ignore"):
             same = {key: plain(p) for key, p in copies.items()}
