@@ -365,7 +365,7 @@ def mean(c, x, dtype, n, m):
     elif kind == 2:
         t = matrix(c, dtype, (n, m))
     else:                                       # labels inside the memory of the gradient
-        if not out.how or out.room.buffer.size < 8 * n + 8 or out.base.dtype.itemsize not in (4, 8):
+        if out.base is None or not out.how or out.room.buffer.size < 8 * n + 8 or out.base.dtype.itemsize not in (4, 8):
             return
         t = Operand(None, None).place(out.room, (n,), np.dtype(np.intp), (out.room.buffer.size // 3) // 8 * 8, (8,))
         t.base[...] = 0
