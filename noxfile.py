@@ -3,6 +3,9 @@
     nox -s tests                        each Python with the newest and the oldest dependencies
     nox -s 'tests-3.10(oldest)'         one of them; `-- FILE ...` goes on to pytest
     nox -s sanitizers                   tools/sanitized.py, which has more to choose from
+    nox -s clang                        the numeric tests on a core built with clang; `-- clang-14` names another
+    nox -s aarch64                      the same, cross-compiled and emulated (tools/aarch64.py)
+    nox -s targets                      all generated C compiled for musl, macOS on ARM, Windows (tools/targets.py)
     nox -s wheel                        what a release does: sdist, wheel, auditwheel, and the suite on the wheel
 """
 import os
@@ -22,6 +25,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = [version.rpartition(" ")[2] for version in PROJECT["project"]["classifiers"]
            if version.startswith("Programming Language :: Python :: 3.")]
 FREE_THREADED = ["3.14t"]            # there is no numba for 3.13t
+NUMERIC = ["activations", "losses", "rows", "optimizers", "steps", "norms", "half_parameters", "state_dtype", "affine"]
 # These do without processes, signals, hypothesis and pytest's own state, so that several threads may run one test.
 PARALLEL = ["activations", "affine", "losses", "half_parameters", "optimizers", "rows"]
 
@@ -92,6 +96,27 @@ def sanitizers(session):
     session.install(*PROJECT["build-system"]["requires"])
     for arguments in [session.posargs] if session.posargs else [[], ["--sanitizer", "thread"]]:
         session.run("python", "tools/sanitized.py", *arguments)
+
+
+@nox.session
+def clang(session):
+    """The numeric tests on what clang makes of the core."""
+    compiler, *arguments = session.posargs or ["clang"]
+    install(session, ".[test]", CC=compiler)
+    session.run("pytest", *(arguments or [f"tests/test_{name}.py" for name in NUMERIC]))
+
+
+@nox.session(python="3.11")
+def aarch64(session):
+    """The numeric tests, cross-compiled and under emulation; as root, on Debian."""
+    session.run("python", "tools/aarch64.py", str(Path(session.create_tmp()).resolve() / "aarch64"), *session.posargs)
+
+
+@nox.session
+def targets(session):
+    """All generated C, compiled for systems that are not here."""
+    session.install("ziglang", *PROJECT["build-system"]["requires"])
+    session.run("python", "tools/targets.py", str(Path(session.create_tmp()).resolve() / "targets"), *session.posargs)
 
 
 @nox.session

@@ -33,10 +33,15 @@ X86_64_LEVELS = {
 
 # Vectorisation needs -fno-trapping-math (both sides of a choice are computed), -fno-math-errno (sqrt) and
 # -fno-thread-jumps (which would split a loop in two at a clamp); the parameter, rules with many state arrays.
-# -ffast-math is never used: linking with it would switch subnormals off in the whole process. A bare 1.0 among floats
-# would widen a whole loop: that is an error.
+# -ffast-math is never used: linking with it would switch subnormals off in the whole process.
 UNIX_FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-fno-thread-jumps",
-              "--param=vect-max-version-for-alias-checks=64", "-Wdouble-promotion", "-Werror=double-promotion"]
+              "--param=vect-max-version-for-alias-checks=64"]
+# A bare 1.0 among the floats of a kernel would widen a whole loop: that is an error. Elsewhere clang says so of
+# Cython's own code, too.
+KERNEL_FLAGS = ["-Wdouble-promotion", "-Werror=double-promotion"]
+# clang's, which finds the smooth formulas too long to work on two vectors at a time: up to 1.4 times as quick. With 512
+# bits two vectors are more than a block step.
+INTERLEAVED = ["-mllvm", "-force-vector-interleave=2"]
 MSVC_FLAGS = ["/O2", "/fp:precise"]
 # For FASTNN_SANITIZE (tools/sanitized.py), after everything else: CPython is compiled with -fwrapv, which would define
 # what the sanitizer of undefined behaviour looks for, and with -DNDEBUG.
@@ -81,6 +86,8 @@ class BuildWithWhatIsThere(build_ext):
         unix = self.compiler.compiler_type != "msvc"
         sanitizers = self.sanitizer_flags(unix)
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
+        kernel_flags = [flag for flag in KERNEL_FLAGS if unix and self.accepts([flag])]
+        interleaved = INTERLEAVED if unix and self.accepts(INTERLEAVED) else []
         threads = next((found for found in self.thread_flags(unix) if self.accepts(*found)), ([], []))
         if not any("openmp" in flag for flag in threads[0]):
             print(f"fastnn: building without OpenMP, {'with threads of its own' if unix else 'single-threaded'}",
@@ -90,10 +97,14 @@ class BuildWithWhatIsThere(build_ext):
             extension.extra_link_args = threads[1] + extension.extra_link_args
             if unix and ("_rules_" in extension.name or extension.name.endswith("stepping")):
                 extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rules.pxi
+                extension.define_macros.append(("FASTNN_FMA", "0"))
             if sanitizers:
                 extension.extra_compile_args += SANITIZED_FLAGS + sanitizers
                 extension.extra_link_args += sanitizers
             if "._" in extension.name:
+                extension.extra_compile_args += kernel_flags
+                if "_kernels_" in extension.name and not extension.name.endswith("v4"):
+                    extension.extra_compile_args += interleaved
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
         super().build_extensions()

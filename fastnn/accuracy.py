@@ -26,7 +26,9 @@ from .core.ulps import largest_error
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
 TASK = 2**22                # inputs between two looks at the clock
-CANDIDATES = 6              # how many of the largest errors are judged again
+CANDIDATES = 6              # how many of the largest errors are judged again, and looked around after a sample
+AROUND = 2**15              # so many floats on either side
+BENDS = (2.0**-6, 2.0**7)   # where functions bend, by |x|: half of a sample
 CALLS = {0: "forward", 1: "backward", 2: "d2y"}
 TITLES = {0: "f", 1: "f'", 2: "f''"}
 REQUIRED = {"threshold": {"threshold": 0.5, "value": -0.25}}        # what the catalogue has no defaults for
@@ -60,9 +62,20 @@ def line(near):
 
 
 def tasks(near, sample=None):
-    """(first, stop, stride, near) of pieces of the line: all of it, or about `sample` arguments in equal steps of bits."""
-    stride = 2**32//sample | 1 if sample else 1         # odd, so that the low bits vary
-    for start, stop, inside in line(near):
+    """(first, stop, stride, near) of pieces of the line: all of it, or about `sample` arguments in equal steps of bits,
+    half of them where functions bend.
+    """
+    yield from steps(line(near), 2**33//sample | 1 if sample else 1)        # odd, so that the low bits vary
+    if sample:
+        low, high = np.float32(BENDS).view(np.uint32).tolist()
+        bent = [(max(start, sign + low), min(stop, sign + high), inside)
+                for start, stop, inside in line(near) for sign in [start & 2**31]]
+        yield from steps(bent, 4*(high - low)//sample | 1)
+
+
+def steps(pieces, stride):
+    """The pieces of the line as tasks."""
+    for start, stop, inside in pieces:
         for at in range(start, stop, TASK*stride):
             yield at, min(at + TASK*stride, stop), stride, inside
 
@@ -96,7 +109,7 @@ class Scan:
         steps = (np.arange(BLOCK, dtype=np.uint64)*stride).astype(np.uint32)
         bits, x64 = np.empty(BLOCK, np.uint32), np.empty(BLOCK)
         got, exact = np.empty(BLOCK, np.float32), np.empty(BLOCK)
-        count = -(-(stop - start)//stride)
+        count = count_of(task)
         start += int(np.random.default_rng([start, stride]).integers(stop - start - (count - 1)*stride))
         with np.errstate(all="ignore"):     # signalling NaN
             for at in range(0, count, BLOCK):
@@ -110,6 +123,11 @@ class Scan:
                 if len(self.worst) < CANDIDATES or error > self.worst[0][0]:
                     self.keep(error, int(bits[where]))
         return count
+
+    def around(self):
+        """Tasks around the arguments of the largest errors so far: an error that is rare has large ones about it."""
+        points = {abs(float(np.uint32(bits).view(np.float32))) for _, bits in self.worst}
+        yield from windows(self.near, sorted(point for point in points if point < np.inf), AROUND)
 
     def keep(self, error, bits):
         with self.lock:
@@ -218,12 +236,17 @@ class Progress:
                   end="\r" if self.live else "\n", file=sys.stderr, flush=True)
 
 
+def count_of(task):
+    start, stop, stride, _ = task
+    return -(-(stop - start)//stride)
+
+
 def measure(names, orders, sample, threads, oracle):
     """{name: {order: (error, argument)}} in float32, over all arguments or a sample of them."""
     results = {name: {} for name in names}
     scans = [Scan(name, order) for name in names for order in orders]
     pieces = [list(tasks(scan.near, sample)) for scan in scans]
-    progress = Progress(sum(-(-(stop - start)//stride) for piece in pieces for start, stop, stride, _ in piece))
+    progress = Progress(sum(map(count_of, sum(pieces, []))) + (len(scans)*CANDIDATES*4*AROUND if sample else 0))
     before = fastnn.get_num_threads()
     fastnn.set_num_threads(1)               # blocks are small: whole tasks are shared out instead
     try:
@@ -232,6 +255,8 @@ def measure(names, orders, sample, threads, oracle):
                 title = f"{scan.name} {TITLES[scan.order]}"
                 try:
                     for count in pool.map(scan.run, piece):
+                        progress.show(title, count)
+                    for count in pool.map(scan.run, scan.around() if sample else ()):
                         progress.show(title, count)
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
@@ -334,7 +359,9 @@ def report(names, orders, dtypes, options, oracle):
             columns["grad"], bounds["grad"] = "f' grad", bounds[1]
         failures += beyond(results, bounds)
         parts.append(HEADER32.format(
-            amount="All 2^32 arguments" if options.all else f"About {options.sample:,} arguments, in equal steps of bits,",
+            amount="All 2^32 arguments" if options.all else (
+                f"About {options.sample:,} arguments, in equal steps of bits, half of them for |x| from 2^-6 to 2^7, and"
+                f" {AROUND:,}\nfloats on either side of the largest errors,"),
             judge=judge, bounds=", ".join(f"{bounds[order]} for {TITLES[order]}" for order in orders))
             + table(results, columns, bounds) + "\n")
     if "float64" in dtypes:

@@ -93,6 +93,37 @@ def test_a_wrong_result_is_found():
     assert x == np.float32(0.75) and 70 < error < 200
 
 
+def test_a_sample_finds_what_it_has_not_drawn():
+    """Results that are wrong in one part of the line, and once by more."""
+    act = fastnn.get_act("identity")
+
+    def wrong(x, out):
+        act.forward(x, out=out)
+        out *= 1 + np.float32(1e-4)*np.maximum(0, 1 - 10*np.abs(x - np.float32(2.5)))
+        out[x == np.float32(2.5000002)] *= np.float32(1.001)
+
+    scan = accuracy.Scan("identity", 0)
+    scan.call = wrong
+    for task in accuracy.tasks(scan.near, 2**16):
+        scan.run(task)
+    assert 2.49 < scan.result(None)[1] < 2.51
+    for task in scan.around():
+        scan.run(task)
+    assert scan.result(None)[1] == np.float32(2.5000002)
+
+
+def test_half_of_a_sample_lies_where_functions_bend():
+    for near in (0.0, 3.5):
+        counts = {True: 0, False: 0}
+        for task in accuracy.tasks(near, 2**20):
+            start, stop, _, inside = task
+            ends = np.array([start, stop - 1], np.uint32).view(np.float32)
+            bent = ((2**-6 <= abs(ends)) & (abs(ends) < 2**7)).all()
+            assert (np.isnan(ends) | ((np.abs(ends) < near) == inside)).all()
+            counts[bool(bent)] += accuracy.count_of(task)
+        assert counts[True] == pytest.approx(2**19, rel=0.01) and counts[False] == pytest.approx(2**19, rel=0.01)
+
+
 def test_windows_end_where_the_unit_changes():
     tasks = list(accuracy.windows(3.5, [3.5], 10))
     assert [stop - start for start, stop, _, _ in tasks] == [10, 11]*2

@@ -48,7 +48,8 @@ def test_every_half_is_read_and_written(half):
         wanted[tiny], negative[tiny] = 0, 0
     assert_same_halves(p, wanted)
     for dtype in (half, np.float32):
-        p, g = np.zeros(every.size, half), every.astype(dtype)
+        with np.errstate(invalid="ignore"):                             # of signalling NaN, on aarch64
+            p, g = np.zeros(every.size, half), every.astype(dtype)
         get_opt("SGD", lr=1).step(p, g)
         assert_same_halves(p, negative)
 

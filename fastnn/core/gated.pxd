@@ -5,9 +5,10 @@ All are written in e = exp(-|x|). In the left tail the product x e is subnormal 
 by 2^BIAS and one multiplication by `unscale` ends the formula. h holds the hyperparameters in the catalogue's order.
 Where float lanes would lose too many digits, a float argument is computed in `wide` ones.
 """
-from fastnn.core.normal cimport core, density_product, normal_bound, normal_weight, slope_core, slope_tail, tail
+from fastnn.core.normal cimport (core, density, half_plus_density, normal_bound, normal_weight, slope_core, slope_tail,
+                                 tail)
 from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
-                                  expm1, HAS_FMA, INFINITY, lane, least, over_one_plus,
+                                  expm1, fma, HAS_FMA, INFINITY, lane, least, over_one_plus,
                                   over_one_plus_squared, product_low, sum_low, tanh_parts, unscale, wide, with_sign)
 
 
@@ -23,8 +24,8 @@ cdef inline lane swish_parts(lane a, lane beta, lane *t) noexcept nogil:
 cdef inline lane swish(lane x, const lane *h) noexcept nogil:
     cdef wide beta[1]
     if lane is float and not HAS_FMA:
-        beta[0] = h[0]
-        return <float>swish[wide](x, beta)
+        beta[0] = <wide>h[0]
+        return <float>swish[wide](<wide>x, beta)
     cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
     cdef lane t, left
     cdef lane p = swish_parts(a, h[0], &t)
@@ -36,18 +37,17 @@ cdef inline lane swish(lane x, const lane *h) noexcept nogil:
 cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
     cdef wide beta[1]
     if lane is float and not HAS_FMA:
-        beta[0] = h[0]
-        return <float>swish_d1[wide](x, beta)
+        beta[0] = <wide>h[0]
+        return <float>swish_d1[wide](<wide>x, beta)
     cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
-    cdef lane t, q, z, left, right
+    cdef lane t, q, left, right
     cdef lane p = swish_parts(a, h[0], &t)
     cdef lane u = t * unscale(x)
     cdef lane e = u * p + u
-    z = a * h[0]
     q = over_one_plus_squared(<lane>1, u, p)
-    left = q * ((<lane>1 - z) + e)
-    left = (left * p + left) * t * unscale(x)
-    right = (<lane>1 + e * (<lane>1 + z)) * q
+    left = q * (fma(-a, h[0], <lane>1) + e)
+    left = fma(left, p, left) * t * unscale(x)
+    right = fma(e, fma(a, h[0], <lane>1), <lane>1) * q
     return left if x < <lane>0 else (right if x >= <lane>0 else x)
 
 
@@ -67,37 +67,34 @@ cdef inline lane swish_d2(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane gelu(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
-        return <float>gelu[wide](x, NULL)
+        return <float>gelu[wide](<wide>x, NULL)
     cdef lane a = normal_bound(absolute(x))
     cdef lane t, r
-    cdef lane c = normal_weight(a, &t, &r)
-    cdef lane lost, low, rest
-    cdef lane near = <lane>0.5 * x + x * (density_product(x, core(x * x), &rest) + rest)
+    cdef lane q = normal_weight(a, &t, &r)
+    cdef lane lost, low
+    cdef lane near = fma(x, fma(x, density(x), x * core(x * x)), <lane>0.5 * x)
     lost = tail(a, &low)
-    lost = (lost + (lost * r + (lost * c + low))) * t * unscale(x)
+    lost = (lost + fma(lost, r, fma(lost, r * r * q, low))) * t * unscale(x)
     return near if a < <lane>0.6875 else (at_least(x, <lane>0) - lost)
 
 
 cdef inline lane gelu_d1(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
-        return <float>gelu_d1[wide](x, NULL)
+        return <float>gelu_d1[wide](<wide>x, NULL)
     cdef lane a = normal_bound(absolute(x))
     cdef lane t, r
-    cdef lane c = normal_weight(a, &t, &r)
-    cdef lane p = r + c
-    cdef lane rest
-    cdef lane near = density_product(x + x, <lane>0.5 * slope_core(x * x), &rest)
+    cdef lane q = normal_weight(a, &t, &r)
+    cdef lane near = half_plus_density(x + x, <lane>0.5 * slope_core(x * x))
     cdef lane left = -slope_tail(a)
-    near = (<lane>0.5 + near) + rest
-    left = (left * p + left) * t * unscale(x)
+    left = fma(left, fma(r * r, q, r), left) * t * unscale(x)
     return near if a < <lane>0.6875 else (left if x < <lane>0 else (<lane>1 - left if x >= <lane>0 else x))
 
 
 cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane a = normal_bound(absolute(x))
     cdef lane t, r
-    cdef lane c = normal_weight(a, &t, &r)
-    cdef lane y = (t * (r + c) + t) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
+    cdef lane q = normal_weight(a, &t, &r)
+    cdef lane y = fma(t, fma(r * r, q, r), t) * (<lane>0.3989422804014327 * (<lane>2 - a * a)) * unscale(x)
     return y if x == x else x
 
 
@@ -109,7 +106,7 @@ cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane mish(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>mish[wide](x, NULL)
+        return <float>mish[wide](<wide>x, NULL)
     cdef lane t
     cdef lane p = exp_parts(at_least(-absolute(x), exp_floor(x)), <lane>-0.0, &t)
     cdef lane u = t * unscale(x)
@@ -129,7 +126,7 @@ cdef inline lane mish(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane mish_d1(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>mish_d1[wide](x, NULL)
+        return <float>mish_d1[wide](<wide>x, NULL)
     cdef lane a = at_most(absolute(x), -exp_floor(x))
     cdef lane t
     cdef lane p = exp_parts(-a, <lane>-0.0, &t)
@@ -169,7 +166,7 @@ cdef inline lane tanhexp_tail(lane like) noexcept nogil:
 
 cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanhexp[wide](x, NULL)
+        return <float>tanhexp[wide](<wide>x, NULL)
     cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
     cdef lane t, u, y, product, rest
     cdef lane p = exp_parts(b, <lane>-0.0, &t)
@@ -185,7 +182,7 @@ cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanhexp_d1(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanhexp_d1[wide](x, NULL)
+        return <float>tanhexp_d1[wide](<wide>x, NULL)
     cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
     cdef lane t, s, u, u_low, q, q_low, c, c_low, square, product, slope, slope_low
     cdef lane p = exp_parts(b, <lane>-0.0, &t)
@@ -212,7 +209,7 @@ cdef inline lane tanhexp_d1(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanhexp_d2(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanhexp_d2[wide](x, NULL)
+        return <float>tanhexp_d2[wide](<wide>x, NULL)
     cdef lane b = at_least(at_most(x, <lane>6 if lane is double else <lane>4.25), <lane>1.1 * exp_floor(x))
     cdef lane us = exp_scaled(b)
     cdef lane u = us * unscale(x)

@@ -160,7 +160,7 @@ cdef class Layout:
             return False
         if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
-            if not (descr_of(gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
+            if not (descr_of(<void *>gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
                     and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
             seen.grad = look_of(<const void *>gradient)

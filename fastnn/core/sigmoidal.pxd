@@ -52,7 +52,7 @@ cdef inline lane sigmoid_d2(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane log_sigmoid(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
-        return <float>log_sigmoid[wide](x, NULL)
+        return <float>log_sigmoid[wide](<wide>x, NULL)
     return at_most(x, <lane>0) - log1p(exp(-absolute(x)))
 
 
@@ -68,7 +68,7 @@ cdef inline lane log_sigmoid_d2(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
-        return <float>softplus[wide](x, NULL)
+        return <float>softplus[wide](<wide>x, NULL)
     return at_least(x, <lane>0) + log1p(exp(-absolute(x)))
 
 
@@ -76,7 +76,7 @@ cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanh(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanh[wide](x, NULL)
+        return <float>tanh[wide](<wide>x, NULL)
     return tanh_of(x)
 
 
@@ -92,7 +92,7 @@ cdef inline lane tanh_d2(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanh_shrink(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanh_shrink[wide](x, NULL)
+        return <float>tanh_shrink[wide](<wide>x, NULL)
     cdef lane a = absolute(x)
     cdef lane m = expm1(<lane>-2 * a)
     cdef lane far = (a - <lane>1) + <lane>2 * (<lane>1 + m) / (<lane>2 + m)     # 1 - tanh(a) = 2e/(1 + e)
@@ -134,7 +134,7 @@ cdef inline lane tanh_shrink(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanh_shrink_d1(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>tanh_shrink_d1[wide](x, NULL)
+        return <float>tanh_shrink_d1[wide](<wide>x, NULL)
     return square(tanh_of(x))
 
 
@@ -168,7 +168,7 @@ cdef inline lane bent_bound(lane x) noexcept nogil:
 
 cdef inline lane bent_identity(lane x, const lane *h) noexcept nogil:
     if lane is float:
-        return <float>bent_identity[wide](x, NULL)
+        return <float>bent_identity[wide](<wide>x, NULL)
     cdef lane b = bent_bound(x)
     return x * (<lane>1 + <lane>0.5 * b / (square_root(b * b + <lane>1) + <lane>1))
 
@@ -211,9 +211,9 @@ cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
 cdef inline lane selu(lane x, const lane *h) noexcept nogil:
     cdef wide kept[2]
     if lane is float and not HAS_FMA:
-        kept[0] = h[0]
-        kept[1] = h[1]
-        return <float>selu[wide](x, kept)
+        kept[0] = <wide>h[0]
+        kept[1] = <wide>h[1]
+        return <float>selu[wide](<wide>x, kept)
     cdef lane t, s, m
     cdef lane p = exp_parts(at_least(at_most(x, <lane>0), <lane>-60), <lane>-0.0, &t)
     cdef lane weight = h[0] * h[1]

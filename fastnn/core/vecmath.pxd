@@ -58,13 +58,24 @@ cdef extern from *:
         return a;
     }
 
-    /* The part of a * b that its rounded product p lost: exact where an FMA exists, Dekker's splitting elsewhere. */
+    /* Whether there is an FMA; setup.py says 0 where all levels are to give the same bits. */
+    #ifndef FASTNN_FMA
     #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
     #define FASTNN_FMA 1
+    #else
+    #define FASTNN_FMA 0
+    #endif
+    #endif
+
+    /* The part of a * b that its rounded product p lost: exact where an FMA exists, Dekker's splitting elsewhere. */
+    #if FASTNN_FMA
+    static inline float fastnn_fma_float(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+    static inline double fastnn_fma_double(double a, double b, double c) { return __builtin_fma(a, b, c); }
     static inline float fastnn_product_low_float(float a, float b, float p) { return __builtin_fmaf(a, b, -p); }
     static inline double fastnn_product_low_double(double a, double b, double p) { return __builtin_fma(a, b, -p); }
     #else
-    #define FASTNN_FMA 0
+    static inline float fastnn_fma_float(float a, float b, float c) { return a * b + c; }
+    static inline double fastnn_fma_double(double a, double b, double c) { return a * b + c; }
     static inline float fastnn_high_float(float a) {
         uint32_t bits; memcpy(&bits, &a, sizeof bits); bits &= 0xfffff000u; memcpy(&a, &bits, sizeof a);
         return a;
@@ -91,6 +102,8 @@ cdef extern from *:
     double fastnn_least_double(double a, double bound) noexcept nogil
     float fastnn_product_low_float(float a, float b, float p) noexcept nogil
     double fastnn_product_low_double(double a, double b, double p) noexcept nogil
+    float fastnn_fma_float(float a, float b, float c) noexcept nogil
+    double fastnn_fma_double(double a, double b, double c) noexcept nogil
     float fabsf(float x) noexcept nogil
     double fabs(double x) noexcept nogil
     float sqrtf(float x) noexcept nogil
@@ -115,15 +128,24 @@ ctypedef fused lane:
 
 
 cdef inline lane absolute(lane x) noexcept nogil:
-    return fabsf(x) if lane is float else fabs(x)
+    if lane is float:
+        return fabsf(x)
+    else:
+        return fabs(x)
 
 
 cdef inline lane square_root(lane x) noexcept nogil:
-    return sqrtf(x) if lane is float else sqrt(x)
+    if lane is float:
+        return sqrtf(x)
+    else:
+        return sqrt(x)
 
 
 cdef inline lane with_sign(lane magnitude, lane sign) noexcept nogil:
-    return copysignf(magnitude, sign) if lane is float else copysign(magnitude, sign)
+    if lane is float:
+        return copysignf(magnitude, sign)
+    else:
+        return copysign(magnitude, sign)
 
 
 cdef inline lane at_least(lane x, lane low) noexcept nogil:
@@ -138,15 +160,28 @@ cdef inline lane at_most(lane x, lane high) noexcept nogil:
 
 cdef inline lane least(lane a, lane bound) noexcept nogil:
     """min(a, bound) for a >= 0; NaN becomes the bound."""
-    return fastnn_least_float(a, bound) if lane is float else fastnn_least_double(a, bound)
+    if lane is float:
+        return fastnn_least_float(a, bound)
+    else:
+        return fastnn_least_double(a, bound)
+
+
+cdef inline lane fma(lane a, lane b, lane c) noexcept nogil:
+    """a b + c, rounded once where the processor can: for what must not hang on the products that a compiler fuses."""
+    if lane is float:
+        return fastnn_fma_float(a, b, c)
+    else:
+        return fastnn_fma_double(a, b, c)
 
 
 cdef inline lane product_low(lane a, lane b, lane product) noexcept nogil:
     """a * b - product, for the rounded product; 0 in `wide`, which holds the product of two floats."""
     if lane is wide:
         return 0
+    elif lane is float:
+        return fastnn_product_low_float(a, b, product)
     else:
-        return fastnn_product_low_float(a, b, product) if lane is float else fastnn_product_low_double(a, b, product)
+        return fastnn_product_low_double(a, b, product)
 
 
 cdef inline lane sum_low(lane a, lane b, lane total) noexcept nogil:
@@ -160,9 +195,9 @@ cdef inline lane sum_low(lane a, lane b, lane total) noexcept nogil:
 cdef inline lane exp_shift(lane x, lane bias) noexcept nogil:
     """k + bias + the rounding constant."""
     if lane is float:
-        return x * <lane>1.44269504 + (<lane>12582912 + bias)
+        return fma(x, <lane>1.44269504, <lane>12582912 + bias)
     else:
-        return x * <lane>1.4426950408889634 + (<lane>6755399441055744 + bias)
+        return fma(x, <lane>1.4426950408889634, <lane>6755399441055744 + bias)
 
 
 cdef inline lane exp_rest(lane x, lane low, lane shifted, lane bias) noexcept nogil:
@@ -170,39 +205,42 @@ cdef inline lane exp_rest(lane x, lane low, lane shifted, lane bias) noexcept no
     cdef lane k
     if lane is float:
         k = shifted - (<lane>12582912 + bias)
-        return (x - k * <lane>0.693145751953125) + (low - k * <lane>1.42860677e-6)
+        return fma(k, <lane>-0.693145751953125, x) + fma(k, <lane>-1.42860677e-6, low)
     elif lane is wide:
-        return x - (shifted - (<lane>6755399441055744 + bias)) * <lane>0.6931471805599453
+        return fma(shifted - (<lane>6755399441055744 + bias), <lane>-0.6931471805599453, x)
     else:
         k = shifted - (<lane>6755399441055744 + bias)
-        return (x - k * <lane>0.6931471803691238) + (low - k * <lane>1.9082149292705877e-10)
+        return fma(k, <lane>-0.6931471803691238, x) + fma(k, <lane>-1.9082149292705877e-10, low)
 
 
 cdef inline lane exp_tail(lane r) noexcept nogil:
-    """exp(r) - 1 - r for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
+    """q(r) in exp(r) = 1 + r + r^2 q(r) for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
     cdef lane q
     if lane is not double:
         q = <lane>0.001395062311
-        q = q * r + <lane>0.008368908428
-        q = q * r + <lane>0.04166620225
-        q = q * r + <lane>0.1666651815
-        q = q * r + <lane>0.5
+        q = fma(q, r, <lane>0.008368908428)
+        q = fma(q, r, <lane>0.04166620225)
+        q = fma(q, r, <lane>0.1666651815)
+        q = fma(q, r, <lane>0.5)
     else:
         q = <lane>2.51179280764646094e-8
-        q = q * r + <lane>2.76313199172471288e-7
-        q = q * r + <lane>2.75572160838746947e-6
-        q = q * r + <lane>0.000024801489838264272
-        q = q * r + <lane>0.000198412699176306909
-        q = q * r + <lane>0.00138888889471085772
-        q = q * r + <lane>0.00833333333330709206
-        q = q * r + <lane>0.0416666666665150981
-        q = q * r + <lane>0.16666666666666699
-        q = q * r + <lane>0.500000000000001332
-    return r * r * q
+        q = fma(q, r, <lane>2.76313199172471288e-7)
+        q = fma(q, r, <lane>2.75572160838746947e-6)
+        q = fma(q, r, <lane>0.000024801489838264272)
+        q = fma(q, r, <lane>0.000198412699176306909)
+        q = fma(q, r, <lane>0.00138888889471085772)
+        q = fma(q, r, <lane>0.00833333333330709206)
+        q = fma(q, r, <lane>0.0416666666665150981)
+        q = fma(q, r, <lane>0.16666666666666699)
+        q = fma(q, r, <lane>0.500000000000001332)
+    return q
 
 
 cdef inline lane power_of_two(lane shifted) noexcept nogil:
-    return fastnn_power_of_two_float(shifted) if lane is float else fastnn_power_of_two_double(shifted)
+    if lane is float:
+        return fastnn_power_of_two_float(shifted)
+    else:
+        return fastnn_power_of_two_double(shifted)
 
 
 cdef inline lane exp_floor(lane like) noexcept nogil:
@@ -219,7 +257,7 @@ cdef inline lane unscale(lane like) noexcept nogil:
 
 
 cdef inline lane exp_pieces(lane x, lane low, lane *t, lane *r) noexcept nogil:
-    """t, r and, returned, c in 2^BIAS exp(x + low) = t (1 + r + c), t a power of two and c below 0.07.
+    """t, r and, returned, q in 2^BIAS exp(x + low) = t (1 + r + r^2 q), t a power of two and r^2 q below 0.07.
 
     x from `exp_floor` to about 40, `low` a small correction.
     """
@@ -233,15 +271,15 @@ cdef inline lane exp_pieces(lane x, lane low, lane *t, lane *r) noexcept nogil:
 cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
     """t and, returned, p in 2^BIAS exp(x + low) = t (1 + p): what is multiplied with t is not rounded again."""
     cdef lane r
-    cdef lane c = exp_pieces(x, low, t, &r)
-    return c + r
+    cdef lane q = exp_pieces(x, low, t, &r)
+    return fma(r * r, q, r)
 
 
 cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
     """2^BIAS exp(x + low) for x from -inf to about 40 and a small correction `low`."""
     cdef lane t
     cdef lane p = exp_parts(at_least(x, exp_floor(x)), low, &t)
-    return t * p + t
+    return fma(t, p, t)
 
 
 cdef inline lane exp_scaled(lane x) noexcept nogil:
@@ -360,11 +398,11 @@ cdef inline lane over_one_plus(lane x, lane q, lane t, lane p) noexcept nogil:
     cdef lane low
     cdef lane d = one_plus(t, p, &low)
     low = low * (<lane>1.457 - <lane>0.5 * d)
-    return (x + x * (q - (low + low * q))) / d
+    return fma(x, q - fma(low, q, low), x) / d
 
 
 cdef inline lane over_one_plus_squared(lane x, lane t, lane p) noexcept nogil:
     """x / (1 + t (1 + p))^2."""
     cdef lane low
     cdef lane d = one_plus(t, p, &low)
-    return x / (d * d + d * (low + low))
+    return x / fma(d, d, d * (low + low))
