@@ -585,3 +585,14 @@ def test_rules_of_users_are_lazy():
             assert_same_bits(W[rows], small)
     finally:
         fastnn.unregister("lazy-test")
+
+
+def test_lists_of_integers_are_indices_as_arrays_are():
+    for indices in ([3, 1, 3], (3, 1, 3), range(1, 4), np.array([3, 1, 3], np.int16)):
+        rows = fastnn.Rows(indices, np.ones((3, 2)))
+        assert rows.indices.tolist() == list(indices) and rows.indices.dtype == np.intp
+        assert not rows.indices.flags.writeable
+    indices = np.arange(3)
+    rows = fastnn.Rows(type("Column", (), {"__array__": lambda self, *_, **__: indices})(), np.ones((3, 2)))
+    indices[0] = 2                              # a copy was taken
+    assert rows.indices.tolist() == [0, 1, 2]
