@@ -278,6 +278,6 @@ def _no_optimizer(name, value):
     elif isinstance(value, str):
         how = f": {name}(get_opt({value!r}))"
     else:
-        how = f", not around a {type(value).__name__}"
+        how = f", not around {type(value).__name__}"
     return (f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
             f"{how}")
