@@ -3,6 +3,10 @@
     from fastnn import get_act, get_opt, get_err
 
 and a user's own formulas: register_act, register_opt.
+
+Names come from three sources, which documentation and messages call by letters: article A is "Localization and Loss
+Function" (`fastnn.articles`, like="article"), article B chapter 6 of "Deep Learning from Scratch" and article C a listing
+after it (`fastnn.dlfs`, `fastnn.nn`).
 """
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -19,8 +19,9 @@ _registry = Registry("activator")
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
     """The activation of that name, with the hyperparameters given.
 
-    Names ignore case, spaces, - and _. like="article" takes article A's defaults. Raises ValueError for an unknown name
-    or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
+    Names ignore case, spaces, - and _. like="article" takes article A's defaults (help(fastnn.articles)). Raises
+    ValueError for an unknown name or source or a hyperparameter out of its range, TypeError for an unknown
+    hyperparameter.
     """
     return row(_registry, name, like)(*args, **kwds)
 
@@ -52,8 +53,11 @@ class Activation(CataloguedActivation, ElementwiseActivation):
     __doc__ = ElementwiseActivation.__doc__
     accuracy = bounds.ELEMENTWISE
 
+    _alike_at_value = False             # whether f'(f(x)) is f'(x) for every x: then x may have become f(x) in place
+
     def _hyperparameter_set(self):
         self._bind(kernels.ELEMENTWISE[self.kernel], self._kernel_parameters())
+        self._known_by_value(self._alike_at_value)
 
     def _kernel_parameters(self):
         return tuple(self.__dict__[k] for k in self.hyperparameters)
@@ -65,9 +69,13 @@ class Activation(CataloguedActivation, ElementwiseActivation):
 class Step(Activation, name="step", kernel="step"):
     """1 above 0, else 0. f' = f'' = 0."""
 
+    _alike_at_value = True
+
 
 class Identity(Activation, name="identity", kernel="identity"):
     """x."""
+
+    _alike_at_value = True
 
 
 class BentIdentity(Activation, name="bent-identity", kernel="bent_identity"):
@@ -76,6 +84,8 @@ class BentIdentity(Activation, name="bent-identity", kernel="bent_identity"):
 
 class HardShrink(Activation, name="hard-shrink", kernel="hard_shrink"):
     """0 for |x| <= lambda_, else x."""
+
+    _alike_at_value = True
 
     lambda_ = Hyperparameter(0.5, at_least=0)
 
@@ -120,34 +130,42 @@ class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
+    _alike_at_value = True
+
 
 class ReLU6(Activation, name="ReLU6", kernel="relu6"):
     """x, clipped to [0, 6]; f'(0) = f'(6) = 0."""
 
+    _alike_at_value = True
+
 
 class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
-    """x, below 0 alpha x; f'(0) = 1."""
+    """x, below 0 alpha x; f'(0) = 1.  alpha may be 0, which is ReLU but for f'(0), or negative."""
 
-    alpha = Hyperparameter(1e-2, above=0)
+    alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
+
+    @property
+    def _alike_at_value(self):
+        return self.alpha > 0                                   # but where alpha x vanishes
 
 
 class ELU(Activation, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
-    alpha = Hyperparameter(1.0, above=0)
+    alpha = Hyperparameter(1.0, above=-1e12, below=1e12)
 
 
 class SELU(Activation, name="SELU", kernel="selu"):
     """lambda_ x, below 0 lambda_ alpha (exp(x) - 1).  Klambauer et al. 2017, arXiv 1706.02515."""
 
-    lambda_ = Hyperparameter(1.0507, above=0)
-    alpha = Hyperparameter(1.67326, above=0)
+    lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
+    alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
 
 
 class CELU(Activation, name="CELU", kernel="celu"):
     """x, below 0 alpha (exp(x/alpha) - 1).  Barron 2017, arXiv 1704.07483."""
 
-    alpha = Hyperparameter(1.0, above=0)
+    alpha = Hyperparameter(1.0, at_least=1e-12, below=1e12)
 
 
 class Softplus(Activation, name="softplus", kernel="softplus"):
@@ -177,10 +195,18 @@ class GELU(Activation, name="GELU", kernel="gelu"):
 
 
 def checked_axis(value):
+    """None, an integer, or a tuple of two integers and more. Raises TypeError, ValueError for an axis named twice."""
+    if isinstance(value, (tuple, list)) and len(value):
+        axes = tuple(map(checked_axis, value))
+        if None in axes or any(isinstance(axis, tuple) for axis in axes):
+            raise TypeError(f"axis must be an integer, a tuple of them or None, not {value!r}")
+        if len(set(axes)) < len(axes):
+            raise ValueError(f"axis names one twice: {value!r}")
+        return axes if len(axes) > 1 else axes[0]
     try:
         return None if value is None else index(value)
     except TypeError:
-        raise TypeError(f"axis must be an integer or None, not {value!r}") from None
+        raise TypeError(f"axis must be an integer, a tuple of them or None, not {value!r}") from None
 
 
 class _AlongAxis(CataloguedActivation, RowActivation):
@@ -197,14 +223,14 @@ class _AlongAxis(CataloguedActivation, RowActivation):
 
 
 class Softmax(_AlongAxis, name="softmax", kernel="softmax"):
-    """exp(x_i) / sum_j exp(x_j) along `axis` (None: over the whole array)."""
+    """exp(x_i) / sum_j exp(x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
 
 
 class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
-    """exp(-x_i) / sum_j exp(-x_j) along `axis` (None: over the whole array)."""
+    """exp(-x_i) / sum_j exp(-x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
 
 
 class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
-    """x_i - log(sum_j exp(x_j)) along `axis` (None: over the whole array)."""
+    """x_i - log(sum_j exp(x_j)) along `axis` (a tuple: along these together; None: over the whole array)."""
 
     product_by_value = False                # exp(y) would multiply y's rounding by |y|

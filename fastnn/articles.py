@@ -1,5 +1,9 @@
 """Article A, "Localization and Loss Function": a program written after it runs by this import line alone.
 
+The article is a catalogue of activations, optimizers and losses, each with its formula and a listing in NumPy; fastnn's
+names and calls (`get_act`, `get_opt`, `get_err`, an `update` that returns deltas) are its. What documentation and
+messages call article A is this one, and like="article" its arithmetic.
+
     from fastnn.articles import get_act, get_opt, get_err
 
 These are fastnn's own functions with like="article". Where the article's code is wrong, fastnn is right; README has the

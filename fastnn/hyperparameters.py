@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .core.arrays import as_array
 from .schedule_state import checked_changes, to_state
 from .scheduling import FAULTS, check_takes, failure, interval, is_schedule, shown, uncalled
 from .synonyms import Synonym, canonical, synonyms_of, unknown
@@ -25,7 +26,7 @@ def unwrapped(value):
     """The Python number in a 0-d array or scalar of NumPy's kind (JAX's, ml_dtypes'); anything else as it is."""
     if isinstance(value, (int, float)) or getattr(value, "ndim", None) != 0 or not hasattr(value, "dtype"):
         return value
-    array = np.asarray(value)
+    array = as_array(value, "a number")
     if array.dtype.name == "bfloat16":
         return array.astype(np.float64).item()
     return array.item() if array.dtype.kind in "fiuO" else value

@@ -16,7 +16,7 @@ _registry = Registry("error function")
 
 
 def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "_Elementwise | SoftmaxCrossEntropy":
-    """The error function of that name; like="article": one that article A has.
+    """The error function of that name; like="article": one that article A has (help(fastnn.articles)).
 
     Raises ValueError for an unknown name or source, TypeError for unknown arguments.
     """
@@ -32,7 +32,8 @@ class _Loss(Configurable):
     """What all error functions share.
 
     `forward(y, t)` and `backward(y, t)` may be called in several threads at once; what `forward` keeps, for `total_error`
-    and `backward` without arguments, is the latest thread's.
+    and `backward` without arguments, is the latest thread's. That is the gradient, computed in the same pass: y and t
+    may change afterwards.
 
     Attributes
     ----------
@@ -43,7 +44,7 @@ class _Loss(Configurable):
     maker = "get_err"
     error: Any = 0
     _attributes = ("error",)
-    _last = None                # predictions and targets of the last forward
+    _gradient = None            # of the last forward, handed out as copies
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), **kwds):
         super().__init_subclass__(**kwds)
@@ -60,14 +61,16 @@ class _Loss(Configurable):
     def __reduce__(self):
         return type(self), ()
 
-    def _predictions_and_targets(self, y, t):
+    def _kept(self, y, t):
+        """The gradient of the last `forward` if neither y nor t is given, else None."""
         if (y is None) != (t is None):
             raise TypeError(f"{self.name}: give predictions and targets, or neither")
         if y is not None:
-            return y, t
-        if self._last is None:
-            raise ValueError(f"{self.name}: backward() without arguments needs a forward before it")
-        return self._last
+            return None
+        gradient = self._gradient
+        if gradient is None:
+            raise ValueError(f"{self.name}: backward() without arguments needs a forward before it, without keep=False")
+        return gradient
 
 
 class _Elementwise(_Loss, ElementwiseLoss):
@@ -75,15 +78,20 @@ class _Elementwise(_Loss, ElementwiseLoss):
     def _hyperparameter_set(self):
         self._bind(kernels.ELEMENTWISE[self.kernel], ())
 
-    def forward(self, y: Any, t: Any, out: np.ndarray | None = None) -> Any:
-        """The error of each element, of y's shape and dtype; also kept as `error`."""
-        error = self._value(y, t, out)
-        self.__dict__.update(error=error, _last=(y, t))         # quicker than checked attributes
+    def forward(self, y: Any, t: Any, out: np.ndarray | None = None, *, keep: bool = True) -> Any:
+        """The error of each element, of y's shape and dtype; also kept as `error`.
+
+        keep=False computes no gradient beside it: that is quicker for large arrays, and `backward` then needs y and t.
+        """
+        error, gradient = self._value_and_derivative(y, t, out, keep)
+        self.__dict__.update(error=error, _gradient=gradient)   # quicker than checked attributes
         return error                            # another thread may have set self.error meanwhile
 
     def backward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None) -> Any:
-        """Its derivative in y, element by element; without arguments at the last `forward`."""
-        return self._derivative(*self._predictions_and_targets(y, t), out)
+        """Its derivative in y, element by element; without arguments at the last `forward`, whatever has become of its
+        y and t since."""
+        kept = self._kept(y, t)
+        return self._derivative(y, t, out) if kept is None else self._copy(kept, out)
 
 
 class Square(_Elementwise, name="Square", kernel="square_error"):
@@ -111,8 +119,6 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
     Targets are integer labels, of x's shape without its last axis, or distributions (one-hot), of x's shape.
     """
 
-    _gradient = None
-
     def _hyperparameter_set(self):
         self._bind(kernels.ROW_LOSSES[self.kernel])
 
@@ -122,15 +128,13 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
         error, gradient = self._value_and_gradient(x, t)
-        self.__dict__.update(error=error, _gradient=gradient, _last=(x, t))
+        self.__dict__.update(error=error, _gradient=gradient)
         return error
 
     def backward(self, x: Any = None, t: Any = None) -> Any:
-        """softmax(x) - t, of x's shape; without arguments at the last `forward`, which has computed it already.
+        """softmax(x) - t, of x's shape; without arguments at the last `forward`, whatever has become of its x and t.
 
         It is not divided by the number of rows.
         """
-        ready, self._gradient = self._gradient, None           # handed out once: the caller may change it
-        if x is None and t is None and ready is not None:
-            return ready
-        return self._value_and_gradient(*self._predictions_and_targets(x, t))[1]
+        kept = self._kept(x, t)
+        return self._value_and_gradient(x, t)[1] if kept is None else self._copy(kept)

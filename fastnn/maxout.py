@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 
 from .activations import CataloguedActivation
+from .core.arrays import as_array
 from .hyperparameters import Choice, Hyperparameter
 
 
@@ -17,8 +18,8 @@ def _generator(value):
     return value if hasattr(value, "random") else np.random.default_rng(value)
 
 
-def _real(value):
-    array = np.asarray(value)
+def _real(value, name):
+    array = as_array(value, name)
     if array.dtype.kind not in "fbiu":
         raise TypeError(f"maxout works on real numbers, not on {array.dtype}")
     return array
@@ -67,11 +68,11 @@ class Maxout(CataloguedActivation, name="maxout"):
         x = self._input(x)
         z = (x @ self.w + self.b).reshape(*x.shape[:-1], self.n, self.k)
         y = z.max(axis=-1, out=out)
-        self._x, self._winner = x, z.argmax(axis=-1)
+        self._x, self._winner = x.copy(), z.argmax(axis=-1)     # x may change before backward
         return y
 
     def _input(self, x):
-        x = _real(x)
+        x = _real(x, "x")
         if x.ndim not in (1, 2) or x.shape[-1] != self.n_prev:
             raise ValueError(f"maxout takes ({self.n_prev},) or (batch, {self.n_prev}), not {x.shape}")
         return x
@@ -79,13 +80,14 @@ class Maxout(CataloguedActivation, name="maxout"):
     __call__ = forward
 
     def backward(self, grad: Any) -> np.ndarray:
-        """The gradient of the input of the last `forward`, from that of its output; keeps `dw` and `db`.
+        """The gradient of the input of the last `forward`, from that of its output; keeps `dw` and `db`. What has become
+        of that input since does not matter; w is taken as it is.
 
         Raises ValueError before the first forward, or if grad has not the shape that it returned.
         """
         if self._x is None:
             raise ValueError("maxout: backward needs a forward before it")
-        grad = _real(grad)
+        grad = _real(grad, "grad")
         if grad.shape != self._winner.shape:
             raise ValueError(f"grad must have shape {self._winner.shape}, not {grad.shape}")
         dz = np.zeros((*grad.shape, self.k), grad.dtype)

@@ -20,6 +20,11 @@ def hint(name, known, likeness=0.5):
     return f" (did you mean {' or '.join(near)}?)" if near else ""
 
 
+def listed(known):
+    """" (there are a, b, c)": for where no known name is near."""
+    return f" (there are {', '.join(known)})"
+
+
 class Registry:
     """Classes by name: those of the catalogue, and in front of them those that users registered.
 
@@ -112,4 +117,5 @@ class Registry:
                                                                *self._catalogue.copy().values())]
         made = {folded(other): how for also in (self.elsewhere, *known) for other, how in also.items()}
         made = made.get(folded(name))
-        return ValueError(f"Unknown {self.noun}: {name!r}{f' (it is {made})' if made else hint(name, self.names())}")
+        said = f" (it is {made})" if made else hint(name, self.names()) or listed(self.names())
+        return ValueError(f"Unknown {self.noun}: {name!r}{said}")

@@ -26,6 +26,7 @@ from numbers import Integral, Real
 
 import numpy as np
 
+from .core.arrays import as_array
 from .dialects import SOURCES
 from .trees import NESTED, checked_items, number_as_array, shown, written_back
 
@@ -171,7 +172,10 @@ def finite(value, what):
 def array(value, what, dtype, shape):
     if not isinstance(value, np.ndarray):
         raise StateError(f"{what} must be an array, not {type(value).__name__}")
-    value = np.asarray(value)
+    try:
+        value = as_array(value, what)
+    except TypeError as error:
+        raise StateError(str(error)) from None
     if (value.dtype, value.shape) != (dtype, shape):
         raise StateError(f"{what} must be {np.dtype(dtype)} of shape {shape}, not {value.dtype} of shape {value.shape}")
     return value
@@ -191,6 +195,7 @@ def filled(params, saved):
     for what, value, parameter in leaves:
         if not isinstance(parameter, np.ndarray):
             raise TypeError(f"{what} must be a NumPy array, not {type(parameter).__name__}")
+        as_array(parameter, what)
         if not parameter.flags.writeable:
             raise ValueError(f"{what} is read-only")
         if not isinstance(value, np.ndarray):

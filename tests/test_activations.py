@@ -1,4 +1,5 @@
 """Activations against exact arithmetic at exponents, kinks, limits and switch points; softmax; maxout."""
+import copy
 import ctypes
 
 import numpy as np
@@ -252,10 +253,143 @@ def test_axis_out_of_range(name, axis, shape):
             call(x)
 
 
-@pytest.mark.parametrize("axis", ["last", 1.5, (0, 1)])
-def test_axis_must_be_an_integer(axis):
-    with pytest.raises(TypeError, match="axis"):
+@pytest.mark.parametrize(("axis", "error"), [
+    ("last", TypeError), (1.5, TypeError), ((0, 1.5), TypeError), ((0, None), TypeError), ((0, (1, 2)), TypeError),
+    ((), TypeError), ((1, 1), ValueError), ([0, 0], ValueError)])
+def test_axis_must_be_an_integer(axis, error):
+    with pytest.raises(error, match="axis"):
         get_act("softmax", axis=axis)
+
+
+@pytest.mark.parametrize("name", ROWS)
+@each_float
+@pytest.mark.parametrize("axis", [(1, 2), (2, 1), (0, 2), (-1, 0), (0, 1, 2), (3, 1), [0, -1], (1,), (-2,)], ids=str)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_several_axes_are_one_row(name, dtype, axis, order):
+    x = np.array(np.random.default_rng(2).normal(size=(3, 4, 5, 2)), dtype, order=order)
+    grad = np.random.default_rng(3).normal(size=x.shape).astype(dtype)
+    act, last = get_act(name, axis=axis), get_act(name)
+    behind = range(-len(axis), 0)
+
+    def as_rows(a):
+        moved = np.moveaxis(a, axis, behind)
+        return np.ascontiguousarray(moved).reshape(*moved.shape[:-len(axis)], -1)
+
+    y = last(as_rows(x))
+    for got, wanted in zip([*all_orders(act, x), act.backward(x, grad=grad), *act.value_and_grad(x)],
+                           [*all_orders(last, as_rows(x)), last.backward(as_rows(x), grad=as_rows(grad)),
+                            *last.value_and_grad(as_rows(x))]):
+        assert got.shape == x.shape
+        assert_same_bits(as_rows(got), wanted)
+    assert_same_bits(as_rows(act.backward(x, act(x), grad)), last.backward(as_rows(x), y, as_rows(grad)))
+    out = np.empty_like(x)
+    assert act.forward(x, out=out) is out
+    assert_same_bits(as_rows(out), y)
+    assert eval(repr(act), {"get_act": get_act}).axis == act.axis == copy.deepcopy(act).axis
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize(("axis", "shape"), [((0, 2), (3, 4)), ((0, -3), (3, 4)), ((0, -2), (3, 4)), ((1, -1), (3, 4))])
+def test_several_axes_out_of_range_or_twice(name, axis, shape):
+    for call in (get_act(name, axis=axis).forward, get_act(name, axis=axis).d2y):
+        with pytest.raises(ValueError, match="axis"):
+            call(np.ones(shape))
+
+
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("x", [0.5, 3, np.float32(2), np.array(1.5)])
+def test_a_number_has_an_axis_as_in_sums(name, x):
+    for axis in (-1, 0, None, (0, -1)):
+        assert get_act(name, axis=axis)(x) == (0 if name == "log-softmax" else 1)
+    for axis in (1, 5, -2, (0, 1)):
+        act = get_act(name, axis=axis)
+        for call in (act, act.backward, act.d2y, act.value_and_grad):
+            with pytest.raises(ValueError, match="axis"):
+                call(x)
+
+
+# The ends of the ranges of hyperparameters
+
+@each_float
+@pytest.mark.parametrize(("name", "parameters"), [
+    *(("leaky-ReLU", {"alpha": alpha}) for alpha in (0, -0.0, -0.3, -2, 1, 7.5, 1e29, -1e29, 1e-30)),
+    *(("ELU", {"alpha": alpha}) for alpha in (0, -0.7, 1e-20, 9e11, -9e11)),
+    *(("CELU", {"alpha": alpha}) for alpha in (1e-12, 1e-9, 1e-3, 37, 1e4, 1e10, 9e11)),
+    *(("SELU", {"lambda_": a, "alpha": b}) for a in (1e-6, 9e5) for b in (1e-6, 9e5))])
+def test_hyperparameters_at_the_ends_of_their_ranges(name, parameters, dtype):
+    """mpmath is the judge, at every exponent of x."""
+    x = samples(dtype)
+    act = get_act(name, **parameters)
+    for order, got in enumerate(all_orders(act, x)):
+        exact = reference(name, order, x, **parameters)
+        if parameters.get("alpha") == 0:
+            exact = np.where(x == -np.inf, 0, exact)            # 0 times infinity, at the far end of a line along 0
+        check(name, parameters, order, x, got, exact, dtype)
+
+
+@pytest.mark.parametrize(("name", "parameters"), [
+    ("CELU", {"alpha": 1e-50}), ("CELU", {"alpha": 0}), ("CELU", {"alpha": -1}), ("CELU", {"alpha": 1e300}),
+    ("leaky-ReLU", {"alpha": 1e30}), ("leaky-ReLU", {"alpha": -np.inf}), ("leaky-ReLU", {"alpha": np.nan}),
+    ("ELU", {"alpha": 1e39}), ("SELU", {"lambda_": 1e20}), ("SELU", {"alpha": 0})])
+def test_hyperparameters_that_leave_the_range_of_float32(name, parameters):
+    with pytest.raises(ValueError, match="must be"):
+        get_act(name, **parameters)
+
+
+# An x that forward has overwritten
+
+@pytest.mark.parametrize(("name", "parameters"), CASES)
+@each_float
+def test_an_overwritten_x_is_told(name, parameters, dtype):
+    """Where f' at y is not f' at x it is refused; where it is not refused it is right."""
+    act = activation(name, parameters)
+    x = samples(dtype)
+    x = x[(x == 0) | (abs(x) > 1e-30)]                          # a slope of 0.01 makes 0 of the least ones
+    wanted, grad = act.backward(x), np.full_like(x, 3)
+    mine = x.copy()
+    y = act.forward(mine, out=mine)
+    told = name not in ("step", "identity", "hard-shrink", "ReLU", "ReLU6", "leaky-ReLU")
+    for overwritten, value in ((mine, y), (mine[:], y), (mine.reshape(-1, 1), y.reshape(-1, 1)), (mine[::2], y[::2])):
+        if told:
+            with pytest.raises(ValueError, match="y lies in the memory of x"):
+                act.backward(overwritten, value)
+            with pytest.raises(ValueError, match="y lies in the memory of x"):
+                act.backward(overwritten, value, grad=overwritten)
+    if told:
+        with pytest.raises(ValueError, match="y lies in the memory of x"):
+            act.backward(mine[1:], mine[:-1])
+    else:
+        assert_same_bits(act.backward(mine, y), wanted)
+        assert_same_bits(act.backward(mine, y, grad=grad), act.backward(x, grad=grad))
+    assert_same_bits(act.backward(x, y), wanted)
+    both = np.stack([x, y], axis=1)                             # beside each other in memory, but apart
+    assert_same_bits(act.backward(both[:, 0], both[:, 1]), wanted)
+    act.backward(x[:0], x[:0])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_an_overwritten_row_is_told(name):
+    act = get_act(name)
+    x = rows(np.float64)
+    grad = np.random.default_rng(8).normal(size=x.shape)
+    wanted = act.backward(x, act(x), grad)
+    y = act.forward(x, out=x)
+    with pytest.raises(ValueError, match="y lies in the memory of x"):
+        act.backward(x, y)
+    if act.product_by_value:
+        assert_same_bits(act.backward(x, y, grad), wanted)      # of y alone
+    else:
+        with pytest.raises(ValueError, match="y lies in the memory of x"):
+            act.backward(x, y, grad)
+
+
+def test_negative_slopes_are_told():
+    x = np.array([-1.0, 2.0])
+    act = get_act("leaky-ReLU", alpha=-0.5)
+    with pytest.raises(ValueError, match="y lies in the memory of x"):
+        act.backward(x, act.forward(x, out=x))
+    act.alpha = 0.5
+    act.backward(x, act.forward(x, out=x))
 
 
 # maxout

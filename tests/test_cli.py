@@ -15,7 +15,7 @@ import pytest
 
 import fastnn
 import fastnn.datasets
-from fastnn.cli import main
+from fastnn.cli import build_parser, main
 from fastnn.cli.experiment import Settings, train
 
 SMALL = ("--iterations", "6", "--hidden", "8,8", "--batch-size", "16")
@@ -207,7 +207,7 @@ def test_bench_takes_whole_catalogues(tmp_path):
 
 
 def test_bench_imports_only_the_peers_asked_for(tmp_path):
-    code = ("import sys; from fastnn.cli import main; "
+    code = ("import sys; from fastnn.cli import build_parser, main; "
             f"status = main(['bench', 'training', *map(str, {QUICK})]); "
             "print(status, sorted({'torch', 'jax', 'optax', 'sklearn'} & set(sys.modules)))")
     process = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
@@ -460,7 +460,20 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot --schedules --trajectories", "not allowed with"),
     ("list optimisers", "optimisers"),
     ("train", "train"),
-    ("", "arguments are required"),
+    ("compare --optimizers Foo", "Unknown optimizer: 'Foo' (there are SGD, MSGD, "),
+    ("compare --activation x", "Unknown activator: 'x' (there are step, identity, "),
+    ("plot zzzz", "Unknown activator: 'zzzz' (there are step"),
+    ("plot --schedules zzzz", "Unknown schedule: 'zzzz' (there are "),
+    ("plot --out act.svg", "--out: must be a folder, or a file that ends in .png, not 'act.svg'"),
+    ("plot --out file/act.png", "file"),
+    ("plot --out taken/compare.svg", "must be a folder"),
+    ("compare --out act.png", "--out: must be a folder, and 'act.png' is called like a file"),
+    ("compare --out new/compare.json", "called like a file"),
+    ("compare --hidden 100 0", "--hidden: must be at least 1, not '0'"),
+    ("bench --sizes", "expected at least one argument"),
+    ("bench --sizes activations", "--sizes: expected at least one argument"),
+    ("bench --sizes 1000 ten", "--sizes: 'ten' is not a number"),
+    ("bench --dtype float32 float16", "--dtype: 'float16' is none of float32, float64"),
 ])
 def test_bad_input_is_one_line_and_status_2(tmp_path, fails, args, fragment):
     (tmp_path / "file").touch()
@@ -505,7 +518,7 @@ def test_as_many_labels_as_images(tmp_path, fails):
 
 def run_without_extra(args, cwd):
     code = ("import sys; sys.modules.update(matplotlib=None, rich=None); "
-            f"from fastnn.cli import main; sys.exit(main({args}))")
+            f"from fastnn.cli import build_parser, main; sys.exit(main({args}))")
     return subprocess.run([sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True)
 
 
@@ -521,7 +534,47 @@ def test_list_and_info_need_nothing_but_numpy(tmp_path, args):
     assert (process.returncode, process.stderr) == (0, "")
 
 
+def test_without_a_command_there_is_help(tmp_path):
+    assert succeed(cwd=tmp_path) == succeed("--help", cwd=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", [
+    "bench --sizes 1000 100000 --peers numpy torch --models 100x10 1x1e7 --dtype float64 float32 --names ReLU Mish",
+    "bench --sizes 1000,1e5 --peers numpy,torch --models 100x10,1x1e7 --dtype float64,float32 --names ReLU,Mish",
+    "bench --sizes 1000 --sizes 1e5 1000 --peers numpy --peers torch --models 100x10 --models 1x1e7 --dtype float64 "
+    "--dtype float32 --names ReLU --names Mish"])
+@pytest.mark.parametrize("subjects", ["", "activations training"])
+def test_lists_stand_apart_by_commas_or_spaces(monkeypatch, words, subjects):
+    """Whatever is behind a list, subjects included."""
+    seen = []
+    monkeypatch.setattr("fastnn.cli.bench.run", lambda options: seen.append(options) or 0)
+    for line in (f"{words} {subjects}", f"{words.replace('bench', f'bench {subjects}')}"):
+        assert main(line.split()) == 0
+    for options in seen:
+        assert (options.subjects, options.sizes) == (subjects.split(), [1000, 100000])
+        assert options.peers == ["numpy", "torch"]
+        assert (options.models, options.dtype) == (["100x10", "1x1e7"], ["float64", "float32"])
+        assert options.names == ["ReLU", "Mish"]
+
+
+def test_hidden_layers_stand_apart_by_commas_or_spaces():
+    for words in (["100", "50", "100"], ["100,50,100"], ["100", "50,100"], ["100 50 100"]):
+        assert build_parser().parse_args(["compare", "--hidden", *words]).hidden == [100, 50, 100]
+    assert build_parser().parse_args(["compare"]).hidden == [100]*4
+
+
 # plot
+
+def test_plot_writes_to_a_file_of_that_name(tmp_path):
+    assert "wrote act.png" in succeed("plot", "mish", "--out", "act.png", cwd=tmp_path)
+    assert (tmp_path / "act.png").read_bytes().startswith(PNG)
+    succeed("plot", "--schedules", "cosine", "--out", "new/s.PNG", cwd=tmp_path)
+    assert (tmp_path / "new" / "s.PNG").read_bytes().startswith(PNG)
+    (tmp_path / "folder.png").mkdir()
+    succeed("plot", "mish", "--out", "folder.png", cwd=tmp_path)
+    assert (tmp_path / "folder.png" / "activations.png").is_file()
+
 
 def test_plot_draws_every_activation(tmp_path):
     assert "activations.png" in succeed("plot", "--out", "pictures", cwd=tmp_path)

@@ -8,9 +8,10 @@ pytest.importorskip("mpmath")
 pytest.importorskip("sympy")
 
 from fastnn.jit import graph
-from fastnn.jit.checks import check_derivatives, points
+from fastnn.jit.checks import check_derivatives
 from fastnn.jit.derivatives import derived
 from fastnn.jit.errors import FormulaError
+from fastnn.jit.points import points
 from fastnn.jit.symbolic import Symbolic, where
 from fastnn.jit.trace import trace
 

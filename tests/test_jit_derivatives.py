@@ -10,8 +10,10 @@ pytest.importorskip("sympy")
 special = pytest.importorskip("scipy.special")
 
 from fastnn.jit import graph
-from fastnn.jit.checks import _in_50_digits, _in_float64, check_derivatives
+from fastnn.jit.checks import check_derivatives
 from fastnn.jit.derivatives import derived
+from fastnn.jit.exact import arithmetic
+from fastnn.jit.float64 import IN_FLOAT64
 from fastnn.jit.functions import FUNCTIONS
 from fastnn.jit.symbolic import Symbolic, where
 from fastnn.jit.trace import trace
@@ -20,7 +22,7 @@ X = graph.element("x")
 MP = mpmath.mp.clone()
 MP.dps = 300                    # differences keep their digits where exp(-100) is added to 1
 STEP = MP.mpf(10)**-70
-EXACT = _in_50_digits(MP)
+EXACT = arithmetic(MP)
 
 
 def sigmoid(x): return 1/(1 + math.exp(-x))
@@ -69,7 +71,7 @@ def in_dtype(dtype):
     """float64's functions, rounded to the dtype."""
     def rounded(function):
         return lambda *args: np.asarray(function(*args)).astype(dtype)
-    return {**_in_float64(), **graph.ARITHMETIC, "constant": dtype, "select": rounded(np.where),
+    return {**IN_FLOAT64, **graph.ARITHMETIC, "constant": dtype, "select": rounded(np.where),
             **{row.name: rounded(row.evaluate) for row in FUNCTIONS.values()}}
 
 
@@ -155,7 +157,7 @@ def test_hyperparameters_are_not_differentiated():
     f, = trace(lambda x, a: math.sin(a*x) + a**3 + math.exp(a), Symbolic(X), Symbolic(a))
     assert derived(graph.node("exp", a)) is graph.constant(0)
     assert derived(a) is graph.constant(0)
-    got, = graph.evaluate([derived(f)], {"x": 0.3, "a": 2.0}, _in_float64())
+    got, = graph.evaluate([derived(f)], {"x": 0.3, "a": 2.0}, IN_FLOAT64)
     assert got == pytest.approx(2*math.cos(0.6), rel=1e-15)
 
 

@@ -325,3 +325,65 @@ def test_losses_take_no_hyperparameters(name):
         get_err(name, reduction="mean")
     with pytest.raises(TypeError):
         get_err(name, 1)
+
+
+# What is kept between forward and backward
+
+@each_name
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_backward_is_that_of_the_last_forward_whatever_has_become_of_its_arrays(name, dtype):
+    y, t = samples(name, np.float64)
+    y, t = y.astype(dtype), t.astype(dtype)
+    err = get_err(name)
+    for mine, target in ((y.copy(), t.copy()), (y.copy()[::-1], t.copy()[::-1]), (np.asfortranarray(y), t.copy())):
+        wanted = err.backward(mine, target)
+        error = err.forward(mine, target).copy()
+        mine[...] = 100
+        target[...] = 7
+        first, second = err.backward(), err.backward()
+        assert_same_bits(first, wanted)
+        assert_same_bits(second, wanted)
+        first[...] = 3                          # it is the caller's own
+        assert_same_bits(err.backward(), wanted)
+        assert_array_equal(err.error, error)
+
+
+def test_backward_after_a_change_in_numbers():
+    y, t = np.array([1.0, 2.0]), np.zeros(2)
+    err = get_err("Square")
+    err.forward(y, t)
+    y[:] = 100
+    assert err.backward().tolist() == [1, 2]
+
+
+@each_elementwise
+def test_backward_after_a_forward_into_its_own_arrays(name):
+    y, t = samples(name, np.float32)
+    err = get_err(name)
+    error, gradient = err.forward(y, t), err.backward(y, t)
+    for mine in (0, 1):
+        pair = [y.copy(), t.copy()]
+        assert err.forward(*pair, out=pair[mine]) is pair[mine]
+        assert_same_bits(pair[mine], error)
+        assert_same_bits(err.backward(), gradient)
+    out = np.empty_like(y)
+    assert err.backward(out=out) is out
+    assert_same_bits(out, gradient)
+    for bad in (np.empty(3, y.dtype), np.empty(y.shape), None.__class__):
+        with pytest.raises((TypeError, ValueError)):
+            err.backward(out=bad)
+
+
+@each_elementwise
+@pytest.mark.parametrize("kind", [lambda a: a, lambda a: a.tolist(), lambda a: a.T, lambda a: a[0, 0]],
+                         ids=["array", "list", "transposed", "number"])
+def test_values_alone(name, kind):
+    y, t = map(kind, samples(name, np.float64))
+    err = get_err(name)
+    error = err.forward(y, t)
+    assert_same_bits(err.forward(y, t, keep=False), error)
+    assert err.total_error() == float(np.mean(error))
+    with pytest.raises(ValueError, match="without keep=False"):
+        err.backward()
+    err.forward(y, t)
+    assert_same_bits(err.backward(), err.backward(y, t))

@@ -52,6 +52,20 @@ def test_it_is_in_the_catalogue():
     assert repr(get_act("Max-Out", 2, 3, 4, rng=5)) == "get_act('maxout', n_prev=2, n=3, k=4, wb_width=0.05, rng=5)"
 
 
+@each_size
+@each_batch
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_backward_is_that_of_the_last_forward(sizes, batch, dtype):
+    act, twin = layer(sizes, dtype), layer(sizes, dtype)
+    x = inputs((*batch, sizes[0]), dtype)
+    grad = act.forward(x.copy())
+    wanted = act.backward(grad)
+    twin.forward(x)
+    x[...] = 100
+    assert_same_bits(twin.backward(grad), wanted)
+    assert_same_bits(twin.dw, act.dw)
+
+
 def test_weights_begin_as_in_the_article():
     act = get_act("maxout", 40, 30, 3, wb_width=0.2, rng=8)
     assert (act.w.shape, act.b.shape, act.w.dtype) == ((40, 90), (90,), np.float64)

@@ -45,7 +45,8 @@ def address(a):
 @pytest.mark.parametrize("call", [
     lambda x: get_act("ReLU").forward(x), lambda x: get_act("GELU").backward(x, grad=x),
     lambda x: get_act("tanh").d2y(x), lambda x: get_act("softmax").forward(x),
-    lambda x: get_err("Square")._value(x, x), lambda x: get_err("softmax-cross-entropy")._value_and_gradient(x, x)[1],
+    lambda x: get_err("Square").forward(x, x, keep=False),
+    lambda x: get_err("softmax-cross-entropy")._value_and_gradient(x, x)[1],
     lambda x: get_act("ReLU").forward(x[:, ::-1]), lambda x: get_act("ReLU").forward(x.astype(np.float16))],
     ids=["forward", "backward", "d2y", "rows", "loss", "loss of rows", "strided", "half"])
 def test_a_dead_result_is_used_again(call):
@@ -319,7 +320,7 @@ def test_same_bits_past_the_cache(streaming, offset, n, dtype):
     for name in ("ReLU", "Mish"):
         act = get_act(name)
         for call in (act.forward, lambda x, out: act.backward(x, grad=grad, out=out), act.d2y,
-                     lambda x, out: get_err("Square")._value(x, t, out)):
+                     lambda x, out: get_err("Square").forward(x, t, out, keep=False)):
             out, whole = guarded(n, offset, dtype)
             wanted = ordinary(lambda: call(x, out=np.empty_like(x)))
             assert call(x, out=out) is out

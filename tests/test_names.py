@@ -141,12 +141,12 @@ def test_missing_hyperparameters():
 
 
 @pytest.mark.parametrize(("get", "name", "key", "value", "range_"), [
-    (get_act, "ELU", "alpha", 0, "above 0"), (get_act, "ELU", "alpha", -1.0, "above 0"),
-    (get_act, "ELU", "alpha", math.nan, "above 0"),
-    (get_act, "ELU", "alpha", math.inf, "above 0"),
-    pytest.param(get_act, "ELU", "alpha", 10**400, "above 0", id="huge"),
-    (get_act, "SELU", "lambda_", 0, "above 0"), (get_act, "CELU", "alpha", 0.0, "above 0"),
-    (get_act, "leaky-ReLU", "alpha", -0.1, "above 0"), (get_act, "Swish", "beta", 0, "at least 1e-09"),
+    (get_act, "ELU", "alpha", 1e12, "below 1e.12"), (get_act, "ELU", "alpha", -1e12, "above -1e.12"),
+    (get_act, "ELU", "alpha", math.nan, "above -1e.12"),
+    (get_act, "ELU", "alpha", math.inf, "below 1e.12"),
+    pytest.param(get_act, "ELU", "alpha", 10**400, "below 1e.12", id="huge"),
+    (get_act, "SELU", "lambda_", 0, "at least 1e-06"), (get_act, "CELU", "alpha", 0.0, "at least 1e-12"),
+    (get_act, "leaky-ReLU", "alpha", -1e30, "above -1e.30"), (get_act, "Swish", "beta", 0, "at least 1e-09"),
     (get_act, "hard-shrink", "lambda_", -1e-9, "at least 0"),
     (get_act, "soft-shrink", "lambda_", -math.inf, "at least 0"),
     (get_act, "threshold", "value", math.nan, "finite"),

@@ -5,6 +5,7 @@ import pickle
 import re
 from pathlib import Path
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -262,6 +263,50 @@ def test_numerical_gradient_needs_float64(x):
         numerical_gradient(np.sum, x)
 
 
+@pytest.mark.parametrize("f", [
+    lambda x: x[:1], lambda x: x[0, ...], lambda x: x[0:1].reshape(1, 1), lambda x: np.add(x[0], 0, out=BUFFER[0, ...]),
+    lambda x: np.multiply(x[:1], 1, out=BUFFER[0])], ids=["view", "0-d view", "matrix", "buffer", "buffer of one"])
+def test_numerical_gradient_reads_what_f_gives_at_once(f):
+    """A view of x, or memory that f uses again, has changed by the second call."""
+    np.testing.assert_allclose(numerical_gradient(f, np.array([2.0, 3.0])), [1, 0], rtol=1e-9)
+
+
+BUFFER = np.zeros((1, 1))
+
+
+@pytest.mark.parametrize(("f", "message", "error"), [
+    (lambda x: x, "one number", ValueError), (lambda x: x[:0], "one number", ValueError),
+    (lambda x: "1", "a real number", TypeError), (lambda x: None, "a real number", TypeError),
+    (lambda x: x[0] + 1j, "a real number", TypeError)])
+def test_numerical_gradient_of_what_is_no_number(f, message, error):
+    x = np.array([1.0, 2.0])
+    with pytest.raises(error, match=message):
+        numerical_gradient(f, x)
+    assert x.tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("size", [1e-100, 1e-30, 1e-12, 1e-7, 3e-6, 1e-5, 1e-3, 0.3, 1, 30, 1e7])
+@pytest.mark.parametrize("name", ["log", "sqrt", "cbrt", "reciprocal"])
+def test_numerical_gradient_of_what_changes_as_much_as_x_does(size, name):
+    """mpmath is the judge. Below zero there is nothing to differentiate, and a warning would be an error."""
+    value = getattr(mpmath, name, lambda x: 1/x)
+    for sign in (1, -1)[:1 if name in ("log", "sqrt") else 2]:
+        x = np.array([sign*size, 2.0])
+        got = numerical_gradient(lambda v: getattr(np, name)(v[0]) + 0*v[1], x)
+        exact = mpmath.diff(value, mpmath.mpf(size), h=mpmath.mpf(size)*mpmath.mpf("1e-6"), method="step")
+        assert got[0] == pytest.approx(float(exact), rel=1e-5) and got[1] == 0
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, 5e-324, 1e-300, 1e-8, -1e-7, 1e-5, -1e-3, 0.1, -0.9])
+def test_numerical_gradient_of_what_changes_slowly_around_zero(value):
+    """A loss of 10, with rounding of its own, at a weight near 0."""
+    noise = np.random.default_rng(0)
+    x = np.array([value])
+    got = numerical_gradient(lambda v: (10 + math.sin(3*v[0] + 0.5))*(1 + 1e-15*noise.standard_normal()), x)
+    assert got[0] == pytest.approx(3*math.cos(3*value + 0.5), rel=1e-5 if abs(value) != 1e-8 else 1e-4)
+    assert x[0] == value
+
+
 # Training passes: fused, and in memory that they use again
 
 def layer_by_layer(net, x, t):
@@ -290,7 +335,7 @@ def test_training_passes_are_the_layers_bit_for_bit(activation, batchnorm, dropo
     net = MultiLayerNet(FEATURES, [7, 33], CLASSES, fastnn.get_act(activation, *ARGUMENTS.get(activation, ())),
                         use_batchnorm=batchnorm, use_dropout=dropout, dtype=dtype, rng=0)
     rng = np.random.default_rng(1)
-    for rows in (130, 1, 130, 9):
+    for rows in (130, 2 if batchnorm else 1, 130, 9):
         x, t = rng.standard_normal((rows, FEATURES)).astype(dtype), rng.integers(0, CLASSES, rows)
         net.loss(x, t, train_flg=True)
         keep_masks(net)
@@ -412,7 +457,7 @@ def test_layers_with_out(rows):
     x, dout = rng.standard_normal((rows, 4)), rng.standard_normal((rows, 4))
     for make in (lambda: Affine(rng.standard_normal((4, 4)), np.ones(4)), lambda: Activation("tanh"),
                  lambda: Activation("softmax"), lambda: Dropout(0.5, rng=0),
-                 lambda: BatchNormalization(np.ones(4) / 3, np.ones(4))):
+                 lambda: BatchNormalization(np.ones(4) / 3, np.ones(4)))[:5 if rows > 1 else 4]:
         layer = make()
         other = copy.deepcopy(layer)
         for train_flg in (True, False):
@@ -570,11 +615,58 @@ def test_batch_normalization():
     np.testing.assert_allclose(y.mean(axis=0), [0, -2], atol=1e-12)
     np.testing.assert_allclose(y.std(axis=0), [1, 5], rtol=1e-6)
     np.testing.assert_allclose(layer.running_mean, 0.1 * x.mean(axis=0))
-    np.testing.assert_allclose(layer.running_var, 0.1 * x.var(axis=0))
+    np.testing.assert_allclose(layer.running_var, 0.9 + 0.1 * x.var(axis=0))
     for _ in range(300):
         layer.forward(x)
     np.testing.assert_allclose(layer.forward(x, train_flg=False), y, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(layer.running_mean, x.mean(axis=0))
+
+
+def test_batch_normalization_starts_as_the_identity():
+    """But for eps: evaluated before it has been trained, a network has the loss of one without it."""
+    layer, x = BatchNormalization(np.ones(3), np.zeros(3)), np.random.default_rng(0).normal(0, 9, (5, 3))
+    np.testing.assert_allclose(layer.forward(x, train_flg=False), x, rtol=1e-6)
+    x, t = load_digits()[1]
+    plain, fresh = (MultiLayerNet(64, [50]*4, 10, use_batchnorm=batchnorm, dtype=np.float32, rng=0)
+                    for batchnorm in (False, True))
+    assert fresh.loss(x, t) == pytest.approx(plain.loss(x, t), rel=1e-3)
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_batch_normalization_is_not_trained_on_a_row(rows):
+    x, t = np.full((rows, FEATURES), 2.0), np.zeros(rows, int)
+    layer = BatchNormalization(np.ones(FEATURES), np.zeros(FEATURES))
+    with pytest.raises(ValueError, match=f"trained on two rows or more, not on {rows}"):
+        layer.forward(x)
+    assert layer.forward(x, train_flg=False).shape == x.shape
+    net = small_net(use_batchnorm=True, use_dropout=True)
+    net.gradient(X, T)
+    before, twin = snapshot(net), copy.deepcopy(net)
+    calls = [net.gradient, net.loss_and_gradient, net.numerical_gradient, lambda x, t: net.loss(x, t, train_flg=True)]
+    for call in calls if rows else [lambda x, t: net.predict(x, train_flg=True)]:
+        with pytest.raises(ValueError, match="two rows or more"):
+            call(x, t)
+    assert_same(snapshot(net), before)
+    assert_same(net.gradient(X, T), twin.gradient(X, T))
+    trainer = Trainer(net, fastnn.get_opt("SGD"), X, T, batch_size=1)
+    before = snapshot(net)
+    with pytest.raises(ValueError, match="two rows or more"):
+        trainer.step()
+    assert_same(snapshot(net), before)
+    assert trainer.losses == []
+
+
+def test_an_activation_layer_tells_an_overwritten_input():
+    x, grad = np.random.default_rng(0).standard_normal((2, 4, 3))
+    for name, told in (("tanh", True), ("relu", False)):
+        layer, mine = Activation(name), x.copy()
+        layer.forward(mine, out=mine)
+        for backward in (layer.backward, layer.backward_with_bias):
+            if told:
+                with pytest.raises(ValueError, match="y lies in the memory of x"):
+                    backward(grad)
+            else:
+                backward(grad)
 
 
 def test_batch_normalization_takes_running_values():

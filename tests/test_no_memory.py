@@ -23,7 +23,7 @@ def test_results_that_cannot_be_had(shape, dtype):
         err = get_err(name)
         with pytest.raises(MemoryError):
             err.forward(x, x)
-        assert err.error == 0 and err._last is None
+        assert err.error == 0 and err._gradient is None
 
 
 def test_gradients_of_huge_arrays():

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from fastnn import get_opt, group, optimizers
+from fastnn import Rows, get_opt, group, optimizers
 from test_all_or_nothing import everything
 
 each_form = pytest.mark.parametrize("form", ["mapping", "list", "tuple"])
@@ -285,3 +285,16 @@ def test_a_number_that_is_refused_changes_nothing():
             opt.lr = value
         assert opt.lr == 0.01
         assert checked_step(opt, "mapping", params, grads)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_a_rate_that_is_set_between_steps_with_rows(name):
+    rates, rng = [0.1, 0.1, 0.05, 0.02, 0.02, 0.3], np.random.default_rng(0)
+    by_hand, scheduled = get_opt(name), get_opt(name, lr=lambda t: rates[t - 1])
+    tables = np.ones((2, 6, 3))
+    for rate in rates:
+        rows = Rows(rng.integers(6, size=4), rng.standard_normal((4, 3)))
+        by_hand.lr = rate
+        by_hand.step({"E": tables[0]}, {"E": rows})
+        scheduled.step({"E": tables[1]}, {"E": rows})
+    assert tables[0].tobytes() == tables[1].tobytes()

@@ -1,4 +1,5 @@
 """A step of wrappers is taken as a whole or not at all, by one thread at a time: as it is without them."""
+import contextvars
 import copy
 import pickle
 import signal
@@ -327,7 +328,7 @@ def ended_at(n, call):
     try:
         sys.setprofile(ring)
         try:
-            call()
+            contextvars.copy_context().run(call)        # a profiler is called before a finally's first call, too
         finally:
             sys.setprofile(None)
     except Ended:

@@ -10,7 +10,8 @@ from fastnn import __version__
 from fastnn.dialects import SOURCES
 
 from .arguments import (
-    Parser, counts, file_name, integer, names, number, one_of, rate, sizes, some_of)
+    Parser, Several, counts, file_name, folder_name, integer, names, number, one_of, picture_or_folder, rate, sizes,
+    some_of)
 from .errors import UserError, describe
 
 __all__ = ["main"]
@@ -19,9 +20,14 @@ __all__ = ["main"]
 def main(argv=None):
     """Run the command line `argv` (without the program's name) and return its exit status.
 
-    0: done. 2: the input cannot work, said in one line on stderr. 130: ended by Ctrl-C.
+    0: done; without a command that is to show the help. 2: the input cannot work, said in one line on stderr. 130:
+    ended by Ctrl-C.
     """
-    options = build_parser().parse_args(argv)
+    parser = build_parser()
+    options = parser.parse_args(argv)
+    if options.command is None:
+        parser.print_help()
+        return 0
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")   # a folder's name may hold what stdout cannot
     try:
@@ -54,7 +60,7 @@ def discard_stdout():
 def build_parser():
     parser = Parser(prog="fastnn", description="Compiled activations, optimizers and losses for NumPy.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="compare | bench | plot | list | info")
+    commands = parser.add_subparsers(dest="command", metavar="compare | bench | plot | list | info")
     add_compare(commands)
     add_bench(commands)
     add_plot(commands)
@@ -80,7 +86,7 @@ def add_compare(commands):
         description="Train one network once per optimizer, from the same weights and on the same batches. "
                     "Shows a table and writes compare.png and compare.json. Ctrl-C keeps what is finished.")
     add = parser.add_argument
-    add("--optimizers", type=names, nargs="+", action="extend", default=[], metavar="NAME",
+    add("--optimizers", action=Several, parse=names, default=[], metavar="NAME",
         help="which ones, apart by commas or spaces (default: all)")
     add("--lr", type=rate, action="append", default=[], metavar="NAME=VALUE",
         help="the learning rate of one optimizer; may be repeated (default: its own)")
@@ -90,8 +96,8 @@ def add_compare(commands):
         help="updates per optimizer (default: %(default)s)")
     add("--batch-size", type=integer(1), default=128, metavar="N",
         help="images a batch, drawn with replacement (default: %(default)s)")
-    add("--hidden", type=sizes, default=[100] * 4, metavar="N,N,...",
-        help="sizes of the hidden layers (default: 100,100,100,100)")
+    add("--hidden", action=Several, parse=sizes, default=[100] * 4, metavar="N",
+        help="sizes of the hidden layers, apart by commas or spaces (default: 100,100,100,100)")
     add("--activation", default="ReLU", metavar="NAME", help="of the hidden layers (default: %(default)s)")
     add("--seed", type=integer(0), default=0, metavar="N",
         help="of weights and batches (default: %(default)s)")
@@ -105,7 +111,7 @@ def add_compare(commands):
         help="processes that train side by side; all but the times is the same for any number "
              "(default: one a core, 8 at most)")
     add_import(parser)
-    add("--out", default=".", metavar="DIR", help="where to write, made if missing (default: here)")
+    add("--out", type=folder_name, default=".", metavar="DIR", help="where to write, made if missing (default: here)")
 
 
 def add_bench(commands):
@@ -117,17 +123,18 @@ def add_bench(commands):
     add = parser.add_argument
     subjects = "activations", "optimizers", "training"
     add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers or training")
-    add("--names", type=names, nargs="+", action="extend", default=[], metavar="NAME",
+    several = dict(action=Several, apart=subjects)
+    add("--names", **several, parse=names, default=[], metavar="NAME",
         help="which activations and optimizers, apart by commas or spaces (default: all of the subject)")
     peers = "numpy", "torch", "jax", "sklearn"
-    add("--peers", type=some_of(*peers), metavar="NAME,...",
+    add("--peers", **several, parse=some_of(*peers), metavar="NAME",
         help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
-    add("--sizes", type=counts, default=[10**3, 10**5, 10**7], metavar="N,...",
-        help="elements, of activations (default: 1e3,1e5,1e7)")
+    add("--sizes", **several, parse=counts, default=[10**3, 10**5, 10**7], metavar="N",
+        help="elements, apart by commas or spaces, of activations (default: 1e3,1e5,1e7)")
     models = "784-100x4-10", "100x10", "100x1000", "1x1e7"
-    add("--models", type=some_of(*models), default=list(models), metavar="NAME,...",
+    add("--models", **several, parse=some_of(*models), default=list(models), metavar="NAME",
         help="for optimizers; of 784-100x4-10, and tensors times elements: 100x10, 100x1000, 1x1e7 (default: all)")
-    add("--dtype", type=some_of("float32", "float64"), default=["float32"], metavar="NAME,...",
+    add("--dtype", **several, parse=some_of("float32", "float64"), default=["float32"], metavar="NAME",
         help="float32, float64 or both (default: float32)")
     add("--rounds", type=integer(1), default=5, metavar="N",
         help="turns of each side, the quickest of which counts (default: %(default)s)")
@@ -152,18 +159,21 @@ def add_plot(commands):
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")
     add_import(parser)
-    add("--out", default=".", metavar="DIR", help="where to write, made if missing (default: here)")
+    add("--out", type=picture_or_folder, default=".", metavar="DIR|FILE.png",
+        help="where to write: a folder, made if missing, or the picture's own name (default: here)")
 
 
 def run_compare(options):
     from .compare import run
-    options.optimizers = sum(options.optimizers, [])
     return run(options)
 
 
 def run_bench(options):
     from .bench import run
-    options.names = sum(options.names, [])
+    options.subjects = [*options.subjects, *getattr(options, "apart", [])]
+    for name in ("peers", "sizes", "models", "dtype"):
+        if value := getattr(options, name):
+            setattr(options, name, list(dict.fromkeys(value)))
     return run(options)
 
 

@@ -1,8 +1,13 @@
 """The parser and the types of its arguments; every refusal is one line and exit status 2."""
 import argparse
 import math
+from pathlib import Path
 
-__all__ = ["Parser", "integer", "number", "counts", "sizes", "names", "rate", "one_of", "some_of", "file_name"]
+__all__ = ["Parser", "Several", "integer", "number", "counts", "sizes", "names", "rate", "one_of", "some_of",
+           "file_name", "folder_name", "picture_or_folder"]
+
+# how names of files end that somebody may give where a folder is meant
+FILES = (".png", ".svg", ".pdf", ".eps", ".jpg", ".jpeg", ".webp", ".gif", ".json", ".txt", ".csv")
 
 
 class Parser(argparse.ArgumentParser):
@@ -13,6 +18,37 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {' '.join(message.split())}\n")
+
+
+class Several(argparse.Action):
+    """A list whose items stand apart by commas or spaces; given again, the option adds to it.
+
+    Parameters
+    ----------
+    parse : function
+        Of one word, to the items in it.
+    apart : collection of str
+        Words that are no items, but end up in the attribute `apart`: what a positional argument behind the list says.
+    """
+
+    def __init__(self, option_strings, dest, *, parse, apart=(), **kwds):
+        super().__init__(option_strings, dest, nargs="+", **kwds)
+        self.parse, self.apart = parse, apart
+        self.key = f"{dest} so far"
+
+    def __call__(self, parser, namespace, words, option_string=None):
+        found = list(vars(namespace).get(self.key, []))
+        for word in words:
+            if word.lower() in self.apart:
+                namespace.apart = [*getattr(namespace, "apart", []), word.lower()]
+                continue
+            try:
+                found += self.parse(word)
+            except argparse.ArgumentTypeError as error:
+                raise argparse.ArgumentError(self, str(error)) from None
+        if not found:
+            raise argparse.ArgumentError(self, "expected at least one argument")
+        vars(namespace).update({self.key: found, self.dest: found})
 
 
 def integer(least):
@@ -99,6 +135,23 @@ def file_name(ending):
             raise argparse.ArgumentTypeError(f"must end in {ending}, not {_short(text)}")
         return text
     return parse
+
+
+def folder_name(text):
+    """An argument type: the name of a folder, which does not end as those of files do unless it is there."""
+    if text.lower().endswith(FILES) and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, and {_short(text)} is called like a file")
+    return text
+
+
+def picture_or_folder(text):
+    """An argument type: (folder, name of a picture or None)."""
+    path = Path(text)
+    if path.suffix.lower() == ".png" and not path.is_dir():
+        return path.parent, path.name
+    if text.lower().endswith(FILES) and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, or a file that ends in .png, not {_short(text)}")
+    return path, None
 
 
 def _short(text):

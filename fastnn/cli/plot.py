@@ -3,7 +3,7 @@ import numpy as np
 
 import fastnn
 from fastnn.hyperparameters import REQUIRED
-from fastnn.registry import folded, hint
+from fastnn.registry import folded, hint, listed
 from fastnn.schedules import catalogue
 
 from .catalog import CATALOGUES, resolve
@@ -28,9 +28,10 @@ def run(options):
     """Draw the picture that was asked for and return the exit status."""
     require("matplotlib")
     drawn = trajectories if options.trajectories else schedules if options.schedules else activations
-    name = f"{drawn.__name__}.png"
+    folder, name = options.out
+    name = name or f"{drawn.__name__}.png"
     draw = drawn(options.names)
-    target = OutputFolder(options.out, [name]).write(name, draw)
+    target = OutputFolder(folder, [name]).write(name, draw)
     print(f"wrote {target}")
     return 0
 
@@ -134,7 +135,7 @@ def schedule_name(name):
     for known in catalogue:
         if folded(known) == folded(name):
             return known
-    raise ValueError(f"Unknown schedule: {name!r}{hint(name, catalogue)}")
+    raise ValueError(f"Unknown schedule: {name!r}{hint(name, catalogue) or listed(catalogue)}")
 
 
 def course(name):

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 from fastnn.core.elementwise import Elementwise, ElementwiseActivation
 
-from fastnn.core.arrays cimport apart, checked_out, contiguous, result_dtype
+from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, overwritten, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport MOST_PARAMETERS, PRODUCT, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport BLOCK_STEP, padded
@@ -155,6 +155,8 @@ cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray other) noexcept:
 cdef void add_any(object z, object bias) except *:
     if not cnp.PyArray_Check(z):
         raise TypeError(f"the bias is added in place: to a NumPy array, not to {type(z).__name__}")
+    as_array(z, "z")
+    as_array(bias, "the bias")
     np.add(z, bias, out=z, casting="same_kind")
 
 
@@ -182,7 +184,7 @@ def activate_with_bias(activation, z, bias, out=None):
     if not (getattr(type(activation), "forward", None) is FORWARD and can_add(z, bias)
             and (out is None or out is z or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>bias))):
         if cnp.PyArray_Check(z):                    # before z changes
-            matrix = np.asarray(z)
+            matrix = as_array(z, "z")
             dtype = result_dtype(matrix)
             if out is not None:
                 checked_out(out, matrix, dtype, "out")
@@ -279,7 +281,7 @@ def column_sums(a, out=None):
     """
     cdef Work work
     if not floating(a):
-        a = np.asarray(a)
+        a = as_array(a, "a")
         if a.ndim != 2:
             raise ValueError(f"column_sums takes a matrix, not an array of shape {a.shape}")
         if a.dtype.newbyteorder("=") not in (np.float32, np.float64):
@@ -324,7 +326,7 @@ def gradient_with_sums(activation, z, y, grad, out=None):
     cdef int kind, threads
     if not (getattr(type(activation), "backward", None) is BACKWARD and floating(z)
             and plain(grad, 2, cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
-            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>grad, <cnp.ndarray>z)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>grad, <cnp.ndarray>z) and not overwritten(z, y)
             and (out is None or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>(z if out is grad else grad)))):
         result = activation.backward(z, y, grad=grad, out=out)
         return result, column_sums(result)

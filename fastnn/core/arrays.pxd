@@ -4,9 +4,14 @@ cimport numpy as cnp
 # whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes
 cdef bint is_bfloat16(dtype) except -1
 
+# raises TypeError for a masked array, by itself or in lists and tuples
+cdef void refuse_masked(object value, str name) except *
+cpdef cnp.ndarray as_array(object value, str name)
 cdef object result_dtype(cnp.ndarray x)
 cdef cnp.ndarray checked_out(object out, cnp.ndarray x, object dtype, str name)
 cdef list checked_pair(object out, cnp.ndarray x, object dtype)
+# whether y, which is f(x), lies where x lay
+cdef bint overwritten(object x, object y) except -1
 cpdef bint share_memory(object a, object b) except -1
 cdef cnp.ndarray operand(object value, cnp.ndarray x, str name)
 
@@ -45,8 +50,13 @@ cdef inline bint same_order(cnp.ndarray a, cnp.ndarray b) noexcept:
     return both(a, b, cnp.NPY_ARRAY_C_CONTIGUOUS) or both(a, b, cnp.NPY_ARRAY_F_CONTIGUOUS)
 
 
+cdef inline bint gapless(cnp.ndarray a) noexcept:
+    return (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+            or cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS))
+
+
 cdef inline bint apart(cnp.ndarray a, cnp.ndarray b) noexcept:
-    """Two contiguous arrays share no memory."""
+    """Two gapless arrays share no memory."""
     return (cnp.PyArray_BYTES(a) + cnp.PyArray_NBYTES(a) <= cnp.PyArray_BYTES(b)
             or cnp.PyArray_BYTES(b) + cnp.PyArray_NBYTES(b) <= cnp.PyArray_BYTES(a))
 

@@ -12,12 +12,52 @@ cnp.import_array()
 cdef enum:
     MOST_WORK = 100000      # candidates that NumPy tries: to tell may take exponentially many
     PIECE = 1 << 22         # elements that NumPy copies before a signal is looked for: 30 ms if they lie badly
+    MOST_ITEMS = 1 << 24    # of lists in lists that are looked through for masks: a list in itself has no end,
+    MOST_AXES = 64          # nor a bottom; NumPy goes down so far
+
+
+OVERWRITTEN = ("y lies in the memory of x, which it has overwritten, and the derivative is computed from x: "
+               "give forward another `out`, or backward a copy of x made before")
 
 
 cdef bint is_bfloat16(dtype) except -1:
     """Whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes."""
     module = sys.modules.get("ml_dtypes")
     return module is not None and dtype == module.bfloat16
+
+
+cdef bint is_masked(object value, type masked, int depth, Py_ssize_t *left) except -1:
+    """Whether value is a masked array, or a list or tuple with one in it."""
+    if isinstance(value, masked):
+        return True
+    if depth < MOST_AXES and (type(value) is list or type(value) is tuple):
+        left[0] -= len(value)
+        if left[0] < 0:
+            return False
+        for item in value:
+            if type(item) is not float and type(item) is not int and is_masked(item, masked, depth + 1, left):
+                return True
+    return False
+
+
+cdef void refuse_masked(object value, str name) except *:
+    cdef Py_ssize_t left = MOST_ITEMS
+    masked = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)      # while it is None there is none
+    if masked is not None and is_masked(value, masked, 0, &left):
+        raise TypeError(f"{name} has a mask (numpy.ma), and fastnn works on all numbers alike: "
+                        "choose them first, by filled(value) or compressed()")
+
+
+cpdef cnp.ndarray as_array(object value, str name):
+    """What `np.asarray` makes of value, by position, whatever the value's own [] means.
+
+    Raises TypeError for masked arrays, in lists and tuples, too: NumPy drops masks in silence. What other subclasses of
+    ndarray add is not looked at.
+    """
+    if cnp.PyArray_CheckExact(value):
+        return <cnp.ndarray>value
+    refuse_masked(value, name)
+    return np.asarray(value)
 
 
 cdef object result_dtype(cnp.ndarray x):
@@ -40,11 +80,23 @@ cpdef bint share_memory(object a, object b) except -1:
         return True
 
 
+cdef bint overwritten(object x, object y) except -1:
+    if not (cnp.PyArray_Check(x) and cnp.PyArray_Check(y)):
+        return False
+    cdef cnp.ndarray a = <cnp.ndarray>x
+    cdef cnp.ndarray b = <cnp.ndarray>y
+    if cnp.PyArray_SIZE(a) == 0 or cnp.PyArray_SIZE(b) == 0:
+        return False
+    if a is b:
+        return True
+    return not apart(a, b) if gapless(a) and gapless(b) else share_memory(a, b)
+
+
 cdef cnp.ndarray checked_out(out, cnp.ndarray x, dtype, str name):
     """`out`, of a subclass the array underneath: what that says of itself is not to be relied on."""
     if not cnp.PyArray_Check(out):
         raise TypeError(f"{name} must be a NumPy array, not {type(out).__name__}")
-    cdef cnp.ndarray a = np.asarray(out)
+    cdef cnp.ndarray a = as_array(out, name)
     if a.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must have dtype {dtype}, not {a.dtype}")
     if not cnp.PyArray_SAMESHAPE(a, x):
@@ -66,7 +118,7 @@ cdef list checked_pair(object out, cnp.ndarray x, object dtype):
 
 cdef cnp.ndarray operand(value, cnp.ndarray x, str name):
     """A second operand, broadcast to x's shape, of a dtype that can be cast to x's."""
-    cdef cnp.ndarray a = np.asarray(value)
+    cdef cnp.ndarray a = as_array(value, name)
     result_dtype(a)
     if (<object>a).shape != (<object>x).shape:
         try:

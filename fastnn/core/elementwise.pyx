@@ -14,18 +14,19 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.arrays cimport (checked_out, checked_pair, flat, must_be_bound, operand, partly_overlaps,
-                                 result_dtype, same_order)
+from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, flat, must_be_bound, operand, overwritten,
+                                 partly_overlaps, result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, MOST_PARAMETERS, PRODUCT, SECOND, VALUE, elementwise_double,
                                   elementwise_float)
 from fastnn.core.loops cimport BLOCK_STEP, padded
-from fastnn.core.memory cimport new_like, new_result
+from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
                                      fastnn_stream_end)
 from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_if_over, share_watched, share_with,
                                    threads_for)
 from fastnn.core.vecmath cimport real
+from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
@@ -433,20 +434,13 @@ cdef class Elementwise:
     cdef object apply_any(self, int order, bint both, object x, object other, object out, str other_name):
         """Any operands; without a name there is no other. Results are `out`, or new; `both` is for f and f'."""
         must_be_bound(self.kernels[0])
-        cdef cnp.ndarray a = np.asarray(x)
+        cdef cnp.ndarray a = as_array(x, "x")
         cdef object dtype = result_dtype(a)
         cdef list inputs = [a]
         if other_name is not None:
             inputs.append(operand(other, a, other_name))
             dtype = result_dtype(a)     # the other's __array__ may have done anything, to x as well
-        cdef bint single = dtype.itemsize <= 4
-        cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
         cdef list outputs
-        cdef bint straight = flat(a, kind)
-        cdef cnp.ndarray b
-        cdef char *memory[4]
-        cdef Py_ssize_t i
-        cdef Work work
         if out is None:
             # no comprehensions here: where a list cannot grow, Cython 3.3 frees the element twice
             outputs = [new_like(a, dtype), new_like(a, dtype)] if both else [new_like(a, dtype)]
@@ -454,6 +448,22 @@ cdef class Elementwise:
             outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
+        self.run_over(order, dtype.itemsize <= 4, inputs, outputs)
+        if out is not None:
+            return out
+        if cnp.PyArray_NDIM(a) == 0:
+            outputs = [outputs[0][()], outputs[1][()]] if both else [outputs[0][()]]
+        return tuple(outputs) if both else outputs[0]
+
+    cdef void run_over(self, int order, bint single, list inputs, list outputs) except *:
+        """Arrays of any layout and one shape, the outputs apart from each other."""
+        cdef cnp.ndarray a = inputs[0]
+        cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
+        cdef bint straight = flat(a, kind)
+        cdef cnp.ndarray b
+        cdef char *memory[4]
+        cdef Py_ssize_t i
+        cdef Work work
         for b in inputs[1:] + outputs:
             straight = straight and flat(b, kind) and same_order(a, b)
         for given in outputs:
@@ -468,11 +478,6 @@ cdef class Elementwise:
         else:
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
             iterate(&work, single, list(map(np.atleast_1d, inputs + outputs)), len(inputs))
-        if out is not None:
-            return out
-        if cnp.PyArray_NDIM(a) == 0:
-            outputs = [outputs[0][()], outputs[1][()]] if both else [outputs[0][()]]
-        return tuple(outputs) if both else outputs[0]
 
 
 cdef class ElementwiseActivation(Elementwise):
@@ -483,8 +488,13 @@ cdef class ElementwiseActivation(Elementwise):
     Results have x's shape and memory order; `out` must have them, their dtype, and be writable. It may be x.
     A signal's handler that raises, as that of Ctrl-C does, ends a long call; `out` is then written in part.
 
-    Raises TypeError for other dtypes, ValueError for shapes that do not fit or a read-only `out`.
+    Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit or a read-only `out`.
     """
+
+    cdef bint alike_at_value            # f'(f(x)) is f'(x) for every x
+
+    def _known_by_value(self, bint known):
+        self.alike_at_value = known
 
     def forward(self, x, out=None):
         """f(x)."""
@@ -498,7 +508,10 @@ cdef class ElementwiseActivation(Elementwise):
         """f'(x), or grad * f'(x) in one pass; grad has x's shape (or broadcasts to it) and may be `out`.
 
         y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has lost.
+        ValueError where y lies in x's memory, so that x has been overwritten, unless f' at y is f' at x (as ReLU's is).
         """
+        if y is not None and not self.alike_at_value and overwritten(x, y):
+            raise ValueError(OVERWRITTEN)
         return self.apply(FIRST if grad is None else PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
@@ -516,11 +529,51 @@ cdef class ElementwiseLoss(Elementwise):
     Arrays as in `ElementwiseActivation`; the targets are cast to the predictions' dtype and broadcast to their shape.
     """
 
-    def _value(self, y, t, out=None):
-        return self.apply_any(VALUE, False, y, t, out, "t")
+    def _value_and_derivative(self, y, t, out, bint both):
+        """(the losses, their derivative in y), in one pass; the derivative is an array always, or None unless `both`."""
+        cdef cnp.ndarray a, losses
+        cdef cnp.ndarray derivative = None
+        cdef Work work
+        cdef int kind, layout
+        must_be_bound(self.kernels[0])
+        if cnp.PyArray_CheckExact(y) and out is None:
+            a = <cnp.ndarray>y
+            kind = cnp.PyArray_TYPE(a)
+            layout = cnp.NPY_ARRAY_ALIGNED | (
+                cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+                else cnp.NPY_ARRAY_F_CONTIGUOUS)
+            if ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
+                    and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a) and alike(t, a, layout)):
+                losses = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+                self.prepare(&work, kind == cnp.NPY_FLOAT, VALUE)
+                work.x = cnp.PyArray_BYTES(a)
+                work.y = cnp.PyArray_BYTES(<cnp.ndarray>t)
+                work.out = cnp.PyArray_BYTES(losses)
+                if both:
+                    derivative = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+                    work.second = cnp.PyArray_BYTES(derivative)
+                run(&work, kind == cnp.NPY_FLOAT, cnp.PyArray_SIZE(a))
+                return losses, derivative
+        return self.value_and_derivative_of_any(y, t, out, both)
+
+    cdef object value_and_derivative_of_any(self, object y, object t, object out, bint both):
+        cdef cnp.ndarray a = as_array(y, "y")
+        result_dtype(a)
+        cdef cnp.ndarray b = operand(t, a, "t")
+        cdef object dtype = result_dtype(a)     # t's __array__ may have done anything, to y as well
+        cdef cnp.ndarray losses = new_like(a, dtype) if out is None else checked_out(out, a, dtype, "out")
+        cdef cnp.ndarray derivative = new_like(a, dtype) if both else None
+        self.run_over(VALUE, dtype.itemsize <= 4, [a, b], [losses, derivative] if both else [losses])
+        if out is not None:
+            return out, derivative
+        return losses[()] if cnp.PyArray_NDIM(a) == 0 else losses, derivative
 
     def _derivative(self, y, t, out=None):
         return self.apply_any(FIRST, False, y, t, out, "t")
+
+    def _copy(self, derivative, out=None):
+        """What is handed out of a derivative that is kept: a copy, a scalar of one without axes."""
+        return copy_of(derivative, out)
 
 
 def _stream_above(nbytes):

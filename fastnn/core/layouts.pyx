@@ -183,7 +183,7 @@ cdef class Layout:
         for i in range(self.count):
             if not PyDict_Next(params, &position, &key, &value):
                 return False
-            if key != self.seen[i].key or not cnp.PyArray_Check(<object>value):
+            if key != self.seen[i].key or not cnp.PyArray_CheckExact(<object>value):
                 return False
             self.hold(<object>value)                    # before a key's own code may run
             if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
@@ -200,7 +200,7 @@ cdef class Layout:
             return False
         for i in range(self.count):
             value = items_of(params)[i]
-            if not cnp.PyArray_Check(<object>value):
+            if not cnp.PyArray_CheckExact(<object>value):
                 return False
             self.hold(<object>value)
             if not self.fits(i, value, items_of(grads)[i], spans):

@@ -10,6 +10,10 @@ cdef object recycled(cnp.ndarray a, cnp.dtype dtype, bint fortran)
 cdef cnp.ndarray new_like(cnp.ndarray a, cnp.dtype dtype)
 
 
+# a's numbers in `out`, which is checked, or in a new array that lies as a does; without axes a scalar
+cdef object copy_of(cnp.ndarray a, object out)
+
+
 cdef inline cnp.ndarray new_result(cnp.ndarray a, int kind, bint fortran):
     """A new array of a's shape and the type `kind`, in C or Fortran order."""
     if cnp.PyArray_SIZE(a) < LARGE // 8:

@@ -7,6 +7,8 @@ from cpython.object cimport PyObject, PyTypeObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uintptr_t
 
+from fastnn.core.arrays cimport checked_out, fill
+
 cnp.import_array()
 
 cdef extern from "recycling.h":
@@ -86,6 +88,16 @@ cdef cnp.ndarray new_like(cnp.ndarray a, cnp.dtype dtype):
     # in NumPy's order "K": the axes by their steps
     order = np.argsort([-abs(step) for step in (<object>a).strides], kind="stable")
     return recycled((<object>a).transpose(order), dtype, False).transpose(np.argsort(order))
+
+
+cdef object copy_of(cnp.ndarray a, object out):
+    cdef cnp.ndarray copy
+    if out is not None:
+        fill(checked_out(out, a, a.dtype, "out"), a)
+        return out
+    copy = new_like(a, a.dtype)
+    fill(copy, a)
+    return copy if cnp.PyArray_NDIM(a) else (<object>copy)[()]
 
 
 def trim_memory():

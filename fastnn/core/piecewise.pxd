@@ -82,10 +82,11 @@ cdef inline lane relu6_d1(lane x, const lane *h) noexcept nogil:
     return keep_nan((<lane>1 if x < <lane>6 else <lane>0) if x > <lane>0 else <lane>0, x)
 
 
-# h = (alpha,), the slope below 0
+# h = (alpha,), the slope below 0; 0 times infinity is 0 here
 
 cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
-    return h[0] * x if x < <lane>0 else x
+    cdef lane below = <lane>0 if h[0] == <lane>0 else h[0] * x
+    return below if x < <lane>0 else x
 
 
 cdef inline lane leaky_relu_d1(lane x, const lane *h) noexcept nogil:

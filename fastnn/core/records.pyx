@@ -6,7 +6,7 @@ import numpy as np
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport fill, is_bfloat16, result_dtype
+from fastnn.core.arrays cimport as_array, fill, is_bfloat16, refuse_masked, result_dtype
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.spans cimport Span, span_of
@@ -160,6 +160,8 @@ cdef cnp.ndarray checked_parameter(object value, object key):
     if not cnp.PyArray_Check(value):
         raise TypeError(f"parameter {key!r} must be a NumPy array, not {type(value).__name__}")
     cdef cnp.ndarray p = <cnp.ndarray>value
+    if not cnp.PyArray_CheckExact(value):
+        refuse_masked(value, f"parameter {key!r}")
     if kind_of(p) == OTHER:
         raise TypeError(f"parameter {key!r} must be float32, float64, float16 or bfloat16, not {p.descr}")
     if not cnp.PyArray_CHKFLAGS(p, cnp.NPY_ARRAY_WRITEABLE):
@@ -173,7 +175,8 @@ cdef object shape_of(cnp.ndarray a):
 
 
 cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key):
-    cdef cnp.ndarray g = <cnp.ndarray>value if cnp.PyArray_CheckExact(value) else np.asarray(value)
+    cdef cnp.ndarray g = (<cnp.ndarray>value if cnp.PyArray_CheckExact(value)
+                          else as_array(value, f"the gradient of {key!r}"))
     if kind_of(g) == OTHER:
         try:
             result_dtype(g)

@@ -5,18 +5,23 @@
 Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row
 belongs to one thread, so results do not depend on the number of threads.
 """
+import math
+
 import numpy as np
+from numpy.exceptions import AxisError
 
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport (checked_out, checked_pair, contiguous, copied, fill, must_be_bound, operand,
-                                 result_dtype)
+from fastnn.core.arrays import OVERWRITTEN
+
+from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, contiguous, copied, fill, must_be_bound, operand,
+                                 overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double,
                                   row_loss_float)
-from fastnn.core.memory cimport new_like, new_result
+from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.threads cimport share_watched, threads_for
 
 cnp.import_array()
@@ -91,11 +96,26 @@ cdef int run(const Work *work, Py_ssize_t rows) except -1:
         return share_watched(run_rows, work, rows, 1, threads, elements)
 
 
-cdef object as_rows(cnp.ndarray a, object axis, object dtype):
-    """a with `axis` last, contiguous, native and aligned: a view of it where possible."""
-    if axis is None or a.ndim == 0:
-        return (<object>copied(a, dtype)).reshape(-1)
-    return copied(np.moveaxis(a, axis, -1), dtype)
+cdef object with_last(cnp.ndarray a, object axis):
+    """a with these axes last. Raises ValueError for axes that it has not, or that are one."""
+    if a.ndim == 0:
+        for each in axis if type(axis) is tuple else (axis,):
+            if each is not None and not -1 <= each <= 0:        # a number is a row by itself, as in NumPy's sums
+                raise AxisError(each, 0)
+        return a
+    if axis is None:
+        return a
+    return np.moveaxis(a, axis, range(-len(axis), 0) if type(axis) is tuple else -1)
+
+
+cdef object as_rows(object moved, object axis, object dtype):
+    """What `with_last` gave as contiguous, native and aligned rows: a view of it where possible."""
+    cdef object rows = copied(moved, dtype)
+    if axis is None or rows.ndim == 0:
+        return rows.reshape(-1)
+    if type(axis) is tuple:
+        return rows.reshape(*rows.shape[:-len(axis)], math.prod(rows.shape[-len(axis):]))
+    return rows
 
 
 cdef inline bint alike(object y, object x) noexcept:
@@ -106,10 +126,11 @@ cdef inline bint alike(object y, object x) noexcept:
 
 
 cdef class RowActivation:
-    """y = f(x) over the rows along `axis` (None: the whole array is one row), with derivatives.
+    """y = f(x) over the rows along `axis` (a tuple: along these together; None: the whole array is one row), with
+    derivatives.
 
-    Arrays as in `ElementwiseActivation`. The derivative is that of y_i in x_i, the diagonal of the Jacobian; with
-    `grad` it is the vector-Jacobian product.
+    Arrays as in `ElementwiseActivation`; ValueError for an axis that x has not. The derivative is that of y_i in x_i,
+    the diagonal of the Jacobian; with `grad` it is the vector-Jacobian product.
     """
 
     cdef uintptr_t kernels[2]
@@ -149,7 +170,7 @@ cdef class RowActivation:
         return result
 
     cdef object apply_any(self, object along, int order, object x, object grad, object out):
-        cdef cnp.ndarray a = np.asarray(x)
+        cdef cnp.ndarray a = as_array(x, "x")
         cdef object dtype = result_dtype(a)
         cdef cnp.ndarray g = None
         if grad is not None:
@@ -158,21 +179,18 @@ cdef class RowActivation:
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
-        cdef cnp.ndarray rows = as_rows(a, along, compute)
-        cdef cnp.ndarray grad_rows = None if g is None else as_rows(g, along, compute)
+        cdef object moved = with_last(a, along)
+        cdef cnp.ndarray rows = as_rows(moved, along, compute)
+        cdef cnp.ndarray grad_rows = None if g is None else as_rows(with_last(g, along), along, compute)
         cdef cnp.ndarray work_rows = new_result(rows, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
         cdef Work work
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, order, length, rows, grad_rows, work_rows)
             run(&work, cnp.PyArray_SIZE(rows) // length)
-        if a.ndim == 0 or along is None:
-            shaped = (<object>work_rows).reshape((<object>a).shape)
-        else:
-            shaped = np.moveaxis(work_rows, -1, along)
         if result is None:
             result = new_like(a, dtype)
-        fill(result, shaped)
+        fill(with_last(as_array(result, "out"), along), (<object>work_rows).reshape(moved.shape))
         if out is not None:
             return out
         return result[()] if a.ndim == 0 else result
@@ -190,11 +208,14 @@ cdef class RowActivation:
 
         y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is quicker, and
         within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may cancel.
+        All else is computed from x: ValueError where y lies in its memory, so that x has been overwritten.
         """
+        if grad is not None and self.product_by_value and alike(y, x):
+            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out)
+        if y is not None and overwritten(x, y):
+            raise ValueError(OVERWRITTEN)
         if grad is None:
             return self.apply(self.axis_now(), FIRST, x, None, out)
-        if self.product_by_value and alike(y, x):
-            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out)
         return self.apply(self.axis_now(), PRODUCT, x, grad, out)
 
     def d2y(self, x, out=None):
@@ -203,7 +224,7 @@ cdef class RowActivation:
 
     def value_and_grad(self, x, out=None):
         """(f(x), the diagonal derivative); out is a pair of arrays."""
-        cdef cnp.ndarray a = np.asarray(x)
+        cdef cnp.ndarray a = as_array(x, "x")
         cdef list pair = None if out is None else checked_pair(out, a, result_dtype(a))
         along = self.axis_now()
         value, first = self.apply(along, VALUE, a, None, None), self.apply(along, FIRST, a, None, None)
@@ -228,8 +249,8 @@ cdef class RowLoss:
         t holds integer labels, shape x.shape[:-1], or one distribution a row, shape x.shape.
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
-        cdef cnp.ndarray a = np.asarray(x)
-        cdef cnp.ndarray target = np.asarray(t)
+        cdef cnp.ndarray a = as_array(x, "x")
+        cdef cnp.ndarray target = as_array(t, "t")
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
@@ -246,8 +267,8 @@ cdef class RowLoss:
             target = checked_labels(target, shape)
         else:
             result_dtype(target)
-            target = as_rows(target, -1, compute)
-        rows = as_rows(a, -1, compute)
+            target = copied(target, compute)
+        rows = copied(a, compute)
         gradient = new_result(a, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         losses = np.empty(shape[:-1], np.float64)
         if cnp.PyArray_SIZE(rows):
@@ -256,6 +277,10 @@ cdef class RowLoss:
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
         return copied(losses, dtype)[()], copied(gradient, dtype)
+
+    def _copy(self, gradient):
+        """What is handed out of a gradient that is kept."""
+        return copy_of(gradient, None)
 
 
 cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):

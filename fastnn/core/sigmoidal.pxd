@@ -246,7 +246,10 @@ cdef inline lane celu_exp_scaled(lane x, lane alpha) noexcept nogil:
 
 
 cdef inline lane celu(lane x, const lane *h) noexcept nogil:
-    return h[0] * expm1(at_most(x, <lane>0) / h[0]) if x < <lane>0 else x
+    """x, too, where alpha expm1(x/alpha) rounds to it: the quotient may be subnormal there."""
+    cdef lane t = at_most(x, <lane>0) / h[0]
+    cdef lane small = <lane>-1.490116119384766e-8 if lane is float else <lane>-2.775557561562891e-17    # -2^-26, -2^-55
+    return h[0] * expm1(t) if t < small else x
 
 
 cdef inline lane celu_d1(lane x, const lane *h) noexcept nogil:

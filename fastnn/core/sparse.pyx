@@ -13,7 +13,7 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastnn.core.arrays cimport contiguous, fill, result_dtype
+from fastnn.core.arrays cimport as_array, contiguous, fill, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, OTHER, SINGLE
 from fastnn.core.records cimport dims_of, kind_of, ndim_of
@@ -129,7 +129,7 @@ cdef cnp.ndarray checked_indices(object indices):
         index = <cnp.ndarray>cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER)
         clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
         return index
-    given = np.asarray(indices)
+    given = as_array(indices, "the array of indices")
     if contiguous(given, cnp.NPY_INTP, 0):      # a list of integers
         index = <cnp.ndarray>cnp.PyArray_NewCopy(given, cnp.NPY_CORDER)
         clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
@@ -154,7 +154,7 @@ cdef cnp.ndarray checked_indices(object indices):
 
 cdef cnp.ndarray checked_values(object values):
     """A view, or a copy where they cannot be read as they are."""
-    cdef cnp.ndarray given = <cnp.ndarray>values if cnp.PyArray_CheckExact(values) else np.asarray(values)
+    cdef cnp.ndarray given = as_array(values, "the array of values")
     cdef cnp.ndarray own
     cdef bint usable = kind_of(given) != OTHER
     if not usable:

@@ -18,7 +18,7 @@ from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 
-from fastnn.core.arrays cimport result_dtype, share_memory
+from fastnn.core.arrays cimport as_array, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.gates cimport Gate
@@ -815,7 +815,7 @@ cdef class Stepper(Gate):
             if isinstance(grad, Rows):
                 raise TypeError("Rows are a gradient of a parameter that is changed in place: step(params, grads), "
                                 "where the dialect that returns deltas has whole arrays")
-            g = np.asarray(grad)
+            g = <cnp.ndarray>grad if cnp.PyArray_CheckExact(grad) else as_array(grad, f"gradient {position}")
             try:
                 dtype = result_dtype(g)
             except TypeError as error:
@@ -829,7 +829,7 @@ cdef class Stepper(Gate):
                 continue
             plan.enter(position, delta, g, None if groups is None else groups[position])
             if parameters is not None:
-                p = np.asarray(parameters[position])
+                p = as_array(parameters[position], f"parameter {position}")
                 if kind_of(p) == OTHER:
                     result_dtype(p)
                 if shape_of(p) != shape_of(g):

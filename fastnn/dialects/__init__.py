@@ -1,5 +1,6 @@
 """What other sources mean by a name: their arithmetic and defaults, as rows on the same rules and kernels.
 
+What documentation calls article A is "Localization and Loss Function"; help(fastnn) has all letters.
 Each source is a module here, imported when it is first asked for: ``get_opt(name, like=source)``.
 """
 from importlib import import_module

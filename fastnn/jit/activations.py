@@ -12,7 +12,8 @@ from .compiler import compile_kernels, require_numba
 from .errors import FormulaError, at_line, place_of
 from .kernels import MOST_PARAMETERS, elementwise
 from .names import class_name, declared, restored
-from .symbolic import Symbolic
+from .recorded import check_activation
+from .symbolic import Symbolic, noting
 from .trace import trace
 from .uniform import computer
 
@@ -151,9 +152,11 @@ class Formula:
         if not names or any(each.kind not in plain for each in arguments) or set(names[1:]) != set(self._hyperparameters):
             wanted = ", ".join(["x", *self._hyperparameters])
             raise TypeError(at_line(place_of(function), f"{function.__name__} must take ({wanted}), not {signature(function)}"))
-        roots = trace(function, Symbolic(graph.element("x")), *(Symbolic(graph.parameter(key)) for key in names[1:]))
+        with noting() as seen:
+            roots = trace(function, Symbolic(graph.element("x")), *(Symbolic(graph.parameter(key)) for key in names[1:]))
         if len(roots) != 1:
             raise FormulaError(at_line(place_of(function), f"{function.__name__} returns {len(roots)} numbers, not one"))
+        check_activation(self.name, function, roots[0], seen, self._defaults, self._hyperparameters, names)
         return roots[0]
 
     def _checked(self, given):
@@ -172,19 +175,29 @@ class Formula:
 
     def _key(self, nodes):
         return disk.key("derivatives", graph.dumped([self._value, *filter(None, nodes)]),
-                        *("given" if node else "" for node in nodes), repr(self._defaults))
+                        *("given" if node else "" for node in nodes), repr(self._defaults),
+                        *(f"{one.above} {one.at_least} {one.below} {one.integer}" for one in self._hyperparameters.values()))
 
     def _derived(self, nodes, given):
-        from .checks import check_derivatives
+        from .checks import Underived, check_derivatives
         from .derivatives import derived
+        from .joints import Joints
+        from .mending import mended
         first, second = nodes
         try:
-            first = first or derived(self._value)
-            second = second or derived(first)
+            chained = first or derived(self._value)
+            second = second or derived(chained)
         except FormulaError as error:
             raise _Underivable(error) from None
+        joints = Joints(self._value, self._defaults, self._hyperparameters, [node for node in nodes if node])
+        first = first or mended(chained, 1, joints)
+        second = second if 2 in given else mended(second, 2, joints)
         lines = [given[order][1] if order in given else None for order in (1, 2)]
-        check_derivatives(self.name, self._value, first, second, self._defaults, lines, self._hyperparameters)
+        try:
+            check_derivatives(self.name, self._value, first, second, self._defaults, lines, self._hyperparameters,
+                              joints=joints, given=given)
+        except Underived as error:
+            raise _Underivable(error) from None
         disk.store(self._key(nodes), graph.dumped([first, second]).encode())
         return first, second
 

@@ -1,38 +1,32 @@
 """Every derivative, derived or given, is held against the formula's own differences before anything is registered.
 
-The formula and its derivatives are evaluated with 50 digits, where differences over a tiny step are exact enough, and
+The formula and its derivatives are evaluated with 100 digits, where differences over a tiny step are exact enough, and
 the derivatives once more in float64, where they must stay finite and near.
 """
-import operator
-
 import numpy as np
 
 from .errors import FormulaError, at_line
-from .functions import FUNCTIONS
-from .graph import ARITHMETIC, LOGIC, evaluate, in_order
+from .exact import arithmetic, precise
+from .float64 import IN_FLOAT64
+from .graph import evaluate, in_order
+from .points import others, points
 
-DIGITS = 50
+DIGITS = 100                        # sinh(25) - cosh(25) loses 22 of them, and second differences 30
+STEP = 15                           # digits, of the differences
 POINTS, FEWER_POINTS = 60, 20       # with the defaults of the hyperparameters, with other values
-FACTORS = (0.75, 1.5)               # of those other values
 MOST_NODES = 12000                  # evaluated for one derivative: long formulas are checked at fewer points
 TOLERANCE = 1e-6                    # relative; constants may have been written with seven digits
 FLOOR = 1e-10                       # of the largest slope: what counts as 0
 NOISE = 1e-16                       # of f, in its differences
-ROUNDED = 1e-2                      # float64 against 50 digits, from NEAR on: nearer to 0 honest formulas may cancel
+ROUNDED = 1e-2                      # float64 against DIGITS, from NEAR on: nearer to 0 honest formulas may cancel
 ROUNDED_ZERO = 1e-8
 NEAR = 0.05
-FAR = 1e100                         # arguments beyond which exponentials are at their limits, and
-HUGE = 1e40                         # beyond which others have no digits: mpmath would need all that the number has
 
 _ORDERS = {1: "first", 2: "second"}
 
 
-def points(count):
-    """Numbers of both signs between 1e-3 and 30, none of them round."""
-    return [1.0131e-3*29371.3**(i/(count - 1))*(-1)**i for i in range(count)]
-
-
-def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x"):
+def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x",
+                      joints=None, given=(1, 2)):
     """Compare f' and f'' with differences of f.
 
     Parameters
@@ -47,6 +41,10 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
         Where each derivative was given.
     declared : mapping of str to fastnn.hyperparameters.Hyperparameter, optional
         Their ranges, in which the other values stay.
+    joints : joints.Joints, optional
+        Where pieces of f meet: points to be compared as well.
+    given : collection of int
+        The orders that are the user's; others were derived.
 
     Points where f is not finite or has a kink are left out.
 
@@ -54,42 +52,35 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
     ------
     FormulaError
         For a wrong derivative: shows the point and both values. For a formula that no point is left of.
+    Underived
+        A FormulaError, if a derived one is wrong.
     """
-    mp = _mp()
-    exactly = mp, _in_50_digits(mp)
+    mp = precise(DIGITS)
+    exactly = mp, arithmetic(mp)
     nodes = len(in_order(formula, first, second))
     many, few = (max(8, min(count, MOST_NODES//nodes)) for count in (POINTS, FEWER_POINTS))
-    for values, count in [(hyperparameters, many), *((other, few) for other in _others(hyperparameters, declared or {}))]:
-        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, *exactly)
+    settings = [hyperparameters, *others(hyperparameters, declared or {})]
+    for values, count in zip(settings, [many, few, few]):
+        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, given, *exactly)
         checked = check.run()
+        if joints:
+            check.at_joints(joints)
         if values is hyperparameters and not checked:
             raise FormulaError(at_line(formula.line, (
                 f"{name} is finite and smooth at none of {count} points between -30 and 30{_told(values)}: its "
                 "derivatives cannot be checked")))
 
 
-def _others(hyperparameters, declared):
-    """Other values of the hyperparameters, as far as their ranges allow."""
-    for factor in FACTORS:
-        found = {}
-        for key, value in hyperparameters.items():
-            other = value*factor or factor
-            found[key] = other if key not in declared or _allows(declared[key], other) else value
-        if found != hyperparameters:
-            yield found
-
-
-def _allows(hyperparameter, value):
-    inside = hyperparameter.above < value < hyperparameter.below and value >= hyperparameter.at_least
-    return inside and (not hyperparameter.integer or value == int(value))
+class Underived(FormulaError):
+    """A derivative that the chain rule gets wrong: one has to be given."""
 
 
 class _Check:
     """The comparison for one set of hyperparameters."""
 
-    def __init__(self, name, roots, hyperparameters, xs, element, lines, mp, arithmetic):
+    def __init__(self, name, roots, hyperparameters, xs, element, lines, given, mp, arithmetic):
         self.name, self.roots, self.hyperparameters = name, roots, hyperparameters
-        self.xs, self.element, self.lines = xs, element, lines
+        self.xs, self.element, self.lines, self.given = xs, element, lines, given
         self.mp, self.arithmetic = mp, arithmetic
 
     def run(self):
@@ -114,16 +105,25 @@ class _Check:
                 self.refuse(order, *max(wrong, key=lambda one: np.nan_to_num(float(one[0]), nan=np.inf))[1:])
         return len(found)
 
+    def at_joints(self, joints):
+        for order in (1, 2):
+            for joint in joints.found:
+                slope = joint.slopes[order]
+                if joint.values == self.hyperparameters and (slope.smooth or order not in self.given):
+                    if not joints.right(self.roots[order], order, joint):
+                        exactly, rounded = joints.value(self.roots[order], joint)
+                        self.refuse(order, joint.x, exactly if rounded is None else rounded, slope.value)
+
     def in_float64(self):
         values = {self.element: np.array(self.xs), **{k: np.float64(v) for k, v in self.hyperparameters.items()}}
         with np.errstate(all="ignore"):
-            return [np.broadcast_to(found, len(self.xs)) for found in evaluate(self.roots, values, _in_float64())]
+            return [np.broadcast_to(found, len(self.xs)) for found in evaluate(self.roots, values, IN_FLOAT64)]
 
     def exact(self, x):
         """((f, f', f'') of the graphs, (f, slope, curvature) of the differences), None where there is no slope."""
         mp, arithmetic = self.mp, self.arithmetic
         values = {k: mp.mpf(float(v)) for k, v in self.hyperparameters.items()}
-        step = mp.mpf(10)**(-3*DIGITS//10)
+        step = mp.mpf(10)**-STEP
         x = mp.mpf(x)
         stated = evaluate(self.roots, {self.element: x, **values}, arithmetic)
         before, after = (evaluate(self.roots[:1], {self.element: at, **values}, arithmetic)[0]
@@ -134,53 +134,14 @@ class _Check:
         return stated, (stated[0], (left + right)/2, (right - left)/step)
 
     def refuse(self, order, x, got, slope):
-        raise FormulaError(at_line(self.lines[order - 1], (
-            f"the {_ORDERS[order]} derivative of {self.name} is wrong: at {self.element} = {x:.6g}"
-            f"{_told(self.hyperparameters)} it is {float(got):.10g}, and should be {float(slope):.10g}")))
+        at = (f"at {self.element} = {x:.6g}{_told(self.hyperparameters)} it is {float(got):.10g}, and should be "
+              f"{float(slope):.10g}")
+        told = f"{_ORDERS[order]} derivative of {self.name}"
+        if order in self.given:
+            raise FormulaError(at_line(self.lines[order - 1], f"the {told} is wrong: {at}"))
+        raise Underived(at_line(self.roots[0].line, (
+            f"the {told} is not found by the chain rule, which is wrong: {at}; give it")))
 
 
 def _told(hyperparameters):
     return "".join(f", {key} = {value:.6g}" for key, value in hyperparameters.items())
-
-
-def _in_float64():
-    return {**ARITHMETIC, "constant": np.float64, "div": np.true_divide, "select": np.where,
-            "and": np.logical_and, "or": np.logical_or, "not": np.logical_not,
-            **{row.name: row.evaluate for row in FUNCTIONS.values()}}
-
-
-def _mp():
-    import mpmath
-    mp = mpmath.mp.clone()              # the user's own precision stays as it is
-    mp.dps = DIGITS
-    return mp
-
-
-def _in_50_digits(mp):
-    """As IEEE has it where it matters: what is not defined is NaN, and nothing raises."""
-    def real(function):
-        def call(*args):
-            try:
-                found = function(*args)
-            except (ValueError, ZeroDivisionError, OverflowError, TypeError):
-                return mp.nan
-            return found if isinstance(found, mp.mpf) else mp.nan
-        return call
-
-    limits = {"exp": (mp.zero, mp.inf), "exp2": (mp.zero, mp.inf), "expm1": (-mp.one, mp.inf),
-              "expit": (mp.zero, mp.one), "sinh": (-mp.inf, mp.inf), "cosh": (mp.inf, mp.inf), "tanh": (-mp.one, mp.one)}
-
-    def safe(row):
-        function = real(lambda *args: row.mpmath(mp, *args))
-        if row.name in limits:
-            low, high = limits[row.name]
-            return lambda x: function(x) if abs(x) < FAR else high if x > 0 else low if x < 0 else x
-        if row.name in ("sin", "cos", "tan", "fmod"):
-            return lambda *args: function(*args) if abs(args[0]) < HUGE else mp.nan
-        if row.name in ("floor", "ceil", "trunc", "rint"):
-            return lambda x: function(x) if abs(x) < HUGE else x
-        return function
-
-    return {**ARITHMETIC, **LOGIC, "constant": mp.mpf, "div": real(operator.truediv),
-            **{row.name: safe(row) for row in FUNCTIONS.values()},
-            "copysign": lambda x, y: abs(x) if y >= 0 else -abs(x)}         # the table's has the digits of a double

@@ -5,6 +5,7 @@ are. What the chain rule alone would spoil is written otherwise: see `_exponenti
 docs/decisions.md compares this with SymPy's derivative of the whole formula.
 """
 import math
+from functools import reduce
 from weakref import WeakKeyDictionary
 
 from .algebra import HALF, ONE, TWO, ZERO, add, div, factors, mul, neg, power, rebuilt, select, sign, sub, value
@@ -12,8 +13,11 @@ from .graph import ARITHMETIC, constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
 LARGEST_QUOTIENT = 60           # nodes of u, v, u' and v' together,
+MOST_FACTORS = 24               # of a product, looked through for signs
 MOST_TERMS = 24                 # and terms when multiplied out: SymPy's time to simplify grows quickly
 
+# functions whose slope may be infinite where they are finite
+_STEEP = {"sqrt", "cbrt", "pow", "hypot", "asin", "acos", "acosh", "atan2"}
 _EXPLOSIVE = {"exp", "exp2", "expm1", "sinh", "cosh", "pow"}
 
 _unwritten = WeakKeyDictionary()    # a derivative -> the same with sech2 and logistic_slope, which have their own slopes
@@ -35,10 +39,33 @@ def derived(root, name="x"):
     for current in in_order(start):
         slopes[current] = _slope(current, slopes, name)
     raw = slopes[start]
+    if any(map(_is_sign, in_order(raw))):
+        raw = rebuilt(raw, _without_squared_signs)
     found = written_out(raw)
     if found is not raw:
         _unwritten[found] = raw
     return found
+
+
+def _is_sign(a):
+    return a.op == "select" and a.args[0].op == "lt" and a is sign(a.args[0].args[0])
+
+
+def _without_squared_signs(y):
+    """sign(u)^2 is 1, at 0 too: the second derivative of abs(u)^2 has it."""
+    if y.op != "mul":
+        return y
+    kept, stack, dropped = [], [y], False
+    while stack:
+        factor = stack.pop()
+        if factor.op == "mul" and len(stack) < MOST_FACTORS:
+            stack += reversed(factor.args)
+        elif factor in kept and _is_sign(factor):
+            kept.remove(factor)
+            dropped = True
+        else:
+            kept.append(factor)
+    return reduce(mul, kept, ONE) if dropped else y
 
 
 def _slope(y, slopes, name):
@@ -51,6 +78,33 @@ def _slope(y, slopes, name):
         return select(condition, slopes[a], slopes[b])
     if all(slopes[operand] is ZERO for operand in y.operands):
         return ZERO
+    if y.op in _STEEP:
+        moving = {operand for operand in y.operands if not operand.uniform}
+        if len(moving) == 1:
+            return _by_branches(y, *moving, slopes)
+    return _chain(y, slopes)
+
+
+def _by_branches(y, u, slopes):
+    """The slope of a function of u: where a branch of u stands still, so does the function, however steep it is there."""
+    slope = slopes[u]
+    if slope is ZERO:
+        return ZERO
+    if slope.op == "select" and _stands_still(slope):
+        condition, *sides = slope.args
+        return select(condition, *(_by_branches(y, u, {**_others(y, slopes), u: side}) for side in sides))
+    return _chain(y, slopes)
+
+
+def _stands_still(slope):
+    return slope is ZERO or slope.op == "select" and not _is_sign(slope) and any(map(_stands_still, slope.args[1:]))
+
+
+def _others(y, slopes):
+    return {operand: slopes[operand] for operand in y.operands}
+
+
+def _chain(y, slopes):
     if y.op in _RULES:
         return _RULES[y.op](y, *y.args, slopes)
     total = ZERO
@@ -255,10 +309,15 @@ def _to_sympy(root, forms, signs):
 
 def _power(y, u, v, slopes):
     if v.uniform:
-        lower = node("sqrt", u) if value(v) == 1.5 else node("pow", u, sub(v, ONE))
+        lower = node("sqrt", u) if value(v) == 1.5 else node("pow", u, _lowered(v))
         return _chained(mul(v, lower), slopes[u])
     growth = mul(slopes[v], node("log", u))
     return mul(y, growth if u.uniform else add(growth, mul(v, _relative_slope(u, slopes))))
+
+
+def _lowered(v):
+    """v - 1; of a hyperparameter that may be 0 then 0: in v u^(v - 1) the one 0 must not meet 1/0."""
+    return sub(v, ONE) if v.op == "constant" and value(v) else select(node("eq", v, ZERO), ZERO, sub(v, ONE))
 
 
 def _log1p(y, u, slopes):
@@ -273,6 +332,8 @@ _RULES = {
     "abs": lambda y, u, slopes: mul(sign(u), slopes[u]),
     "mul": _product,
     "div": _quotient,
+    "minimum": lambda y, u, v, slopes: select(node("le", u, v), slopes[u], slopes[v]),
+    "maximum": lambda y, u, v, slopes: select(node("le", v, u), slopes[u], slopes[v]),
     "pow": _power,
     "log": lambda y, u, slopes: _relative_slope(u, slopes),
     "log1p": _log1p,

@@ -15,7 +15,8 @@ from .errors import FormulaError, at_line, place_of
 from .kernels import reads_parameter
 from .kernels import rule as rule_kernel
 from .names import class_name, declared, restored
-from .symbolic import Symbolic
+from .recorded import check_rule
+from .symbolic import Symbolic, noting
 from .trace import trace
 from .uniform import computer, hoisted
 
@@ -169,16 +170,19 @@ def traced(rule, name, state, hyperparameters):
     given = signature(rule).parameters.values()
     named = [p.name for p in given if p.kind in (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)]
     slots = [f"s{i}" for i in range(len(state))]
-    seen = {tuple(state): slots, ("p", *state): ["p", *slots]}          # a slot called p is no parameter
-    if len(named) != len(given) or len(named) < 2 or tuple(named[1:-1]) not in seen:
+    slots_of = {tuple(state): slots, ("p", *state): ["p", *slots]}          # a slot called p is no parameter
+    if len(named) != len(given) or len(named) < 2 or tuple(named[1:-1]) not in slots_of:
         raise TypeError(at_line(place, f"the rule of {name!r} must take the gradient{_listed(state, ', ')}, "
                                        f"hyperparameters, not {signature(rule)}"
                                        f"{'' if 'p' in state else '; the parameter, p, may follow the gradient'}"))
-    elements = [Symbolic(graph.element(element)) for element in ("g", *seen[tuple(named[1:-1])])]
-    roots = trace(rule, *elements, Hyperparameters(hyperparameters))
+    elements = ["g", *slots_of[tuple(named[1:-1])]]
+    with noting() as seen:
+        roots = trace(rule, *(Symbolic(graph.element(element)) for element in elements), Hyperparameters(hyperparameters))
     if len(roots) != 1 + len(state):
         raise FormulaError(at_line(place, f"the rule of {name!r} must return the delta{_listed(state, ' and the new ')}"
                                           f", but returns {len(roots)} number{'s' if len(roots) > 1 else ''}"))
+    defaults = {key: each.example() for key, each in hyperparameters.items()}
+    check_rule(f"the rule of {name!r}", rule, roots, seen, dict(zip(elements, named)), defaults, hyperparameters)
     return roots
 
 

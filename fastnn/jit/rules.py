@@ -23,10 +23,6 @@ def logistic_slope(u):
     return node("logistic_slope", u)
 
 
-def _chosen(first):
-    return select(first, ONE, ZERO), select(first, ZERO, ONE)
-
-
 def _copysign(y, a, b):
     return mul(sign(a), node("copysign", ONE, b)), ZERO
 
@@ -55,7 +51,6 @@ OWN = {
     "rint": lambda y, u: (ZERO,),
     "copysign": _copysign,
     "fmod": lambda y, u, v: (ONE, neg(node("trunc", div(u, v)))),
-    "minimum": lambda y, a, b: _chosen(node("le", a, b)), "maximum": lambda y, a, b: _chosen(node("le", b, a)),
 }
 
 

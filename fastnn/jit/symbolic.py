@@ -25,7 +25,40 @@ class Undecided(BaseException):
         self.condition, self.line = condition, line
 
 
-_state = threading.local()   # .assumed: a dict, condition -> bool, for each function that is being followed
+# .assumed: a dict, condition -> bool, for each function that is being followed; .seen: what `noting` gave
+_state = threading.local()
+
+
+class Seen:
+    """What a function asked while it was followed, whether or not its results depend on it.
+
+    Attributes
+    ----------
+    conditions : list of Node
+        All comparisons.
+    inverted : bool
+        Whether it used ~ on one, which only NumPy's bools bear.
+    """
+
+    def __init__(self):
+        self.conditions, self.inverted = [], False
+
+
+@contextmanager
+def noting():
+    """Yields a Seen, which has what is asked in this block."""
+    before, _state.seen = getattr(_state, "seen", None), Seen()
+    try:
+        yield _state.seen
+    finally:
+        _state.seen = before
+
+
+def _noted(condition):
+    seen = getattr(_state, "seen", None)
+    if seen is not None:
+        seen.conditions.append(condition)
+    return condition
 
 
 @contextmanager
@@ -96,7 +129,8 @@ def _operation(op, swapped=False):
             return NotImplemented
         if swapped:
             first, second = second, first
-        return Symbolic(graph.node(op, first, second, line=_line()))
+        found = graph.node(op, first, second, line=_line())
+        return Symbolic(_noted(found) if found.is_condition else found)
     return method
 
 
@@ -161,10 +195,14 @@ class Symbolic:
     def __invert__(self):
         if not self.node.is_condition:
             _refuse("~ is for conditions")
+        if getattr(_state, "seen", None) is not None:
+            _state.seen.inverted = True
         return Symbolic(graph.node("not", _condition(self), line=_line()))
 
     def __bool__(self):
-        condition = _condition(self)
+        if getattr(_state, "assumed", None) is None:
+            raise FormulaError("a number that a formula was called with while it was followed has been kept; it has no value")
+        condition = _noted(_condition(self))
         if condition not in _state.assumed:
             raise Undecided(condition, _line())
         return _state.assumed[condition]
@@ -271,7 +309,8 @@ _OTHERS = {"numpy.where": where, "numpy.abs": abs, "numpy.absolute": abs, "numpy
            "numpy.less_equal": lambda a, b: a <= b, "numpy.greater_equal": lambda a, b: a >= b,
            "numpy.equal": lambda a, b: a == b, "numpy.not_equal": lambda a, b: a != b,
            "numpy.logical_and": _truth("and"), "numpy.logical_or": _truth("or"),
-           "numpy.logical_not": lambda a: ~Symbolic(_condition(a)), "numpy.sign": _sign, "numpy.heaviside": _heaviside,
+           "numpy.logical_not": lambda a: Symbolic(graph.node("not", _condition(a), line=_line())), "numpy.sign": _sign,
+           "numpy.heaviside": _heaviside,
            "numpy.logaddexp": _logaddexp, "numpy.clip": _clip, "math.isnan": lambda a: a != a,
            "numpy.isnan": lambda a: a != a, "math.isinf": lambda a: abs(a) == math.inf,
            "numpy.isinf": lambda a: abs(a) == math.inf, "math.isfinite": lambda a: abs(a) < math.inf,

@@ -1,6 +1,8 @@
 """What depends on hyperparameters and the number of the step alone: computed once a call, in double precision."""
 import math
 
+import numpy as np
+
 from . import graph
 from .functions import FUNCTIONS
 
@@ -71,7 +73,8 @@ def computer(roots, stepped=False):
 
     def as_ieee(h, *t):
         known = {name: float(t[0] if t and name == "t" else getattr(h, name)) for name in parameters}
-        return tuple(graph.evaluate(roots, known, ARITHMETIC))
+        with np.errstate(all="ignore"):         # the table's functions give NumPy's numbers
+            return tuple(graph.evaluate(roots, known, ARITHMETIC))
 
     space["as_ieee"] = as_ieee
     taken = "h, t" if stepped and "t" in parameters else "h"

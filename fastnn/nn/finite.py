@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastnn.core.arrays import as_array
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 from fastnn.core.sparse import Rows
 from fastnn.hyperparameters import as_float, unwrapped
@@ -125,7 +126,7 @@ def _arrays(grads):
         raise TypeError("grads must be an array of floating-point numbers, or a mapping, list or tuple of them, not "
                         f"{type(grads).__name__}")
     keys, arrays = arrays_of_gradients([grads] if isinstance(grads, np.ndarray) else grads)
-    arrays = [np.asarray(a) for a in arrays]        # what is underneath a matrix, a mask and the like
+    arrays = [as_array(a, f"gradient {key!r}") for key, a in zip(keys, arrays)]     # what is underneath a subclass
     for key, a in zip(keys, arrays):
         if a.dtype.kind != "f" and a.dtype.name != "bfloat16":
             raise TypeError(f"gradient {key!r} must be an array of floating-point numbers, not of {a.dtype}")

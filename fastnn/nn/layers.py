@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn.activations import get_act
 from fastnn.core import kernels
+from fastnn.core.arrays import as_array
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import mean_row_loss
 from fastnn.state import StateError, array, finite, is_one_of
@@ -51,14 +52,14 @@ class Affine(Layer):
 
     def product(self, x, train_flg=True, out=None):
         """`forward` without the bias, which `Activation.forward` adds for less."""
-        x = np.asarray(x)
+        x = as_array(x, "x")
         if train_flg:
             self._kept = x
         return x.dot(self.W, out)
 
     def backward(self, dout, out=None, db=None):
         self.parameter_gradients(dout, db)
-        return np.asarray(dout).dot(self.W.T, out)
+        return as_array(dout, "dout").dot(self.W.T, out)
 
     def parameter_gradients(self, dout, db=None):
         """`backward` without the gradient of `x`, which nobody needs for a network's first layer.
@@ -143,6 +144,7 @@ class Dropout(Layer):
         return {"dropout_ratio": ratio}
 
     def forward(self, x, train_flg=True, out=None):
+        x = as_array(x, "x")
         if not train_flg:
             return np.multiply(x, 1 - self.dropout_ratio, out=out)
         if not (self.frozen and self.mask is not None and self.mask.shape == x.shape):
@@ -150,7 +152,7 @@ class Dropout(Layer):
         return np.multiply(x, self.mask, out=out)
 
     def backward(self, dout, out=None):
-        return np.multiply(dout, self._recall(), out=out)
+        return np.multiply(as_array(dout, "dout"), self._recall(), out=out)
 
 
 class BatchNormalization(Layer):
@@ -158,10 +160,12 @@ class BatchNormalization(Layer):
     (Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1).
 
     Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them, running =
-    momentum running + (1 - momentum) batch; otherwise the running values are used. They start at zero, as in the
-    book, and have to be saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients
-    of gamma and beta in `dgamma` and `dbeta`.
-    Raises ValueError for a momentum outside [0, 1].
+    momentum running + (1 - momentum) batch; otherwise the running values are used. The mean starts at 0, the variance
+    at 1 (in the book at 0, with which a network that has not been trained blows its scores up), and both have to be
+    saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients of gamma and beta in
+    `dgamma` and `dbeta`.
+    Raises ValueError for a momentum outside [0, 1], and for training with fewer than two rows: normalized, a single one
+    is beta whatever it was, and its gradient 0.
     """
 
     # The book's 10e-7. Added to a float32 variance below 1 it counts, and dividing by its root blows the
@@ -173,7 +177,7 @@ class BatchNormalization(Layer):
             raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
         self.gamma, self.beta, self.momentum = gamma, beta, float(momentum)
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
-        self.running_var = np.zeros_like(gamma) if running_var is None else running_var
+        self.running_var = np.ones_like(gamma) if running_var is None else running_var
         self.dgamma = self.dbeta = None
 
     def _remembered(self):
@@ -189,7 +193,11 @@ class BatchNormalization(Layer):
         return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
+        x = as_array(x, "x")
         if train_flg:
+            if len(x) < 2:
+                raise ValueError(f"batch normalization is trained on two rows or more, not on {len(x)}: normalized, "
+                                 "a single row is beta whatever it was")
             mean = column_sums(x) / len(x)
             normed = x - mean
             var = np.einsum("ij,ij->j", normed, normed) / len(x)
@@ -206,6 +214,7 @@ class BatchNormalization(Layer):
 
     def backward(self, dout, out=None):
         normed, std = self._recall()
+        dout = as_array(dout, "dout")
         self.dbeta = column_sums(dout)
         self.dgamma = np.einsum("ij,ij->j", dout, normed)
         # The batch's mean and variance depend on x too: their shares are what dout loses of its own mean
@@ -227,8 +236,8 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, x, t):
         """The loss, a float: the mean is taken in float64."""
-        x = plain(np.asarray(x), np.float32, np.float64)
-        t = np.asarray(t)
+        x = plain(as_array(x, "x"), np.float32, np.float64)
+        t = as_array(t, "t")
         if t.shape == x.shape:
             t = plain(t, x.dtype)
         elif t.dtype.kind in "iu":

@@ -5,10 +5,12 @@ from operator import index
 
 import numpy as np
 
+from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
 from fastnn.core.mean_loss import labels_fit
 from fastnn.core.reductions import sum_of_squares
 
+from .data import real_numbers
 from .finite import all_finite, first_nonfinite, number
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
@@ -116,7 +118,7 @@ class MultiLayerNet:
 
     def predict(self, x, train_flg=False):
         """The scores before the softmax, (rows, output_size), for x of shape (rows, input_size), or
-        (rows, ...) with as many elements a row.
+        (rows, ...) with as many elements a row. x is anything `np.asarray` takes, rows by position.
 
         Raises ValueError or TypeError if x, or an array put into `params`, has the wrong shape or dtype.
         """
@@ -195,20 +197,18 @@ class MultiLayerNet:
                 for key, p in twin.params.items()}
 
     def _input(self, x):
-        x = np.asarray(x)
+        x = real_numbers(x, "x")
         if x.ndim == 2 and x.dtype == self.dtype and x.shape[1] == self.input_size:
             return x
-        if x.dtype.kind not in "biuf":
-            raise TypeError(f"x must hold real numbers, not {x.dtype}")
         if x.ndim < 2 or math.prod(x.shape[1:]) != self.input_size:
             raise ValueError(f"x must have shape (rows, {self.input_size}), not {x.shape}")
         return x.astype(self.dtype, copy=False).reshape(len(x), self.input_size)
 
     def _labels(self, t, rows):
-        t = np.asarray(t)
+        t = real_numbers(t, "t")
         if rows == 0:
             raise ValueError("the loss and accuracy of no rows at all are not defined")
-        if t.shape == (rows, self.output_size) and t.dtype.kind in "biuf":
+        if t.shape == (rows, self.output_size):
             return t.astype(self.dtype, copy=False)
         if t.shape != (rows,):
             raise ValueError(f"t must have shape ({rows},) or ({rows}, {self.output_size}), not {t.shape}")
@@ -266,6 +266,7 @@ class MultiLayerNet:
         if not isinstance(p, np.ndarray) or p.dtype != self.dtype:
             found = getattr(p, "dtype", type(p).__name__)
             raise TypeError(f"params[{key!r}] must be a {self.dtype} array, not {found}")
+        as_array(p, f"params[{key!r}]")
         if p.shape != known.shape:
             raise ValueError(f"params[{key!r}] must have shape {known.shape}, not {p.shape}")
         return p

@@ -11,6 +11,7 @@ from fastnn.core.sparse import Rows
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
+from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
 from .layers import BatchNormalization, Dropout
@@ -32,8 +33,9 @@ class Trainer:
         With `SAM` a step has two passes over its batch: `losses` has the first one's loss, and batch normalization's
         running values are moved by it alone; the second has its dropout masks, and `transform` is given its gradients.
         An optimizer with `gradient_point(params)` gets its gradients there.
-    x, t : ndarray
-        All training rows and their labels, as `MultiLayerNet.loss` takes them.
+    x, t : array_like
+        All training rows and their labels, as `MultiLayerNet.loss` takes them. What is no array - a list, a pandas
+        DataFrame or Series - becomes one here, by position; an array is not copied.
     batch_size : int
     rng : None, int, Generator or RandomState
         For the batches: each step draws ``rng.choice(len(x), batch_size)``, and nothing else.
@@ -63,9 +65,11 @@ class Trainer:
     Raises
     ------
     ValueError
-        `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows or not the same number of them.
+        `batch_size` is not positive, `on_nonfinite` unknown, or x and t have no rows, rows of different lengths, or not
+        the same number of them.
     TypeError
-        `transform` is no function.
+        `transform` is no function, or x or t no array of real numbers: sparse matrices, objects and masked arrays are
+        not.
     """
 
     def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None):
@@ -75,6 +79,7 @@ class Trainer:
             raise TypeError(f"transform must be a function of (grads, loss), not {transform!r}")
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, not {batch_size!r}")
+        x, t = rows(x, "x"), rows(t, "t")
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
         self.network, self.optimizer = network, optimizer
@@ -122,8 +127,8 @@ class Trainer:
         running means and `losses` are as they were before the step; generators have moved on.
         """
         start = perf_counter()
-        rows = self.rng.choice(len(self.x), self.batch_size)
-        x, t = self.x[rows], self.t[rows]
+        chosen = self.rng.choice(len(self.x), self.batch_size)
+        x, t = self.x[chosen], self.t[chosen]
         running, steps = self._running_values(), len(self.losses)
         try:
             loss, found = self._attempt(x, t)

@@ -18,8 +18,8 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); mhat = m/(1 - beta1^t); vhat = v/(1 - beta2^t);
     -alpha mhat/(sqrt(vhat) + eps).
 
-    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1. PyTorch's and optax's; Keras divides by sqrt(v) + eps before the
-    correction, article A by sqrt(v + eps): like="article".
+    Kingma and Ba 2014, arXiv 1412.6980, algorithm 1; PyTorch and optax. Its faster form, which Keras and the book have,
+    adds eps to sqrt(v): fastnn.dlfs.Adam(eps=1e-8). Article A divides by sqrt(v + eps): like="article".
     """
 
     alpha = rate(1e-3)
@@ -36,6 +36,20 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
         correction, root = corrected(h, t)
         return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "eps_inside_root": 0,
                 "eps": h.eps * root, "corrected_lr": h.alpha * correction}
+
+
+class SparseAdam(Adam, name="SparseAdam", kernel="adam", aliases=("LazyAdam",)):
+    """Adam for `fastnn.Rows`: m and v of the rows named alone; -alpha sqrt(1 - beta2^t)/(1 - beta1^t) m/(sqrt(v) + eps).
+
+    PyTorch's SparseAdam and TensorFlow's LazyAdam, which differ from Adam by the place of eps, too. Arrays as gradients
+    name every row; Adam steps Rows, too, with its own eps.
+    """
+
+    also_known = {}
+
+    @staticmethod
+    def constants(h, t):
+        return {**Adam.constants(h, t), "eps": h.eps}
 
 
 class AdaMax(AlphaOptimizer, name="AdaMax", kernel="adamax"):

@@ -32,11 +32,11 @@ UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     
 def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (fastnn/dialects); without
-    it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too, which
-    help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the memory:
-    see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an unknown
-    hyperparameter or option.
+    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (help(fastnn.articles));
+    without it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
+    which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
+    memory: see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
+    unknown hyperparameter or option.
     """
     return row(_registry, name, like)(*args, **kwds)
 

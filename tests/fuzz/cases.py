@@ -413,7 +413,8 @@ def optimizer(c):
         kwds["burnin"] = twin_kwds["burnin"] = c.of((100, 0, 1))
         if hook is not None and c.once_in(2):
             kwds["rng"] = Noise(5, hook)
-            kwds["anne_func"] = lambda t, rate: hook() or t**rate
+            annealing = get_opt(name).anne_func
+            kwds["anne_func"] = lambda t, rate: hook() or annealing(t, rate)
     if c.below(2):
         options(c, hook, kwds, twin_kwds)
     opt, error = attempt(lambda: get_opt(name, state_dtype=state_dtype, **kwds))

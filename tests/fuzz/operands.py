@@ -204,7 +204,7 @@ def wrap(c, operand, out=False):
     elif kind == 30 and a.ndim == 2:
         wrapped.value = a.view(np.matrix)
     elif kind == 31:
-        wrapped.value = a.view(np.ma.MaskedArray)
+        wrapped.value, wrapped.base = a.view(np.ma.MaskedArray), None       # refused, wherever it is given
     elif kind == 32:
         a.flags.writeable = False
     elif kind == 33 and a.size and a.dtype.kind == "f" and a.dtype.isnative and a.dtype.itemsize == 8:

@@ -130,6 +130,15 @@ class Adam(Moments):
 
 
 @dataclass
+class SparseAdam(Adam):
+    """The faster form at the end of the paper's section 2, as PyTorch's SparseAdam has it."""
+
+    def corrected(self, v, t):
+        lr_t = self.alpha*np.sqrt(1 - self.beta2**t)/(1 - self.beta1**t)
+        return -lr_t*ratio(self.m, np.sqrt(v) + self.eps)
+
+
+@dataclass
 class RMSpropGraves(Optimizer):
     """Graves 2013, equations 38-45 without its momentum."""
     eta: float = 1e-4
@@ -434,7 +443,7 @@ class DLFSAdam(Optimizer):
 
 
 ORACLES = {rule.__name__: rule for rule in (
-    SGD, MSGD, NAG, AdaGrad, RMSprop, AdaDelta, Adam, RMSpropGraves, SMORMS3, AdaMax, Nadam, Eve, SantaE,
+    SGD, MSGD, NAG, AdaGrad, RMSprop, AdaDelta, Adam, SparseAdam, RMSpropGraves, SMORMS3, AdaMax, Nadam, Eve, SantaE,
     SantaSSS, AMSGrad, AdaBound, AMSBound, Lion, Momentum, Nesterov)}
 
 DLFS = {"SGD": DLFSSGD, "Momentum": Momentum, "Nesterov": Nesterov, "AdaGrad": DLFSAdaGrad,

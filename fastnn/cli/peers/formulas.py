@@ -134,6 +134,11 @@ def adam(p, g, s, t):
     p -= 0.001 * mhat / (np.sqrt(vhat) + 1e-8)
 
 
+def sparse_adam(p, g, s, t):
+    moments(g, s)
+    p -= 0.001 * math.sqrt(1 - 0.999**t) / (1 - 0.9**t) * s["m"] / (np.sqrt(s["v"]) + 1e-8)
+
+
 def rmsprop_graves(p, g, s, t):
     s["m"] = 0.95 * s["m"] + 0.05 * g
     s["v"] = 0.95 * s["v"] + 0.05 * g * g
@@ -240,7 +245,7 @@ def nesterov(p, g, s, t):
 
 OPTIMIZERS = {
     "SGD": sgd, "MSGD": momentum_sgd, "NAG": momentum_sgd, "AdaGrad": adagrad, "RMSprop": rmsprop,
-    "AdaDelta": adadelta, "Adam": adam, "RMSpropGraves": rmsprop_graves, "SMORMS3": smorms3, "AdaMax": adamax,
-    "Nadam": nadam, "Eve": eve, "SantaE": santa_e, "SantaSSS": santa_sss, "AMSGrad": amsgrad,
+    "AdaDelta": adadelta, "Adam": adam, "SparseAdam": sparse_adam, "RMSpropGraves": rmsprop_graves,
+    "SMORMS3": smorms3, "AdaMax": adamax, "Nadam": nadam, "Eve": eve, "SantaE": santa_e, "SantaSSS": santa_sss, "AMSGrad": amsgrad,
     "AdaBound": adabound, "AMSBound": amsbound, "Momentum": momentum, "Nesterov": nesterov,
 }

@@ -21,8 +21,8 @@ from .sam import SAM
 class Accumulate(Wrapper):
     """One step of the optimizer with the mean of k gradients: `step` is called k times for it.
 
-    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole gradient
-    comes among them. Gradients are added in the dtype that the parameter is
+    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole
+    gradient comes among them. Gradients are added in the dtype that the parameter is
     computed in. The counts are each parameter's own. Of other arguments the optimizer gets those of the last call, and
     as the loss f the mean of k. A step that the optimizer skips has used its k gradients up.
 
@@ -85,8 +85,7 @@ class Accumulate(Wrapper):
             counts.append(counted(cell, 0 if last else cell[0] + 1))
         rows = self._with_rows(leaves)
         ended = [*self._added(leaves, waiting, rows), *counts]
-        given = self._given[home].difference(due).union(
-            key for key in waiting if _is_whole(leaves.grads[key]))
+        given = self._given[home].difference(due).union(_whole(leaves, waiting, rows))
         ended.append(kept.put(self._given, home, given))
         losses, means = self._with_loss(extra), {}
         if due:
@@ -127,10 +126,12 @@ class Accumulate(Wrapper):
     def _added(self, leaves, keys, rows):
         """What adds the gradients of these keys to their sums; Rows wait by themselves."""
         sums = self._sums[not leaves.by_key]
+        if not keys:
+            return []
         if not rows and len(keys) == len(leaves.params) and leaves.keys is not None and leaves.keys is self._last[0]:
             known, new = self._last[1], {}
         else:
-            keys = [key for key in keys if _is_whole(leaves.grads[key])]
+            keys = _whole(leaves, keys, rows)
             known = {key: sums[key] for key in keys if key in sums}
             new = {key: _zeros(leaves.params[key], key) for key in keys if key not in sums}
             self._last = (leaves.keys, known) if len(keys) == len(leaves.params) and not new else (None, None)
@@ -143,7 +144,8 @@ class Accumulate(Wrapper):
         """The means of k gradients, by key, of those that had any: arrays of their own, or Rows."""
         home = not leaves.by_key
         sums, given, totals = self._sums[home], self._given[home], self._totals[home]
-        dense = [key for key in keys if key in given or _is_whole(leaves.grads[key])]
+        now = _whole(leaves, keys, rows)
+        dense = now if len(now) == len(keys) else [key for key in keys if key in given or _is_whole(leaves.grads[key])]
         must_fit({key: sums[key] for key in dense if key in given}, leaves.params)
         for key in dense:
             if key not in totals or not all(has_room(leaves.params[key], key, totals[key])):
@@ -151,7 +153,7 @@ class Accumulate(Wrapper):
         begun = Transaction()
         begun.first.append(Copies([(totals[key], sums[key]) for key in dense if key in given]))
         begun.first.append(Zeros([totals[key] for key in dense if key not in given]))
-        self._run(leaves, {key: totals[key] for key in dense if _is_whole(leaves.grads[key])}, leaves.grads, begun)
+        self._run(leaves, {key: totals[key] for key in now}, leaves.grads, begun)
         means = {key: totals[key] for key in dense}
         joined = {key: _joined(rows[key]) for key in keys if key in rows}
         self._run(leaves, {key: totals[key] for key in joined if key in means}, joined, Transaction())
@@ -219,8 +221,14 @@ def _copied(rows, p, key):
     """Rows whose values stay as they are, in the dtype that p is computed in."""
     rows._fit(p, key)
     values = rows.values.reshape(len(rows), *rows.values.shape[rows.indices.ndim:])
+    computed = np.float64 if np.asarray(p).itemsize == 8 else np.float32
     with np.errstate(all="ignore"):
-        return Rows(rows.indices.reshape(-1), np.array(values, np.float64 if np.asarray(p).itemsize == 8 else np.float32))
+        return Rows(rows.indices.reshape(-1), np.array(values, computed))
+
+
+def _whole(leaves, keys, rows):
+    """Those of the keys that have a gradient now, and no Rows."""
+    return keys if leaves.whole and not rows else [key for key in keys if _is_whole(leaves.grads[key])]
 
 
 def _is_whole(grad):

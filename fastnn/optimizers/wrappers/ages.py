@@ -35,7 +35,8 @@ class Ages:
         return [partial(self.__dict__.update, _cells=cells, _last=(None, ()))]
 
     def __contains__(self, key):
-        return key in self._cells
+        """Whether a step has been counted."""
+        return key in self._cells and self._cells[key][0] > 0
 
 
 def counted(cell, n):

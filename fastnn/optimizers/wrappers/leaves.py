@@ -100,5 +100,6 @@ def must_fit(rooms, params):
         if not shape:
             raise ValueError(messages.changed_shape(key, room.shape, np.asarray(params[key]).shape))
         if not dtype:
-            raise ValueError(f"parameter {key!r} is {np.asarray(params[key]).dtype} now, and what is kept beside it {room.dtype}; "
+            dtype = np.asarray(params[key]).dtype
+            raise ValueError(f"parameter {key!r} is {dtype} now, and what is kept beside it {room.dtype}; "
                              f"opt.forget({key!r}) drops it")

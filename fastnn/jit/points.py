@@ -1,0 +1,25 @@
+"""Where formulas are looked at before they are registered: numbers, and values of the hyperparameters."""
+
+FACTORS = (0.75, 1.5)               # of the other values
+
+
+def points(count):
+    """Numbers of both signs between 1e-3 and 30, none of them round."""
+    return [1.0131e-3*29371.3**(i/(count - 1))*(-1)**i for i in range(count)]
+
+
+def others(hyperparameters, declared):
+    """Other values of the hyperparameters, as far as their ranges allow."""
+    for factor in FACTORS:
+        found = {}
+        for key, value in hyperparameters.items():
+            other = value*factor or factor
+            found[key] = other if key not in declared or allows(declared[key], other) else value
+        if found != hyperparameters:
+            yield found
+
+
+def allows(hyperparameter, value):
+    """Whether a Hyperparameter's range has a number."""
+    inside = hyperparameter.above < value < hyperparameter.below and value >= hyperparameter.at_least
+    return inside and (not hyperparameter.integer or value == int(value))
