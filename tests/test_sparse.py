@@ -602,3 +602,14 @@ def test_what_lies_below_rows_cannot_change_them(how):
     W = np.zeros((4, 3))
     get_opt("SGD", lr=1.0).step(W, rows)
     assert (W == -1).all()
+
+
+def test_lists_of_integers_are_indices_as_arrays_are():
+    for indices in ([3, 1, 3], (3, 1, 3), range(1, 4), np.array([3, 1, 3], np.int16)):
+        rows = fastnn.Rows(indices, np.ones((3, 2)))
+        assert rows.indices.tolist() == list(indices) and rows.indices.dtype == np.intp
+        assert not rows.indices.flags.writeable
+    indices = np.arange(3)
+    rows = fastnn.Rows(type("Column", (), {"__array__": lambda self, *_, **__: indices})(), np.ones((3, 2)))
+    indices[0] = 2                              # a copy was taken
+    assert rows.indices.tolist() == [0, 1, 2]

@@ -128,6 +128,10 @@ cdef cnp.ndarray checked_indices(object indices):
     if contiguous(indices, cnp.NPY_INTP, 0):
         return unreachable(cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER))
     given = as_array(indices, "the array of indices")
+    if contiguous(given, cnp.NPY_INTP, 0):      # a list of integers
+        index = <cnp.ndarray>cnp.PyArray_NewCopy(given, cnp.NPY_CORDER)
+        clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
+        return index
     kind = given.dtype.kind
     if not cnp.PyArray_SIZE(given) and isinstance(indices, (list, tuple)):
         kind = "i"                              # an empty list

@@ -258,7 +258,9 @@ class Optimizer(Adjustable, Stepper):
         parameter, the state and the count of steps alone; `fastnn.Rows` steps some rows of it.
         """
         extra = self._extra((), kwds) if kwds else {}
-        if are_mappings(params, grads):
+        if type(params) is type(grads) is np.ndarray:           # before what asks abstract classes
+            self._step_sequence([params], [grads], extra)
+        elif are_mappings(params, grads):
             self._step_mapping(params, grads, extra)
         elif are_sequences(params, grads):
             self._step_sequence(params, grads, extra)

@@ -75,8 +75,9 @@ class Accumulate(Wrapper):
             return self._inner()._take(leaves, extra, transaction)
         leaves = self._thawed(leaves)
         home = not leaves.by_key
-        if self._engine.lr != 1 / self.k:
-            self._engine.lr = self._closing.lr = 1 / self.k
+        for engine in (self._engine, self._closing):
+            if engine.lr != 1 / self.k:
+                engine.lr = 1 / self.k
         waiting, due, counts = [], [], []
         for cell, keys in self._ages[home].cells(leaves.params, leaves.keys):
             last = cell[0] + 1 >= self.k

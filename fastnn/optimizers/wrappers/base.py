@@ -130,11 +130,12 @@ class Wrapper(Gate):
 
     def _step(self, params, grads, extra):
         inner = self._innermost
-        before, token = inner.skipped, skips_are_told.set(True)
+        before, told = inner.skipped, skips_are_told.get()
         try:
+            skips_are_told.set(True)            # in here: Ctrl-C may come behind it
             taken = self._alone(self._stepped, params, grads, extra)
         finally:
-            skips_are_told.reset(token)
+            skips_are_told.set(told)
         if not taken and inner.skipped != before and not skips_are_told.get():
             warn(f"{inner._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
                  stacklevel=3)
@@ -273,6 +274,6 @@ def _no_optimizer(name, value):
     elif isinstance(value, str):
         how = f": {name}(get_opt({value!r}))"
     else:
-        how = f", not around a {type(value).__name__}"
+        how = f", not around {type(value).__name__}"
     return (f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
             f"{how}")
