@@ -71,7 +71,9 @@ cdef class Rows:
     does not begin with S. Whether they fit a parameter is seen in the step, before anything is changed.
     """
 
-    def __cinit__(self, indices, values):
+    def __cinit__(self, indices=None, values=None):
+        if indices is None or values is None:
+            raise TypeError("Rows(indices, values) needs both, the rows and a value for each")
         cdef Py_ssize_t i
         cdef const Py_ssize_t *index
         cdef int axis
@@ -129,9 +131,7 @@ cdef cnp.ndarray checked_indices(object indices):
         return unreachable(cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER))
     given = as_array(indices, "the array of indices")
     if contiguous(given, cnp.NPY_INTP, 0):      # a list of integers
-        index = <cnp.ndarray>cnp.PyArray_NewCopy(given, cnp.NPY_CORDER)
-        clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
-        return index
+        return unreachable(cnp.PyArray_NewCopy(given, cnp.NPY_CORDER))
     kind = given.dtype.kind
     if not cnp.PyArray_SIZE(given) and isinstance(indices, (list, tuple)):
         kind = "i"                              # an empty list
