@@ -18,7 +18,7 @@ __all__ = ["get_act", "get_err", "get_opt"]
 
 def get_act(name: str, *args: Any, **kwds: Any) -> Any:
     """The activation that the article has by that name, with its defaults: fastnn.get_act(name, like="article")."""
-    return _get_act(name, *args, like="article", **kwds)
+    return _get_act(name, *args, like=_article(kwds), **kwds)
 
 
 def get_opt(name: str, *args: Any, **kwds: Any) -> Any:
@@ -27,9 +27,15 @@ def get_opt(name: str, *args: Any, **kwds: Any) -> Any:
     Its arithmetic in double precision has the article's bits, but for Nadam, Eve, AdaBound and AMSBound, which round in
     another order, and SMORMS3, whose code is wrong.
     """
-    return _get_opt(name, *args, like="article", **kwds)
+    return _get_opt(name, *args, like=_article(kwds), **kwds)
 
 
 def get_err(name: str, *args: Any, **kwds: Any) -> Any:
     """The error function that the article has by that name: fastnn.get_err(name, like="article")."""
-    return _get_err(name, *args, like="article", **kwds)
+    return _get_err(name, *args, like=_article(kwds), **kwds)
+
+
+def _article(kwds):
+    if "like" in kwds:
+        raise TypeError("like: functions of fastnn.articles are like='article' by themselves; those of fastnn take it")
+    return "article"

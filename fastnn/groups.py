@@ -166,6 +166,7 @@ class Group:
 
     def _replace(self, optimizer, values):
         optimizer._check_together_with(self, values)
+        optimizer._changed()            # here for Ctrl-C in between, below for another thread's step in between
         self._values = values
         optimizer._changed()
 

@@ -275,8 +275,8 @@ class Configurable:
     def _set(self, values):
         """Take values that have been checked, one by one."""
         self._check_together(values)
-        self.__dict__.update(values)
-        self._changed()
+        self.__dict__.update({**values, "_version": object()})      # at once: Ctrl-C may come between two calls
+        self._hyperparameter_set()
 
     def _check_together(self, values):
         """Raises ValueError where new values do not go with others."""

@@ -108,10 +108,9 @@ class Adjustable(Configurable):
             if declared is not None and type(value) in FLOATS:
                 number = float(value)
                 if declared.above < number < declared.below and number >= declared.at_least:
-                    own, before = self.__dict__, self._version
-                    own[declared.name] = number
-                    own["_version"] = version = object()
-                    own["_last_change"] = before, version, {declared.name: number}
+                    version = object()          # with the number: Ctrl-C may come between two calls
+                    self.__dict__.update({declared.name: number, "_version": version, "_last_change": (
+                        self._version, version, {declared.name: number})})
                     return
             super().__setattr__(name, value)
 

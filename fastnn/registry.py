@@ -40,6 +40,7 @@ class Registry:
     def __init__(self, noun):
         self.noun = noun
         self.dialects = {}          # source -> the registry of its names
+        self.elsewhere = {}         # what is no entry, but looked for here -> how it is made
         self._catalogue = {}        # folded name or alias -> (name, class)
         self._registered = {}
         self._changing = Lock()
@@ -112,7 +113,9 @@ class Registry:
             raise TypeError(f"the name of an {self.noun} must be a string, not {type(name).__name__}")
 
     def _unknown(self, name):
-        made = {folded(other): how for _, cls in (*self._registered.copy().values(), *self._catalogue.copy().values())
-                for other, how in getattr(cls, "also_known", {}).items()}.get(folded(name))
+        known = [getattr(cls, "also_known", {}) for _, cls in (*self._registered.copy().values(),
+                                                               *self._catalogue.copy().values())]
+        made = {folded(other): how for also in (self.elsewhere, *known) for other, how in also.items()}
+        made = made.get(folded(name))
         said = f" (it is {made})" if made else hint(name, self.names()) or listed(self.names())
         return ValueError(f"Unknown {self.noun}: {name!r}{said}")

@@ -81,8 +81,10 @@ def synonyms_of(cls):
     here = {RATE: cls._rate_name}
     if {"mu", "nu"} <= set(own):
         here |= NESTEROV
-    found = {word: tuple(here.get(name, name) for name in names)
-             for word, names in (SYNONYMS | {word: (word,) for word in NESTEROV}).items()}
+    words = SYNONYMS | {word: (word,) for word in NESTEROV}
+    if {"eta", "base_lr"} <= set(own):
+        words |= {"final_lr": ("eta",)}         # AdaBound's authors' word for it
+    found = {word: tuple(here.get(name, name) for name in names) for word, names in words.items()}
     return {word: names for word, names in found.items() if word not in own and set(names) <= set(own)}
 
 

@@ -93,7 +93,9 @@ def test_names_that_the_article_has_not(get):
 @each_get
 def test_unknown_sources(get):
     name = NEARLY[get][1]
-    for wrong in ("articel", "Article", "arti cle"):
+    for spelling in ("Article", "arti cle"):
+        assert type(get(name, like=spelling)) is type(get(name, like="article"))
+    for wrong in ("articel", "artcle"):
         with pytest.raises(ValueError, match=f"^like must be one of 'article', not '{wrong}'.*did you mean article"):
             get(name, like=wrong)
     for wrong in ("", "xylophone", "x"*10_000, "no\nbody"):

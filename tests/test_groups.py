@@ -562,3 +562,13 @@ def test_parameters_one_by_one_meet_groups():
         opt.step({key: params[key] for key in keys}, params)
     with pytest.raises(ValueError, match="fits none"):
         get_opt("SGD", groups=opt.groups).step({key: params[key] for key in "bc"}, params)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_one_array_that_no_group_fits(dtype):
+    """It may be the first of many; the second step tells, whether it finds everything as it was or not."""
+    opt, p = get_opt("SGD", groups=[group("x/*")]), np.ones(3)
+    opt.step(p, np.ones(3))
+    with pytest.raises(ValueError, match="fits none of the parameters 0"):
+        opt.step(p, np.ones(3, dtype))
+    assert opt.t == 1

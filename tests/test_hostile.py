@@ -264,6 +264,18 @@ def test_state_that_is_reshaped():
     assert_same_bits(p, before)
 
 
+def test_state_that_was_moved_between_steps():
+    """Nobody has a view of it any more."""
+    opt, p = get_opt("Adam"), np.ones(LARGE)
+    for _ in range(2):
+        opt.step(p, np.ones(LARGE))
+    opt.state[0]["m"].base.resize((2, 8), refcheck=False)
+    before = p.copy()
+    with pytest.raises(ValueError, match="changed"):
+        opt.step(p, np.ones(LARGE))
+    assert_same_bits(p, before)
+
+
 @pytest.mark.parametrize("how", ["shrunk", "grown", "another dtype"])
 @pytest.mark.parametrize("name", ["GELU", "softmax"])
 def test_a_gradient_that_changes_x(name, how):

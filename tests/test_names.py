@@ -341,3 +341,32 @@ def test_calls_of_optimizers(name):
         w += dw
         b += db
     assert np.isfinite(w).all() and np.isfinite(b).all()
+
+
+@pytest.mark.parametrize("name", ["Lookahead", "exponential average", "ACCUMULATE", "SAM"])
+def test_wrappers_are_no_optimizers_by_name_and_the_error_says_what_they_are(name):
+    with pytest.raises(ValueError, match=r"^Unknown optimizer: .* \(it is fastnn\.\w+\(get_opt\("):
+        fastnn.get_opt(name)
+    assert not {"Lookahead", "SAM"} & set(fastnn.optimizers())
+
+
+def test_the_functions_of_articles_say_that_they_take_no_like():
+    for get in (fastnn.articles.get_act, fastnn.articles.get_opt, fastnn.articles.get_err):
+        with pytest.raises(TypeError, match="^like: functions of fastnn.articles are like='article' by themselves"):
+            get("Adam", like=None)
+
+
+def test_the_bounds_authors_word_for_their_last_rate():
+    for name in ("AdaBound", "AMSBound"):
+        opt = fastnn.get_opt(name, final_lr=0.2)
+        assert opt.eta == opt.final_lr == 0.2
+    with pytest.raises(TypeError, match="SGD has no hyperparameter 'final_lr'"):
+        fastnn.get_opt("SGD", final_lr=0.2)
+
+
+@pytest.mark.parametrize("loss", [None, "0.5", [0.5], 1j])
+def test_a_loss_that_is_no_number(loss):
+    opt, params = fastnn.get_opt("Eve"), {"w": np.ones(2)}
+    with pytest.raises(TypeError, match="^the loss f must be a number, not"):
+        opt.step(params, {"w": np.ones(2)}, f=loss)
+    assert opt.t == 0 and (params["w"] == 1).all()

@@ -367,7 +367,7 @@ def test_these_are_lazy():
     (lambda W: get_opt("SGD").step([W], GOOD), TypeError, "Rows"),
     (lambda W: get_opt("SGD").step(W, {"W": GOOD}), TypeError, "step takes"),
     (lambda W: clip_grad_norm({"W": GOOD}, 1.0), TypeError, "'W' is Rows.*clip_global_norm"),
-    (lambda W: Rows([1]), TypeError, "2"), (lambda W: Rows.__new__(Rows), TypeError, "2"),
+    (lambda W: Rows([1]), TypeError, "needs both"), (lambda W: Rows.__new__(Rows), TypeError, "needs both"),
     (lambda W: type("Mine", (Rows,), {}), TypeError, "not an acceptable base"),
 ], ids=str)
 def test_what_cannot_be_combined(call, error, message):
@@ -585,3 +585,31 @@ def test_rules_of_users_are_lazy():
             assert_same_bits(W[rows], small)
     finally:
         fastnn.unregister("lazy-test")
+
+
+@pytest.mark.parametrize("how", ["dtype", "resize"])
+def test_what_lies_below_rows_cannot_change_them(how):
+    """Their arrays are views that nobody else has."""
+    values = np.ones((3, 4)).T
+    rows = Rows([0, 1, 2, 3], values)
+    for below in (rows.indices.base, rows.values.base):
+        if how == "dtype":
+            below.dtype = np.uint8
+        else:
+            below.resize(below.size, refcheck=False)
+            below.shape = (below.size, 1)
+    assert len(rows) == 4 and rows.values.shape == (4, 3) and rows.values.dtype == float
+    W = np.zeros((4, 3))
+    get_opt("SGD", lr=1.0).step(W, rows)
+    assert (W == -1).all()
+
+
+def test_lists_of_integers_are_indices_as_arrays_are():
+    for indices in ([3, 1, 3], (3, 1, 3), range(1, 4), np.array([3, 1, 3], np.int16)):
+        rows = fastnn.Rows(indices, np.ones((3, 2)))
+        assert rows.indices.tolist() == list(indices) and rows.indices.dtype == np.intp
+        assert not rows.indices.flags.writeable
+    indices = np.arange(3)
+    rows = fastnn.Rows(type("Column", (), {"__array__": lambda self, *_, **__: indices})(), np.ones((3, 2)))
+    indices[0] = 2                              # a copy was taken
+    assert rows.indices.tolist() == [0, 1, 2]

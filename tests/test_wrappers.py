@@ -272,6 +272,39 @@ def test_a_new_array_under_a_key_goes_on():
         assert_same_bits(same[key], p)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_optimizer_inside_steps_another_list(nested):
+    """State goes by key, whatever lay where at the last step."""
+    p, q, g = np.ones(3), np.ones(3), np.ones(3)
+    first = group(lambda key, p: key == 0, freeze=True)
+    opt = Lookahead(get_opt("Momentum"), 2) if nested else Accumulate(get_opt("Momentum", groups=[first]), 2)
+    for _ in range(4):
+        opt.step(*([[p]], [[g]]) if nested else ([q, p], [g, g]))
+    key = (0, 0) if nested else 1
+    before = {name: slot.tobytes() for name, slot in opt.state[key].items()}
+    opt.optimizer.step([p], [g])
+    assert opt.state.keys() == ({(0, 0), 0} if nested else {1})
+    assert {name: slot.tobytes() for name, slot in opt.state[key].items()} == before
+
+
+def test_what_a_call_that_failed_leaves():
+    opt = Accumulate(get_opt("SGD"), 2)
+    with pytest.raises(ValueError):
+        opt.step({"a": np.ones(3)}, {"a": np.ones(2)})
+    with pytest.raises(KeyError, match="there is no state of 'a'"):
+        opt.forget("a")
+
+
+@pytest.mark.parametrize("more", [{}, {"b": np.ones(3)}])
+def test_frozen_parameters_have_a_group(more):
+    """Accumulate takes them out before the optimizer sees them."""
+    opt = Accumulate(get_opt("SGD", groups=[group("f", freeze=True)]), 2)
+    params = {"f": np.ones(3), "a": np.ones(3), **more}
+    for _ in range(6):
+        opt.step(params, params)
+    assert opt.t == 3 and (params["f"] == 1).all()
+
+
 # Skipped steps
 
 @each_nesting

@@ -113,7 +113,7 @@ def path(name, lr):
     opt = build_optimizer(name, lr)
     point, points = np.array(START), [START]
     for _ in range(STEPS):
-        ahead = opt.lookahead(point, "point") if hasattr(opt, "lookahead") else point      # NAG's gradient
+        ahead = opt.gradient_point({"point": point})["point"]
         opt.update({"point": point}, {"point": slope(ahead)}, f=valley(*point))
         points.append(tuple(point))
         if not np.isfinite(valley(*point)):

@@ -17,7 +17,6 @@ from fastnn.core.sparse cimport Merged, Rows, have_width
 from fastnn.core.records import CHANGED
 
 cdef extern from "Python.h":
-    Py_ssize_t references_to "Py_REFCNT"(const void *a) noexcept
     Py_ssize_t length_of "PySequence_Fast_GET_SIZE"(object items)       # of lists and tuples
     PyObject **items_of "PySequence_Fast_ITEMS"(object items)
 
@@ -234,8 +233,7 @@ cdef class Layout:
             seen = &self.seen[i]
             if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
                     and (self.tasks[i].rows != NULL or looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims))
-                    and (references_to(seen.slots) == 1         # nobody has a view of them
-                         or bytes_of(seen.slots) == self.tasks[i].state
-                         and intact(seen.slots, self.slots, self.tasks[i].padded))):
+                    and bytes_of(seen.slots) == self.tasks[i].state
+                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
                 return False
         return True

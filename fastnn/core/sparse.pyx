@@ -71,7 +71,9 @@ cdef class Rows:
     does not begin with S. Whether they fit a parameter is seen in the step, before anything is changed.
     """
 
-    def __cinit__(self, indices, values):
+    def __cinit__(self, indices=None, values=None):
+        if indices is None or values is None:
+            raise TypeError("Rows(indices, values) needs both, the rows and a value for each")
         cdef Py_ssize_t i
         cdef const Py_ssize_t *index
         cdef int axis
@@ -124,12 +126,12 @@ cdef class Rows:
 
 cdef cnp.ndarray checked_indices(object indices):
     """A contiguous copy."""
-    cdef cnp.ndarray given, index
+    cdef cnp.ndarray given
     if contiguous(indices, cnp.NPY_INTP, 0):
-        index = <cnp.ndarray>cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER)
-        clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
-        return index
+        return unreachable(cnp.PyArray_NewCopy(<cnp.ndarray>indices, cnp.NPY_CORDER))
     given = as_array(indices, "the array of indices")
+    if contiguous(given, cnp.NPY_INTP, 0):      # a list of integers
+        return unreachable(cnp.PyArray_NewCopy(given, cnp.NPY_CORDER))
     kind = given.dtype.kind
     if not cnp.PyArray_SIZE(given) and isinstance(indices, (list, tuple)):
         kind = "i"                              # an empty list
@@ -143,15 +145,12 @@ cdef cnp.ndarray checked_indices(object indices):
         raise ValueError(f"there is no row {given.max()}")
     if given.size and given.min() < 0:
         raise ValueError(f"indices of rows count from 0: {given.min()} is negative")
-    index = np.array(given, np.intp, order="C", copy=True, subok=False)
-    clear_flags(index, cnp.NPY_ARRAY_WRITEABLE)
-    return index
+    return unreachable(np.array(given, np.intp, order="C", copy=True, subok=False))
 
 
 cdef cnp.ndarray checked_values(object values):
     """A view, or a copy where they cannot be read as they are."""
     cdef cnp.ndarray given = as_array(values, "the array of values")
-    cdef cnp.ndarray own
     cdef bint usable = kind_of(given) != OTHER
     if not usable:
         try:
@@ -160,14 +159,19 @@ cdef cnp.ndarray checked_values(object values):
             raise TypeError(f"the values of rows: {error}") from None
     if usable and cnp.PyArray_ISNOTSWAPPED(given) and cnp.PyArray_CHKFLAGS(
             given, cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED):
-        own = <cnp.ndarray>view_of(given)
-    else:
-        if usable:
-            dtype = given.dtype.newbyteorder("=")
-        own = np.empty((<object>given).shape, dtype)
-        fill(own, given)
-    clear_flags(own, cnp.NPY_ARRAY_WRITEABLE)
-    return own
+        return unreachable(given)
+    if usable:
+        dtype = given.dtype.newbyteorder("=")
+    own = np.empty((<object>given).shape, dtype)
+    fill(own, given)
+    return unreachable(own)
+
+
+cdef cnp.ndarray unreachable(object a):
+    """A view that nobody gets hold of: those of it have a itself as their base."""
+    cdef cnp.ndarray view = <cnp.ndarray>view_of(a)
+    clear_flags(view, cnp.NPY_ARRAY_WRITEABLE)
+    return view
 
 
 cdef bint have_width(Rows rows, int ndim, const cnp.npy_intp *dims) noexcept:

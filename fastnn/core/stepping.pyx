@@ -4,7 +4,7 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
-pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.ready` looks at
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.look` looks at
 all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself
 (gates.pyx). What wrappers have written with it is a transaction's (transactions.pyx).
 """
@@ -28,7 +28,7 @@ from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_par
                                   kind_of, lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.reductions cimport Numbers, norms_of
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
-from fastnn.core.sparse cimport Merged, Rows, check_width, no_row
+from fastnn.core.sparse cimport Merged, Rows, check_width, have_width, no_row
 from fastnn.core.stored cimport STORED_BLOCK, load_half, store_half
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.transactions cimport Part, Transaction
@@ -75,9 +75,10 @@ cdef class Plan(Part):
     cdef bint sparse                        # whether a gradient is Rows
     cdef bint whole                         # whether keys are those of the call, none left out, none a path
     cdef bint skipped                       # because a norm was not finite
+    cdef bint listed                        # whether keys are the positions in a list, all of them
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
-    cdef bint written                       # once or more
+    cdef readonly bint written              # once or more
     cdef dict new_home                      # the records that there will be, if there are new ones
     cdef object filled                      # (slot, the array that it is filled with before the pass)
     cdef bint late                          # whether gradients are what they are when the plan is written
@@ -151,6 +152,8 @@ cdef class Plan(Part):
             if isinstance(self.grads[i], Merged):
                 merged = <Merged>self.grads[i]
                 rows = merged.source
+                if not have_width(rows, (<Record>self.records[i]).ndim, (<Record>self.records[i]).dims):
+                    raise ValueError(CHANGED)
                 bad = merged.take(rows, <Record>self.records[i], not clear_of(spans, count, rows.numbers))
                 if bad >= 0:
                     raise ValueError(no_row(rows.indices.flat[bad], (<Record>self.records[i]).dims[0], self.keys[i]))
@@ -196,11 +199,11 @@ cdef class Plan(Part):
         self.new_home = None if self.written else self.home_after()
         if self.write_back is not None and not self.write_back.unchanged():     # Python's code
             raise ValueError(CHANGED)
+        if self.layout is None:                 # here, for what is allocated may set garbage collection off
+            self.layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
 
     cdef void look(self) except *:
         """One more look at everything. If no other code runs in between, `write` cannot fail."""
-        if self.layout is None:
-            self.layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
         if not self.layout.unchanged():
             raise ValueError(CHANGED)
         for parameter, _, record in self.copied_back:
@@ -243,8 +246,17 @@ cdef class Plan(Part):
         cdef Transaction transaction = self.transaction
         self.skipped, self.filled = False, filled
         self.arrange()
+        if transaction is None:
+            return self.taken(clip_global_norm, undo)
+        transaction.arrange()
+        if not transaction.casts:
+            return self.taken(clip_global_norm, undo)
+        with np.errstate(all="ignore"):
+            return self.taken(clip_global_norm, undo)
+
+    cdef bint taken(self, double clip_global_norm, undo) except -1:
+        cdef Transaction transaction = self.transaction
         if transaction is not None:
-            transaction.arrange()
             transaction.look()
         self.look()
         if clip_global_norm or wanted(self.cohorts):
@@ -394,12 +406,13 @@ cdef class Stepper(Gate):
         finally:
             self.leave()
 
-    def _planned(self, bint by_key, dict params, dict grads):
-        """Such a step, to be written as part of another one's transaction, with the gradients as they are then.
+    def _planned(self, bint by_key, dict params, dict grads, bint late=False):
+        """Such a step, to be written as part of another one's transaction; if `late` with the gradients as they are
+        then: arrays of floating-point numbers of the parameters' precision or a lower one.
 
         Between them lies no other use: whoever has the optimizer's gate calls this.
         """
-        cdef Plan plan = self.plan_leaves(by_key, params, grads, None, True)
+        cdef Plan plan = self.plan_leaves(by_key, params, grads, None, late)
         plan.owner = self
         if not self.prepare_again(plan):
             (<object>self)._prepare(plan, {})
@@ -412,6 +425,7 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_leaves(self, bint by_key, dict params, dict grads, object write_back, bint late):
         cdef Layout layout = self.kept(by_key)
+        cdef Plan plan
         cdef bint held
         if layout is not None and write_back is None:
             layout.release()                    # what a plan of the same use holds that was given up
@@ -420,8 +434,10 @@ cdef class Stepper(Gate):
             if held and layout.merge(self.spans):
                 return self.last
         self.forget_plan()                      # the spans are about to change
-        return self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
+        plan = self.plan(by_key, list(params.keys()), list(params.values()), list(map(grads.__getitem__, params)),
                          write_back, late)
+        plan.listed = plan.keys == list(range(len(plan.keys)))
+        return plan
 
     def _step_deltas(self, list grads, dict extra):
         """The deltas of a step, new arrays, by position."""
@@ -770,9 +786,10 @@ cdef class Stepper(Gate):
 
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
+        cdef Plan plan
         cdef Layout layout = self.kept(False)
         cdef bint held
-        if (layout is not None and (type(params) is list or type(params) is tuple)
+        if (layout is not None and self.last.listed and (type(params) is list or type(params) is tuple)
                 and (type(grads) is list or type(grads) is tuple)):
             with cython.critical_section(params, grads):
                 held = layout.holds_sequence(params, grads, self.spans)
@@ -784,7 +801,9 @@ cdef class Stepper(Gate):
             raise ValueError(f"{len(values)} parameters, but {len(gradients)} gradients")
         if not all_arrays(values):
             return self.plan_nested(params, grads)
-        return self.plan(False, list(range(len(values))), values, gradients)
+        plan = self.plan(False, list(range(len(values))), values, gradients)
+        plan.listed = True
+        return plan
 
     cdef Plan plan_nested(self, params, grads):
         """Parameters in mappings and sequences of each other, or plain numbers: by the paths to them."""

@@ -11,6 +11,7 @@ cdef class Transaction:
     cdef readonly list first
     cdef readonly list after
     cdef readonly list ended
+    cdef bint casts                         # whether a part rounds numbers; known when all is arranged
 
     cdef void arrange(self) except *
     cdef void look(self) except *

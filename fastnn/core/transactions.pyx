@@ -25,26 +25,35 @@ cdef class Part:
         """Allocate; code of the user's may run."""
 
     cdef void look(self) except *:
-        """A last look: raises if `write` could fail. No code of the user's runs."""
+        """A last look: raises if `write` could fail. No code of the user's runs, and nothing is allocated that would
+        set garbage collection off, which may run some."""
 
     cdef void write(self) except *:
-        """Never fails after a look."""
+        """Never fails after a look, and runs no code of the user's either."""
 
 
 @cython.final
 cdef class Copies(Part):
-    """Arrays that are written into others of the same shapes: a list of (target, source)."""
+    """Arrays of numbers that are written into others of the same shapes: a list of (target, source)."""
 
     cdef list pairs
+    cdef list dtypes                        # of the sources
+    cdef readonly bint casts                # whether numbers are rounded, which NumPy tells of: see np.errstate
 
     def __init__(self, list pairs):
-        self.pairs = [(<cnp.ndarray?>target, <cnp.ndarray?>source) for target, source in pairs]
+        self.pairs, self.dtypes = pairs, []
+        for target, source in pairs:
+            self.dtypes.append((<cnp.ndarray?>source).descr)
+            self.casts = self.casts or (<cnp.ndarray?>target).descr is not (<cnp.ndarray>source).descr
 
     cdef void look(self) except *:
+        cdef Py_ssize_t i = 0
         for target, source in self.pairs:
             if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>target, <cnp.ndarray>source)
+                    and (<cnp.ndarray>source).descr is self.dtypes[i]
                     and cnp.PyArray_CHKFLAGS(<cnp.ndarray>target, cnp.NPY_ARRAY_WRITEABLE)):
                 raise ValueError(CHANGED)
+            i += 1
 
     cdef void write(self) except *:
         for target, source in self.pairs:
@@ -68,22 +77,25 @@ cdef class Zeros(Part):
 @cython.final
 cdef class Transaction:
     """Parts, or compiled functions that cannot fail, around the step of an optimizer: `first` before it writes, `after`
-    behind it, and `ended`, which is written where the step was skipped, too."""
+    behind it, and `ended`, which is written where the step was skipped, too.
+
+    Functions are called when all parts have been written: what they let go may run code of the user's.
+    """
 
     def __init__(self):
         self.first, self.after, self.ended = [], [], []
 
     cdef void arrange(self) except *:
-        for parts in (self.first, self.after, self.ended):
-            for part in <list>parts:
-                if isinstance(part, Part):
-                    (<Part>part).arrange()
+        for part in self.first + self.after + self.ended:
+            if isinstance(part, Part):
+                (<Part>part).arrange()
+            if isinstance(part, Copies) and (<Copies>part).casts:
+                self.casts = True
 
     cdef void look(self) except *:
-        for parts in (self.first, self.after, self.ended):
-            for part in <list>parts:
-                if isinstance(part, Part):
-                    (<Part>part).look()
+        look_at_all(self.first)
+        look_at_all(self.after)
+        look_at_all(self.ended)
 
     cdef void begin(self) except *:
         write_all(self.first)
@@ -91,9 +103,13 @@ cdef class Transaction:
     cdef void complete(self) except *:
         write_all(self.after)
         write_all(self.ended)
+        call_all(self.first)
+        call_all(self.after)
+        call_all(self.ended)
 
     cdef void end(self) except *:
         write_all(self.ended)
+        call_all(self.ended)
 
     def without_step(self):
         """Where there is no step to be taken: what is `ended` is written."""
@@ -102,11 +118,21 @@ cdef class Transaction:
         self.end()
 
 
+cdef void look_at_all(list parts) except *:
+    for part in parts:
+        if isinstance(part, Part):
+            (<Part>part).look()
+
+
 cdef void write_all(list parts) except *:
     for part in parts:
         if isinstance(part, Part):
             (<Part>part).write()
-        else:
+
+
+cdef void call_all(list parts) except *:
+    for part in parts:
+        if not isinstance(part, Part):
             part()
 
 
@@ -147,7 +173,8 @@ cdef class Displaced(Part):
         self.places = None
 
     def at_home(self, function, *args):
-        """function(*args) with the parameters back; if it raises and they have not arrived, they are away again."""
+        """function(*args) with the parameters back; if it raises and they have not arrived, they are away again, or
+        stay where they can no longer be moved."""
         cdef list places = self.places
         check(places)
         swap_all(places)
@@ -155,8 +182,10 @@ cdef class Displaced(Part):
             return function(*args)
         finally:
             if self.places is not None:
+                self.places = None
                 check(places)
                 swap_all(places)
+                self.places = places
 
     def then_back(self, function, *args):
         """function(*args); if they are away then, whatever has happened, they come back."""
@@ -235,6 +264,6 @@ def plain(params, grads, list keys):
         for key, value in (<dict>params).items():
             if not cnp.PyArray_Check(value) or (<dict>grads).get(key) is None:
                 return 0
-            same = same and keys[i] is key
+            same = same and i < len(keys) and keys[i] is key    # a key's own code may put others in
             i += 1
     return 2 if same else 1

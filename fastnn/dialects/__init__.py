@@ -5,7 +5,7 @@ Each source is a module here, imported when it is first asked for: ``get_opt(nam
 """
 from importlib import import_module
 
-from ..registry import hint
+from ..registry import folded, hint
 
 SOURCES = {"article": "article A"}              # module -> what messages call it
 
@@ -19,8 +19,9 @@ def row(registry, name, like):
         return registry[name]
     if not isinstance(like, str):
         raise TypeError(f"like must be a string, one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}")
-    if like not in SOURCES:
+    if folded(like) not in SOURCES:
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
+    like = folded(like)
     rows = of_source(registry, like)
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")

@@ -290,11 +290,12 @@ def _transformed_gradient(key, p, grads):
 @contextmanager
 def _skips_told():
     """Steps that are skipped are told of by the trainer."""
-    token = skips_are_told.set(True)
+    before = skips_are_told.get()
     try:
+        skips_are_told.set(True)
         yield
     finally:
-        skips_are_told.reset(token)
+        skips_are_told.set(before)
 
 
 def _nothing():

@@ -1,7 +1,8 @@
 """Adam and what came of it: averages of gradients over roots of averages of their squares."""
 from math import copysign, isfinite, sqrt
+from numbers import Real
 
-from ..hyperparameters import Hyperparameter, as_float
+from ..hyperparameters import Hyperparameter, as_float, unwrapped
 from .base import AlphaOptimizer, decay, epsilon, rate
 
 
@@ -151,6 +152,9 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
 
     @staticmethod
     def checked_loss(f):
+        f = unwrapped(f)
+        if not isinstance(f, Real):
+            raise TypeError(f"the loss f must be a number, not {f!r:.80}")
         f = as_float(f)
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")

@@ -13,6 +13,7 @@ import numpy as np
 from .. import messages
 from ..core import rules
 from ..core.stepping import FROZEN, Stepper
+from ..core.transactions import Transaction
 from ..dialects import of_source, row
 from ..groups import group_of, numbers_at, restored
 from ..hyperparameters import Hyperparameter, Option
@@ -257,7 +258,9 @@ class Optimizer(Adjustable, Stepper):
         parameter, the state and the count of steps alone; `fastnn.Rows` steps some rows of it.
         """
         extra = self._extra((), kwds) if kwds else {}
-        if are_mappings(params, grads):
+        if type(params) is type(grads) is np.ndarray:           # before what asks abstract classes
+            self._step_sequence([params], [grads], extra)
+        elif are_mappings(params, grads):
             self._step_mapping(params, grads, extra)
         elif are_sequences(params, grads):
             self._step_sequence(params, grads, extra)
@@ -431,9 +434,15 @@ class Optimizer(Adjustable, Stepper):
         leaves = self._thawed(leaves)
         return leaves if leaves.whole else leaves.only([key for key in leaves.params if leaves.grads[key] is not None])
 
-    def _forgetting(self, key):
-        """Functions that drop what there is of a key: compiled ones."""
-        return [partial(self.forget, key)] if any(key in home for home in self._records) else []
+    def _dropped(self, key, functions):
+        """Drop what there is of a key, and call compiled functions that cannot fail. Raises KeyError for nothing."""
+        transaction = Transaction()
+        if any(key in home for home in self._records):
+            transaction.ended.append(partial(self.forget, key))
+        transaction.ended.extend(functions)
+        if not transaction.ended:
+            raise KeyError(f"there is no state of {key!r}")
+        transaction.without_step()
 
     def _ascending(self):
         """The SAM among wrappers, if there is one."""
@@ -450,9 +459,6 @@ class Optimizer(Adjustable, Stepper):
         if not self._groups:
             return None
         found = [self._group_of(home, key, p) for key, p in zip(keys, params)]
-        for group in found:
-            if group is not None:
-                group._met = True
         if len(keys) > 1 or all(key in home for key in keys):           # one alone may be the first of many
             known = all(record.grouped for records in self._records for record in records.values())
             for group in self._groups:
@@ -460,14 +466,17 @@ class Optimizer(Adjustable, Stepper):
                     group._met = any(group.fits(key, p) for key, p in zip(keys, params))    # if an earlier one took it
                     if not group._met:
                         raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
+        elif not all(group._met for group in self._groups):
+            self._regrouped()                                           # the second step looks again
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
     def _group_of(self, home, key, p):
         record = home.get(key)
-        if record is not None and record.grouped:
-            return record.group
-        found = group_of(self, key, p)
-        return None if found is self else found
+        found = record.group if record is not None and record.grouped else group_of(self, key, p)
+        if found is None or found is self:
+            return None
+        found._met = True
+        return found
 
     def _flattened(self, params, grads):
         """(keys, leaves, gradients, what puts numbers back, whether keys are a mapping's) of nested parameters."""

@@ -365,7 +365,7 @@ def mean(c, x, dtype, n, m):
     elif kind == 2:
         t = matrix(c, dtype, (n, m))
     else:                                       # labels inside the memory of the gradient
-        if not out.how or out.room.buffer.size < 8 * n + 8 or out.base.dtype.itemsize not in (4, 8):
+        if out.base is None or not out.how or out.room.buffer.size < 8 * n + 8 or out.base.dtype.itemsize not in (4, 8):
             return
         t = Operand(None, None).place(out.room, (n,), np.dtype(np.intp), (out.room.buffer.size // 3) // 8 * 8, (8,))
         t.base[...] = 0
@@ -426,8 +426,7 @@ def optimizer(c):
             raise Finding(f"made with {kwds}: {error!r}, with {twin_kwds}: {refusal!r}")
         return
     if c.once_in(3):
-        wrap = c.of(WRAPPERS if hook is not None or name == "NAG" else WRAPPERS + ASCENDING)
-        opt, twin = wrap(opt), wrap(twin)
+        opt, twin = wrapped(c, name, hook, opt, twin)
     if hook is not None:
         hook.opt = opt
     params, same, odd = parameters(c, hook, state_dtype)
@@ -437,6 +436,11 @@ def optimizer(c):
         if c.once_in(4):
             between(c, opt, twin)
     attempt(opt.state_dict)
+
+
+def wrapped(c, name, hook, *optimizers):
+    wrap = c.of(WRAPPERS if hook is not None or name == "NAG" else WRAPPERS + ASCENDING)
+    return map(wrap, optimizers)
 
 
 def taken(opt):
@@ -759,6 +763,8 @@ def sparse(c):
     twin, refusal = attempt(lambda: get_opt(name, state_dtype=state_dtype, **twin_kwds))
     if error is not None or refusal is not None:
         return
+    if c.once_in(3):
+        opt, twin = wrapped(c, name, hook, opt, twin)
     if hook is not None:
         hook.opt = opt
     tables = {key: make.strided(Plain(c) if c.below(8) else c, make.shape(c), c.of(FLOATS))
@@ -819,7 +825,7 @@ def sparse_step(c, opt, twin, tables, same, found, hook):
     if hook is not None:
         hook.arrays[:] = [p.base for p in tables.values()]
     before, bits = frozen(opt, hook), {key: p.base.tobytes() for key, p in tables.items()}
-    _, error = attempt(opt.step, form(params), form(grads))
+    _, error = attempt(taken(opt), form(params), form(grads))
     if hook is not None and hook.acted and not hook.pure:
         if error is not None:
             check_error(error, (RuntimeError,))
@@ -831,7 +837,7 @@ def sparse_step(c, opt, twin, tables, same, found, hook):
             raise Finding(f"something has changed; {error!r}")
         if hook is not None and hook.acted:
             return False
-    _, refusal = attempt(twin.step, form(same), form(copies))
+    _, refusal = attempt(taken(twin), form(same), form(copies))
     if error is not None:
         odd = not all(p.base.flags.c_contiguous and p.base.flags.aligned and p.base.dtype.isnative
                       for p in tables.values())

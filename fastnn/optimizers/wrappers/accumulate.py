@@ -22,9 +22,9 @@ class Accumulate(Wrapper):
     """One step of the optimizer with the mean of k gradients: `step` is called k times for it.
 
     None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole
-    gradient comes among them. Gradients are added in the dtype that the parameter is
-    computed in. The counts are each parameter's own. Of other arguments the optimizer gets those of the last call, and
-    as the loss f the mean of k. A step that the optimizer skips has used its k gradients up.
+    gradient comes among them. Gradients are added in the dtype that the parameter is computed in. The counts are each
+    parameter's own. Of other arguments the optimizer gets those of the last call, and as the loss f the mean of k. A
+    step that the optimizer skips has used its k gradients up.
 
     Parameters
     ----------
@@ -75,8 +75,9 @@ class Accumulate(Wrapper):
             return self._inner()._take(leaves, extra, transaction)
         leaves = self._thawed(leaves)
         home = not leaves.by_key
-        if self._engine.lr != 1 / self.k:
-            self._engine.lr = self._closing.lr = 1 / self.k
+        for engine in (self._engine, self._closing):
+            if engine.lr != 1 / self.k:
+                engine.lr = 1 / self.k
         waiting, due, counts = [], [], []
         for cell, keys in self._ages[home].cells(leaves.params, leaves.keys):
             last = cell[0] + 1 >= self.k
@@ -183,9 +184,10 @@ class Accumulate(Wrapper):
 
     def _restored(self, state):
         sums, counts, given, rows = [{}, {}], ({}, {}), [set(), set()], [{}, {}]
+        most = state["hyperparameters"]["k"] - 1
         for by_key, key, entry, where in kept.restored(state, ("count", "given", "sum", "rows")):
             home = not by_key
-            counts[home][key] = integer(entry["count"], f"count of {where}", 1)
+            counts[home][key] = integer(entry["count"], f"count of {where}", 1, most)
             if entry["sum"] is not None:
                 sums[home][key] = kept.numbers(entry["sum"], f"sum of {where}")
             if waiting := _restored_rows(entry["rows"], where):

@@ -70,18 +70,19 @@ class ExponentialAverage(Wrapper):
             self._engine.decay = self.decay
         keys, known = self._last
         if moving is leaves and leaves.keys is not None and leaves.keys is keys:
-            return [self._planned(moving, known, moving.params)]
+            return [self._planned(moving, known, moving.params, late=True)]
         found, known = [], {key: averages[key] for key in moving.params if key in averages}
         new = {key: room_for(p, key) for key, p in moving.params.items() if key not in averages}
         if known:
-            found.append(self._planned(moving, known, moving.params))
+            found.append(self._planned(moving, known, moving.params, late=True))
             self._last = (leaves.keys, known) if moving is leaves and not new else (None, None)
         if new:
             found += [Copies([(room, moving.params[key]) for key, room in new.items()]),
                       kept.put(self._averages, home, {**averages, **new})]
-        at_rest = {key: _copied(p, key) for key, p in leaves.params.items()
+        at_rest = {key: _room_at_rest(p, key) for key, p in leaves.params.items()
                    if not (key in averages or key in still or key in new)}
         if new or at_rest:
+            found.append(Copies([(room, leaves.params[key]) for key, room in at_rest.items()]))
             still = {key: p for key, p in still.items() if key not in new}
             found.append(kept.put(self._still, home, {**still, **at_rest}))
             grown = list(self._structures)
@@ -93,7 +94,8 @@ class ExponentialAverage(Wrapper):
         found = [*kept.without(self._averages, key), *kept.without(self._still, key)]
         if found:
             grown = tuple(structures.without(structure, key) for structure in self._structures)
-            found += self._engine._forgetting(key)
+            if any(key in home for home in self._engine._records):
+                found.append(partial(self._engine.forget, key))
             found.append(partial(self.__dict__.update, _structures=grown, _last=(None, None)))
         return found
 
@@ -124,10 +126,10 @@ class ExponentialAverage(Wrapper):
                 [partial(self._engine._restore, *records, 0, {}, [])])
 
 
-def _copied(p, key):
-    """Of a parameter that does not move, which may be read-only."""
+def _room_at_rest(p, key):
+    """For a parameter that does not move, which may be read-only."""
     p = np.asarray(p)
     single = p.dtype.name in ("float16", "bfloat16", "float32")
     if not single and p.dtype.kind not in "fiub":
         raise TypeError(f"parameter {key!r} must be an array of real numbers to have an average, not of {p.dtype}")
-    return np.array(p, np.float32 if single else np.float64, order="K")
+    return np.empty_like(p, np.float32 if single else np.float64)

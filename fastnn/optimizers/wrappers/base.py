@@ -49,7 +49,7 @@ class Wrapper(Gate):
         self._refuse(optimizer)
         self.__dict__["_optimizer"] = optimizer
         self._set({name: getattr(cls, name).checked(value) for name, value in values.items()})
-        self._paths, self._keys, self._plan = {}, None, None
+        self._paths, self._keys = {}, None
 
     def _refuse(self, optimizer):
         """Raises TypeError for an optimizer that this wrapper cannot go around."""
@@ -130,11 +130,12 @@ class Wrapper(Gate):
 
     def _step(self, params, grads, extra):
         inner = self._innermost
-        before, token = inner.skipped, skips_are_told.set(True)
+        before, told = inner.skipped, skips_are_told.get()
         try:
+            skips_are_told.set(True)            # in here: Ctrl-C may come behind it
             taken = self._alone(self._stepped, params, grads, extra)
         finally:
-            skips_are_told.reset(token)
+            skips_are_told.set(told)
         if not taken and inner.skipped != before and not skips_are_told.get():
             warn(f"{inner._title()}: the norm of a gradient is infinite or NaN, this step is skipped", RuntimeWarning,
                  stacklevel=3)
@@ -156,16 +157,16 @@ class Wrapper(Gate):
         """The same, while nothing else uses the wrapper and its engine."""
         raise NotImplementedError
 
-    def _planned(self, leaves, rooms, sources):
-        """A plan of the engine's, of a step of arrays that lie beside parameters, with these sources as gradients."""
+    def _planned(self, leaves, rooms, sources, late=False):
+        """A plan of the engine's, of a step of arrays that lie beside parameters, with these sources as gradients; if
+        `late`, as they are after the step of the optimizer."""
         try:
-            plan = self._engine._planned(leaves.by_key, rooms, sources)
+            plan = self._engine._planned(leaves.by_key, rooms, sources, late)
         except (TypeError, ValueError):
             must_fit(rooms, leaves.params)
             raise
-        if plan is not self._plan:              # else all of it is as at the last time
+        if not plan.written:                    # else all of it is as at the last time
             must_fit(rooms, leaves.params)
-            self._plan = plan
         return plan
 
     def _thawed(self, leaves):
@@ -188,21 +189,16 @@ class Wrapper(Gate):
 
         Raises KeyError for a key of which nothing is kept.
         """
-        self._alone(self._forget, key)
+        self._dropped(key, [])
 
-    def _forget(self, key):
-        transaction = Transaction()
-        transaction.ended.extend(self._forgetting(key))
-        if not transaction.ended:
-            raise KeyError(f"there is no state of {key!r}")
-        transaction.without_step()
+    def _dropped(self, key, functions):
+        self._alone(self._dropped_alone, key, functions)
 
-    def _forgetting(self, key):
-        """Functions that drop what there is of a key: compiled ones."""
-        return [*self._inner()._forgetting(key), *self._dropping(key)]
+    def _dropped_alone(self, key, functions):
+        self._inner()._dropped(key, [*self._dropping(key), *functions])
 
     def _dropping(self, key):
-        """The same for what this wrapper keeps."""
+        """Functions that drop what this wrapper keeps of a key: compiled ones that cannot fail."""
         return []
 
     def state_dict(self) -> dict[str, Any]:
@@ -278,6 +274,6 @@ def _no_optimizer(name, value):
     elif isinstance(value, str):
         how = f": {name}(get_opt({value!r}))"
     else:
-        how = f", not around a {type(value).__name__}"
+        how = f", not around {type(value).__name__}"
     return (f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
             f"{how}")

@@ -70,7 +70,7 @@ class Lookahead(Wrapper):
             rooms = {key: rooms[key] for key in due}
             if self._engine.rate != self.alpha:
                 self._engine.rate = self.alpha
-            found.append(self._planned(leaves, rooms, leaves.params))
+            found.append(self._planned(leaves, rooms, leaves.params, late=True))
             found.append(Copies([(leaves.params[key], room) for key, room in rooms.items()]))
         return found
 

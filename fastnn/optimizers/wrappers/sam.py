@@ -25,7 +25,8 @@ class SAM(Wrapper):
     `fastnn.nn.Trainer` does both by itself. The first gradients may be changed or dropped after `ascend`. Where they
     are all 0, the parameters stay; where their norm is NaN or infinite, too, and the step that follows is skipped: it
     counts in `skipped`, and there is a RuntimeWarning. Between the two calls everything but step and `restore` raises
-    RuntimeError. With `maximize` the way goes down. Parameters are arrays: plain numbers are refused.
+    RuntimeError; a SAM that is dropped there leaves the parameters away. With `maximize` the way goes down. Parameters
+    are arrays: plain numbers are refused.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ class SAM(Wrapper):
             raise RuntimeError("SAM.step comes after ascend: sam.ascend(params, grads), then "
                                "sam.step(params, grads) with the gradients at the moved parameters")
         self._must_be_those(leaves)
-        transaction.ended.append(self._displaced.arrive)
+        transaction.ended.extend([self._displaced.arrive, partial(self.__dict__.update, _moved=None)])
         return self._displaced.at_home(self._inner()._take, leaves, extra, transaction)
 
     def _ascending(self):
