@@ -405,8 +405,8 @@ def test_calls_that_are_refused():
 
 @pytest.mark.parametrize("kind", [Lookahead, ExponentialAverage, lambda opt: Accumulate(opt, 2), SAM])
 def test_what_is_no_optimizer(kind):
-    for inner, said in (("Adam", r"\(get_opt\('Adam'\)\)"), (None, "around a NoneType"), (3, "around a int"),
-                        (type(get_opt("Adam")), "not the class Adam"), (fastnn.get_act("ReLU"), "around a ReLU")):
+    for inner, said in (("Adam", r"\(get_opt\('Adam'\)\)"), (None, "around NoneType"), (3, "around int"),
+                        (type(get_opt("Adam")), "not the class Adam"), (fastnn.get_act("ReLU"), "around ReLU")):
         with pytest.raises(TypeError, match=f"goes around an optimizer of fastnn.*{said}"):
             kind(inner)
 

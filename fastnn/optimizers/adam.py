@@ -1,6 +1,5 @@
 """Adam and what came of it: averages of gradients over roots of averages of their squares."""
 from math import copysign, isfinite, sqrt
-from numbers import Real
 
 from ..hyperparameters import Hyperparameter, as_float, unwrapped
 from .base import AlphaOptimizer, decay, epsilon, rate
@@ -153,7 +152,7 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
     @staticmethod
     def checked_loss(f):
         f = unwrapped(f)
-        if not isinstance(f, Real):
+        if not hasattr(f, "__float__"):
             raise TypeError(f"the loss f must be a number, not {f!r:.80}")
         f = as_float(f)
         if not isfinite(f):
