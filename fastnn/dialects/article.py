@@ -68,15 +68,8 @@ class RMSprop(EtaOptimizer, name="RMSprop", kernel="rmsprop", like="article"):
         return {"one_minus_rho": 1 - h.rho, "lr": h.eta, "eps_inside_root": h.eps, "eps": 0}
 
 
-class Adam(AlphaOptimizer, name="Adam", kernel="adam", like="article"):
+class Adam(adam.Adam, name="Adam", kernel="adam", like="article"):
     """m += (1 - beta1)(g - m); v += (1 - beta2)(g^2 - v); -alpha sqrt(1 - beta2^t)/(1 - beta1^t) m/sqrt(v + eps)."""
-
-    alpha = rate(1e-3)
-    beta1 = decay(0.9)
-    beta2 = decay(0.999)
-    eps = epsilon(1e-8)
-    slots = {"m": 0, "v": 0}
-    stored = {"m": "linear", "v": "logarithmic"}
 
     @staticmethod
     def constants(h, t):
@@ -135,14 +128,8 @@ class Eve(adam.Eve, name="Eve", kernel="adam", like="article"):
         return abs(f - h.fstar)
 
 
-class AMSGrad(AlphaOptimizer, name="AMSGrad", kernel="amsgrad", like="article"):
+class AMSGrad(adam.AMSGrad, name="AMSGrad", kernel="amsgrad", like="article"):
     """m, v as in Adam; vhat = max(vhat, v); -alpha/sqrt(t) m/sqrt(vhat + eps)."""
-
-    alpha = rate(1e-3)
-    beta1 = decay(0.9)
-    beta2 = decay(0.999)
-    eps = epsilon(1e-8)
-    slots = {"m": 0, "v": 0, "vhat": 0}
 
     @staticmethod
     def constants(h, t):
