@@ -64,7 +64,7 @@ def checked(opt, state):
     version = integer(state.get("format"), "its format", 1) if isinstance(state, dict) else FORMAT
     described(state, FORMAT, {1: FIRST_ENTRIES, 2: SECOND_ENTRIES}.get(version, ENTRIES), name=identity(opt))
     _must_be_like(opt, state["like"] if version > 2 else opt._former_like())
-    described(state, FORMAT, state, state_dtype=opt.state_dtype)
+    has_words(state, state_dtype=opt.state_dtype)
     if version == 1:
         state = _of_first_format(opt, state)
     cls = type(opt)
@@ -134,10 +134,15 @@ def described(state, newest, names, **own):
     version = integer(state.get("format"), "its format", 1)
     if version > newest:
         raise StateError(f"the state has format {version}; this fastnn knows {newest} and none that is newer")
+    has_words(state, **own)
+    entries(state, "the state", ("format", *names))
+
+
+def has_words(state, **own):
+    """Check that a state has these words in these entries."""
     for what, word in own.items():
         if not is_one_of(state.get(what), (word,)):
             raise StateError(f"the state's {what} is {state.get(what)!r:.80}, not {word!r}")
-    entries(state, "the state", ("format", *names))
 
 
 def entries(value, where, names=None):

@@ -246,6 +246,6 @@ def nesterov(p, g, s, t):
 OPTIMIZERS = {
     "SGD": sgd, "MSGD": momentum_sgd, "NAG": momentum_sgd, "AdaGrad": adagrad, "RMSprop": rmsprop,
     "AdaDelta": adadelta, "Adam": adam, "SparseAdam": sparse_adam, "RMSpropGraves": rmsprop_graves,
-    "SMORMS3": smorms3, "AdaMax": adamax, "Nadam": nadam, "Eve": eve, "SantaE": santa_e, "SantaSSS": santa_sss, "AMSGrad": amsgrad,
-    "AdaBound": adabound, "AMSBound": amsbound, "Momentum": momentum, "Nesterov": nesterov,
+    "SMORMS3": smorms3, "AdaMax": adamax, "Nadam": nadam, "Eve": eve, "SantaE": santa_e, "SantaSSS": santa_sss,
+    "AMSGrad": amsgrad, "AdaBound": adabound, "AMSBound": amsbound, "Momentum": momentum, "Nesterov": nesterov,
 }
