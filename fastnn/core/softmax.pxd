@@ -26,8 +26,16 @@ side as the columns of a matrix, or are so short that turning them round costs l
 from libc.string cimport memcpy, memset
 
 from fastnn.core.kernels cimport FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE
-from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1, fma, log,
-                                  log1p, product_low, real, unscale)
+from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1,
+                                  fastnn_log_split_double, fma, log1p, product_low, real, unscale)
+
+cdef extern from "turning.h":
+    void fastnn_turn_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_turn_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_turn_back_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
+                                Py_ssize_t rows) noexcept nogil
+    void fastnn_turn_back_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
+                                 Py_ssize_t rows) noexcept nogil
 
 cdef enum:
     LANES = 8           # running sums of a row
@@ -36,6 +44,8 @@ cdef enum:
     CHUNK = 512         # elements of a long row that are summed while they are in the first-level cache
     WIDTH = 32          # rows at once
     NARROW = 8          # and of the last ones
+    PHASED = 8          # longer rows that are taken together, and
+    IN_CACHE = 2048     # their elements
     FEW = 4             # short rows that are worth so many lanes
     SHORT = 32          # elements of rows that are turned round, at most GROUP
 
@@ -66,8 +76,11 @@ cdef inline double less(real g, real c) noexcept nogil:
 
 
 cdef inline bint is_one(real e) noexcept nogil:
-    """The scaled exponential of a largest element."""
-    return e * unscale(e) == <real>1
+    """The scaled exponential of a largest element: 2^BIAS."""
+    if real is float:
+        return e == <real>18446744073709551616.0
+    else:
+        return e == <real>340282366920938463463374607431768211456.0
 
 
 cdef inline double but_largest(real e, real c) noexcept nogil:
@@ -92,12 +105,13 @@ cdef inline void add(double *sum_, double *lost, double term, real kind) noexcep
         sum_[0] = sum_[0] + term
 
 
-cdef inline double term(factor f, factor h, real v, real g, real c) noexcept nogil:
-    return f(v, c) * h(g, c)
+cdef inline double term(factor f, factor h, bint plain, real v, real g, real c) noexcept nogil:
+    """f(v) h(g), or v g, rounded in its type, where that will do: conversions to double cost most then."""
+    return <double>fma(v, g, <real>0) if plain else fma(f(v, c), h(g, c), 0)
 
 
-cdef inline double term_and(factor f, factor h, real v, real g, real c, double t) noexcept nogil:
-    return fma(f(v, c), h(g, c), t)
+cdef inline double two_terms(factor f, factor h, bint plain, real v, real g, real w, real k, real c) noexcept nogil:
+    return <double>fma(w, k, v * g) if plain else fma(f(w, c), h(k, c), f(v, c) * h(g, c))
 
 
 # Exponentials. Where |top| is at most `limit` everything is done without regard to infinities: what is so far below
@@ -162,8 +176,14 @@ cdef inline double with_largest(double others, double low_of_others, double ones
 
 
 cdef inline double log_of_sum(double rest) noexcept nogil:
-    """log(1 + rest)."""
-    return log1p(rest) if rest < 1 else log(1 + rest)
+    """log(1 + rest) as k ln 2 + log(m), and what the rounding of 1 + rest lost below 2, where it would count."""
+    cdef double whole = 1 + rest
+    cdef double low = (1 - whole) + rest
+    cdef double m
+    cdef double k = fastnn_log_split_double(whole, &m)
+    cdef double y = log1p((m - 1) + (low if k == 0 else (0.5 * low if k == 1 else 0)))
+    y = k * 0.6931471803691238 + (y + k * 1.9082149292705877e-10)
+    return y if whole < <double>INFINITY else whole                                     # inf and NaN
 
 
 cdef inline real inverse(double sum_, double low, real *rest) noexcept nogil:
@@ -333,9 +353,11 @@ cdef inline real maximum(const real *x, real sign, Py_ssize_t n) noexcept nogil:
         tops[j] = tops[j + 16] if tops[j + 16] > tops[j] else tops[j]
     for j in range(8):
         tops[j] = tops[j + 8] if tops[j + 8] > tops[j] else tops[j]
-    for j in range(8):
-        top = tops[j] if tops[j] > top else top
-    return top
+    for j in range(4):
+        tops[j] = tops[j + 4] if tops[j + 4] > tops[j] else tops[j]
+    for j in range(2):
+        tops[j] = tops[j + 2] if tops[j + 2] > tops[j] else tops[j]
+    return tops[1] if tops[1] > tops[0] else tops[0]
 
 
 cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ssize_t n) noexcept nogil:
@@ -350,7 +372,7 @@ cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ss
             e[i] = exp_near(sign * x[i], top, lowest)
 
 
-cdef inline void add_groups(factor f, factor h, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
+cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
                             double *sums, double *lost, double *ones) noexcept nogil:
     """sums += f(v) h(g, c) in lanes, n a multiple of GROUP; if counted, ones += how many v are a largest one's."""
     cdef double s[LANES]
@@ -363,8 +385,8 @@ cdef inline void add_groups(factor f, factor h, bint counted, const real *v, con
         low[j] = lost[j]
     for i in range(0, n & -32, 32):
         for j in range(LANES):
-            t = (term_and(f, h, v[i + j + 8], g[i + j + 8], c, term(f, h, v[i + j], g[i + j], c))
-                 + term_and(f, h, v[i + j + 24], g[i + j + 24], c, term(f, h, v[i + j + 16], g[i + j + 16], c)))
+            t = (two_terms(f, h, plain, v[i + j], g[i + j], v[i + j + 8], g[i + j + 8], c)
+                 + two_terms(f, h, plain, v[i + j + 16], g[i + j + 16], v[i + j + 24], g[i + j + 24], c))
             add(&s[j], &low[j], t, c)
     for j in range(LANES):
         sums[j] = s[j]
@@ -406,11 +428,11 @@ cdef inline void clear(double *sums, double *lost, double *ones) noexcept nogil:
         ones[j] = 0
 
 
-cdef inline void add_one_by_one(factor f, factor h, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
+cdef inline void add_one_by_one(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
                                 double *sum_, double *lost, double *ones) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
-        add(sum_, lost, term_and(f, h, v[i], g[i], c, 0), c)
+        add(sum_, lost, term(f, h, plain, v[i], g[i], c), c)
         if counted:
             ones[0] = ones[0] + is_one(v[i])
 
@@ -418,27 +440,30 @@ cdef inline void add_one_by_one(factor f, factor h, bint counted, const real *v,
 cdef inline void end_group(const real *x, real *room, Py_ssize_t n) noexcept nogil:
     """The last GROUP elements, those before a multiple of GROUP as zeros."""
     cdef Py_ssize_t before = GROUP - n % GROUP
+    cdef Py_ssize_t j
     if n < GROUP:
-        memcpy(room + before, x, n * sizeof(real))
-    else:
-        memcpy(room, x + n - GROUP, GROUP * sizeof(real))
-    memset(room, 0, before * sizeof(real))
+        for j in range(GROUP):
+            room[j] = x[j - before] if j >= before else <real>0
+        return
+    x += n - GROUP
+    for j in range(GROUP):
+        room[j] = <real>0 if j < before else x[j]
 
 
-cdef inline void total(factor f, factor h, const real *v, const real *g, real c, Py_ssize_t n, double *sums, double *lost,
+cdef inline void total(factor f, factor h, bint plain, const real *v, const real *g, real c, Py_ssize_t n, double *sums, double *lost,
                        double *ones) noexcept nogil:
     """sum(f(v) h(g, c)), with what its rounding lost, in the first of the lanes."""
     cdef real v_end[GROUP]
     cdef real g_end[GROUP]
     clear(sums, lost, ones)
     if n < ONE_BY_ONE:
-        add_one_by_one(f, h, False, v, g, c, n, sums, lost, ones)
+        add_one_by_one(f, h, plain, False, v, g, c, n, sums, lost, ones)
         return
-    add_groups(f, h, False, v, g, c, n, sums, lost, ones)
+    add_groups(f, h, plain, False, v, g, c, n, sums, lost, ones)
     if n % GROUP:
         end_group(v, v_end, n)
         end_group(g, g_end, n)
-        add_groups(f, h, False, v_end, g_end, c, GROUP, sums, lost, ones)
+        add_groups(f, h, plain, False, v_end, g_end, c, GROUP, sums, lost, ones)
     in_one(sums, lost, ones, c)
 
 
@@ -462,7 +487,7 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
         else:
             exponentials(x + n - m, sign, top, end + GROUP - m, m)
     if n < ONE_BY_ONE:
-        add_one_by_one(f, one[real], counted, end + GROUP - n, end, top, n, sums, lost, ones)
+        add_one_by_one(f, one[real], False, counted, end + GROUP - n, end, top, n, sums, lost, ones)
         if kept:
             memcpy(e, end + GROUP - n, n * sizeof(real))
         return
@@ -470,15 +495,16 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
         m = min(<Py_ssize_t>CHUNK, whole - i)
         to = e + i if kept and e != x else room
         exponentials(x + i, sign, top, to, m)
-        add_groups(f, one[real], counted, to, to, top, m, sums, lost, ones)
+        add_groups(f, one[real], False, counted, to, to, top, m, sums, lost, ones)
         if kept and e == x:
             memcpy(e + i, room, m * sizeof(real))
         i += m
     if left:
-        memset(end, 0, (GROUP - left) * sizeof(real))
-        add_groups(f, one[real], counted, end, end, top, GROUP, sums, lost, ones)
         if kept:
             memcpy(e + whole, end + GROUP - left, left * sizeof(real))
+        for j in range(GROUP):
+            end[j] = <real>0 if j < GROUP - left else end[j]
+        add_groups(f, one[real], False, counted, end, end, top, GROUP, sums, lost, ones)
     in_one(sums, lost, ones, top)
 
 
@@ -524,62 +550,83 @@ cdef inline void finish_here(ending f, const real *g, real *e, const real *k, Py
         e[i] = f(e[i], g[i], k0, k1, k2, k3, k4)
 
 
-cdef inline void along(int kind, real sign, int order, const real *x, const real *g, real *out,
-                       Py_ssize_t n) noexcept nogil:
-    """One row; out may be x, and g where x holds the values."""
+cdef inline void along(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
+                       Py_ssize_t count) noexcept nogil:
+    """Up to PHASED rows; out may be x, and g where x holds the values. Each phase goes over all of them, so that a row
+    need not wait for what the one before it is waiting for."""
     cdef double sums[LANES]
     cdef double lost[LANES]
     cdef double ones[LANES]
-    cdef real k[5]
+    cdef double sum_[PHASED]
+    cdef double low[PHASED]
+    cdef double many[PHASED]
+    cdef real tops[PHASED]
+    cdef real k[5 * PHASED]
     cdef real c
-    cdef real top
-    k[0], k[1], k[2], k[3], k[4] = <real>0, <real>0, <real>0, <real>0, sign
-    if order == FIRST_BY_VALUE:
-        if kind == LOG_SOFTMAX:
-            finish(end_log_d1_by_value[real], x, x, out, k, n)
-        else:
-            finish(end_d1_by_value[real], x, x, out, k, n)
+    cdef Py_ssize_t r, at
+    for r in range(count):
+        k[5 * r], k[5 * r + 1], k[5 * r + 2] = <real>0, <real>0, <real>0
+        k[5 * r + 3], k[5 * r + 4] = <real>0, sign
+    if order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE:
+        if order == PRODUCT_BY_VALUE:
+            for r in range(count):
+                if kind == LOG_SOFTMAX:
+                    total(itself[real], one[real], False, g + r * n, g + r * n, <real>0, n, sums, lost, ones)
+                else:
+                    total(itself[real], itself[real], True, x + r * n, g + r * n, <real>0, n, sums, lost, ones)
+                in_two(sums[0], lost[0], &k[5 * r + 2], &k[5 * r + 3])
+        for r in range(count):
+            at = r * n
+            if order == PRODUCT_BY_VALUE and kind == LOG_SOFTMAX:
+                finish(end_log_product_by_value[real], x + at, g + at, out + at, &k[5 * r], n)
+            elif order == PRODUCT_BY_VALUE:
+                finish(end_product_by_value[real], x + at, g + at, out + at, &k[5 * r], n)
+            elif kind == LOG_SOFTMAX:
+                finish(end_log_d1_by_value[real], x + at, x + at, out + at, &k[5 * r], n)
+            else:
+                finish(end_d1_by_value[real], x + at, x + at, out + at, &k[5 * r], n)
         return
-    if order == PRODUCT_BY_VALUE:
-        if kind == LOG_SOFTMAX:
-            total(itself[real], one[real], g, g, <real>0, n, sums, lost, ones)
-            in_two(sums[0], lost[0], &k[2], &k[3])
-            finish(end_log_product_by_value[real], x, g, out, k, n)
+    for r in range(count):
+        tops[r] = maximum(x + r * n, sign, n)
+    for r in range(count):
+        at = r * n
+        if order == VALUE and kind == SOFTMAX:
+            sum_exponentials(itself[real], False, x + at, sign, tops[r], out + at, True, n, sums, lost, ones)
         else:
-            total(itself[real], itself[real], x, g, <real>0, n, sums, lost, ones)
-            in_two(sums[0], lost[0], &k[2], &k[3])
-            finish(end_product_by_value[real], x, g, out, k, n)
-        return
-    top = maximum(x, sign, n)
-    if order == VALUE and kind == LOG_SOFTMAX:
-        sum_exponentials(but_largest[real], True, x, sign, top, out, False, n, sums, lost, ones)
-    elif order == VALUE:
-        sum_exponentials(itself[real], False, x, sign, top, out, True, n, sums, lost, ones)
-    else:
-        sum_exponentials(but_largest[real], True, x, sign, top, out, True, n, sums, lost, ones)
-    constants(kind, order, sums[0], lost[0], ones[0], top, &k[0], &k[1], &k[2])
-    if kind == LOG_SOFTMAX:
-        if order == VALUE:
-            finish(end_log_softmax[real], x, x, out, k, n)
+            sum_exponentials(but_largest[real], True, x + at, sign, tops[r], out + at, order != VALUE, n, sums, lost,
+                             ones)
+        sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
+    for r in range(count):
+        constants(kind, order, sum_[r], low[r], many[r], tops[r], &k[5 * r], &k[5 * r + 1], &k[5 * r + 2])
+    if order == PRODUCT:
+        for r in range(count):
+            at = r * n
+            if kind == LOG_SOFTMAX:
+                total(itself[real], one[real], False, g + at, g + at, <real>0, n, sums, lost, ones)
+                in_two(sums[0], lost[0], &k[5 * r + 3], &k[5 * r + 4])
+            else:
+                c = g[at + first_largest(out + at, n)]
+                total(itself[real], less[real], False, out + at, g + at, c, n, sums, lost, ones)
+                center_of(sums[0], lost[0], c, k[5 * r], k[5 * r + 1], &k[5 * r + 2], &k[5 * r + 3])
+    for r in range(count):
+        at = r * n
+        if kind == LOG_SOFTMAX:
+            if order == VALUE:
+                finish(end_log_softmax[real], x + at, x + at, out + at, &k[5 * r], n)
+            elif order == FIRST:
+                finish_here(end_log_softmax_d1[real], out + at, out + at, &k[5 * r], n)
+            elif order == SECOND:
+                finish_here(end_log_softmax_d2[real], out + at, out + at, &k[5 * r], n)
+            else:
+                finish_here(end_log_softmax_product[real], g + at, out + at, &k[5 * r], n)
+        elif order == VALUE:
+            finish_here(end_share[real], out + at, out + at, &k[5 * r], n)
         elif order == FIRST:
-            finish_here(end_log_softmax_d1[real], out, out, k, n)
+            finish_here(end_softmax_d1[real], out + at, out + at, &k[5 * r], n)
         elif order == SECOND:
-            finish_here(end_log_softmax_d2[real], out, out, k, n)
+            finish_here(end_softmax_d2[real], out + at, out + at, &k[5 * r], n)
         else:
-            total(itself[real], one[real], g, g, <real>0, n, sums, lost, ones)
-            in_two(sums[0], lost[0], &k[3], &k[4])
-            finish_here(end_log_softmax_product[real], g, out, k, n)
-    elif order == VALUE:
-        finish_here(end_share[real], out, out, k, n)
-    elif order == FIRST:
-        finish_here(end_softmax_d1[real], out, out, k, n)
-    elif order == SECOND:
-        finish_here(end_softmax_d2[real], out, out, k, n)
-    else:
-        c = g[first_largest(out, n)]
-        total(itself[real], less[real], out, g, c, n, sums, lost, ones)
-        center_of(sums[0], lost[0], c, k[0], k[1], &k[2], &k[3])
-        finish_here(end_softmax_product[real], g, out, k, n)
+            finish_here(end_softmax_product[real], g + at, out + at, &k[5 * r], n)
 
 
 # Across rows. What lies in x[i * step + c] is element i of row c. There are as many rows as lanes, which is WIDTH or
@@ -592,9 +639,10 @@ cdef inline const real *staged(const real *x, Py_ssize_t step, Py_ssize_t n, Py_
     if width == lanes:
         room_step[0] = step
         return x
+    memset(room, 0, n * lanes * sizeof(real))
     for i in range(n):
-        for c in range(lanes):
-            room[i * lanes + c] = x[i * step + c] if c < width else <real>0
+        for c in range(width):
+            room[i * lanes + c] = x[i * step + c]
     room_step[0] = lanes
     return room
 
@@ -631,33 +679,33 @@ cdef inline void exponentials_across(const real *x, Py_ssize_t step, real sign, 
                 e[i * lanes + c] = exp_near(sign * x[i * step + c], tops[c], lowest[c])
 
 
-cdef inline void add_one_by_one_across(factor f, factor h, bint counted, const real *v, Py_ssize_t v_step,
+cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step,
                                        const real *g, Py_ssize_t g_step, const real *c, Py_ssize_t n, Py_ssize_t lanes,
                                        double *sums, double *lost, double *ones) noexcept nogil:
     cdef double s[8]
     cdef double low[8]
-    cdef double many[8]
+    cdef real many[8]
     cdef Py_ssize_t i, j, at
     for at in range(0, lanes, 8):
         for j in range(8):
             s[j] = 0
             low[j] = 0
-            many[j] = 0
+            many[j] = <real>0
         for i in range(n):
             for j in range(8):
-                add(&s[j], &low[j], term_and(f, h, v[i * v_step + at + j], g[i * g_step + at + j], c[at + j], 0), c[0])
+                add(&s[j], &low[j], term(f, h, plain, v[i * v_step + at + j], g[i * g_step + at + j], c[at + j]), c[0])
         if counted:
             for i in range(n):
                 for j in range(8):
-                    many[j] = many[j] + <double>(<real>1 if is_one(v[i * v_step + at + j]) else <real>0)
+                    many[j] = many[j] + (<real>1 if is_one(v[i * v_step + at + j]) else <real>0)
         for j in range(8):
             sums[at + j] = s[j]
             lost[at + j] = low[j]
             if counted:
-                ones[at + j] = many[j]
+                ones[at + j] = <double>many[j]
 
 
-cdef inline void add_across(factor f, factor h, bint counted, const real *v, Py_ssize_t v_step, const real *g,
+cdef inline void add_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step, const real *g,
                             Py_ssize_t g_step, const real *c, Py_ssize_t first, Py_ssize_t n, Py_ssize_t lanes,
                             double *sums, double *lost, double *ones) noexcept nogil:
     """As `add_groups`, of a group without its `first` elements, which count as zeros, so that v begins with the next."""
@@ -674,8 +722,8 @@ cdef inline void add_across(factor f, factor h, bint counted, const real *v, Py_
             vs[i] = v + (j + i * LANES - first) * v_step if j + i * LANES >= first else zeros
             gs[i] = g + (j + i * LANES - first) * g_step if j + i * LANES >= first else zeros
         for k in range(lanes):
-            t = (term_and(f, h, vs[1][k], gs[1][k], c[k], term(f, h, vs[0][k], gs[0][k], c[k]))
-                 + term_and(f, h, vs[3][k], gs[3][k], c[k], term(f, h, vs[2][k], gs[2][k], c[k])))
+            t = (two_terms(f, h, plain, vs[0][k], gs[0][k], vs[1][k], gs[1][k], c[k])
+                 + two_terms(f, h, plain, vs[2][k], gs[2][k], vs[3][k], gs[3][k], c[k]))
             add(&sums[j * lanes + k], &lost[j * lanes + k], t, c[0])
         if counted:
             for k in range(lanes):
@@ -700,7 +748,7 @@ cdef inline void in_one_across(double *sums, double *lost, Py_ssize_t lanes, rea
         half = half // 2
 
 
-cdef inline void total_across(factor f, factor h, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step,
+cdef inline void total_across(factor f, factor h, bint plain, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step,
                               const real *c, Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width, double *sums,
                               double *lost, double *ones) noexcept nogil:
     cdef real v_room[GROUP * WIDTH]
@@ -716,9 +764,9 @@ cdef inline void total_across(factor f, factor h, const real *v, Py_ssize_t v_st
         a = staged(v + i * v_step, v_step, m, lanes, width, v_room, &a_step)
         b = staged(g + i * g_step, g_step, m, lanes, width, g_room, &b_step)
         if n < ONE_BY_ONE:
-            add_one_by_one_across(f, h, False, a, a_step, b, b_step, c, m, lanes, sums, lost, ones)
+            add_one_by_one_across(f, h, plain, False, a, a_step, b, b_step, c, m, lanes, sums, lost, ones)
             return
-        add_across(f, h, False, a, a_step, b, b_step, c, GROUP - m, m, lanes, sums, lost, ones)
+        add_across(f, h, plain, False, a, a_step, b, b_step, c, GROUP - m, m, lanes, sums, lost, ones)
         i += m
     in_one_across(sums, lost, lanes, <real>0)
 
@@ -745,9 +793,9 @@ cdef inline void sum_exponentials_across(factor f, bint counted, const real *x, 
         a = staged(x + i * step, step, m, lanes, width, x_room, &a_step)
         exponentials_across(a, a_step, sign, tops, lowest, far, m, lanes, room)
         if n < ONE_BY_ONE:
-            add_one_by_one_across(f, one[real], counted, room, lanes, room, lanes, tops, m, lanes, sums, lost, ones)
+            add_one_by_one_across(f, one[real], False, counted, room, lanes, room, lanes, tops, m, lanes, sums, lost, ones)
             return
-        add_across(f, one[real], counted, room, lanes, room, lanes, tops, GROUP - m, m, lanes, sums, lost, ones)
+        add_across(f, one[real], False, counted, room, lanes, room, lanes, tops, GROUP - m, m, lanes, sums, lost, ones)
         if kept and n > GROUP:
             for j in range(m):
                 put(room + j * lanes, e + (i + j) * step, lanes, width)
@@ -755,22 +803,32 @@ cdef inline void sum_exponentials_across(factor f, bint counted, const real *x, 
     in_one_across(sums, lost, lanes, <real>0)
 
 
-cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step, real *out,
-                               Py_ssize_t step, const real *k, Py_ssize_t n, Py_ssize_t lanes,
-                               Py_ssize_t width) noexcept nogil:
-    """out = f(v, g), where out may be either. v, if its lanes are full already, has the step `lanes`."""
-    cdef real v_room[WIDTH]
-    cdef real g_room[WIDTH]
-    cdef real room[WIDTH]
+cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ssize_t v_width, const real *g,
+                               Py_ssize_t g_step, Py_ssize_t g_width, real *out, Py_ssize_t step, const real *k,
+                               Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
+    """out = f(v, g), where out may be either, and v and g may have other lanes filled, too."""
+    cdef real v_room[GROUP * WIDTH]
+    cdef real g_room[GROUP * WIDTH]
+    cdef real room[GROUP * WIDTH]
     cdef const real *a
     cdef const real *b
-    cdef Py_ssize_t i, c, unused
-    for i in range(n):
-        a = staged(v + i * v_step, 0, 1, lanes, lanes if v_step == lanes else width, v_room, &unused)
-        b = staged(g + i * g_step, 0, 1, lanes, lanes if g_step == lanes else width, g_room, &unused)
-        for c in range(lanes):
-            room[c] = f(a[c], b[c], k[c], k[WIDTH + c], k[2 * WIDTH + c], k[3 * WIDTH + c], k[4 * WIDTH + c])
-        put(room, out + i * step, lanes, width)
+    cdef Py_ssize_t j, c, m, a_step, b_step
+    cdef Py_ssize_t i = 0
+    while i < n:
+        m = min(<Py_ssize_t>GROUP, n - i)
+        a = staged(v + i * v_step, v_step, m, lanes, v_width, v_room, &a_step)
+        b = staged(g + i * g_step, g_step, m, lanes, g_width, g_room, &b_step)
+        for j in range(m):
+            for c in range(lanes):
+                room[j * lanes + c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
+                                        k[3 * WIDTH + c], k[4 * WIDTH + c])
+            if width == lanes:
+                memcpy(out + (i + j) * step, room + j * lanes, lanes * sizeof(real))
+        if width < lanes:
+            for j in range(m):
+                for c in range(width):
+                    out[(i + j) * step + c] = room[j * lanes + c]
+        i += m
 
 
 cdef inline void across(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
@@ -780,16 +838,17 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
     cdef double lost[LANES * WIDTH]
     cdef double ones[WIDTH]
     cdef real e_room[GROUP * WIDTH]
-    cdef real g_room[WIDTH]
+    cdef real g_room[GROUP * WIDTH]
     cdef real k[5 * WIDTH]
     cdef real tops[WIDTH]
     cdef real c[WIDTH]
-    cdef real found[WIDTH]
+    cdef real given
     cdef real *e = out
     cdef const real *a
     cdef const real *b
-    cdef Py_ssize_t i, j, m, a_step, b_step
+    cdef Py_ssize_t i, j, m, r, a_step, b_step
     cdef Py_ssize_t e_step = step
+    cdef Py_ssize_t e_width = width
     for j in range(lanes):
         k[j] = <real>0
         k[WIDTH + j] = <real>0
@@ -797,25 +856,24 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
         k[3 * WIDTH + j] = <real>0
         k[4 * WIDTH + j] = sign
         c[j] = <real>0
-        found[j] = <real>0
         tops[j] = -<real>INFINITY
     if order == FIRST_BY_VALUE:
         if kind == LOG_SOFTMAX:
-            finish_across(end_log_d1_by_value[real], x, step, x, step, out, step, k, n, lanes, width)
+            finish_across(end_log_d1_by_value[real], x, step, width, x, step, width, out, step, k, n, lanes, width)
         else:
-            finish_across(end_d1_by_value[real], x, step, x, step, out, step, k, n, lanes, width)
+            finish_across(end_d1_by_value[real], x, step, width, x, step, width, out, step, k, n, lanes, width)
         return
     if order == PRODUCT_BY_VALUE:
         if kind == LOG_SOFTMAX:
-            total_across(itself[real], one[real], g, step, g, step, c, n, lanes, width, sums, lost, ones)
+            total_across(itself[real], one[real], False, g, step, g, step, c, n, lanes, width, sums, lost, ones)
         else:
-            total_across(itself[real], itself[real], x, step, g, step, c, n, lanes, width, sums, lost, ones)
+            total_across(itself[real], itself[real], True, x, step, g, step, c, n, lanes, width, sums, lost, ones)
         for j in range(lanes):
             in_two(sums[j], lost[j], &k[2 * WIDTH + j], &k[3 * WIDTH + j])
         if kind == LOG_SOFTMAX:
-            finish_across(end_log_product_by_value[real], x, step, g, step, out, step, k, n, lanes, width)
+            finish_across(end_log_product_by_value[real], x, step, width, g, step, width, out, step, k, n, lanes, width)
         else:
-            finish_across(end_product_by_value[real], x, step, g, step, out, step, k, n, lanes, width)
+            finish_across(end_product_by_value[real], x, step, width, g, step, width, out, step, k, n, lanes, width)
         return
     i = 0
     while i < n:
@@ -832,6 +890,7 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
     if n <= GROUP:
         e = e_room
         e_step = lanes
+        e_width = lanes
     if order == VALUE:
         for j in range(lanes):
             constants(kind, VALUE, sums[j], lost[j], ones[j], tops[j], &k[j], &k[WIDTH + j], &k[2 * WIDTH + j])
@@ -846,48 +905,59 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
             constants(kind, PRODUCT, sums[j], lost[j], ones[j], tops[j], &k[j], &k[WIDTH + j], &k[2 * WIDTH + j])
     if kind == LOG_SOFTMAX:
         if order == VALUE:
-            finish_across(end_log_softmax[real], x, step, x, step, out, step, k, n, lanes, width)
+            finish_across(end_log_softmax[real], x, step, width, x, step, width, out, step, k, n, lanes, width)
         elif order == FIRST:
-            finish_across(end_log_softmax_d1[real], e, e_step, e, e_step, out, step, k, n, lanes, width)
+            finish_across(end_log_softmax_d1[real], e, e_step, e_width, e, e_step, e_width, out, step, k, n, lanes,
+                          width)
         elif order == SECOND:
-            finish_across(end_log_softmax_d2[real], e, e_step, e, e_step, out, step, k, n, lanes, width)
+            finish_across(end_log_softmax_d2[real], e, e_step, e_width, e, e_step, e_width, out, step, k, n, lanes,
+                          width)
         else:
-            total_across(itself[real], one[real], g, step, g, step, c, n, lanes, width, sums, lost, ones)
+            total_across(itself[real], one[real], False, g, step, g, step, c, n, lanes, width, sums, lost, ones)
             for j in range(lanes):
                 in_two(sums[j], lost[j], &k[3 * WIDTH + j], &k[4 * WIDTH + j])
-            finish_across(end_log_softmax_product[real], e, e_step, g, step, out, step, k, n, lanes, width)
+            finish_across(end_log_softmax_product[real], e, e_step, e_width, g, step, width, out, step, k, n, lanes,
+                          width)
     elif order == VALUE:
-        finish_across(end_share[real], e, e_step, e, e_step, out, step, k, n, lanes, width)
+        finish_across(end_share[real], e, e_step, e_width, e, e_step, e_width, out, step, k, n, lanes,
+                          width)
     elif order == FIRST:
-        finish_across(end_softmax_d1[real], e, e_step, e, e_step, out, step, k, n, lanes, width)
+        finish_across(end_softmax_d1[real], e, e_step, e_width, e, e_step, e_width, out, step, k, n, lanes,
+                          width)
     elif order == SECOND:
-        finish_across(end_softmax_d2[real], e, e_step, e, e_step, out, step, k, n, lanes, width)
+        finish_across(end_softmax_d2[real], e, e_step, e_width, e, e_step, e_width, out, step, k, n, lanes,
+                          width)
     else:
-        for i in range(n):
-            a = staged(e + i * e_step, 0, 1, lanes, lanes if n <= GROUP else width, e_room, &a_step)
-            b = staged(g + i * step, 0, 1, lanes, width, g_room, &b_step)
-            for j in range(lanes):
-                c[j] = b[j] if is_one(a[j]) and found[j] == <real>0 else c[j]
-                found[j] = <real>1 if is_one(a[j]) else found[j]
-        total_across(itself[real], less[real], e, e_step, g, step, c, n, lanes, width, sums, lost, ones)
+        i = (n - 1) // GROUP * GROUP                    # backwards: the first of the largest is what stays
+        while i >= 0:
+            m = min(<Py_ssize_t>GROUP, n - i)
+            a = staged(e + i * e_step, e_step, m, lanes, e_width, e_room, &a_step)
+            b = staged(g + i * step, step, m, lanes, width, g_room, &b_step)
+            for r in range(m - 1, -1, -1):
+                for j in range(lanes):
+                    given = b[r * b_step + j]
+                    c[j] = given if is_one(a[r * a_step + j]) else c[j]
+            i -= GROUP
+        total_across(itself[real], less[real], False, e, e_step, g, step, c, n, lanes, width, sums, lost, ones)
         for j in range(lanes):
             center_of(sums[j], lost[j], c[j], k[j], k[WIDTH + j], &k[2 * WIDTH + j], &k[3 * WIDTH + j])
-        finish_across(end_softmax_product[real], e, e_step, g, step, out, step, k, n, lanes, width)
+        finish_across(end_softmax_product[real], e, e_step, e_width, g, step, width, out, step, k, n, lanes,
+                          width)
 
 
-cdef inline void turned(const real *x, real *lanes, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    """`width` rows of n elements, one after another, as lanes."""
-    cdef Py_ssize_t i, c
-    for c in range(width):
-        for i in range(n):
-            lanes[i * WIDTH + c] = x[c * n + i]
+cdef inline void turned(const real *x, Py_ssize_t n, Py_ssize_t count, real *lanes) noexcept nogil:
+    """`count` rows, one after another, as lanes."""
+    if real is float:
+        fastnn_turn_float(x, n, count, lanes, WIDTH)
+    else:
+        fastnn_turn_double(x, n, count, lanes, WIDTH)
 
 
-cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t width) noexcept nogil:
-    cdef Py_ssize_t i, c
-    for c in range(width):
-        for i in range(n):
-            out[c * n + i] = lanes[i * WIDTH + c]
+cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        fastnn_turn_back_float(lanes, WIDTH, out, n, count)
+    else:
+        fastnn_turn_back_double(lanes, WIDTH, out, n, count)
 
 
 cdef inline void rows(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
@@ -907,17 +977,18 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
     while i < count:
         width = count - i
         if step == 1 and (n > SHORT or width < FEW):
-            along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n)
-            i += 1
+            width = max(<Py_ssize_t>1, min(width, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
+            along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            i += width
             continue
         width = min(width, <Py_ssize_t>WIDTH)
         if width < WIDTH and width > NARROW and not turning:
             width = NARROW
         a, b, to = x + i, g + i, out + i
         if turning:
-            turned(x + i * n, x_lanes, n, width)
+            turned(x + i * n, n, width, x_lanes)
             if g != NULL:
-                turned(g + i * n, g_lanes, n, width)
+                turned(g + i * n, n, width, g_lanes)
             a, b, to = x_lanes, g_lanes, x_lanes
         if width > NARROW:
             across(kind, sign, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
@@ -964,7 +1035,7 @@ cdef inline double loss_of_row(const real *x, const real *t, Py_ssize_t label, r
         finish_here(end_share[real], grad, grad, k, n)
         grad[label] = -k[2] if at_largest else grad[label] - <real>1
     else:
-        total(itself[real], one[real], t, t, <real>0, n, sums, lost, ones)
+        total(itself[real], one[real], False, t, t, <real>0, n, sums, lost, ones)
         in_two(sums[0], lost[0], &k[3], &k[4])
         finish_here(end_loss[real], t, grad, k, n)
     return loss
