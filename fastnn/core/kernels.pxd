@@ -32,12 +32,12 @@ ctypedef void (*row_float)(int order, const float *x, const float *g, float *out
 ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n, Py_ssize_t step,
                             Py_ssize_t count) noexcept nogil
 
-# the loss of one row of logits and, unless grad is NULL, its gradient; the target is the row t, or the label where t is
-# NULL
-ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t label, float *grad,
-                                  Py_ssize_t n) noexcept nogil
-ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad,
-                                   Py_ssize_t n) noexcept nogil
+# the losses of `count` rows of logits, one after another, and, unless grad is NULL, their gradients; the targets are the
+# rows t, or labels where t is NULL
+ctypedef void (*row_loss_float)(const float *x, const float *t, const Py_ssize_t *labels, float *grad, double *losses,
+                                Py_ssize_t n, Py_ssize_t count) noexcept nogil
+ctypedef void (*row_loss_double)(const double *x, const double *t, const Py_ssize_t *labels, double *grad, double *losses,
+                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil
 
 # An optimizer's rule f, which gives the delta of each element: with `add` target = keep target + f(scale g, target),
 # else target = f(scale g, p), where p is not read unless the rule does. state holds a pointer for each slot, c the

@@ -182,13 +182,12 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
                       Py_ssize_t count) noexcept nogil:
     softmax_family.rows(softmax_family.LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
 
-cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad,
-                                  Py_ssize_t n) noexcept nogil:
-    return softmax_family.loss_of_row(x, t, label, grad, n)
+cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    softmax_family.losses_of_rows(x, t, labels, grad, losses, n, count)
 
 
 STEP = MAP_STEP             # of elementwise kernels
-
 
 # name: (address for float, address for double)
 

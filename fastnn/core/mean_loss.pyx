@@ -18,6 +18,7 @@ cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+    ROWS_IN_CACHE = 2048    # elements of rows whose gradients are scaled while they are in the first-level cache
     UNTIL_LOOK = 1 << 24    # losses that are summed before a look for signals
 
 cdef struct Work:
@@ -26,7 +27,7 @@ cdef struct Work:
     Py_ssize_t columns
     const char *x
     const char *target      # one distribution a row, or NULL
-    const cnp.npy_intp *labels
+    const Py_ssize_t *labels
     char *gradient
     double *losses
     double share            # of a row in the mean
@@ -41,20 +42,25 @@ cdef inline void scale(real *a, real factor, Py_ssize_t n) noexcept nogil:
 cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    cdef Py_ssize_t row, at, label
-    for row in range(start, stop):
-        at = row * work.columns
-        label = work.labels[row] if work.labels != NULL else 0
+    cdef Py_ssize_t most = max(<Py_ssize_t>1, ROWS_IN_CACHE // work.columns)
+    cdef Py_ssize_t at, rows, n
+    cdef const Py_ssize_t *labels
+    while start < stop:
+        rows = min(most, stop - start)
+        at = start * work.columns
+        n = rows * work.columns
+        labels = work.labels + start if work.labels != NULL else NULL
         if work.single:
-            work.losses[row] = (<row_loss_float>work.kernel)(
-                <const float *>work.x + at, <const float *>work.target + at if work.target != NULL else NULL, label,
-                <float *>work.gradient + at, work.columns)
-            scale(<float *>work.gradient + at, <float>work.share, work.columns)
+            (<row_loss_float>work.kernel)(
+                <const float *>work.x + at, <const float *>work.target + at if work.target != NULL else NULL, labels,
+                <float *>work.gradient + at, work.losses + start, work.columns, rows)
+            scale(<float *>work.gradient + at, <float>work.share, n)
         else:
-            work.losses[row] = (<row_loss_double>work.kernel)(
-                <const double *>work.x + at, <const double *>work.target + at if work.target != NULL else NULL, label,
-                <double *>work.gradient + at, work.columns)
-            scale(<double *>work.gradient + at, work.share, work.columns)
+            (<row_loss_double>work.kernel)(
+                <const double *>work.x + at, <const double *>work.target + at if work.target != NULL else NULL, labels,
+                <double *>work.gradient + at, work.losses + start, work.columns, rows)
+            scale(<double *>work.gradient + at, work.share, n)
+        start += rows
     fastnn_fp_leave(state)
 
 
@@ -118,7 +124,7 @@ def mean_row_loss(tuple kernels not None, x, t, out):
           and cnp.PyArray_DIM(<cnp.ndarray>t, 0) == rows):
         if not labels_fit(<cnp.ndarray>t, work.columns):
             raise ValueError(f"labels must be from 0 to {work.columns - 1}, not {t.min()} to {t.max()}")
-        work.labels = <const cnp.npy_intp *>cnp.PyArray_DATA(<cnp.ndarray>t)
+        work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(<cnp.ndarray>t)
     else:
         raise ValueError(f"targets must be labels of shape ({rows},) and dtype {np.dtype(np.intp)}, "
                          f"or distributions of the logits' shape {x.shape} and dtype {x.dtype}")

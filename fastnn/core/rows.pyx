@@ -31,6 +31,7 @@ cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
     TOGETHER = 32           # rows that a kernel takes at once where they are short or lie side by side
     SHORT = 32              # elements
+    NARROW = 8              # rows side by side, at least, for which it is worth it not to copy
 
 
 cdef object LAST = -1       # as an axis
@@ -45,7 +46,7 @@ cdef struct Work:
     char *x
     char *grad
     char *out
-    cnp.npy_intp *labels
+    const Py_ssize_t *labels
     double *losses
 
 
@@ -79,19 +80,16 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 cdef void run_losses(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    cdef Py_ssize_t row, at
-    for row in range(start, stop):
-        at = row * work.length
-        if work.single:
-            work.losses[row] = (<row_loss_float>work.kernel)(
-                <float *>work.x + at, <float *>work.grad + at if work.grad != NULL else NULL,
-                work.labels[row] if work.labels != NULL else 0,
-                <float *>work.out + at if work.out != NULL else NULL, work.length)
-        else:
-            work.losses[row] = (<row_loss_double>work.kernel)(
-                <double *>work.x + at, <double *>work.grad + at if work.grad != NULL else NULL,
-                work.labels[row] if work.labels != NULL else 0,
-                <double *>work.out + at if work.out != NULL else NULL, work.length)
+    cdef Py_ssize_t at = start * work.length
+    cdef const Py_ssize_t *labels = work.labels + start if work.labels != NULL else NULL
+    if work.single:
+        (<row_loss_float>work.kernel)(
+            <float *>work.x + at, <float *>work.grad + at if work.grad != NULL else NULL, labels,
+            <float *>work.out + at if work.out != NULL else NULL, work.losses + start, work.length, stop - start)
+    else:
+        (<row_loss_double>work.kernel)(
+            <double *>work.x + at, <double *>work.grad + at if work.grad != NULL else NULL, labels,
+            <double *>work.out + at if work.out != NULL else NULL, work.losses + start, work.length, stop - start)
     fastnn_fp_leave(state)
 
 
@@ -157,7 +155,7 @@ cdef inline bint may_hold(object out, cnp.ndarray a, object g, int order, int la
 
 
 cdef Py_ssize_t across_of(cnp.ndarray a, object along, int layout) except -1:
-    """How many rows of a, which lies so, lie side by side; 0 where it has not that axis, or they do not lie so."""
+    """How many rows of a, which lies so, lie side by side; 0 where it has not that axis, or it does not pay."""
     cdef Py_ssize_t axis, i
     cdef Py_ssize_t across = 1
     cdef int ndim = cnp.PyArray_NDIM(a)
@@ -173,7 +171,7 @@ cdef Py_ssize_t across_of(cnp.ndarray a, object along, int layout) except -1:
         return 0
     for i in range(axis + 1, ndim) if layout & cnp.NPY_ARRAY_C_CONTIGUOUS else range(axis):
         across *= cnp.PyArray_DIM(a, i)
-    return across
+    return across if across == 1 or across >= NARROW or cnp.PyArray_SIZE(a) < WITH_GIL else 0
 
 
 cdef object with_last(cnp.ndarray a, object axis):
@@ -268,11 +266,10 @@ cdef class RowActivation:
         if cnp.PyArray_SIZE(a):
             if layout and cnp.PyArray_NDIM(a) and across_of(a, along, layout):
                 self.apply_plain(along, order, a, g, result, layout)
-            elif type(along) is tuple:
-                self.apply_copied(None, order, moved, None if g is None else with_last(g, along),
-                                  with_last(as_array(result, "out"), along), len(along))
             else:
-                self.apply_copied(along, order, a, g, result, 0)
+                self.apply_copied(order, moved, None if g is None else with_last(g, along),
+                                  with_last(as_array(result, "out"), along),
+                                  moved.ndim if along is None else len(along) if type(along) is tuple else 1)
         if out is not None:
             return out
         return result[()] if a.ndim == 0 else result
@@ -293,22 +290,16 @@ cdef class RowActivation:
             fill(result, to)
         return 0
 
-    cdef int apply_copied(self, object along, int order, cnp.ndarray a, cnp.ndarray g, object result,
-                          int together) except -1:
-        """From a copy in C order, which the results are written over; the last axes `together`, if any, are a row."""
+    cdef int apply_copied(self, int order, cnp.ndarray a, cnp.ndarray g, object result, Py_ssize_t together) except -1:
+        """Along the last axes `together`, from a copy in C order, which the results are written over."""
         cdef object dtype = np.dtype(np.float32 if result.dtype.itemsize <= 4 else np.float64)
-        cdef cnp.ndarray rows = np.empty((<object>a).shape, dtype)
+        cdef cnp.ndarray copy = np.empty((<object>a).shape, dtype)
         cdef cnp.ndarray grad = None if g is None else copied(g, dtype)
-        cdef object one = rows.reshape(-1) if rows.ndim == 0 or along is None else rows
-        fill(rows, a)
-        if together:
-            one = rows.reshape(-1, math.prod((<object>rows).shape[rows.ndim - together:]))
-            along = LAST
-        elif along is None or rows.ndim == 0:
-            along = LAST
-        self.run_over(along, order, one, None if grad is None else grad.reshape(one.shape), one,
-                      across_of(one, along, cnp.NPY_ARRAY_C_CONTIGUOUS))
-        fill(result, rows)
+        cdef object shape = (-1, math.prod((<object>a).shape[cnp.PyArray_NDIM(a) - together:]) if together else 1)
+        fill(copy, a)
+        rows = (<object>copy).reshape(shape)
+        self.run_over(LAST, order, rows, None if grad is None else (<object>grad).reshape(shape), rows, 1)
+        fill(result, copy)
         return 0
 
     def forward(self, x, out=None):
@@ -393,7 +384,7 @@ cdef class RowLoss:
         losses = np.empty(shape[:-1], np.float64)
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, 0, shape[-1], rows, None if by_label else target, gradient)
-            work.labels = <cnp.npy_intp *>cnp.PyArray_DATA(target) if by_label else NULL
+            work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(target) if by_label else NULL
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
         return copied(losses, dtype)[()], copied(gradient, dtype)

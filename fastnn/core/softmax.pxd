@@ -43,8 +43,8 @@ cdef enum:
     ONE_BY_ONE = 16     # rows with fewer elements have one running sum
     CHUNK = 512         # elements of a long row that are summed while they are in the first-level cache
     WIDTH = 32          # rows at once
-    NARROW = 8          # and of the last ones
-    PHASED = 8          # longer rows that are taken together, and
+    NARROW = 16         # and of the last ones: gcc vectorises no loop over 8
+    PHASED = 16         # longer rows that are taken together, and
     IN_CACHE = 2048     # their elements
     FEW = 4             # short rows that are worth so many lanes
     SHORT = 32          # elements of rows that are turned round, at most GROUP
@@ -439,8 +439,8 @@ cdef inline void add_one_by_one(factor f, factor h, bint plain, bint counted, co
 
 cdef inline void end_group(const real *x, real *room, Py_ssize_t n) noexcept nogil:
     """The last GROUP elements, those before a multiple of GROUP as zeros."""
-    cdef Py_ssize_t before = GROUP - n % GROUP
-    cdef Py_ssize_t j
+    cdef int before = <int>(GROUP - n % GROUP)
+    cdef int j
     if n < GROUP:
         for j in range(GROUP):
             room[j] = x[j - before] if j >= before else <real>0
@@ -477,6 +477,7 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
     cdef Py_ssize_t left = n - whole
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t j, m
+    cdef int before, lane
     clear(sums, lost, ones)
     if left:                                # first, before x is written over
         m = (left + 7) & -8                 # so many, some of them for a second time
@@ -502,8 +503,9 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
     if left:
         if kept:
             memcpy(e + whole, end + GROUP - left, left * sizeof(real))
-        for j in range(GROUP):
-            end[j] = <real>0 if j < GROUP - left else end[j]
+        before = <int>(GROUP - left)
+        for lane in range(GROUP):
+            end[lane] = <real>0 if lane < before else end[lane]
         add_groups(f, one[real], False, counted, end, end, top, GROUP, sums, lost, ones)
     in_one(sums, lost, ones, top)
 
@@ -527,7 +529,7 @@ cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil
 cdef inline void finish(ending f, const real *v, const real *g, real *out, const real *k, Py_ssize_t n) noexcept nogil:
     """out = f(v, g), where out may be either."""
     cdef real room[CHUNK]
-    cdef real k0 = k[0], k1 = k[1], k2 = k[2], k3 = k[3], k4 = k[4]
+    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED]
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t j, m
     if out != v and out != g:
@@ -544,7 +546,7 @@ cdef inline void finish(ending f, const real *v, const real *g, real *out, const
 
 cdef inline void finish_here(ending f, const real *g, real *e, const real *k, Py_ssize_t n) noexcept nogil:
     """e = f(e, g)."""
-    cdef real k0 = k[0], k1 = k[1], k2 = k[2], k3 = k[3], k4 = k[4]
+    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED]
     cdef Py_ssize_t i
     for i in range(n):
         e[i] = f(e[i], g[i], k0, k1, k2, k3, k4)
@@ -564,9 +566,10 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
     cdef real k[5 * PHASED]
     cdef real c
     cdef Py_ssize_t r, at
-    for r in range(count):
-        k[5 * r], k[5 * r + 1], k[5 * r + 2] = <real>0, <real>0, <real>0
-        k[5 * r + 3], k[5 * r + 4] = <real>0, sign
+    for r in range(PHASED):
+        k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
+        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, sign
+        sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
     if order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE:
         if order == PRODUCT_BY_VALUE:
             for r in range(count):
@@ -574,17 +577,17 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
                     total(itself[real], one[real], False, g + r * n, g + r * n, <real>0, n, sums, lost, ones)
                 else:
                     total(itself[real], itself[real], True, x + r * n, g + r * n, <real>0, n, sums, lost, ones)
-                in_two(sums[0], lost[0], &k[5 * r + 2], &k[5 * r + 3])
+                in_two(sums[0], lost[0], &k[2 * PHASED + r], &k[3 * PHASED + r])
         for r in range(count):
             at = r * n
             if order == PRODUCT_BY_VALUE and kind == LOG_SOFTMAX:
-                finish(end_log_product_by_value[real], x + at, g + at, out + at, &k[5 * r], n)
+                finish(end_log_product_by_value[real], x + at, g + at, out + at, &k[r], n)
             elif order == PRODUCT_BY_VALUE:
-                finish(end_product_by_value[real], x + at, g + at, out + at, &k[5 * r], n)
+                finish(end_product_by_value[real], x + at, g + at, out + at, &k[r], n)
             elif kind == LOG_SOFTMAX:
-                finish(end_log_d1_by_value[real], x + at, x + at, out + at, &k[5 * r], n)
+                finish(end_log_d1_by_value[real], x + at, x + at, out + at, &k[r], n)
             else:
-                finish(end_d1_by_value[real], x + at, x + at, out + at, &k[5 * r], n)
+                finish(end_d1_by_value[real], x + at, x + at, out + at, &k[r], n)
         return
     for r in range(count):
         tops[r] = maximum(x + r * n, sign, n)
@@ -596,37 +599,41 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
             sum_exponentials(but_largest[real], True, x + at, sign, tops[r], out + at, order != VALUE, n, sums, lost,
                              ones)
         sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
-    for r in range(count):
-        constants(kind, order, sum_[r], low[r], many[r], tops[r], &k[5 * r], &k[5 * r + 1], &k[5 * r + 2])
+    if order == VALUE:
+        for r in range(PHASED):
+            constants(kind, VALUE, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
+    else:
+        for r in range(PHASED):
+            constants(kind, order, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
     if order == PRODUCT:
         for r in range(count):
             at = r * n
             if kind == LOG_SOFTMAX:
                 total(itself[real], one[real], False, g + at, g + at, <real>0, n, sums, lost, ones)
-                in_two(sums[0], lost[0], &k[5 * r + 3], &k[5 * r + 4])
+                in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
             else:
                 c = g[at + first_largest(out + at, n)]
                 total(itself[real], less[real], False, out + at, g + at, c, n, sums, lost, ones)
-                center_of(sums[0], lost[0], c, k[5 * r], k[5 * r + 1], &k[5 * r + 2], &k[5 * r + 3])
+                center_of(sums[0], lost[0], c, k[r], k[PHASED + r], &k[2 * PHASED + r], &k[3 * PHASED + r])
     for r in range(count):
         at = r * n
         if kind == LOG_SOFTMAX:
             if order == VALUE:
-                finish(end_log_softmax[real], x + at, x + at, out + at, &k[5 * r], n)
+                finish(end_log_softmax[real], x + at, x + at, out + at, &k[r], n)
             elif order == FIRST:
-                finish_here(end_log_softmax_d1[real], out + at, out + at, &k[5 * r], n)
+                finish_here(end_log_softmax_d1[real], out + at, out + at, &k[r], n)
             elif order == SECOND:
-                finish_here(end_log_softmax_d2[real], out + at, out + at, &k[5 * r], n)
+                finish_here(end_log_softmax_d2[real], out + at, out + at, &k[r], n)
             else:
-                finish_here(end_log_softmax_product[real], g + at, out + at, &k[5 * r], n)
+                finish_here(end_log_softmax_product[real], g + at, out + at, &k[r], n)
         elif order == VALUE:
-            finish_here(end_share[real], out + at, out + at, &k[5 * r], n)
+            finish_here(end_share[real], out + at, out + at, &k[r], n)
         elif order == FIRST:
-            finish_here(end_softmax_d1[real], out + at, out + at, &k[5 * r], n)
+            finish_here(end_softmax_d1[real], out + at, out + at, &k[r], n)
         elif order == SECOND:
-            finish_here(end_softmax_d2[real], out + at, out + at, &k[5 * r], n)
+            finish_here(end_softmax_d2[real], out + at, out + at, &k[r], n)
         else:
-            finish_here(end_softmax_product[real], g + at, out + at, &k[5 * r], n)
+            finish_here(end_softmax_product[real], g + at, out + at, &k[r], n)
 
 
 # Across rows. What lies in x[i * step + c] is element i of row c. There are as many rows as lanes, which is WIDTH or
@@ -635,14 +642,15 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
 cdef inline const real *staged(const real *x, Py_ssize_t step, Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width,
                                real *room, Py_ssize_t *room_step) noexcept nogil:
     """Up to GROUP elements of all rows with every lane filled."""
-    cdef Py_ssize_t i, c
+    cdef Py_ssize_t i
+    cdef int c
+    cdef int most = <int>width
     if width == lanes:
         room_step[0] = step
         return x
-    memset(room, 0, n * lanes * sizeof(real))
-    for i in range(n):
-        for c in range(width):
-            room[i * lanes + c] = x[i * step + c]
+    for i in range(n):                      # by masked loads, where there are any
+        for c in range(<int>lanes):
+            room[i * lanes + c] = x[i * step + c] if c < most else <real>0
     room_step[0] = lanes
     return room
 
@@ -682,23 +690,23 @@ cdef inline void exponentials_across(const real *x, Py_ssize_t step, real sign, 
 cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step,
                                        const real *g, Py_ssize_t g_step, const real *c, Py_ssize_t n, Py_ssize_t lanes,
                                        double *sums, double *lost, double *ones) noexcept nogil:
-    cdef double s[8]
-    cdef double low[8]
-    cdef real many[8]
+    cdef double s[16]
+    cdef double low[16]
+    cdef real many[16]
     cdef Py_ssize_t i, j, at
-    for at in range(0, lanes, 8):
-        for j in range(8):
+    for at in range(0, lanes, 16):
+        for j in range(16):
             s[j] = 0
             low[j] = 0
             many[j] = <real>0
         for i in range(n):
-            for j in range(8):
+            for j in range(16):
                 add(&s[j], &low[j], term(f, h, plain, v[i * v_step + at + j], g[i * g_step + at + j], c[at + j]), c[0])
         if counted:
             for i in range(n):
-                for j in range(8):
+                for j in range(16):
                     many[j] = many[j] + (<real>1 if is_one(v[i * v_step + at + j]) else <real>0)
-        for j in range(8):
+        for j in range(16):
             sums[at + j] = s[j]
             lost[at + j] = low[j]
             if counted:
@@ -817,7 +825,9 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
     while i < n:
         m = min(<Py_ssize_t>GROUP, n - i)
         a = staged(v + i * v_step, v_step, m, lanes, v_width, v_room, &a_step)
-        b = staged(g + i * g_step, g_step, m, lanes, g_width, g_room, &b_step)
+        b, b_step = a, a_step
+        if g != v:
+            b = staged(g + i * g_step, g_step, m, lanes, g_width, g_room, &b_step)
         for j in range(m):
             for c in range(lanes):
                 room[j * lanes + c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
@@ -977,7 +987,7 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
     while i < count:
         width = count - i
         if step == 1 and (n > SHORT or width < FEW):
-            width = max(<Py_ssize_t>1, min(width, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
+            width = min(width, max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
             along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
             continue
@@ -1001,41 +1011,75 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
 
 # The loss.
 
-cdef inline double loss_of_row(const real *x, const real *t, Py_ssize_t label, real *grad, Py_ssize_t n) noexcept nogil:
-    """-sum(t log softmax(x)) and, unless grad is NULL, its gradient, softmax(x) sum(t) - t, for a row of logits.
+cdef inline double loss_by_target(const real *x, const real *t, real top, double log_sum, Py_ssize_t n) noexcept nogil:
+    cdef double loss = 0
+    cdef double lost = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        if t[i] != <real>0:
+            add(&loss, &lost, <double>t[i] * (log_sum - <double>shifted(x[i], top)), top)
+    return whole_of(loss, lost, &lost)
 
-    The target is the row t, or 1 at `label` where t is NULL.
+
+cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                              Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    """-sum(t log softmax(x)) and, unless grad is NULL, its gradient, softmax(x) sum(t) - t, for up to PHASED rows.
+
+    The target is the row t, or 1 at a label where t is NULL.
     """
     cdef double sums[LANES]
     cdef double lost[LANES]
     cdef double ones[LANES]
-    cdef real k[5]
-    cdef real top = maximum(x, <real>1, n)
-    cdef double rest, low, log_sum
-    cdef double loss = 0
-    cdef double kept = 0
+    cdef double sum_[PHASED]
+    cdef double low[PHASED]
+    cdef double many[PHASED]
+    cdef double log_sum[PHASED]
+    cdef real tops[PHASED]
+    cdef real k[5 * PHASED]
+    cdef double rest, unused
     cdef bint at_largest
-    cdef Py_ssize_t i
-    sum_exponentials(but_largest[real], True, x, <real>1, top, grad, grad != NULL, n, sums, lost, ones)
-    with_largest(sums[0], lost[0], ones[0], &rest, &low, top)
-    log_sum = log_of_sum(rest)
-    if t == NULL:
-        loss = log_sum - <double>shifted(x[label], top)
-    else:
-        for i in range(n):
-            if t[i] != <real>0:
-                add(&loss, &kept, <double>t[i] * (log_sum - <double>shifted(x[i], top)), top)
-        loss = whole_of(loss, kept, &low)
+    cdef real *to
+    cdef Py_ssize_t r, label
+    for r in range(PHASED):
+        k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
+        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, <real>0
+        sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
+    for r in range(count):
+        tops[r] = maximum(x + r * n, <real>1, n)
+    for r in range(count):
+        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums, lost,
+                         ones)
+        sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
+    for r in range(PHASED):
+        with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])
+        log_sum[r] = log_of_sum(rest)
+    for r in range(count):
+        if t == NULL:
+            losses[r] = log_sum[r] - <double>shifted(x[r * n + labels[r]], tops[r])
+        else:
+            losses[r] = loss_by_target(x + r * n, t + r * n, tops[r], log_sum[r], n)
     if grad == NULL:
-        return loss
-    k[0], k[1], k[2], k[3], k[4] = <real>0, <real>0, <real>0, <real>0, <real>0
-    constants(LOG_SOFTMAX, PRODUCT, sums[0], lost[0], ones[0], top, &k[0], &k[1], &k[2])
-    if t == NULL:
-        at_largest = is_one(grad[label])
-        finish_here(end_share[real], grad, grad, k, n)
-        grad[label] = -k[2] if at_largest else grad[label] - <real>1
-    else:
-        total(itself[real], one[real], False, t, t, <real>0, n, sums, lost, ones)
-        in_two(sums[0], lost[0], &k[3], &k[4])
-        finish_here(end_loss[real], t, grad, k, n)
-    return loss
+        return
+    for r in range(PHASED):
+        constants(LOG_SOFTMAX, PRODUCT, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
+    for r in range(count):
+        to = grad + r * n
+        if t == NULL:
+            label = labels[r]
+            at_largest = is_one(to[label])
+            finish_here(end_share[real], to, to, &k[r], n)
+            to[label] = -k[2 * PHASED + r] if at_largest else to[label] - <real>1
+        else:
+            total(itself[real], one[real], False, t + r * n, t + r * n, <real>0, n, sums, lost, ones)
+            in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
+            finish_here(end_loss[real], t + r * n, to, &k[r], n)
+
+
+cdef inline void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n))
+    cdef Py_ssize_t i = 0
+    while i < count:
+        losses_along(x + i * n, t + i * n if t != NULL else NULL, labels + i if labels != NULL else NULL,
+                     grad + i * n if grad != NULL else NULL, losses + i, n, min(most, count - i))
+        i += most
