@@ -264,4 +264,4 @@ class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
 class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
     """x_i - log(sum_j exp(x_j)) along `axis` (a tuple: along these together; None: over the whole array)."""
 
-    product_by_value = False                # exp(y) would multiply y's rounding by |y|
+    product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given

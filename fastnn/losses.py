@@ -122,12 +122,13 @@ class SoftmaxCrossEntropy(_Loss, RowLoss, name="softmax-cross-entropy", kernel="
     def _hyperparameter_set(self):
         self._bind(kernels.ROW_LOSSES[self.kernel])
 
-    def forward(self, x: Any, t: Any) -> Any:
+    def forward(self, x: Any, t: Any, *, keep: bool = True) -> Any:
         """The loss of each row, of shape x.shape[:-1]; also kept as `error`.
 
-        Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
+        keep=False computes no gradient beside it: it reads x and writes nothing of its size, and `backward` then needs x
+        and t. Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
-        error, gradient = self._value_and_gradient(x, t)
+        error, gradient = self._value_and_gradient(x, t, keep)
         self.__dict__.update(error=error, _gradient=gradient)
         return error
 

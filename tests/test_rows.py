@@ -1,10 +1,13 @@
 """The softmax family and its loss along rows: 4 units in the last place of the largest term, from 1 to 1e6 elements."""
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from fastnn import bounds, get_act, get_err
 from helpers import FLOATS, ROWS, all_orders, assert_close, assert_same_bits
 from oracles.activations import softmax_reference, softmax_terms, vjp
+from oracles.by_value import rows_reference
 from oracles.losses import ORACLES
 
 LOSS = "softmax-cross-entropy"
@@ -65,6 +68,44 @@ def test_products_by_value(name, dtype, n):
         terms = np.maximum(exact_y, float(np.finfo(dtype).tiny))*np.maximum(
             magnitude, (exact_y*magnitude).sum(axis=-1, keepdims=True))
         assert_close(act.backward(x, y, grad=grad), vjp(name, x, grad), x, BOUND, dtype, terms)
+
+
+@each_name
+@each_float
+@each_length
+def test_derivatives_from_values_alone(name, dtype, n):
+    """For any y that f may give, to 2 units; products to 4 of the larger of their terms."""
+    x = logits(n, dtype)
+    act = get_act(name)
+    y = act.forward(x)
+    for grad in gradients(x):
+        first, product, terms = rows_reference(name, y, grad)
+        assert_close(act.backward(y=y), first, y, 2, dtype)
+        assert_close(act.backward(y=y, grad=grad), product, y, BOUND, dtype, terms)
+        assert_same_bits(act.backward(None, y, grad), act.backward(y=y, grad=grad))
+
+
+@each_name
+def test_values_alone_in_any_layout(name):
+    rng = np.random.default_rng(6)
+    act = get_act(name, axis=1)
+    y, grad = act.forward(rng.normal(size=(3, 40, 5))), rng.normal(size=(3, 40, 5))
+    wanted, first = act.backward(y=y, grad=grad), act.backward(y=y)
+    assert act.by_value
+    for turn in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a.astype(">f8")):
+        assert_same_bits(np.ascontiguousarray(act.backward(y=turn(y), grad=grad)), wanted)
+        assert_same_bits(np.ascontiguousarray(act.backward(y=y, grad=turn(grad))), wanted)
+        assert_same_bits(np.ascontiguousarray(act.backward(y=turn(y))), first)
+    for out, held in ((y.copy(), "y"), (grad.copy(), "grad")):
+        given = {"y": y, "grad": grad, held: out}
+        assert act.backward(**given, out=out) is out
+        assert_same_bits(out, wanted)
+    assert_same_bits(act.backward(y=y.tolist(), grad=grad.tolist()), wanted)
+    for bad in ({}, {"grad": grad}):
+        with pytest.raises(TypeError, match="backward takes x, or y"):
+            act.backward(**bad)
+    with pytest.raises(ValueError, match="grad must have shape"):
+        act.backward(y=y, grad=grad[:2, :7])
 
 
 @each_name
@@ -196,6 +237,116 @@ def test_bits_do_not_depend_on_where_a_row_lies(name, dtype, n):
     for i, row in enumerate(x):
         assert_same_bits(act.forward(row), whole[0][i].copy())
         assert_same_bits(act.backward(row, grad=grad[i]), whole[3][i].copy())
+
+
+def hostile(n, count, dtype):
+    """Rows with infinities, NaN, subnormal numbers, spreads over all exponents, and all alike."""
+    rng = np.random.default_rng(n)
+    limits = np.finfo(dtype)
+    x = rng.normal(size=(count, n))*10.0**rng.integers(-3, 4, (count, 1))
+    holes = rng.random(x.shape) < 0.2
+    for kind, value in enumerate((-np.inf, np.inf, np.nan, float(limits.smallest_subnormal), float(limits.max),
+                                  -float(limits.max))):
+        rows = np.arange(count) % 9 == kind
+        x[rows] = np.where(holes[rows], value, x[rows])
+    x[6::9] = np.ldexp(rng.uniform(-1, 1, x[6::9].shape), rng.integers(limits.minexp, limits.maxexp, x[6::9].shape))
+    x[7::9] = x[7::9, :1]
+    return x.astype(dtype)
+
+
+@each_name
+@each_float
+@pytest.mark.parametrize("n", [*range(1, 71, 3), 100, 513, 2100])
+def test_bits_do_not_depend_on_how_rows_lie(name, dtype, n):
+    """One by one, together, as columns, in Fortran's order, copied or not, into another array or in place."""
+    rng = np.random.default_rng(n)
+    by_rows, by_columns = get_act(name), get_act(name, axis=0)
+    for count in (1, 3, 17, 40, 67):
+        x = hostile(n, count, dtype)
+        grad = rng.normal(size=x.shape).astype(dtype)
+        y = by_rows.forward(x)
+        calls = [lambda act, x, grad, y, **kwds: act.forward(x, **kwds),
+                 lambda act, x, grad, y, **kwds: act.backward(x, **kwds),
+                 lambda act, x, grad, y, **kwds: act.d2y(x, **kwds),
+                 lambda act, x, grad, y, **kwds: act.backward(x, grad=grad, **kwds),
+                 lambda act, x, grad, y, **kwds: act.backward(y=y, grad=grad, **kwds),
+                 lambda act, x, grad, y, **kwds: act.backward(y=y, **kwds)]
+        for call in calls:
+            wanted = np.concatenate([call(by_rows, *(a[i:i + 1].copy() for a in (x, grad, y))) for i in range(count)])
+            assert_same_bits(call(by_rows, x, grad, y), wanted, count)
+            assert_same_bits(call(by_rows, *map(np.asfortranarray, (x, grad, y))).copy("C"), wanted, count)
+            turned = [np.ascontiguousarray(a.T) for a in (x, grad, y)]
+            assert_same_bits(call(by_columns, *turned).T.copy(), wanted, count)
+            assert_same_bits(call(by_columns, x.T, turned[1], y.T).T.copy(), wanted, count)
+            apart = [np.repeat(a, 2, axis=1)[:, ::2] for a in (x, grad, y)]
+            assert_same_bits(call(by_rows, *apart).copy("C"), wanted, count)
+            for array in range(3):
+                held = [a.copy() for a in (x, grad, y)]
+                assert_same_bits(call(by_rows, *held, out=held[array]), wanted, count)
+                held = [a.copy() for a in turned]
+                assert_same_bits(call(by_columns, *held, out=held[array]).T.copy(), wanted, count)
+
+
+@each_name
+@pytest.mark.parametrize("n", [1, 2, 10, 33, 100])
+def test_hostile_rows_are_those_of_the_oracle(name, n):
+    """Finite numbers, and infinities whose share is 0; what other rows hold does not reach them."""
+    x = hostile(n, 36, np.float64)
+    x = x[(x < np.inf).all(axis=1) & (x > -np.inf).any(axis=1)]
+    share = "softmax"
+    if name == "softmin":
+        x, share = -x, name
+    act = get_act(name)
+    exact = softmax_reference(name, x)
+    floor = np.abs(softmax_reference(share, x)[1])              # y q
+    got = act.forward(np.concatenate([x, np.full((2, n), np.nan), np.full((2, n), np.inf)]))[:len(x)]
+    assert_close(got, exact[0], x, BOUND, np.float64)
+    assert_close(act.backward(x), exact[1], x, BOUND, np.float64)
+    assert_close(act.d2y(x), exact[2], x, BOUND, np.float64, floor)
+
+
+@each_name
+def test_half_precision_is_computed_in_float32(name):
+    x = logits(40, np.float16)
+    for act, a in ((get_act(name), x), (get_act(name, axis=0), np.ascontiguousarray(x.T))):
+        wide_a = a.astype(np.float32)
+        with np.errstate(over="ignore"):
+            assert_same_bits(act.forward(a), act.forward(wide_a).astype(np.float16))
+            assert_same_bits(act.backward(a, grad=a), act.backward(wide_a, grad=wide_a).astype(np.float16))
+            assert_same_bits(act.backward(y=a*0 - 1, grad=a),
+                             act.backward(y=wide_a*0 - 1, grad=wide_a).astype(np.float16))
+
+
+@each_name
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_results_in_place_need_no_second_array(name, axis):
+    x = np.zeros((700, 800))
+    act = get_act(name, axis=axis)
+    act.forward(x, out=x)
+    tracemalloc.start()
+    try:
+        assert act.forward(x, out=x) is x
+        act.backward(y=x, grad=x, out=x)
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes/10
+    finally:
+        tracemalloc.stop()
+
+
+@each_float
+@pytest.mark.parametrize("n", [1, 3, 10, 32, 33, 700])
+def test_losses_do_not_depend_on_their_company_or_the_gradient(dtype, n):
+    x = logits(n, dtype)
+    labels = np.arange(len(x)) % n
+    for t in (labels, np.eye(n, dtype=dtype)[labels]):
+        err = get_err(LOSS)
+        loss, grad = err.forward(x, t), err.backward()
+        assert_same_bits(err.forward(x, t, keep=False), loss)
+        with pytest.raises(ValueError, match="without keep=False"):
+            err.backward()
+        assert_same_bits(err.backward(x, t), grad)
+        for i in range(0, len(x), 5):
+            assert err.forward(x[i], t[i]) == loss[i]
+            assert_same_bits(err.backward(), grad[i].copy())
 
 
 @each_name

@@ -354,8 +354,8 @@ cdef class RowLoss:
     def _bind(self, tuple kernels):
         self.kernels = kernels
 
-    def _value_and_gradient(self, x, t):
-        """(losses of shape x.shape[:-1], gradient of x's shape), both of x's dtype.
+    def _value_and_gradient(self, x, t, bint wanted=True):
+        """(losses of shape x.shape[:-1], gradient of x's shape, or None unless it is wanted), both of x's dtype.
 
         t holds integer labels, shape x.shape[:-1], or one distribution a row, shape x.shape.
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
@@ -365,7 +365,8 @@ cdef class RowLoss:
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)
-        cdef cnp.ndarray rows, gradient, losses
+        cdef cnp.ndarray rows, losses
+        cdef cnp.ndarray gradient = None
         cdef Work work
         must_be_bound(self.kernels[0])
         if a.ndim == 0:
@@ -380,14 +381,15 @@ cdef class RowLoss:
             result_dtype(target)
             target = copied(target, compute)
         rows = copied(a, compute)
-        gradient = new_result(a, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
+        if wanted:
+            gradient = new_result(a, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
         losses = np.empty(shape[:-1], np.float64)
         if cnp.PyArray_SIZE(rows):
             prepare(&work, self.kernels, single, 0, shape[-1], rows, None if by_label else target, gradient)
             work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(target) if by_label else NULL
             work.losses = <double *>cnp.PyArray_DATA(losses)
             run(&work, cnp.PyArray_SIZE(losses))
-        return copied(losses, dtype)[()], copied(gradient, dtype)
+        return copied(losses, dtype)[()], copied(gradient, dtype) if wanted else None
 
     def _copy(self, gradient):
         """What is handed out of a gradient that is kept."""
