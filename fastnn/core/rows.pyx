@@ -20,8 +20,8 @@ from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, copied, fill, must_be_bound, operand,
                                  overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float,
-                                  row_loss_double, row_loss_float)
+from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double,
+                                  row_float, row_loss_double, row_loss_float)
 from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.threads cimport share_watched, threads_for
 
@@ -93,8 +93,8 @@ cdef void run_losses(const void *context, Py_ssize_t start, Py_ssize_t stop) noe
     fastnn_fp_leave(state)
 
 
-cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x, cnp.ndarray g,
-                  cnp.ndarray out) noexcept:
+cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x,
+                  cnp.ndarray g, cnp.ndarray out) noexcept:
     """A call over the rows of x, which lie one after another; g is the second operand or None, as out may be."""
     work.kernel = kernels[0 if single else 1]
     work.single = single
@@ -228,7 +228,7 @@ cdef class RowActivation:
             return self.apply_any(along, order, x, grad, out, name)
         a = <cnp.ndarray>x
         layout = layout_of(a)
-        across = 0 if layout == 0 or cnp.PyArray_SIZE(a) == 0 or cnp.PyArray_NDIM(a) == 0 else across_of(a, along, layout)
+        across = across_of(a, along, layout) if layout and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a) else 0
         if (across == 0 or not (grad is None or lies_like(grad, a, layout))
                 or not (out is None or may_hold(out, a, grad, order, layout))):
             return self.apply_any(along, order, x, grad, out, name)
@@ -313,8 +313,8 @@ cdef class RowActivation:
     def backward(self, x=None, y=None, grad=None, out=None):
         """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
 
-        With x, y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is quicker,
-        and within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may
+        With x, y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is
+        quicker, and within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may
         cancel. All else is computed from x: ValueError where y lies in its memory, so that x has been overwritten.
         Without x, `backward(y=y, grad=g)` computes everything from y, exactly for that y, at the speed of memory:
         log-softmax's product within 4 ULP of the larger of grad and exp(y) sum(grad). TypeError with neither x nor y.

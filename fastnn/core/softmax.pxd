@@ -11,7 +11,8 @@ With e = exp(x - max), y the softmax of the row (of -row for softmin), q = 1 - y
 q of a largest element is the sum of the others, since 1 - y has lost its digits there; and c, which may be any number,
 is g at the first of them, since else g - sum(y g) has. Values and first derivatives are within 4 units in the last
 place, second derivatives of y q, products of the larger of their two terms, where a sum counts as that of its terms'
-magnitudes and a y below the normal numbers as the least of these. Adding a number to the row that is exact changes no bit.
+magnitudes and a y below the normal numbers as the least of these. Adding a number to the row that is exact changes no
+bit.
 
 By value, from y or L alone and exact for them (within 2 units, products of the larger of their terms within 4):
 
@@ -26,12 +27,14 @@ side as the columns of a matrix, or are so short that turning them round costs l
 from libc.string cimport memcpy, memset
 
 from fastnn.core.kernels cimport FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE
+from fastnn.core.streaming cimport fastnn_prefetch
 from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1,
                                   fastnn_log_split_double, fma, log1p, product_low, real, unscale)
 
 cdef extern from "turning.h":
     void fastnn_turn_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
-    void fastnn_turn_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_turn_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
+                            Py_ssize_t step) noexcept nogil
     void fastnn_turn_back_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
                                 Py_ssize_t rows) noexcept nogil
     void fastnn_turn_back_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
@@ -115,7 +118,7 @@ cdef inline double two_terms(factor f, factor h, bint plain, real v, real g, rea
 
 
 # Exponentials. Where |top| is at most `limit` everything is done without regard to infinities: what is so far below
-# top that its exponential is 0 in any case is lifted to `lowest`, and then x - top and what its rounding lost are small.
+# top that its exponential is 0 in any case is lifted to `lowest`: x - top and what its rounding lost are small then.
 
 cdef inline real limit(real like) noexcept nogil:
     return <real>4194304 if real is float else <real>1e12
@@ -150,7 +153,7 @@ cdef inline real exp_far(real x, real top, real lowest) noexcept nogil:
     cdef real held = at_least(x, lowest)
     cdef real d = shifted(held, top)
     cdef real low = lost_by(d, held, top)
-    return exp_scaled_sum(d, low if absolute(low) < <real>1 else <real>0)       # NaN at infinities, large where exp is 0
+    return exp_scaled_sum(d, low if absolute(low) < <real>1 else <real>0)   # NaN at infinities, large where exp is 0
 
 
 # What the sums say of a row.
@@ -228,8 +231,9 @@ cdef inline real largest_d2(real y, real q) noexcept nogil:
 
 cdef inline void constants(int kind, int order, double sum_, double lost, double ones, real top, real *k0, real *k1,
                            real *k2) noexcept nogil:
-    """For all that goes by the exponentials: k0 + k1 is 1/sum(exp), or k0 top and k1 the logarithm of the sum; k2 is for
-    a largest element. ones counts those that are 1, which the sum has left out; softmax's values need no such sum."""
+    """For all that goes by the exponentials: k0 + k1 is 1/sum(exp), or k0 top and k1 the logarithm of the sum; k2 is
+    for a largest element. ones counts those that are 1, which the sum has left out; softmax's values need no such sum.
+    """
     cdef double low, rest, whole
     cdef real q
     sum_ = whole_of(sum_, lost, &lost)
@@ -372,8 +376,8 @@ cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ss
             e[i] = exp_near(sign * x[i], top, lowest)
 
 
-cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
-                            double *sums, double *lost, double *ones) noexcept nogil:
+cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c,
+                            Py_ssize_t n, double *sums, double *lost, double *ones) noexcept nogil:
     """sums += f(v) h(g, c) in lanes, n a multiple of GROUP; if counted, ones += how many v are a largest one's."""
     cdef double s[LANES]
     cdef double low[LANES]
@@ -428,8 +432,8 @@ cdef inline void clear(double *sums, double *lost, double *ones) noexcept nogil:
         ones[j] = 0
 
 
-cdef inline void add_one_by_one(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c, Py_ssize_t n,
-                                double *sum_, double *lost, double *ones) noexcept nogil:
+cdef inline void add_one_by_one(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c,
+                                Py_ssize_t n, double *sum_, double *lost, double *ones) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         add(sum_, lost, term(f, h, plain, v[i], g[i], c), c)
@@ -450,8 +454,8 @@ cdef inline void end_group(const real *x, real *room, Py_ssize_t n) noexcept nog
         room[j] = <real>0 if j < before else x[j]
 
 
-cdef inline void total(factor f, factor h, bint plain, const real *v, const real *g, real c, Py_ssize_t n, double *sums, double *lost,
-                       double *ones) noexcept nogil:
+cdef inline void total(factor f, factor h, bint plain, const real *v, const real *g, real c, Py_ssize_t n,
+                       double *sums, double *lost, double *ones) noexcept nogil:
     """sum(f(v) h(g, c)), with what its rounding lost, in the first of the lanes."""
     cdef real v_end[GROUP]
     cdef real g_end[GROUP]
@@ -687,9 +691,10 @@ cdef inline void exponentials_across(const real *x, Py_ssize_t step, real sign, 
                 e[i * lanes + c] = exp_near(sign * x[i * step + c], tops[c], lowest[c])
 
 
-cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step,
-                                       const real *g, Py_ssize_t g_step, const real *c, Py_ssize_t n, Py_ssize_t lanes,
-                                       double *sums, double *lost, double *ones) noexcept nogil:
+cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint counted, const real *v,
+                                       Py_ssize_t v_step, const real *g, Py_ssize_t g_step, const real *c,
+                                       Py_ssize_t n, Py_ssize_t lanes, double *sums, double *lost,
+                                       double *ones) noexcept nogil:
     cdef double s[16]
     cdef double low[16]
     cdef real many[16]
@@ -713,10 +718,10 @@ cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint coun
                 ones[at + j] = <double>many[j]
 
 
-cdef inline void add_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step, const real *g,
-                            Py_ssize_t g_step, const real *c, Py_ssize_t first, Py_ssize_t n, Py_ssize_t lanes,
+cdef inline void add_across(factor f, factor h, bint plain, bint counted, const real *v, Py_ssize_t v_step,
+                            const real *g, Py_ssize_t g_step, const real *c, Py_ssize_t first, Py_ssize_t lanes,
                             double *sums, double *lost, double *ones) noexcept nogil:
-    """As `add_groups`, of a group without its `first` elements, which count as zeros, so that v begins with the next."""
+    """As `add_groups`, of a group without its `first` elements, which count as zeros: v begins with the next."""
     cdef real zeros[WIDTH]
     cdef const real *vs[4]
     cdef const real *gs[4]
@@ -726,6 +731,8 @@ cdef inline void add_across(factor f, factor h, bint plain, bint counted, const 
     if first:
         memset(zeros, 0, lanes * sizeof(real))
     for j in range(LANES):
+        if j + 3 * LANES < first:
+            continue
         for i in range(4):
             vs[i] = v + (j + i * LANES - first) * v_step if j + i * LANES >= first else zeros
             gs[i] = g + (j + i * LANES - first) * g_step if j + i * LANES >= first else zeros
@@ -752,13 +759,14 @@ cdef inline void in_one_across(double *sums, double *lost, Py_ssize_t lanes, rea
     while half:
         for k in range(half * lanes):
             add(&sums[k], &lost[k], sums[half * lanes + k], kind)
-            lost[k] = lost[k] + lost[half * lanes + k]
+            if real is double:
+                lost[k] = lost[k] + lost[half * lanes + k]
         half = half // 2
 
 
-cdef inline void total_across(factor f, factor h, bint plain, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step,
-                              const real *c, Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width, double *sums,
-                              double *lost, double *ones) noexcept nogil:
+cdef inline void total_across(factor f, factor h, bint plain, const real *v, Py_ssize_t v_step, const real *g,
+                              Py_ssize_t g_step, const real *c, Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width,
+                              double *sums, double *lost, double *ones) noexcept nogil:
     cdef real v_room[GROUP * WIDTH]
     cdef real g_room[GROUP * WIDTH]
     cdef const real *a
@@ -774,7 +782,7 @@ cdef inline void total_across(factor f, factor h, bint plain, const real *v, Py_
         if n < ONE_BY_ONE:
             add_one_by_one_across(f, h, plain, False, a, a_step, b, b_step, c, m, lanes, sums, lost, ones)
             return
-        add_across(f, h, plain, False, a, a_step, b, b_step, c, GROUP - m, m, lanes, sums, lost, ones)
+        add_across(f, h, plain, False, a, a_step, b, b_step, c, GROUP - m, lanes, sums, lost, ones)
         i += m
     in_one_across(sums, lost, lanes, <real>0)
 
@@ -801,9 +809,10 @@ cdef inline void sum_exponentials_across(factor f, bint counted, const real *x, 
         a = staged(x + i * step, step, m, lanes, width, x_room, &a_step)
         exponentials_across(a, a_step, sign, tops, lowest, far, m, lanes, room)
         if n < ONE_BY_ONE:
-            add_one_by_one_across(f, one[real], False, counted, room, lanes, room, lanes, tops, m, lanes, sums, lost, ones)
+            add_one_by_one_across(f, one[real], False, counted, room, lanes, room, lanes, tops, m, lanes, sums, lost,
+                                  ones)
             return
-        add_across(f, one[real], False, counted, room, lanes, room, lanes, tops, GROUP - m, m, lanes, sums, lost, ones)
+        add_across(f, one[real], False, counted, room, lanes, room, lanes, tops, GROUP - m, lanes, sums, lost, ones)
         if kept and n > GROUP:
             for j in range(m):
                 put(room + j * lanes, e + (i + j) * step, lanes, width)
@@ -892,8 +901,8 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
         maxima(a, a_step, sign, m, lanes, tops)
         i += m
     if order == VALUE and kind == SOFTMAX:
-        sum_exponentials_across(itself[real], False, x, step, sign, tops, out, True, n, lanes, width, e_room, sums, lost,
-                                ones)
+        sum_exponentials_across(itself[real], False, x, step, sign, tops, out, True, n, lanes, width, e_room, sums,
+                                lost, ones)
     else:
         sum_exponentials_across(but_largest[real], True, x, step, sign, tops, out, order != VALUE, n, lanes, width,
                                 e_room, sums, lost, ones)
@@ -979,7 +988,7 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
     cdef const real *a
     cdef const real *b
     cdef real *to
-    cdef Py_ssize_t width
+    cdef Py_ssize_t r, width
     cdef Py_ssize_t i = 0
     if turning:
         memset(x_lanes, 0, n * WIDTH * sizeof(real))
@@ -995,6 +1004,11 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
         if width < WIDTH and width > NARROW and not turning:
             width = NARROW
         a, b, to = x + i, g + i, out + i
+        if not turning and n <= GROUP and width == WIDTH and i + 2 * WIDTH <= count:
+            for r in range(n):                  # more streams than the processor follows by itself
+                fastnn_prefetch(x + r * step + i + WIDTH, WIDTH * sizeof(real))
+                if g != NULL:
+                    fastnn_prefetch(g + r * step + i + WIDTH, WIDTH * sizeof(real))
         if turning:
             turned(x + i * n, n, width, x_lanes)
             if g != NULL:
@@ -1047,8 +1061,8 @@ cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *la
     for r in range(count):
         tops[r] = maximum(x + r * n, <real>1, n)
     for r in range(count):
-        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums, lost,
-                         ones)
+        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums,
+                         lost, ones)
         sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
     for r in range(PHASED):
         with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])

@@ -47,7 +47,8 @@ static inline void fastnn_turn_block_double(const double *from, ptrdiff_t from_s
                 } \
         FASTNN_TURN_ALL(lanes, 1, step, x, n, 1, c); \
     } \
-    static inline void fastnn_turn_back_##real(const real *lanes, ptrdiff_t step, real *out, ptrdiff_t n, ptrdiff_t rows) \
+    static inline void fastnn_turn_back_##real(const real *lanes, ptrdiff_t step, real *out, ptrdiff_t n, \
+                                               ptrdiff_t rows) \
     { \
         ptrdiff_t c = 0; \
         if (n >= size) \
@@ -69,7 +70,8 @@ FASTNN_TURN(double, 2)
     { \
         FASTNN_TURN_ALL(lanes, 1, step, x, n, 1, 0); \
     } \
-    static inline void fastnn_turn_back_##real(const real *lanes, ptrdiff_t step, real *out, ptrdiff_t n, ptrdiff_t rows) \
+    static inline void fastnn_turn_back_##real(const real *lanes, ptrdiff_t step, real *out, ptrdiff_t n, \
+                                               ptrdiff_t rows) \
     { \
         FASTNN_TURN_ALL(out, n, 1, lanes, 1, step, 0); \
     }
