@@ -109,19 +109,18 @@ static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
 
 static int fastnn_pool_processor(void)
 {
-#ifdef __linux__
+#if defined(__linux__) && defined(CPU_CLR)
     return sched_getcpu();
 #else
     return -1;
 #endif
 }
 
-/* A thread that is woken on its caller's processor may wait there for milliseconds while others are idle: a virtual
-   machine's idle processors look occupied, and what yields keeps one from being idle at all. A helper that finds itself
-   there moves away, and is woken where it is then the next time. */
+/* A thread is woken where it last ran unless another processor is seen idle. Behind its caller it would wait until the
+   loop is over, each time. A helper that finds itself there moves away, and is woken where it is then the next time. */
 static void fastnn_pool_move(void)
 {
-#ifdef __linux__
+#if defined(__linux__) && defined(CPU_CLR)
     int processor = sched_getcpu();
     cpu_set_t all, others;
     if (processor < 0 || processor != atomic_load(&fastnn_pool.processor) || sched_getaffinity(0, sizeof all, &all) != 0)
