@@ -93,6 +93,7 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
     cdef Py_ssize_t i
     cdef signed char quarters = 0
     cdef short quarters_of_double = 0
+    cdef real a
     cdef real kept[2]
     kept[0] = h[0]
     kept[1] = h[1]
@@ -101,8 +102,9 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
             see_float(quarters, x, i)
         else:
             see_double(quarters_of_double, x, i)
-        out[i] = f(x[i], kept)
-        second[i] = d1(x[i], kept)
+        a = x[i]                            # once: out might overlap x, for all the compiler knows
+        out[i] = f(a, kept)
+        second[i] = d1(a, kept)
     seen_all(quarters | quarters_of_double)
 
 
