@@ -49,7 +49,33 @@ enum {
 FASTNN_LOOP uint32_t fastnn_bits(float x) { uint32_t b; memcpy(&b, &x, sizeof b); return b; }
 FASTNN_LOOP float fastnn_float(uint32_t b) { float x; memcpy(&x, &b, sizeof x); return x; }
 
-/* Half precision. Integers alone, but for subnormal halves, where a float's rounding does the work. */
+/* Half precision: the processor's instructions, or integers alone, but for subnormal halves, where a float's rounding does
+   the work. NaN keeps its upper bits, and is quiet. */
+
+#ifdef __F16C__
+#include <immintrin.h>
+
+static inline void fastnn_load_float16(const void *from, float *FASTNN_RESTRICT out, ptrdiff_t n)
+{
+    const uint16_t *FASTNN_RESTRICT x = (const uint16_t *)from;
+    const ptrdiff_t whole = n & -8;
+    for (ptrdiff_t i = 0; i < whole; i += 8)
+        _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+    for (ptrdiff_t i = whole; i < n; i++)
+        out[i] = _cvtsh_ss(x[i]);
+}
+
+static inline void fastnn_store_float16(const float *FASTNN_RESTRICT x, void *to, ptrdiff_t n)
+{
+    uint16_t *FASTNN_RESTRICT out = (uint16_t *)to;
+    const ptrdiff_t whole = n & -8;
+    for (ptrdiff_t i = 0; i < whole; i += 8)
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (ptrdiff_t i = whole; i < n; i++)
+        out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
+#else
 
 static inline void fastnn_load_float16(const void *from, float *FASTNN_RESTRICT out, ptrdiff_t n)
 {
@@ -70,12 +96,14 @@ static inline void fastnn_store_float16(const float *FASTNN_RESTRICT x, void *to
         uint32_t b = fastnn_bits(x[i]), m = b & 0x7fffffffu;
         uint32_t subnormal = fastnn_bits(fastnn_float(m) + 0.5f) - (126u << 23);
         uint32_t normal = (m + 0xfff + (m >> 13 & 1) - (112u << 23)) >> 13;
-        uint32_t small = 0u - (m < (113u << 23)), large = 0u - (m >= (143u << 23));     /* masks: gcc makes no SIMD */
-        uint32_t beyond = 0x7c00u | (0x200u & (0u - (m > FASTNN_INFINITY_BITS)));       /* of the choices between them */
+        uint32_t small = 0u - (m < (113u << 23)), large = 0u - (m >= (143u << 23));     /* masks: no SIMD is made */
+        uint32_t beyond = 0x7c00u | ((0x200u | (m >> 13 & 0x3ff)) & (0u - (m > FASTNN_INFINITY_BITS)));     /* of choices */
         uint32_t finite = (subnormal & small) | (normal & ~small);
         out[i] = (uint16_t)((finite & ~large) | (beyond & large) | (b >> 16 & 0x8000u));
     }
 }
+
+#endif
 
 static inline void fastnn_load_bfloat16(const void *from, float *FASTNN_RESTRICT out, ptrdiff_t n)
 {
