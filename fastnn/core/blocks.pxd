@@ -9,7 +9,7 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.kernels cimport MOST_PARAMETERS, elementwise_double, elementwise_float
 from fastnn.core.loops cimport padded
 from fastnn.core.stored cimport load_half, store_half
-from fastnn.core.streaming cimport FASTNN_LINE, fastnn_prefetch, fastnn_stream, fastnn_stream_end
+from fastnn.core.streaming cimport FASTNN_LINE, at_line, fastnn_prefetch, fastnn_stream, fastnn_stream_end
 from fastnn.core.vecmath cimport real
 
 cdef enum:
@@ -45,11 +45,6 @@ cdef inline void call(const Work *work, const real *x, const real *y, real *out,
 cdef inline Py_ssize_t made_up(const Work *work, Py_ssize_t n) noexcept nogil:
     """n elements as a multiple of what the kernel takes."""
     return (n + work.step - 1) & -work.step
-
-
-cdef inline real *at_line(real *room) noexcept nogil:
-    """The first element of `room` that begins a cache line."""
-    return room + (-<uintptr_t>room % FASTNN_LINE) // sizeof(real)
 
 
 cdef inline void put(const Work *work, const real *block, real *out, Py_ssize_t n) noexcept nogil:
