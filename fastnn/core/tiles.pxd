@@ -9,6 +9,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from fastnn.core.blocks cimport Work, call, made_up
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.streaming cimport fastnn_prefetch
 from fastnn.core.vecmath cimport real
 
 cdef extern from "turning.h":
@@ -16,19 +17,25 @@ cdef extern from "turning.h":
     enum: FASTNN_TURNED_DOUBLES
     void fastnn_turn_floats(const float *x, Py_ssize_t step, float *out, Py_ssize_t out_step) noexcept nogil
     void fastnn_turn_doubles(const double *x, Py_ssize_t step, double *out, Py_ssize_t out_step) noexcept nogil
+    Py_ssize_t fastnn_second_floats(const float *x, float *out, Py_ssize_t n) noexcept nogil
+    Py_ssize_t fastnn_second_doubles(const double *x, double *out, Py_ssize_t n) noexcept nogil
+    Py_ssize_t fastnn_backward_floats(const float *x, float *out, Py_ssize_t n) noexcept nogil
+    Py_ssize_t fastnn_backward_doubles(const double *x, double *out, Py_ssize_t n) noexcept nogil
 
 cdef enum:
     MOST_AXES = 8
     MOST_OPERANDS = 4
-    ROOM = 1024             # elements of a tile that are gathered
+    ROOM = 1024             # doubles, or twice as many floats, of a tile that is gathered
     LEAST = 64              # of a tile; more than a few smaller ones are not worth what each costs
     FEW = 4
-    LINE = 64               # bytes that are read of a column at a time
-    ROWS = 16               # of a tile whose rows lie in one piece
+    NARROW = 64             # bytes: a step that is less shares cache lines
+    HIGH = 128              # bytes that are read of a column at a time
+    ROWS = 16               # of a tile whose rows lie in one piece, all of them
     COLUMNS = 1024
 
 cdef struct Tiles:
-    # operands (the inputs, then the outputs) of one shape; tiles are numbered along the last axis first
+    # operands (the inputs, then the outputs) of one shape; tiles are numbered down the last axis but one first, so that
+    # the next one goes on where the columns of this one have ended
     const Work *work
     bint single
     int inputs
@@ -162,7 +169,7 @@ cdef inline Py_ssize_t number_of_tiles(const Tiles *tiles) noexcept nogil:
 
 cdef inline bint lay_out(Tiles *tiles, Py_ssize_t itemsize) noexcept nogil:
     """Choose the order of the axes and the size of tiles. False where tiles would be too small."""
-    cdef Py_ssize_t line = LINE // itemsize
+    cdef Py_ssize_t room = ROOM * 8 // itemsize
     cdef int i, k, last, turned = -1
     cdef bint all_straight = True
     for i in range(tiles.axes - 1, -1, -1):
@@ -188,7 +195,7 @@ cdef inline bint lay_out(Tiles *tiles, Py_ssize_t itemsize) noexcept nogil:
                 tiles.straight[k] = tiles.straight[k] and tiles.first[k] != tiles.first[i]
         all_straight = all_straight and tiles.straight[k]
         i = fastest(tiles, k)
-        if i != last and turned < 0 and 0 != distance(tiles.steps[k][i]) < LINE:
+        if i != last and turned < 0 and 0 != distance(tiles.steps[k][i]) < NARROW:
             turned = i
     if turned >= 0:
         for i in range(turned, last - 1):               # it becomes the other axis of the plane
@@ -197,13 +204,13 @@ cdef inline bint lay_out(Tiles *tiles, Py_ssize_t itemsize) noexcept nogil:
         tiles.columns = min(tiles.shape[last], <Py_ssize_t>COLUMNS)
         tiles.rows = ROWS
     elif turned >= 0:
-        tiles.rows = line
-        tiles.columns = min(tiles.shape[last], ROOM // line)
+        tiles.rows = HIGH // itemsize
+        tiles.columns = min(tiles.shape[last], room // tiles.rows)
     else:
-        tiles.columns = min(tiles.shape[last], <Py_ssize_t>ROOM)
-        tiles.rows = ROOM // tiles.columns
+        tiles.columns = min(tiles.shape[last], room)
+        tiles.rows = room // tiles.columns
     if tiles.columns < tiles.work.step:                 # nothing is run through where it lies
-        tiles.rows = ROOM // tiles.columns
+        tiles.rows = room // tiles.columns
     tiles.rows = min(tiles.rows, tiles.shape[last - 1])
     return tiles.rows * tiles.columns >= LEAST or number_of_tiles(tiles) <= FEW
 
@@ -234,21 +241,43 @@ cdef inline void turn(const real *x, Py_ssize_t step, real *out, Py_ssize_t out_
         j += 1
 
 
+cdef inline void gather_row(const char *x, Py_ssize_t step, Py_ssize_t n, real *out) noexcept nogil:
+    cdef Py_ssize_t size = sizeof(real)
+    cdef Py_ssize_t i = 0
+    cdef real same
+    if step == size:
+        memcpy(out, x, n * size)
+        return
+    if step == 0:
+        same = (<const real *>x)[0]
+        for i in range(n):
+            out[i] = same
+        return
+    if step == 2 * size:
+        if real is float:
+            i = fastnn_second_floats(<const float *>x, out, n)
+        else:
+            i = fastnn_second_doubles(<const double *>x, out, n)
+    elif step == -size:
+        if real is float:
+            i = fastnn_backward_floats(<const float *>x, out, n)
+        else:
+            i = fastnn_backward_doubles(<const double *>x, out, n)
+    for i in range(i, n):
+        out[i] = (<const real *>(x + i * step))[0]
+
+
 cdef inline void gather(const char *x, Py_ssize_t row_step, Py_ssize_t column_step, Py_ssize_t rows, Py_ssize_t columns,
                         real *out) noexcept nogil:
     cdef Py_ssize_t size = sizeof(real)
     cdef Py_ssize_t i, k
     if row_step == size and column_step != size:
+        for k in range(columns):                        # the tile that comes next, in all likelihood
+            fastnn_prefetch(x + k * column_step + rows * size, rows * size)
         turn(<const real *>x, column_step // size, out, columns, columns, rows)
         return
     for i in range(rows):
-        if column_step == size:
-            memcpy(out, x, columns * size)
-        else:
-            for k in range(columns):
-                out[k] = (<const real *>(x + k * column_step))[0]
-        x += row_step
-        out += columns
+        gather_row(x + i * row_step, column_step, columns, out + i * columns)
 
 
 cdef inline void scatter(const real *x, Py_ssize_t rows, Py_ssize_t columns, char *out, Py_ssize_t row_step,
@@ -286,7 +315,7 @@ cdef inline void run_columns(const Tiles *tiles, char *const *at, real *room, Py
             steps[k] = step[last - 1] // <Py_ssize_t>sizeof(real)
             gathered = False
             continue
-        begin[k] = room + k * ROOM
+        begin[k] = room + k * (ROOM * 8 // sizeof(real))
         steps[k] = columns
         if k < tiles.inputs:
             gather(at[k], step[last - 1], step[last], rows, columns, begin[k])
@@ -298,7 +327,7 @@ cdef inline void run_columns(const Tiles *tiles, char *const *at, real *room, Py
              begin[tiles.inputs] + i * steps[tiles.inputs],
              begin[tiles.inputs + 1] + i * steps[tiles.inputs + 1] if both else NULL, columns)
     for k in range(tiles.inputs, tiles.count):
-        if begin[k] == room + k * ROOM:
+        if begin[k] == room + k * (ROOM * 8 // sizeof(real)):
             step = tiles.steps[k]
             scatter(begin[k], n // whole, whole, at[k], step[last - 1], step[last])
 
@@ -325,10 +354,10 @@ cdef inline void run_numbered(const Tiles *tiles, real *room, Py_ssize_t start, 
     cdef Py_ssize_t down = pieces(tiles.shape[last - 1], tiles.rows)
     cdef Py_ssize_t number = start
     cdef int i, k
-    index[last] = number % across * tiles.columns
-    number //= across
     index[last - 1] = number % down * tiles.rows
     number //= down
+    index[last] = number % across * tiles.columns
+    number //= across
     for i in range(last - 2, -1, -1):
         index[i] = number % tiles.shape[i]
         number //= tiles.shape[i]
@@ -340,8 +369,16 @@ cdef inline void run_numbered(const Tiles *tiles, real *room, Py_ssize_t start, 
         run_tile(tiles, at, room, min(tiles.rows, tiles.shape[last - 1] - index[last - 1]),
                  min(tiles.columns, tiles.shape[last] - index[last]))
         start += 1
-        for i in range(last, -1, -1):
-            index[i] += tiles.columns if i == last else tiles.rows if i == last - 1 else 1
+        index[last - 1] += tiles.rows
+        if index[last - 1] < tiles.shape[last - 1]:
+            continue
+        index[last - 1] = 0
+        index[last] += tiles.columns
+        if index[last] < tiles.shape[last]:
+            continue
+        index[last] = 0
+        for i in range(last - 2, -1, -1):
+            index[i] += 1
             if index[i] < tiles.shape[i]:
                 break
             index[i] = 0
