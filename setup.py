@@ -26,9 +26,9 @@ ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "elementwise", "ga
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
     "x86_64_v2": ["-msse4.2", "-mpopcnt"],
-    "x86_64_v3": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"],
-    "x86_64_v4": ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq",
-                  "-mavx512vl", "-mprefer-vector-width=512"],
+    "x86_64_v3": ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"],
+    "x86_64_v4": ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mavx512f", "-mavx512bw", "-mavx512cd",
+                  "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 
 # Vectorisation needs -fno-trapping-math (both sides of a choice are computed), -fno-math-errno (sqrt) and
