@@ -48,7 +48,7 @@ def explain(name: str) -> Explanation:
 def _report(cls):
     if not issubclass(cls, Optimizer):
         formulas = dict(zip(("f", "f'", "f''"), cls._kernels.orders))
-        kernel, loops = cls._kernels.kernel, {**dict(enumerate(formulas)), 3: "f' grad"}
+        kernel, loops = cls._kernels.kernel, {**dict(enumerate(formulas)), 3: "f' grad", kernels.BOTH: "f and f'"}
     else:
         delta, *state = cls._formula.roots
         formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
@@ -61,7 +61,7 @@ def _report(cls):
     for dtype in ("float32", "float64"):
         lines += ["", f"{dtype}, for {processor_name()}:"]
         width = max(map(len, loops.values()))
-        lines += [f"{loops[case]:{width}}  {_verdict(kernel, case, dtype)}" for case in kernel.loops]
+        lines += [f"{title:{width}}  {_verdict(kernel, case, dtype)}" for case, title in loops.items()]
     return "\n".join(lines)
 
 
