@@ -147,22 +147,30 @@ class _Single:
 
 
 class _Dense(_Single):
-    """An Affine layer and its Activation, with memory for z = x W + b and for the gradient of z besides."""
+    """An Affine layer and its Activation, with memory for z = x W + b and for the gradient of z besides.
+
+    y takes z's place where that is not needed on the way back, and y may lie in memory that is used again.
+    """
 
     def __init__(self, affine, activation):
         self.layer, self.activation = affine, activation
 
     def take_outputs(self, matrix, shared):
         self.z = matrix(self.widths[1])
-        super().take_outputs(matrix, shared)
+        self.shared, self._matrix = shared, matrix
 
     def take_gradients(self, held, matrix, shared):
         self.dz = matrix(self.widths[1], None) if held is None else held
         return super().take_gradients(self.dz, matrix, shared)
 
     def forward(self, x):
-        affine = self.layer
-        return self.activation.forward(affine.product(x, True, self.z), True, self.y, affine.b)
+        affine, y = self.layer, self.y
+        if self.shared:
+            if self.activation.by_value:
+                y = self.z
+            elif y is None:
+                y = self.y = self._matrix(self.widths[1])
+        return self.activation.forward(affine.product(x, True, self.z), True, y, affine.b)
 
     def backward(self, dout):
         dz, db = self.activation.backward_with_bias(dout, self.dz)
