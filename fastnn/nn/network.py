@@ -155,7 +155,8 @@ class MultiLayerNet:
         pass over as many rows writes again. None of that is ever handed out.
         """
         loss = self.loss(x, t, train_flg=True)
-        self._training_pass.backward(self.last_layer.backward())
+        last = self.last_layer
+        self._training_pass.backward(last._kept if type(last) is SoftmaxWithLoss else last.backward())
         grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
         self._add_decay_gradient(grads)
         return loss, grads
