@@ -29,7 +29,9 @@ cdef enum:
     NARROW = 256            # columns of which so many rows are a block
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
-    SMALL = 1 << 16         # elements of a matrix that is run through in one go
+    GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
+    SMALL = 1 << 15         # elements of a matrix that is run through in one go
+    WIDE = 1 << 17          # elements from which columns are shared out, of which there may be few
 
 cdef Py_ssize_t STEP = kernels.STEP                     # a kernel is given a multiple of so many elements
 cdef int place
@@ -135,7 +137,7 @@ cdef int add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarr
         return 0
     threads = threads_for(n)
     with nogil:
-        return share_watched(run_bias, work, n, BLOCK, threads, n)
+        return share_watched(run_bias, work, n, GRAIN, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:
@@ -254,7 +256,7 @@ cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
     if cnp.PyArray_SIZE(a) < WITH_GIL:
         run_sums(work, 0, work.columns)
         return sums
-    threads = threads_for(cnp.PyArray_SIZE(a))
+    threads = threads_for(cnp.PyArray_SIZE(a)) if cnp.PyArray_SIZE(a) >= WIDE else 1
     with nogil:
         share_with(run_sums, work, work.columns, COLUMNS, threads, work.watch)
     return sums
@@ -356,9 +358,9 @@ def gradient_with_sums(activation, z, y, grad, out=None):
     work.z = cnp.PyArray_BYTES(<cnp.ndarray>given)
     work.other = cnp.PyArray_BYTES(<cnp.ndarray>grad)
     work.out = cnp.PyArray_BYTES(result)
-    threads = threads_for(n)
-    if threads == 1 and n <= SMALL and cnp.PyArray_DIM(result, 1) <= NARROW and n > 0:
+    if n <= SMALL and cnp.PyArray_DIM(result, 1) <= NARROW and n > 0:
         return result, back_with_sums(&work, result)
+    threads = threads_for(n)
     with nogil:
-        share_watched(run_back, &work, n, BLOCK, threads, n)
+        share_watched(run_back, &work, n, GRAIN, threads, n)
     return result, summed(&work, result, None)

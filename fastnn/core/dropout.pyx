@@ -13,7 +13,7 @@ from fastnn.core.threads cimport share_watched, threads_for
 cnp.import_array()
 
 cdef enum:
-    GRAIN = 2048            # elements, whole blocks of a mask
+    GRAIN = 512             # elements, whole blocks of a mask
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef int place

@@ -21,6 +21,8 @@ cnp.import_array()
 cdef enum:
     COLUMNS = 128           # whose sums are kept on the stack
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
+    GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
+    WIDE = 1 << 17          # elements from which columns are shared out, of which there may be few
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef int place
@@ -136,7 +138,7 @@ cdef void write_projected(const void *context, Py_ssize_t start, Py_ssize_t stop
 cdef int over_columns(Work *work, bint moments) except -1:
     cdef fastnn_watch watch
     cdef Py_ssize_t n = work.rows * work.columns
-    cdef int threads = threads_for(n)
+    cdef int threads = threads_for(n) if n >= WIDE else 1
     work.watch = begun(&watch, n)
     if n < WITH_GIL:
         (find_moments if moments else find_statistics)(work, 0, work.columns)
@@ -154,7 +156,7 @@ cdef int over_rows(Work *work, bint back) except -1:
         return 0
     with nogil:
         return share_watched(write_projected if back else write_normalized, work, work.rows,
-                             max(1, 2048 // max(1, work.columns)), threads, n)
+                             max(1, GRAIN // max(1, work.columns)), threads, n)
 
 
 # What comes in
