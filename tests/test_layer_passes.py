@@ -105,7 +105,9 @@ def test_what_does_not_fit_is_refused():
     for grad in (x[:5], x[:, :4], x[0]):
         with pytest.raises(ValueError, match="the gradient must"):
             normalize_batch_backward(grad, kept, gamma)
-    for wrong in ((x, mean, gamma.astype(np.float32)), (x, mean[:4], gamma), (x[:, ::2], mean, gamma), (x[0], mean, gamma)):
+    two = np.stack([mean, gamma])
+    for wrong in ((x, two, two.astype(np.float32)), (x, two[:, :4].copy(), two), (x[:, ::2], two, two), (x[0], two, two),
+                  (x, two, two[:1]), (x, mean, two), (x, two, two[:, ::-1])):
         with pytest.raises(ValueError, match="not what normalize_batch kept"):
             normalize_batch_backward(x, wrong, gamma)
     for wrong in ((x, mean), (x, None, mean), (1, 2, 3)):

@@ -54,7 +54,7 @@ CALLS = {
     "sums of columns": lambda: affine.column_sums(matrix),
     "sums of two columns": lambda: affine.column_sums(tall),
     "batch normalization": lambda: normalization.normalize_batch(matrix, row, row, 1e-6, 0.9, row, row, result),
-    "its way back": lambda: normalization.normalize_batch_backward(other, (matrix, row, row.astype(float)), row, result),
+    "its way back": lambda: normalization.normalize_batch_backward(other, (matrix, np.stack([row]*2), np.ones((2, COLUMNS))), row, result),
     "normalization": lambda: normalization.normalize(matrix, row, row, row, row, 1e-6, result),
     "mask": lambda: dropout.masked(x, x.view(np.bool_)[:N], out),
     "mean loss": lambda: mean_loss.mean_row_loss(kernels.ROW_LOSSES["softmax_cross_entropy"], matrix, labels, result)}

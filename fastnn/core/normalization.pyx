@@ -178,9 +178,9 @@ cdef cnp.ndarray vector(object value, cnp.ndarray x, str name):
 
 
 cdef inline bint suits(cnp.ndarray value, cnp.ndarray x, int kind) noexcept:
-    """Whether there is a number of this type for each column of x."""
-    return (contiguous(value, kind, 0) and cnp.PyArray_NDIM(value) == 1
-            and cnp.PyArray_DIM(value, 0) == cnp.PyArray_DIM(x, 1))
+    """Whether there are two numbers of this type for each column of x."""
+    return (contiguous(value, kind, 0) and cnp.PyArray_NDIM(value) == 2 and cnp.PyArray_DIM(value, 0) == 2
+            and cnp.PyArray_DIM(value, 1) == cnp.PyArray_DIM(x, 1))
 
 
 cdef cnp.ndarray result_for(object out, cnp.ndarray x, cnp.ndarray other):
@@ -198,8 +198,11 @@ cdef inline cnp.ndarray new_vector(cnp.ndarray x, int kind):
     return cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(x) + 1, kind, 0)
 
 
-cdef inline cnp.ndarray zeros(cnp.ndarray x):
-    return cnp.PyArray_ZEROS(1, cnp.PyArray_DIMS(x) + 1, cnp.NPY_DOUBLE, 0)
+cdef inline cnp.ndarray vectors(cnp.ndarray x, int kind, int count):
+    """Zeros for so many vectors."""
+    cdef cnp.npy_intp[2] shape
+    shape[0], shape[1] = count, cnp.PyArray_DIM(x, 1)
+    return cnp.PyArray_ZEROS(2, shape, kind, 0)
 
 
 cdef void look_at(Work *work, cnp.ndarray x) noexcept:
@@ -249,18 +252,17 @@ def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, r
     cdef cnp.ndarray old_var = vector(running_var, a, "the running variance")
     cdef cnp.ndarray result = result_for(out, a, a)
     cdef int kind = cnp.PyArray_TYPE(a)
-    cdef cnp.ndarray mean = new_vector(a, kind)
-    cdef cnp.ndarray factor = new_vector(a, kind)
+    cdef cnp.ndarray own = vectors(a, kind, 2)                  # mean and factor
+    cdef cnp.ndarray wide = vectors(a, cnp.NPY_DOUBLE, 2)       # mean and variance, later 1/sqrt(variance + eps)
     cdef cnp.ndarray new_mean = new_vector(a, kind)
     cdef cnp.ndarray new_var = new_vector(a, kind)
-    cdef cnp.ndarray means = zeros(a)
-    cdef cnp.ndarray inverse = zeros(a)         # of the standard deviation; first the variance
     cdef Py_ssize_t i
     cdef double var
     look_at(&work, a)
-    work.mean, work.shift = cnp.PyArray_BYTES(mean), cnp.PyArray_BYTES(shift)
-    work.factor, work.out = cnp.PyArray_BYTES(factor), cnp.PyArray_BYTES(result)
-    work.first, work.second = <double *>cnp.PyArray_DATA(means), <double *>cnp.PyArray_DATA(inverse)
+    work.mean, work.shift = cnp.PyArray_BYTES(own), cnp.PyArray_BYTES(shift)
+    work.factor, work.out = work.mean + work.columns * itemsize(work.single), cnp.PyArray_BYTES(result)
+    work.first = <double *>cnp.PyArray_DATA(wide)
+    work.second = work.first + work.columns
     over_columns(&work, False)
     for i in range(work.columns):
         var = work.second[i]
@@ -271,7 +273,7 @@ def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, r
         put(&work, cnp.PyArray_BYTES(new_var), i,
             momentum * get(&work, cnp.PyArray_BYTES(old_var), i) + (1 - momentum) * var)
     over_rows(&work, False)
-    return result, (a, mean, inverse), new_mean, new_var
+    return result, (a, own, wide), new_mean, new_var
 
 
 def normalize_batch_backward(grad, tuple kept not None, gamma, out=None):
@@ -280,10 +282,10 @@ def normalize_batch_backward(grad, tuple kept not None, gamma, out=None):
     `out`, for dx, is contiguous and apart from x and grad. Raises ValueError or TypeError for what does not fit.
     """
     cdef Work work
-    cdef cnp.ndarray a, mean, inverse
-    a, mean, inverse = kept
-    if not (is_floating(a) and cnp.PyArray_NDIM(a) == 2 and suits(mean, a, cnp.PyArray_TYPE(a))
-            and suits(inverse, a, cnp.NPY_DOUBLE)):
+    cdef cnp.ndarray a, own, wide
+    a, own, wide = kept
+    if not (is_floating(a) and cnp.PyArray_NDIM(a) == 2 and suits(own, a, cnp.PyArray_TYPE(a))
+            and suits(wide, a, cnp.NPY_DOUBLE)):
         raise ValueError("that is not what normalize_batch kept")
     cdef cnp.ndarray g = copied(matrix(grad, "the gradient"), a.dtype)
     if not cnp.PyArray_SAMESHAPE(g, a):
@@ -293,19 +295,19 @@ def normalize_batch_backward(grad, tuple kept not None, gamma, out=None):
     cdef int kind = cnp.PyArray_TYPE(a)
     cdef cnp.ndarray dgamma = new_vector(a, kind)
     cdef cnp.ndarray dbeta = new_vector(a, kind)
-    cdef cnp.ndarray factor = new_vector(a, kind)
-    cdef cnp.ndarray slope = new_vector(a, kind)
-    cdef cnp.ndarray share = new_vector(a, kind)
-    cdef cnp.ndarray total = zeros(a)
-    cdef cnp.ndarray moment = zeros(a)
-    cdef const double *inverses = <const double *>cnp.PyArray_DATA(inverse)
+    cdef cnp.ndarray narrow = vectors(a, kind, 3)               # factor, slope, mean of g
+    cdef cnp.ndarray sums = vectors(a, cnp.NPY_DOUBLE, 2)
+    cdef const double *inverses = <const double *>cnp.PyArray_DATA(wide) + cnp.PyArray_DIM(a, 1)
+    cdef Py_ssize_t size
     cdef Py_ssize_t i
     cdef double projection
     look_at(&work, a)
     work.g, work.out = cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(result)
-    work.mean, work.factor = cnp.PyArray_BYTES(mean), cnp.PyArray_BYTES(factor)
-    work.slope, work.shift = cnp.PyArray_BYTES(slope), cnp.PyArray_BYTES(share)
-    work.first, work.second = <double *>cnp.PyArray_DATA(total), <double *>cnp.PyArray_DATA(moment)
+    size = work.columns * itemsize(work.single)
+    work.mean, work.factor = cnp.PyArray_BYTES(own), cnp.PyArray_BYTES(narrow)
+    work.slope, work.shift = work.factor + size, work.factor + 2 * size
+    work.first = <double *>cnp.PyArray_DATA(sums)
+    work.second = work.first + work.columns
     over_columns(&work, True)
     # The batch's mean and variance depend on x, too: their shares are what g loses of its own mean and of its projection
     # on the normalised x.

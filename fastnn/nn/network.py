@@ -247,8 +247,9 @@ class MultiLayerNet:
                 layer.frozen = True
 
     def _fetch_parameters(self):
+        found = self.params.get
         for key, layer, attribute, _ in self._owners:
-            if self.params.get(key) is not getattr(layer, attribute):
+            if found(key) is not getattr(layer, attribute):
                 setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
 
     def _forward(self, x, train_flg):
