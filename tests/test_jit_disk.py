@@ -10,7 +10,7 @@ import pytest
 
 import fastnn
 from fastnn.jit import disk
-from helpers import TESTS, python
+from helpers import HANG, TESTS, python
 
 pytest.importorskip("numba")
 
@@ -197,7 +197,7 @@ def test_many_processes_at_once(tmp_path):
     workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", USE], env=environment, cwd=TESTS, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=120)
+        _, errors = worker.communicate(timeout=HANG)
         assert worker.returncode == 0, errors
     assert len(entries(tmp_path)) == 3
     assert use(tmp_path) == "0"
@@ -216,6 +216,6 @@ def test_writers_and_readers(place):
     workers = [subprocess.Popen([sys.executable, "-c", code], cwd=TESTS, stderr=subprocess.PIPE, text=True,
                                 env={**os.environ, "PYTHONPATH": INSTALLED}) for _ in range(2)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=120)
+        _, errors = worker.communicate(timeout=HANG)
         assert worker.returncode == 0, errors
     assert [path.name for path in place.iterdir()] == ["key"]

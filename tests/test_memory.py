@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from fastnn import get_act, get_err, trim_memory
 from fastnn.core import elementwise, processor
-from helpers import FLOATS, assert_same_bits, exit_status, python
+from helpers import FLOATS, HANG, assert_same_bits, exit_status, python
 
 MB = 1 << 20
 needs_recycling = pytest.mark.skipif(sys.platform == "win32", reason="results come from NumPy here")
@@ -276,7 +276,7 @@ def test_many_threads_at_once():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG)
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 
