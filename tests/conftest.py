@@ -50,6 +50,12 @@ def pytest_collection_modifyitems(config, items):
     items[:] = chosen
 
 
+def pytest_collection_finish(session):
+    """The items stay until the end: no collection of garbage has to look at a million of their objects."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def cache_folder(tmp_path_factory):
     before = os.environ.get("FASTNN_CACHE_DIR")
