@@ -112,7 +112,7 @@ def test_threadpoolctl_sees_and_limits():
         assert get_num_threads() == before
 
 
-BIG = {2: (600, 1200), 4: (1500, 3000), 8: (1500, 3000)}        # by itemsize: enough for several threads
+BIG = {2: (600, 1200), 4: (1200, 2000), 8: (900, 1500)}         # by itemsize: enough for several threads, and recycled
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
