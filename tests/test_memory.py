@@ -18,8 +18,15 @@ needs_recycling = pytest.mark.skipif(sys.platform == "win32", reason="results co
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
 
+@pytest.fixture(autouse=True, scope="module")
+def garbage_of_others():
+    """Is gone, and what is left is no longer looked at."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
-def nothing_idle():
+def nothing_idle(garbage_of_others):
     gc.collect()
     trim_memory()
     yield
