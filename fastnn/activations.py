@@ -54,10 +54,11 @@ class Activation(CataloguedActivation, ElementwiseActivation):
     accuracy = bounds.ELEMENTWISE
 
     _alike_at_value = False             # whether f'(f(x)) is f'(x) for every x: then x may have become f(x) in place
+    _by_value = False                   # whether f' is a function of f(x), which the kernel has then
 
     def _hyperparameter_set(self):
         self._bind(kernels.ELEMENTWISE[self.kernel], self._kernel_parameters())
-        self._known_by_value(self._alike_at_value)
+        self._known_by_value(self._alike_at_value, self._by_value)
 
     def _kernel_parameters(self):
         return tuple(self.__dict__[k] for k in self.hyperparameters)
@@ -69,13 +70,13 @@ class Activation(CataloguedActivation, ElementwiseActivation):
 class Step(Activation, name="step", kernel="step"):
     """1 above 0, else 0. f' = f'' = 0."""
 
-    _alike_at_value = True
+    _alike_at_value = _by_value = True
 
 
 class Identity(Activation, name="identity", kernel="identity"):
     """x."""
 
-    _alike_at_value = True
+    _alike_at_value = _by_value = True
 
 
 class BentIdentity(Activation, name="bent-identity", kernel="bent_identity"):
@@ -85,13 +86,15 @@ class BentIdentity(Activation, name="bent-identity", kernel="bent_identity"):
 class HardShrink(Activation, name="hard-shrink", kernel="hard_shrink"):
     """0 for |x| <= lambda_, else x."""
 
-    _alike_at_value = True
+    _alike_at_value = _by_value = True
 
     lambda_ = Hyperparameter(0.5, at_least=0)
 
 
 class SoftShrink(Activation, name="soft-shrink", kernel="soft_shrink"):
     """0 for |x| <= lambda_, else x moved by lambda_ towards 0."""
+
+    _by_value = True
 
     lambda_ = Hyperparameter(0.5, at_least=0)
 
@@ -102,21 +105,33 @@ class Threshold(Activation, name="threshold", kernel="threshold"):
     threshold = Hyperparameter()
     value = Hyperparameter()
 
+    @property
+    def _by_value(self):
+        return self.value <= self.threshold
+
 
 class Sigmoid(Activation, name="sigmoid", kernel="sigmoid"):
     """1/(1 + exp(-x))."""
+
+    _by_value = True
 
 
 class HardSigmoid(Activation, name="hard-sigmoid", kernel="hard_sigmoid"):
     """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch and Keras 3 have the slope 1/6)."""
 
+    _by_value = True
+
 
 class LogSigmoid(Activation, name="log-sigmoid", kernel="log_sigmoid"):
     """-log(1 + exp(-x))."""
 
+    _by_value = True
+
 
 class Tanh(Activation, name="tanh", kernel="tanh"):
     """tanh(x)."""
+
+    _by_value = True
 
 
 class TanhShrink(Activation, name="tanh-shrink", kernel="tanh_shrink"):
@@ -126,17 +141,19 @@ class TanhShrink(Activation, name="tanh-shrink", kernel="tanh_shrink"):
 class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
     """x, clipped to [-1, 1]; f'(-1) = f'(1) = 1."""
 
+    _by_value = True
+
 
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
-    _alike_at_value = True
+    _alike_at_value = _by_value = True
 
 
 class ReLU6(Activation, name="ReLU6", kernel="relu6"):
     """x, clipped to [0, 6]; f'(0) = f'(6) = 0."""
 
-    _alike_at_value = True
+    _alike_at_value = _by_value = True
 
 
 class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
@@ -145,8 +162,10 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
     alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
 
     @property
-    def _alike_at_value(self):
+    def _by_value(self):
         return self.alpha > 0                                   # but where alpha x vanishes
+
+    _alike_at_value = _by_value
 
 
 class ELU(Activation, name="ELU", kernel="elu"):
@@ -154,9 +173,15 @@ class ELU(Activation, name="ELU", kernel="elu"):
 
     alpha = Hyperparameter(1.0, above=-1e12, below=1e12)
 
+    @property
+    def _by_value(self):
+        return self.alpha > 0
+
 
 class SELU(Activation, name="SELU", kernel="selu"):
     """lambda_ x, below 0 lambda_ alpha (exp(x) - 1).  Klambauer et al. 2017, arXiv 1706.02515."""
+
+    _by_value = True
 
     lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
     alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
@@ -165,15 +190,21 @@ class SELU(Activation, name="SELU", kernel="selu"):
 class CELU(Activation, name="CELU", kernel="celu"):
     """x, below 0 alpha (exp(x/alpha) - 1).  Barron 2017, arXiv 1704.07483."""
 
+    _by_value = True
+
     alpha = Hyperparameter(1.0, at_least=1e-12, below=1e12)
 
 
 class Softplus(Activation, name="softplus", kernel="softplus"):
     """log(1 + exp(x))."""
 
+    _by_value = True
+
 
 class Softsign(Activation, name="softsign", kernel="softsign"):
     """x/(1 + |x|); f''(0) = 0."""
+
+    _by_value = True
 
 
 class Swish(Activation, name="Swish", kernel="swish"):

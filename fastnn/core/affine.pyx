@@ -11,11 +11,12 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from fastnn.core.elementwise import Elementwise, ElementwiseActivation
+from fastnn.core.levels import kernels
 
 from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, overwritten, result_dtype
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport MOST_PARAMETERS, PRODUCT, VALUE, elementwise_double, elementwise_float
-from fastnn.core.loops cimport BLOCK_STEP, padded
+from fastnn.core.loops cimport padded
 from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
 from fastnn.core.vecmath cimport real
 
@@ -28,6 +29,7 @@ cdef enum:
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
+cdef Py_ssize_t STEP = kernels.STEP                     # a kernel is given a multiple of so many elements
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
 cdef object BOUND = Elementwise._bound
@@ -72,9 +74,9 @@ cdef inline void add_vector(real *z, const real *vector, Py_ssize_t columns, Py_
 
 cdef inline void call(const Work *work, int order, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>work.kernel)(order, x, y, out, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(order, x, y, out, NULL, n, <const float *>work.h)
     else:
-        (<elementwise_double>work.kernel)(order, x, y, out, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(order, x, y, out, NULL, n, <const double *>work.h)
 
 
 cdef inline void run_kernel(const Work *work, int order, const real *x, const real *y, real *out,
@@ -83,11 +85,11 @@ cdef inline void run_kernel(const Work *work, int order, const real *x, const re
     cdef real[BLOCK] room
     cdef real[BLOCK] second_room
     cdef real[BLOCK] result
-    if n % BLOCK_STEP == 0 and out != x and out != y:
+    if n % STEP == 0 and out != x and out != y:
         call(work, order, x, y, out, n)
     else:
-        call(work, order, padded(x, room, n), padded(y, second_room, n), <real *>result,
-             (n + BLOCK_STEP - 1) & -BLOCK_STEP)
+        call(work, order, padded(x, room, n, STEP), padded(y, second_room, n, STEP), <real *>result,
+             (n + STEP - 1) & -STEP)
         memcpy(out, result, n * sizeof(real))
 
 

@@ -17,9 +17,9 @@ from libc.string cimport memcpy
 from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, flat, must_be_bound, operand, overwritten,
                                  partly_overlaps, result_dtype, same_order)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport (FIRST, MOST_PARAMETERS, PRODUCT, SECOND, VALUE, elementwise_double,
-                                  elementwise_float)
-from fastnn.core.loops cimport BLOCK_STEP, padded
+from fastnn.core.kernels cimport (BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, PRODUCT, PRODUCT_BY_VALUE, SECOND,
+                                  VALUE, elementwise_double, elementwise_float)
+from fastnn.core.loops cimport padded
 from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
                                      fastnn_stream_end)
@@ -27,6 +27,7 @@ from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_
                                    threads_for)
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
+from fastnn.core.levels import kernels
 from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
@@ -51,6 +52,7 @@ cdef enum:
     UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
+cdef Py_ssize_t STEP = kernels.STEP         # a kernel is given a multiple of so many elements
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
 
 cdef struct Work:
@@ -66,11 +68,12 @@ cdef struct Work:
     char *second            # f', where it is wanted together with f, or NULL
 
 
-cdef inline void call(const Work *work, int order, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
+cdef inline void call(const Work *work, const real *x, const real *y, real *out, real *second,
+                      Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>work.kernel)(order, x, y, out, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(work.order, x, y, out, second, n, <const float *>work.h)
     else:
-        (<elementwise_double>work.kernel)(order, x, y, out, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(work.order, x, y, out, second, n, <const double *>work.h)
 
 
 cdef inline real *at_line(real *room) noexcept nogil:
@@ -94,14 +97,13 @@ cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) n
     cdef real[BLOCK + 16] result_room
     cdef real *value = at_line(value_room)
     cdef real *result = at_line(result_room)
-    cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
-    cdef const real *a = padded(x + start, first_room, n)
+    cdef Py_ssize_t whole = (n + STEP - 1) & -STEP
+    cdef const real *a = padded(x + start, first_room, n, STEP)
     cdef const real *y = <const real *>work.y
     if y != NULL:
-        y = padded(y + start, second_room, n)
-    call(work, work.order, a, y, value, whole)
+        y = padded(y + start, second_room, n, STEP)
+    call(work, a, y, value, result, whole)
     if work.second != NULL:
-        call(work, FIRST, a, y, result, whole)
         put(work, result, <real *>work.second + start, n)
     put(work, value, <real *>work.out + start, n)
 
@@ -128,15 +130,17 @@ cdef void run_streaming(const Work *work, real *x, Py_ssize_t start, Py_ssize_t 
 
 cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef Py_ssize_t whole
+    cdef const real *y = <const real *>work.y
     cdef real *out = <real *>work.out
+    cdef real *second = <real *>work.second
     if work.streaming:
         run_streaming(work, x, start, stop)
         return
-    if work.second == NULL and out != x and out != <const real *>work.y:
-        whole = (stop - start) & -BLOCK_STEP
+    if out != x and out != y and (second == NULL or second != x and second != y):
+        whole = (stop - start) & -STEP
         if whole:
-            call(work, work.order, x + start,
-                 <const real *>work.y + start if work.y != NULL else <const real *>NULL, out + start, whole)
+            call(work, x + start, y + start if y != NULL else y, out + start,
+                 second + start if second != NULL else second, whole)
         start += whole
     while start < stop:
         run_block(work, x, start, min(<Py_ssize_t>BLOCK, stop - start))
@@ -175,7 +179,7 @@ cdef bint is_light(const Work *work, real *x) noexcept:
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     for _ in range(4):                  # the first one brings everything into the cache
         start = fastnn_now()
-        call(work, work.order, x, <const real *>work.y, room, n)
+        call(work, x, <const real *>work.y, room, <real *>NULL, n)
         least = min(least, fastnn_now() - start)
     fastnn_fp_leave(state)
     return least <= LIGHT
@@ -448,7 +452,7 @@ cdef class Elementwise:
             outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
-        self.run_over(order, dtype.itemsize <= 4, inputs, outputs)
+        self.run_over(BOTH if both else order, dtype.itemsize <= 4, inputs, outputs)
         if out is not None:
             return out
         if cnp.PyArray_NDIM(a) == 0:
@@ -492,9 +496,16 @@ cdef class ElementwiseActivation(Elementwise):
     """
 
     cdef bint alike_at_value            # f'(f(x)) is f'(x) for every x
+    cdef bint by_value_                 # f' is a function of f(x) that the kernel knows
 
-    def _known_by_value(self, bint known):
-        self.alike_at_value = known
+    def _known_by_value(self, bint alike, bint known):
+        with cython.critical_section(self):
+            self.alike_at_value, self.by_value_ = alike, known
+
+    @property
+    def by_value(self):
+        """Whether `backward` can do without x: f' is a function of y = f(x)."""
+        return self.by_value_
 
     def forward(self, x, out=None):
         """f(x)."""
@@ -504,12 +515,20 @@ cdef class ElementwiseActivation(Elementwise):
         """f(x)."""
         return self.apply(VALUE, x, None, out)
 
-    def backward(self, x, y=None, grad=None, out=None):
+    def backward(self, x=None, y=None, grad=None, out=None):
         """f'(x), or grad * f'(x) in one pass; grad has x's shape (or broadcasts to it) and may be `out`.
 
-        y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has lost.
-        ValueError where y lies in x's memory, so that x has been overwritten, unless f' at y is f' at x (as ReLU's is).
+        With x, y = f(x), which the articles pass, is not needed: f' is computed from x, which keeps the digits that y has
+        lost. ValueError where y lies in x's memory, so that x has been overwritten, unless f' at y is f' at x (ReLU's).
+        Without x, `backward(y=y, grad=g)` computes it from y, exactly for that y, at the speed of memory. ValueError
+        where y does not determine f' (`by_value` is False); TypeError with neither x nor y.
         """
+        if x is None:
+            if y is None:
+                raise TypeError("backward takes x, or y=f(x) alone")
+            if not self.by_value_:
+                raise ValueError(f"f' of {self.name} cannot be told from y = f(x): backward takes x")
+            return self.apply(FIRST_BY_VALUE if grad is None else PRODUCT_BY_VALUE, y, grad, out)
         if y is not None and not self.alike_at_value and overwritten(x, y):
             raise ValueError(OVERWRITTEN)
         return self.apply(FIRST if grad is None else PRODUCT, x, grad, out)
@@ -545,7 +564,7 @@ cdef class ElementwiseLoss(Elementwise):
             if ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
                     and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a) and alike(t, a, layout)):
                 losses = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
-                self.prepare(&work, kind == cnp.NPY_FLOAT, VALUE)
+                self.prepare(&work, kind == cnp.NPY_FLOAT, BOTH if both else VALUE)
                 work.x = cnp.PyArray_BYTES(a)
                 work.y = cnp.PyArray_BYTES(<cnp.ndarray>t)
                 work.out = cnp.PyArray_BYTES(losses)
@@ -563,7 +582,7 @@ cdef class ElementwiseLoss(Elementwise):
         cdef object dtype = result_dtype(a)     # t's __array__ may have done anything, to y as well
         cdef cnp.ndarray losses = new_like(a, dtype) if out is None else checked_out(out, a, dtype, "out")
         cdef cnp.ndarray derivative = new_like(a, dtype) if both else None
-        self.run_over(VALUE, dtype.itemsize <= 4, [a, b], [losses, derivative] if both else [losses])
+        self.run_over(BOTH if both else VALUE, dtype.itemsize <= 4, [a, b], [losses, derivative] if both else [losses])
         if out is not None:
             return out, derivative
         return losses[()] if cnp.PyArray_NDIM(a) == 0 else losses, derivative

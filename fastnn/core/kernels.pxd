@@ -1,8 +1,8 @@
 """The C signatures of compiled kernels: all that the engine knows of them.
 
 A kernel sees contiguous blocks that do not overlap, holds no GIL and allocates nothing. The number of elements it is
-given is a multiple of BLOCK_STEP (fastnn/core/loops.pxd); users' formulas are compiled to the same signatures
-(fastnn/jit/kernels.py).
+given is a multiple of MAP_STEP, a rule's of BLOCK_STEP (fastnn/core/loops.pxd); users' formulas are compiled to the
+same signatures (fastnn/jit/kernels.py).
 """
 from libc.stdint cimport uint32_t
 
@@ -12,16 +12,18 @@ cdef enum:
     FIRST = 1           # f'
     SECOND = 2          # f''
     PRODUCT = 3         # the vector-Jacobian product with y: f' y, element by element, or along a row
-    PRODUCT_BY_VALUE = 4    # the same along a row, where x holds the values: for the kernels that need no more
+    PRODUCT_BY_VALUE = 4    # the same where x holds the values of f, of kernels that need no more
+    FIRST_BY_VALUE = 5      # f' likewise
+    BOTH = 6            # f and, in `second`, f', each with the bits that it has alone
 
 cdef enum:
     MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two, whatever they use
 
-# y is the second operand, where there is one
-ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, Py_ssize_t n,
+# y is the second operand and `second` the second result, where there is one
+ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, float *second, Py_ssize_t n,
                                    const float *h) noexcept nogil
-ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, Py_ssize_t n,
-                                    const double *h) noexcept nogil
+ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, double *second,
+                                    Py_ssize_t n, const double *h) noexcept nogil
 
 # one row of any length
 ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n) noexcept nogil

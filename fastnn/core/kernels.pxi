@@ -6,116 +6,163 @@
 from libc.stdint cimport uintptr_t
 
 from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax as softmax_family
-from fastnn.core.loops cimport map_orders, map_pair_orders
+from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
+                                 map_pair_orders)
 from fastnn.core.vecmath cimport real
 
 
-# Activations: f, f', f'' or f' y by `order`; h holds the hyperparameters.
+# Activations: what `order` asks for (kernels.pxd); h holds the hyperparameters.
 
-cdef void step(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void step(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_of_constant(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], <real>0,
+                           order, x, y, out, second, n, h)
 
-cdef void identity(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders_of_constant(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], <real>1,
+                           order, x, y, out, second, n, h)
 
-cdef void bent_identity(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void bent_identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                         const real *h) noexcept nogil:
     map_orders(sigmoidal.bent_identity[real], sigmoidal.bent_identity_d1[real], sigmoidal.bent_identity_d2[real],
-               order, x, y, out, n, h)
+               order, x, y, out, second, n, h)
 
-cdef void hard_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void hard_shrink(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                       const real *h) noexcept nogil:
-    map_orders(piecewise.hard_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+    map_orders_by_value(piecewise.hard_shrink[real], piecewise.shrink_d1[real],
+                        piecewise.zero[real], piecewise.nonzero[real],
+                        order, x, y, out, second, n, h)
 
-cdef void soft_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void soft_shrink(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                       const real *h) noexcept nogil:
-    map_orders(piecewise.soft_shrink[real], piecewise.shrink_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+    map_orders_by_value(piecewise.soft_shrink[real], piecewise.shrink_d1[real],
+                        piecewise.zero[real], piecewise.nonzero[real],
+                        order, x, y, out, second, n, h)
 
-cdef void threshold(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
-                    ) noexcept nogil:
-    map_orders(piecewise.threshold[real], piecewise.threshold_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void threshold(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.threshold[real], piecewise.threshold_d1[real],
+                        piecewise.zero[real], piecewise.threshold_d1[real],
+                        order, x, y, out, second, n, h)
 
-cdef void sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], sigmoidal.sigmoid_d2[real], order, x, y, out, n, h)
+cdef void sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                  const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real],
+                        sigmoidal.sigmoid_d2[real], sigmoidal.sigmoid_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                        const real *h) noexcept nogil:
-    map_orders(piecewise.hard_sigmoid[real], piecewise.hard_sigmoid_d1[real], piecewise.zero[real],
-               order, x, y, out, n, h)
+    map_orders_by_value(piecewise.hard_sigmoid[real], piecewise.hard_sigmoid_d1[real],
+                        piecewise.zero[real], piecewise.hard_sigmoid_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void log_sigmoid(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void log_sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                       const real *h) noexcept nogil:
-    map_orders(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real], sigmoidal.log_sigmoid_d2[real],
-               order, x, y, out, n, h)
+    map_orders_by_value(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real],
+                        sigmoidal.log_sigmoid_d2[real], sigmoidal.log_sigmoid_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.tanh[real], sigmoidal.tanh_d1[real], sigmoidal.tanh_d2[real], order, x, y, out, n, h)
+cdef void tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.tanh[real], sigmoidal.tanh_d1[real],
+                        sigmoidal.tanh_d2[real], sigmoidal.tanh_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void tanh_shrink(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void tanh_shrink(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                       const real *h) noexcept nogil:
     map_orders(sigmoidal.tanh_shrink[real], sigmoidal.tanh_shrink_d1[real], sigmoidal.tanh_shrink_d2[real],
-               order, x, y, out, n, h)
+               order, x, y, out, second, n, h)
 
-cdef void hard_tanh(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
-                    ) noexcept nogil:
-    map_orders(piecewise.hard_tanh[real], piecewise.hard_tanh_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void hard_tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.hard_tanh[real], piecewise.hard_tanh_d1[real],
+                        piecewise.zero[real], piecewise.hard_tanh_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void relu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], piecewise.step[real],
+                        order, x, y, out, second, n, h)
 
-cdef void relu6(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+cdef void relu6(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], piecewise.relu6_d1[real],
+                        order, x, y, out, second, n, h)
 
-cdef void leaky_relu(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                      const real *h) noexcept nogil:
-    map_orders(piecewise.leaky_relu[real], piecewise.leaky_relu_d1[real], piecewise.zero[real], order, x, y, out, n, h)
+    map_orders_by_value(piecewise.leaky_relu[real], piecewise.leaky_relu_d1[real],
+                        piecewise.zero[real], piecewise.leaky_relu_d1[real],
+                        order, x, y, out, second, n, h)
 
-cdef void elu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.elu[real], sigmoidal.elu_d1[real], sigmoidal.elu_d2[real], order, x, y, out, n, h)
+cdef void elu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+              const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_d1[real],
+                        sigmoidal.elu_d2[real], sigmoidal.elu_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void selu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.selu[real], sigmoidal.selu_d1[real], sigmoidal.selu_d2[real], order, x, y, out, n, h)
+cdef void selu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.selu[real], sigmoidal.selu_d1[real],
+                        sigmoidal.selu_d2[real], sigmoidal.selu_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void celu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.celu[real], sigmoidal.celu_d1[real], sigmoidal.celu_d2[real], order, x, y, out, n, h)
+cdef void celu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.celu[real], sigmoidal.celu_d1[real],
+                        sigmoidal.celu_d2[real], sigmoidal.celu_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void softplus(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.softplus[real], sigmoidal.sigmoid[real], sigmoidal.sigmoid_d1[real], order, x, y, out, n, h)
+cdef void softplus(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.softplus[real], sigmoidal.sigmoid[real],
+                        sigmoidal.sigmoid_d1[real], sigmoidal.softplus_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void softsign(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(sigmoidal.softsign[real], sigmoidal.softsign_d1[real], sigmoidal.softsign_d2[real],
-               order, x, y, out, n, h)
+cdef void softsign(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders_by_value(sigmoidal.softsign[real], sigmoidal.softsign_d1[real],
+                        sigmoidal.softsign_d2[real], sigmoidal.softsign_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void swish(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.swish[real], gated.swish_d1[real], gated.swish_d2[real], order, x, y, out, n, h)
+cdef void swish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                const real *h) noexcept nogil:
+    map_orders(gated.swish[real], gated.swish_d1[real], gated.swish_d2[real], order, x, y, out, second, n, h)
 
-cdef void mish(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.mish[real], gated.mish_d1[real], gated.mish_d2[real], order, x, y, out, n, h)
+cdef void mish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(gated.mish[real], gated.mish_d1[real], gated.mish_d2[real], order, x, y, out, second, n, h)
 
-cdef void tanhexp(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.tanhexp[real], gated.tanhexp_d1[real], gated.tanhexp_d2[real], order, x, y, out, n, h)
+cdef void tanhexp(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                  const real *h) noexcept nogil:
+    map_orders(gated.tanhexp[real], gated.tanhexp_d1[real], gated.tanhexp_d2[real], order, x, y, out, second, n, h)
 
-cdef void gelu(int order, const real *x, const real *y, real *out, Py_ssize_t n, const real *h) noexcept nogil:
-    map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, n, h)
+cdef void gelu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, second, n, h)
 
 
 # Error functions of a prediction x and a target y: the value (order 0) and its derivative.
 
-cdef void square_error(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void square_error(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                        const real *h) noexcept nogil:
-    map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, n)
+    map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, second, n)
 
-cdef void cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                         const real *h) noexcept nogil:
-    map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, n)
+    map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, second, n)
 
-cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                                const real *h) noexcept nogil:
-    map_pair_orders(losses.binary_cross_entropy[real], losses.binary_cross_entropy_d1[real], order, x, y, out, n)
+    map_pair_orders(losses.binary_cross_entropy[real], losses.binary_cross_entropy_d1[real],
+                    order, x, y, out, second, n)
 
-cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, Py_ssize_t n,
+cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                                 const real *h) noexcept nogil:
-    map_pair_orders(losses.sigmoid_cross_entropy[real], losses.sigmoid_cross_entropy_d1[real], order, x, y, out, n)
+    map_pair_orders(losses.sigmoid_cross_entropy[real], losses.sigmoid_cross_entropy_d1[real],
+                    order, x, y, out, second, n)
 
 
 # Row functions.
@@ -133,6 +180,8 @@ cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label
                                   Py_ssize_t n) noexcept nogil:
     return softmax_family.softmax_cross_entropy(x, t, label, grad, n)
 
+
+STEP = MAP_STEP             # of elementwise kernels
 
 # name: (address for float, address for double)
 

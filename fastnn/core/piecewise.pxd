@@ -1,5 +1,6 @@
 # cython: cdivision=True
-"""Activations made of straight pieces: f, f' and f'' of each, side by side.
+"""Activations made of straight pieces: f, f' and f'' of each, side by side, and f' as a function of y = f(x) where y
+determines it. At a y that a kink shares with a piece (-1 and 1 of hard-tanh) the piece decides.
 
 h holds the hyperparameters in the order of the catalogue row. A comparison with NaN is false, so each formula is
 arranged (or ends in `keep_nan`) such that NaN stays NaN. f'' is 0 wherever it exists.
@@ -27,6 +28,11 @@ cdef inline lane identity(lane x, const lane *h) noexcept nogil:
     return x
 
 
+cdef inline lane nonzero(lane y, const lane *h) noexcept nogil:
+    """f' of what is 0, or has the slope 1, by its value."""
+    return keep_nan(<lane>0 if y == <lane>0 else <lane>1, y)
+
+
 # |x| <= lambda is shrunk to 0; h = (lambda,)
 
 cdef inline lane hard_shrink(lane x, const lane *h) noexcept nogil:
@@ -48,7 +54,7 @@ cdef inline lane threshold(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane threshold_d1(lane x, const lane *h) noexcept nogil:
-    return keep_nan(<lane>1 if x > h[0] else <lane>0, x)
+    return keep_nan(<lane>1 if x > h[0] else <lane>0, x)       # by value, too, where `value` is not above the threshold
 
 
 # clip(x/5 + 1/2, 0, 1): x + 2.5 is exact where the result is small, x/5 is not
@@ -62,12 +68,20 @@ cdef inline lane hard_sigmoid_d1(lane x, const lane *h) noexcept nogil:
     return keep_nan(<lane>0 if absolute(x) > <lane>2.5 else <lane>0.2, x)
 
 
+cdef inline lane hard_sigmoid_by_value(lane y, const lane *h) noexcept nogil:
+    return keep_nan((<lane>0.2 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
+
+
 cdef inline lane hard_tanh(lane x, const lane *h) noexcept nogil:
     return <lane>-1 if x < <lane>-1 else (<lane>1 if x > <lane>1 else x)
 
 
 cdef inline lane hard_tanh_d1(lane x, const lane *h) noexcept nogil:
     return keep_nan(<lane>0 if absolute(x) > <lane>1 else <lane>1, x)
+
+
+cdef inline lane hard_tanh_by_value(lane y, const lane *h) noexcept nogil:
+    return keep_nan(<lane>1 if absolute(y) < <lane>1 else <lane>0, y)
 
 
 cdef inline lane relu(lane x, const lane *h) noexcept nogil:

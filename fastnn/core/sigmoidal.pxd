@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""Smooth activations without a factor x: f, f' and f'' of each, side by side.
+"""Smooth activations without a factor x: f, f' and f'' of each, side by side, and f' as a function of y = f(x).
 
 Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: nothing overflows, and the tail that
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
@@ -44,11 +44,15 @@ cdef inline lane sigmoid_d1(lane x, const lane *h) noexcept nogil:
     return logistic_slope(-absolute(x), <lane>1)
 
 
+cdef inline lane sigmoid_by_value(lane y, const lane *h) noexcept nogil:
+    return y * (<lane>1 - y)
+
+
 cdef inline lane sigmoid_d2(lane x, const lane *h) noexcept nogil:
     return with_sign(logistic_bend(-absolute(x), <lane>1), -x)
 
 
-# log-sigmoid: -log(1 + exp(-x)) = -softplus(-x)
+# log-sigmoid: -log(1 + exp(-x)) = -softplus(-x);  f' = 1 - exp(y)
 
 cdef inline lane log_sigmoid(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
@@ -60,11 +64,15 @@ cdef inline lane log_sigmoid_d1(lane x, const lane *h) noexcept nogil:
     return sigmoid(-x, h)
 
 
+cdef inline lane log_sigmoid_by_value(lane y, const lane *h) noexcept nogil:
+    return -expm1(y)
+
+
 cdef inline lane log_sigmoid_d2(lane x, const lane *h) noexcept nogil:
     return -sigmoid_d1(x, h)
 
 
-# softplus: log(1 + exp(x)), whose derivative is the sigmoid
+# softplus: log(1 + exp(x)), whose derivative is the sigmoid;  f' = 1 - exp(-y)
 
 cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
@@ -72,7 +80,11 @@ cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
     return at_least(x, <lane>0) + log1p(exp(-absolute(x)))
 
 
-# tanh: t;  t' = 1 - t^2 = 4e/(1 + e)^2 with e = exp(-2|x|);  t'' = -2 t t'
+cdef inline lane softplus_by_value(lane y, const lane *h) noexcept nogil:
+    return -expm1(-y)
+
+
+# tanh: t;  t' = 1 - t^2 = (1 - t)(1 + t) = 4e/(1 + e)^2 with e = exp(-2|x|);  t'' = -2 t t'
 
 cdef inline lane tanh(lane x, const lane *h) noexcept nogil:
     if lane is float:
@@ -82,6 +94,10 @@ cdef inline lane tanh(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane tanh_d1(lane x, const lane *h) noexcept nogil:
     return logistic_slope(<lane>-2 * absolute(x), <lane>4)
+
+
+cdef inline lane tanh_by_value(lane y, const lane *h) noexcept nogil:
+    return (<lane>1 - y) * (<lane>1 + y)
 
 
 cdef inline lane tanh_d2(lane x, const lane *h) noexcept nogil:
@@ -142,7 +158,7 @@ cdef inline lane tanh_shrink_d2(lane x, const lane *h) noexcept nogil:
     return -tanh_d2(x, h)
 
 
-# softsign: x/(1 + |x|);  f' = 1/(1 + |x|)^2;  f'' = -2 sign(x)/(1 + |x|)^3, 0 at 0
+# softsign: x/(1 + |x|);  f' = 1/(1 + |x|)^2 = (1 - |y|)^2;  f'' = -2 sign(x)/(1 + |x|)^3, 0 at 0
 
 cdef inline lane softsign(lane x, const lane *h) noexcept nogil:
     cdef lane a = at_most(absolute(x), <lane>3e38 if lane is float else <lane>1e308)     # inf/inf
@@ -151,6 +167,10 @@ cdef inline lane softsign(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane softsign_d1(lane x, const lane *h) noexcept nogil:
     return square(<lane>1 / (<lane>1 + absolute(x)))        # the square of 1 + |x| would overflow
+
+
+cdef inline lane softsign_by_value(lane y, const lane *h) noexcept nogil:
+    return square(<lane>1 - absolute(y))
 
 
 cdef inline lane softsign_d2(lane x, const lane *h) noexcept nogil:
@@ -184,7 +204,7 @@ cdef inline lane bent_identity_d2(lane x, const lane *h) noexcept nogil:
     return <lane>0.5 * (r * r * r)
 
 
-# ELU: x, below 0 alpha (exp(x) - 1); h = (alpha,)
+# ELU: x, below 0 alpha (exp(x) - 1), whose derivative is y + alpha; h = (alpha,)
 
 cdef inline lane elu(lane x, const lane *h) noexcept nogil:
     return h[0] * expm1(at_most(x, <lane>0)) if x < <lane>0 else x
@@ -200,13 +220,17 @@ cdef inline lane elu_d1(lane x, const lane *h) noexcept nogil:
     return x if x != x else (e if x < <lane>0 else <lane>1)
 
 
+cdef inline lane elu_by_value(lane y, const lane *h) noexcept nogil:
+    return y if y != y else (y + h[0] if y < <lane>0 else <lane>1)
+
+
 cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0])
     return x if x != x else (e if x < <lane>0 else <lane>0)
 
 
-# SELU: lambda x, below 0 lambda alpha (exp(x) - 1); h = (lambda, alpha), whose product and expm1, T p + (T - 1), are
-# kept in two parts
+# SELU: lambda x, below 0 lambda alpha (exp(x) - 1), whose derivative is y + lambda alpha; h = (lambda, alpha), whose
+# product and expm1, T p + (T - 1), are kept in two parts
 
 cdef inline lane selu(lane x, const lane *h) noexcept nogil:
     cdef wide kept[2]
@@ -229,13 +253,19 @@ cdef inline lane selu_d1(lane x, const lane *h) noexcept nogil:
     return x if x != x else (e if x < <lane>0 else h[0])
 
 
+cdef inline lane selu_by_value(lane y, const lane *h) noexcept nogil:
+    cdef lane weight = h[0] * h[1]
+    cdef lane below = (y + weight) + product_low(h[0], h[1], weight)
+    return y if y != y else (below if y < <lane>0 else h[0])
+
+
 cdef inline lane selu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0] * h[1])
     return x if x != x else (e if x < <lane>0 else <lane>0)
 
 
-# CELU: x, below 0 alpha (exp(x/alpha) - 1); h = (alpha,). exp multiplies the rounding of x/alpha by up to 100, so
-# the quotient is kept in two parts; expm1 damps it.
+# CELU: x, below 0 alpha (exp(x/alpha) - 1), whose derivative is (alpha + y)/alpha; h = (alpha,). exp multiplies the
+# rounding of x/alpha by up to 100, so the quotient is kept in two parts; expm1 damps it.
 
 cdef inline lane celu_exp_scaled(lane x, lane alpha) noexcept nogil:
     """2^BIAS exp(x / alpha) for x <= 0."""
@@ -255,6 +285,10 @@ cdef inline lane celu(lane x, const lane *h) noexcept nogil:
 cdef inline lane celu_d1(lane x, const lane *h) noexcept nogil:
     cdef lane e = celu_exp_scaled(x, h[0]) * unscale(x)
     return x if x != x else (e if x < <lane>0 else <lane>1)
+
+
+cdef inline lane celu_by_value(lane y, const lane *h) noexcept nogil:
+    return y if y != y else ((h[0] + y) / h[0] if y < <lane>0 else <lane>1)
 
 
 cdef inline lane celu_d2(lane x, const lane *h) noexcept nogil:

@@ -8,6 +8,7 @@ from . import graph
 from .uniform import hoisted
 
 MOST_PARAMETERS = 16        # as in fastnn/core/elementwise.pyx
+BOTH = 6                    # f and f', as in fastnn/core/kernels.pxd
 STATE = "state"             # the argument that points to the pointers to the slots
 PARAMETER = graph.element("p")      # what a rule is to change
 
@@ -21,9 +22,12 @@ class Loop(NamedTuple):
         What is computed of each. The names of elements are those of the arrays that they are read from.
     writes : list of str
         The array that each of them is written to.
+    apart : bool
+        Whether each root gets the bits that it has in a loop of its own. LLVM computes once what they share.
     """
     roots: list
     writes: list
+    apart: bool = False
 
     def reads(self):
         """The names of the arrays that are read, in order."""
@@ -56,16 +60,19 @@ class Kernel(NamedTuple):
 
     def text(self):
         """All that the machine code depends on."""
-        loops = [f"{value} {loop.writes} {graph.dumped([*loop.roots, *self.hoisted])}" for value, loop in self.loops.items()]
+        loops = [f"{value} {loop.writes} {loop.apart} {graph.dumped([*loop.roots, *self.hoisted])}"
+                 for value, loop in self.loops.items()]
         return "\n\n".join([f"{self.arguments} {self.case} {self.slots} {self.parameters}", *loops])
 
 
 def elementwise(value, first, second):
-    """The kernel of f, f' and f'' of the element "x", with the signature of fastnn/core/kernels.pxd."""
+    """The kernel of f, f' and f'' of the element "x", with the signature and the orders of fastnn/core/kernels.pxd."""
     orders = value, first, second, graph.node("mul", first, graph.element("y"))
-    arguments = {"order": "int32", "x": "real*", "y": "real*", "out": "real*", "n": "size", "h": "real*"}
-    return Kernel(arguments, "order", {order: Loop([root], ["out"]) for order, root in enumerate(orders)}, [],
-                  hoisted(orders), "h")
+    arguments = {"order": "int32", "x": "real*", "y": "real*", "out": "real*", "second": "real*", "n": "size",
+                 "h": "real*"}
+    loops = {BOTH: Loop([value, first], ["out", "second"], apart=True)}
+    loops |= {order: Loop([root], ["out"]) for order, root in enumerate(orders)}
+    return Kernel(arguments, "order", loops, [], hoisted(orders), "h")
 
 
 def rule(delta, state):

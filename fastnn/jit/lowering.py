@@ -78,8 +78,9 @@ class _Pass:
     def __init__(self, loop, real, fused, arrays, uniform):
         self.loop, self.real, self.fused = loop, real, fused
         self.arrays, self.uniform = arrays, uniform
-        self.nodes = {*graph.in_order(*loop.roots, leaves=uniform)}
-        self.called = {node.op for node in self.nodes}
+        groups = [[root] for root in loop.roots] if loop.apart else [loop.roots]
+        self.groups = [(group, {*graph.in_order(*group, leaves=uniform)}) for group in groups]
+        self.called = {node.op for _, nodes in self.groups for node in nodes}
         self.heavy = not self.called.intersection(FORMULAS) <= LIGHT
         self.whole = _INT32 if isinstance(real, ir.FloatType) else _INT64     # as wide as a lane
 
@@ -126,7 +127,10 @@ class _Pass:
             far.add_incoming(ir.Constant(self.whole, 0), before)
         values = {graph.element(name): self.apart(name, builder.load(self.place(builder, name, i)))
                   for name in self.loop.reads()}
-        found, beyond = self.formula(builder, self.uniform | values, far)
+        found, beyond = {}, far
+        for group, nodes in self.groups:
+            computed, beyond = self.formula(builder, group, nodes, self.uniform | values, beyond)
+            found |= {root: computed[root] for root in group}
         for root, name in zip(self.loop.roots, self.loop.writes):
             self.apart(name, builder.store(found[root], self.place(builder, name, i)))
         following = builder.add(i, ir.Constant(_SIZE, 1), flags=("nuw", "nsw"))
@@ -154,10 +158,10 @@ class _Pass:
             instruction.set_metadata("noalias", module.add_metadata([*scopes.values()]))
         return instruction
 
-    def formula(self, builder, known, far):
+    def formula(self, builder, roots, nodes, known, far):
         """The values of all nodes below the roots, and what is known of the functions' reach after `far`."""
         found = {}
-        for node in graph.in_order(*self.loop.roots, leaves=known):
+        for node in graph.in_order(*roots, leaves=known):
             if node in known:
                 found[node] = known[node]
             elif node.op == "constant":
@@ -169,7 +173,7 @@ class _Pass:
                 operands = [found[operand] for operand in node.args]
                 if far is not None and node.op in NEAR:
                     far = builder.or_(far, emit(builder, node.op, operands, self.fused, "beyond"))
-                found[node] = self.operation(builder, node, operands, far is not None)
+                found[node] = self.operation(builder, node, operands, far is not None, nodes)
         return found, far
 
     def constant(self, value):
@@ -188,11 +192,11 @@ class _Pass:
                 return row.name, inner
         return None
 
-    def operation(self, builder, node, operands, near):
+    def operation(self, builder, node, operands, near, nodes):
         op = node.op
         if op in FORMULAS:
             form = "near" if near and op in NEAR else "complete"
-            beside = next((b for a, b in BESIDE if a == op and graph.node(b, *node.args) in self.nodes), None)
+            beside = next((b for a, b in BESIDE if a == op and graph.node(b, *node.args) in nodes), None)
             return emit(builder, op, operands, self.fused, form, beside)
         if op in _COMPARISONS:
             return builder.fcmp_ordered(_COMPARISONS[op], *operands)

@@ -169,7 +169,9 @@ def activation(c):
     if hook is not None and x.base is not None:
         x = owned(c, x)
     operands, kwds, plain_kwds = [x], {}, {}
-    method = c.of(("forward", "backward", "product", "value_and_grad", "d2y", "__call__"))
+    method = c.of(("forward", "backward", "product", "by value", "value_and_grad", "d2y", "__call__"))
+    if method == "by value":
+        return by_value(c, act, x, dtype, hook)
     if method == "product":
         g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
         if g.value is None:
@@ -201,6 +203,27 @@ def activation(c):
     plain_x = copy_of(x)
     compare(lambda: getattr(act, method)(x.value, **kwds), lambda: getattr(act, method)(plain_x, **plain_kwds),
             operands, outs, hook, returned)
+
+
+def by_value(c, act, y, dtype, hook):
+    """backward without x."""
+    operands, kwds, plain_kwds = [y], {}, {}
+    if c.below(3):
+        g = second_operand(c, y, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
+        operands.append(g)
+        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+    outs = returned = None
+    if c.once_in(3):
+        outs = [an_out(c, y, dtype)]
+        operands += outs
+        kwds["out"] = returned = outs[0].value
+        if returned is None:
+            return
+    plain_y = copy_of(y)
+    compare(lambda: act.backward(y=y.value, **kwds), lambda: act.backward(y=plain_y, **plain_kwds), operands, outs, hook,
+            returned)
 
 
 class Pair(tuple):
