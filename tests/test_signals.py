@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers import interpreter, python
+from helpers import HANG, interpreter, python
 from test_threads import needs_threads
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX's timers")
@@ -81,7 +81,7 @@ print(len(CALLS), "calls")
 @needs_endless
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=needs_threads)])
 def test_ctrl_c_ends_a_call(threads):
-    done = python(ENDLESS, threads, timeout=120)
+    done = python(ENDLESS, threads)
     *lines, count = done.stdout.splitlines()
     assert done.stderr == "" and count == f"{len(lines)} calls", done
     assert all(line.endswith(": ended") for line in lines)
@@ -103,7 +103,7 @@ fastnn.get_act("Mish").forward(x, out=x)
     try:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANG)
     finally:
         process.kill()
     assert process.returncode == -signal.SIGINT and err.endswith("\nKeyboardInterrupt\n")
@@ -142,8 +142,8 @@ def ends(call, sizes):
 """
 
 
-def child(code, threads=1, timeout=120):
-    done = python(TIMER + code, threads, timeout=timeout)
+def child(code, threads=1):
+    done = python(TIMER + code, threads)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -264,6 +264,7 @@ print(statuses.count(7) >= 1, set(statuses) <= {0, 7})
 
 STEPS = """
 import random
+from itertools import count
 from time import perf_counter
 random.seed(5)
 n = 300_000
@@ -289,12 +290,18 @@ for name in ("Adam", "SantaE"):
     seconds = perf_counter() - start
     after = all_of(optimizer, params)
     assert before != after
-    for trial in range(20):
+    for trial in count():
+        if trial >= 20 and ended:
+            break
         optimizer.load_state_dict(saved)
         for key in params:
             params[key][...] = values[key]
         delay = max(1e-6, seconds*random.uniform(0, 1.2))
-        ended += timed(lambda: optimizer.update(params, grads), 1, delay, interval=0)[0]
+        start = perf_counter()
+        if timed(lambda: optimizer.update(params, grads), 1, delay, interval=0)[0]:
+            ended += 1
+        else:
+            seconds = min(seconds, perf_counter() - start)      # a busy machine has interrupted the first one
         assert all_of(optimizer, params) in (before, after), (name, trial)
 print(ended > 0)
 """
