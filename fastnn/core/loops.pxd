@@ -134,6 +134,21 @@ cdef inline void map_orders_by_value(formula f, formula d1, formula d2, formula 
         map_orders(f, d1, d2, order, x, y, out, second, n, h)
 
 
+cdef inline void map_orders_of_constant(formula f, formula d1, formula d2, real slope, int order, const real *x,
+                                        const real *y, real *out, real *second, Py_ssize_t n,
+                                        const real *h) noexcept nogil:
+    """The same of an f whose f' by value is the number `slope`: the values are not read."""
+    cdef Py_ssize_t i
+    if order == FIRST_BY_VALUE:
+        for i in range(n & -MAP_STEP):
+            out[i] = slope
+    elif order == PRODUCT_BY_VALUE:
+        for i in range(n & -MAP_STEP):
+            out[i] = slope * y[i]
+    else:
+        map_orders(f, d1, d2, order, x, y, out, second, n, h)
+
+
 cdef inline void map_pair(pair_formula f, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n & -MAP_STEP):

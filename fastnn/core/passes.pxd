@@ -15,6 +15,7 @@ from fastnn.core.kernels cimport (decayed_double, decayed_float, rule_double, ru
                                   scaled_float, unit_double, unit_float)
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
+from fastnn.core.streaming cimport at_line
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -29,6 +30,7 @@ cdef enum:
     LINE = 64               # bytes of a cache line
     LONG = 8192             # elements from which on it pays to begin at one
     LONG_ROW = 16           # elements of a row that are stepped where they lie
+    STAGED = 1024           # elements that are converted at a time
     TOGETHER = 256          # of other rows that are stepped together
 
 cdef enum Kind:
@@ -261,7 +263,8 @@ cdef inline void load_numbers(const Pass *call, const char *numbers, Kind kind, 
         memcpy(out, <const float *>numbers + start, n * sizeof(float))
     else:
         call.load_halves[kind - FLOAT16](numbers + 2 * start, out, n)
-    memset(out + n, 0, (whole - n) * sizeof(float))
+    if n < whole:
+        memset(out + n, 0, (whole - n) * sizeof(float))
 
 
 cdef inline void store_numbers(const Pass *call, const float *x, Kind kind, Py_ssize_t start, Py_ssize_t n,
@@ -301,19 +304,21 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
 
 cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
-    cdef float[STORED_BLOCK] grad_room
-    cdef float[STORED_BLOCK] target_room
-    cdef float[STORED_BLOCK] p_room
+    cdef float[3 * STAGED + 16] room
+    cdef float *grad_room = at_line(&room[0])
+    cdef float *target_room = grad_room + STAGED
+    cdef float *p_room = target_room + STAGED
     cdef float *state[MOST_SLOTS]
     cdef const float *grad
     cdef const float *p
     cdef float *target
     cdef float scale
     cdef Py_ssize_t grain = call.grain
+    cdef Py_ssize_t most = STAGED if call.formats == NULL else STORED_BLOCK
     cdef Py_ssize_t n, whole
     cdef int i
     while start < stop:
-        n = min(stop - start, <Py_ssize_t>STORED_BLOCK)
+        n = min(stop - start, most)
         whole = (n + grain - 1) & -grain
         grad, target = <const float *>task.grad + start, <float *>task.target + start
         scale = <float>(task.constants.scale * task.scale)
