@@ -1,6 +1,6 @@
 """explain: what it says of loops that are vectorised, and of those that are not."""
 import math
-from itertools import count
+from itertools import count, takewhile
 
 import pytest
 
@@ -14,6 +14,7 @@ from helpers import python
 
 pytest.importorskip("numba")
 from fastnn.jit import callback       # noqa: E402  imports numba
+from fastnn.jit.explain import _digits       # noqa: E402
 
 numbers = count()
 
@@ -149,4 +150,61 @@ def test_the_level_that_is_forced(level, lanes):
             np.testing.assert_allclose(got, wanted, rtol=0, atol=20*np.finfo(dtype).eps)
         print(fastnn.explain("own"))""", FASTNN_ISA=level)
     assert f"float32, for {level}:" in done.stdout, done.stderr
-    assert done.stdout.count(f"vectorised, {lanes} elements") == 4
+    assert done.stdout.count(f"vectorised, {lanes} elements") == 5
+
+
+LOSING = {
+    "sigmoid": (lambda x: 1/(1 + math.exp(-x)), "exp(-x) overflows", "expit(x) in place of 1 / (1 + exp(-x))"),
+    "sigmoid from the right": (lambda x: math.exp(x)/(1 + math.exp(x)), "exp(x) overflows", "expit(x) in place of"),
+    "Swish": (lambda x: x/(1 + math.exp(-x)), "exp(-x) overflows", "x*expit(x) in place of"),
+    "softplus": (lambda x: math.log(1 + math.exp(x)), "exp(x) overflows", "logaddexp(x, 0) in place of"),
+    "half of softplus": (lambda x: math.log1p(math.exp(x)), "exp(x) overflows", "logaddexp(x, 0) in place of"),
+    "ELU": (lambda x: x if x > 0 else math.exp(x) - 1, "exp(x) - 1 cancels", "expm1(x) in place of exp(x) - 1"),
+    "tanh": (lambda x: (math.exp(x) - math.exp(-x))/(math.exp(x) + math.exp(-x)), "overflows", "tanh(x) in place of"),
+    "tanh of one": (lambda x: (1 - math.exp(-2*x))/(1 + math.exp(-2*x)), "overflows", "tanh(x) in place of"),
+    "bent": (lambda x: (math.sqrt(x*x + 1) - 1)/2 + x, "sqrt(x * x + 1) - 1 cancels",
+             "(x * x)/(sqrt(x * x + 1) + 1) in place of sqrt(x * x + 1) - 1"),
+    "GELU": (lambda x: 0.5*x*(1 + math.erf(x/math.sqrt(2))), "cancels", "erfc(-(x / 1.4142135623730951)) in place of"),
+    "log-sigmoid": (lambda x: math.log(1/(1 + math.exp(-x))), "exp(-x) overflows", "log_expit(x) in place of"),
+    "tanh-shrink": (lambda x: x - math.tanh(x), "x - tanh(x) cancels", "")}
+KEEPING = {
+    "tanh": lambda x: math.tanh(x), "softplus": lambda x: max(x, 0) + math.log1p(math.exp(-abs(x))),
+    "ELU": lambda x: x if x > 0 else math.expm1(x), "snake": lambda x: x + math.sin(x)**2,
+    "square": lambda x: x*x - 2, "bell": lambda x: math.exp(-x*x/2), "GELU": lambda x: 0.5*x*math.erfc(-x/math.sqrt(2)),
+    "bent": lambda x: x*x/(2*(math.sqrt(x*x + 1) + 1)) + x}
+
+
+def told(formula):
+    """What explain says of f's digits, a list of lines for each dtype."""
+    cls = register_act("told")(formula).activation
+    try:
+        found = [_digits(cls, dtype) for dtype in ("float32", "float64")]
+    finally:
+        unregister("told")
+    return [[lines[0], *takewhile(lambda line: line.startswith("   "), lines[1:])] for lines in found]
+
+
+@pytest.mark.parametrize("case", LOSING)
+def test_a_formula_that_loses_digits_is_told_so(case):
+    formula, cause, better = LOSING[case]
+    for first, *more in told(formula):
+        assert "loses digits: " in first, first
+        assert cause in more[0], more
+        assert more[1:] == [] if not better else better in more[1], more
+
+
+@pytest.mark.parametrize("case", KEEPING)
+def test_a_formula_that_keeps_them_is_not_blamed(case):
+    found = told(KEEPING[case])
+    assert len(found) == 2
+    for (line,) in found:
+        ulps = float(line.removeprefix("f  is within ").partition(" ULP")[0])
+        assert ulps < 8 or case == "bell", line
+
+
+def test_the_report_tells_where(entries):
+    register_act("own")(LOSING["sigmoid"][0])
+    entries("own")
+    lines = explain("own").splitlines()
+    for number, right in (("-88.7228", "2.939e-39"), ("-709.783", "5.562e-309")):
+        assert f"f  loses digits: 0 at x = {number} is {right}" in lines, lines

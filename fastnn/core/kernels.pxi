@@ -6,7 +6,8 @@
 from libc.stdint cimport uintptr_t
 
 from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax as softmax_family
-from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_pair_orders
+from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
+                                 map_pair_orders)
 from fastnn.core.vecmath cimport real
 
 
@@ -14,13 +15,13 @@ from fastnn.core.vecmath cimport real
 
 cdef void step(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], piecewise.zero[real],
-                        order, x, y, out, second, n, h)
+    map_orders_of_constant(piecewise.step[real], piecewise.zero[real], piecewise.zero[real], <real>0,
+                           order, x, y, out, second, n, h)
 
 cdef void identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                    const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], piecewise.one[real],
-                        order, x, y, out, second, n, h)
+    map_orders_of_constant(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], <real>1,
+                           order, x, y, out, second, n, h)
 
 cdef void bent_identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                         const real *h) noexcept nogil:

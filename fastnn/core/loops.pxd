@@ -93,6 +93,7 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
     cdef Py_ssize_t i
     cdef signed char quarters = 0
     cdef short quarters_of_double = 0
+    cdef real a
     cdef real kept[2]
     kept[0] = h[0]
     kept[1] = h[1]
@@ -101,8 +102,9 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
             see_float(quarters, x, i)
         else:
             see_double(quarters_of_double, x, i)
-        out[i] = f(x[i], kept)
-        second[i] = d1(x[i], kept)
+        a = x[i]                            # once: out might overlap x, for all the compiler knows
+        out[i] = f(a, kept)
+        second[i] = d1(a, kept)
     seen_all(quarters | quarters_of_double)
 
 
@@ -128,6 +130,21 @@ cdef inline void map_orders_by_value(formula f, formula d1, formula d2, formula 
         map_one(by_value, x, out, n, h)
     elif order == PRODUCT_BY_VALUE:
         map_product(by_value, x, y, out, n, h)
+    else:
+        map_orders(f, d1, d2, order, x, y, out, second, n, h)
+
+
+cdef inline void map_orders_of_constant(formula f, formula d1, formula d2, real slope, int order, const real *x,
+                                        const real *y, real *out, real *second, Py_ssize_t n,
+                                        const real *h) noexcept nogil:
+    """The same of an f whose f' by value is the number `slope`: the values are not read."""
+    cdef Py_ssize_t i
+    if order == FIRST_BY_VALUE:
+        for i in range(n & -MAP_STEP):
+            out[i] = slope
+    elif order == PRODUCT_BY_VALUE:
+        for i in range(n & -MAP_STEP):
+            out[i] = slope * y[i]
     else:
         map_orders(f, d1, d2, order, x, y, out, second, n, h)
 

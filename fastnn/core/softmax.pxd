@@ -31,13 +31,13 @@ from fastnn.core.streaming cimport fastnn_prefetch
 from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1,
                                   fastnn_log_split_double, fma, log1p, product_low, real, unscale)
 
-cdef extern from "turning.h":
-    void fastnn_turn_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
-    void fastnn_turn_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
-                            Py_ssize_t step) noexcept nogil
-    void fastnn_turn_back_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
+cdef extern from "lanes.h":
+    void fastnn_to_lanes_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_to_lanes_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
+                                Py_ssize_t step) noexcept nogil
+    void fastnn_from_lanes_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
                                 Py_ssize_t rows) noexcept nogil
-    void fastnn_turn_back_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
+    void fastnn_from_lanes_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
                                  Py_ssize_t rows) noexcept nogil
 
 cdef enum:
@@ -967,16 +967,16 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
 cdef inline void turned(const real *x, Py_ssize_t n, Py_ssize_t count, real *lanes) noexcept nogil:
     """`count` rows, one after another, as lanes."""
     if real is float:
-        fastnn_turn_float(x, n, count, lanes, WIDTH)
+        fastnn_to_lanes_float(x, n, count, lanes, WIDTH)
     else:
-        fastnn_turn_double(x, n, count, lanes, WIDTH)
+        fastnn_to_lanes_double(x, n, count, lanes, WIDTH)
 
 
 cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     if real is float:
-        fastnn_turn_back_float(lanes, WIDTH, out, n, count)
+        fastnn_from_lanes_float(lanes, WIDTH, out, n, count)
     else:
-        fastnn_turn_back_double(lanes, WIDTH, out, n, count)
+        fastnn_from_lanes_double(lanes, WIDTH, out, n, count)
 
 
 cdef inline void rows(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,

@@ -9,6 +9,7 @@ from ..optimizers import Optimizer
 from ..optimizers import _registry as optimizers
 from . import graph, kernels
 from .compiler import compiled, processor_name
+from .digits import arguments, largest_loss
 from .errors import at_line
 from .listing import listing
 
@@ -32,7 +33,9 @@ def explain(name: str) -> Explanation:
     """A report on a formula that has been registered.
 
     It shows f, f' and f'' (or an optimizer's rule) as they are computed, which hyperparameters' expressions are computed
-    once a call, and for float32 and float64 whether LLVM vectorised each loop, how wide, and if not, why.
+    once a call, and for float32 and float64 whether LLVM vectorised each loop, how wide, and if not, why. Of an
+    activation it shows the largest errors of f and f' in exact arithmetic, and where the formula itself loses digits -
+    an exponential overflows, a difference cancels - the operation that does, and a form that keeps them.
 
     Returns an `Explanation`, a str. Raises ValueError for a name that is not known. Compiles the loops for this, which takes
     about a second.
@@ -62,7 +65,25 @@ def _report(cls):
         lines += ["", f"{dtype}, for {processor_name()}:"]
         width = max(map(len, loops.values()))
         lines += [f"{title:{width}}  {_verdict(kernel, case, dtype)}" for case, title in loops.items()]
+        if not issubclass(cls, Optimizer):
+            lines += _digits(cls, dtype)
     return "\n".join(lines)
+
+
+def _digits(cls, dtype):
+    """What f and f' keep of the digits of `dtype`, by the kernel with the default hyperparameters."""
+    value, first, second = cls._kernels.orders
+    values = {key: vars(cls)[key].example() for key in cls.hyperparameters}
+    act = cls(**values)
+    return [line for title, call, root, slope in (("f", act.forward, value, first), ("f'", act.backward, first, second))
+            for line in _told(title, largest_loss(call, root, slope, values, dtype))]
+
+
+def _told(title, loss):
+    if not loss.lost:
+        return [f"{title:2} is within {loss.ulps:.3g} ULP at {len(arguments('float32'))} arguments"]
+    where = f"{title:2} loses digits: {loss.got:.4g} at x = {loss.x:.6g} is {loss.exact:.4g}"
+    return [where, *(f"   {line}" for line in (loss.cause, loss.better) if line)]
 
 
 def _verdict(kernel, case, dtype):

@@ -33,6 +33,11 @@ def listing(roots):
     return [f"{name:{width}} = {text}" for name, text in lines]
 
 
+def expression(node):
+    """One graph as a formula."""
+    return _expression(node, {})[0]
+
+
 def _expression(node, names):
     """The text of a node and how tightly it binds; operands that have a name are shown by it."""
     if node.op == "constant":
