@@ -1,7 +1,8 @@
 """Makes `oracles` and `helpers` importable, wherever pytest was started and whichever fastnn is installed.
 
 Compiled formulas are kept in a folder of the test run's own. Under the address sanitizer (tools/sanitized.py) NumPy has
-no cache of small arrays, and what nothing points to at the end is a leak. --every runs a sample.
+no cache of small arrays, and what nothing points to at the end is a leak. --every runs a sample. What hypothesis makes is
+the same in every run, however long that takes.
 """
 import ctypes
 import gc
@@ -11,8 +12,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+settings.register_profile("fastnn", derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+settings.load_profile("fastnn")
 
 ADDRESSES = "address" in os.environ.get("FASTNN_SANITIZE", "")
 if ADDRESSES:
@@ -43,6 +48,12 @@ def pytest_collection_modifyitems(config, items):
         seen[item.path.name] += 1
     config.hook.pytest_deselected(items=others)
     items[:] = chosen
+
+
+def pytest_collection_finish(session):
+    """The items stay until the end: no collection of garbage has to look at a million of their objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True, scope="session")

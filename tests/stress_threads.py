@@ -20,7 +20,7 @@ import numpy as np
 
 import fastnn
 
-HANG = 120                      # seconds: a loaded machine, CPython 3.13t and a fork need some
+HANG = 600                      # seconds: a loaded machine, CPython 3.13t and a fork need some
 SIZES = (10, 1_000, 30_000)
 LARGE = 1_200_000               # past 4 MB: recycled memory; larger than many caches
 
@@ -186,10 +186,14 @@ def main():
     counts = [Counter() for _ in range(options.threads)]
     moved_on = [time.monotonic()]*options.threads
 
+    def enough():
+        """A busy machine may not have let every thread run in that time."""
+        return time.monotonic() >= end and all(counts) and any("shared step" in one for one in counts)
+
     def work(i):
         chance = random.Random(options.seed*1000 + i)
         try:
-            while time.monotonic() < end and not stop.is_set():
+            while not (enough() or stop.is_set()):
                 which = chance.random()
                 if which < 0.02:
                     done = meddle(chance)
@@ -220,7 +224,7 @@ def main():
     counted = sum(counts, Counter())
     print(", ".join(f"{counted[what]} {what}" for what in sorted(counted)))
     faulthandler.cancel_dump_traceback_later()
-    return 1 if failures or not all(counts) else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

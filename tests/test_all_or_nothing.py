@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from fastnn import get_opt, group, schedules
@@ -226,8 +226,7 @@ AROUND = [
     {"groups": [group(few_axes, weight_decay=0.1), group("*", clip_norm=1.0, l2=nan_at_2)]},
     {"groups": [group("b", clip_norm=0.1), group("*", freeze=True)], "weight_decay": falling}]
 each_rule = st.sampled_from(RULES)
-often = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=[
-    HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example])
+often = settings(max_examples=400)
 
 
 @often
@@ -324,7 +323,7 @@ def test_deltas(data):
         assert opt.t == again.t + 1 and everything(opt, rooms)[1] == before[1]
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(["SantaE", "SantaSSS"]), st.sampled_from([None, 1, 2]), st.integers(1, 7),
        st.sampled_from([Fault, KeyboardInterrupt, MemoryError]))
 def test_a_generator_that_fails(name, t, count, error):
@@ -362,7 +361,7 @@ def test_a_generator_that_gives_too_little(name, t):
     assert everything(opt, params.values()) == before
 
 
-@settings(derandomize=True, deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.sampled_from(RULES), st.integers(1, 12))
 def test_keys_that_fail(rule, count):
     opt, fault = make(*rule), Countdown(0)
@@ -378,7 +377,7 @@ def test_keys_that_fail(rule, count):
         assert opt.t == 1 and len(opt._records[0]) == 2
 
 
-@settings(derandomize=True, deadline=None, max_examples=80)
+@settings(max_examples=80)
 @given(st.data())
 def test_spoilt_gradients_stay_with_their_elements(data):
     """NaN, infinity and what has an infinite square are no errors: the other elements are as if they were not there."""

@@ -608,7 +608,7 @@ def views(draw, room, shape):
     return np.lib.stride_tricks.as_strided(room[first:], shape, strides)
 
 
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(data=st.data())
 @each_name
 def test_any_views_of_one_buffer(name, data):

@@ -277,10 +277,12 @@ from fastnn import get_opt, load, save
 
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)     # by the BLAS
 
-path, rng, seen = sys.argv[1], random.Random(0), []
-slow = 6 if os.environ.get("FASTNN_SANITIZE") else 1        # a writer has to come far enough
+path, rng, seen, slow = sys.argv[1], random.Random(0), [], 1
 save(path, opt=get_opt("Adam"), params={"w": np.zeros(20_000, np.float32)}, t=0)
-for _ in range(100):
+def left():
+    "Whether a writer's temporary file has stayed."
+    return len(os.listdir(os.path.dirname(path))) > 1
+while len(seen) < 100 or len(set(seen)) <= 10 or not left():
     writer = os.fork()
     if not writer:
         opt = get_opt("Adam")
@@ -294,19 +296,20 @@ for _ in range(100):
     opt = get_opt("Adam")
     saved = load(path, opt=opt)
     assert saved.extra["t"] == opt.t and len(set(saved.params["w"])) == 1
+    slow = slow*1.2 if opt.t == max(seen, default=0) else max(1, slow/1.2)      # a writer has to come far enough
     seen.append(opt.t)
-print(len(seen), len(set(seen)) > 10, seen == sorted(seen), len(os.listdir(os.path.dirname(path))) > 1)
+print(seen == sorted(seen))
 """
 
 
 @posix
 def test_a_writer_may_be_killed_at_any_moment(path):
-    """A hundred times: the file is the old one or a new one. A step moves every weight alike: a mixture would show.
+    """A hundred times, and until ten came to write: the file is the old one or a new one. A step moves every weight alike: a mixture would show.
 
     Some of them were killed while they wrote: their temporary files have stayed.
     """
-    done = python(KILLED, path, timeout=300)
-    assert (done.stdout, done.stderr) == ("100 True True True\n", "")
+    done = python(KILLED, path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 # What is no checkpoint.

@@ -10,14 +10,14 @@ import pytest
 
 from fastnn import get_act, get_num_threads, set_num_threads, trim_memory
 from fastnn.core import openmp
-from helpers import environment, exit_status, python
+from helpers import HANG, environment, exit_status, python
 from test_threads import CORE, needs_fork, needs_openmp, needs_threads, threads_as_before, work  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 needs_proc = pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="no /proc here")
 
 
-def forked(run, seconds=60):
+def forked(run):
     """What a child process exits with: 0 where `run` is true, else 3, or 4 if it raises."""
     child = os.fork()
     if child == 0:
@@ -26,7 +26,7 @@ def forked(run, seconds=60):
             status = 0 if run() else 3
         finally:
             os._exit(status)
-    return lambda: exit_status(child, seconds)
+    return lambda: exit_status(child)
 
 
 def threads_here():
@@ -110,7 +110,7 @@ def test_forks_in_the_middle_of_calls_of_other_threads():
     finally:
         stop.set()
         for thread in others:
-            thread.join(60)
+            thread.join(HANG)
     assert not wrong and right()
 
 
@@ -127,7 +127,7 @@ def test_a_fork_from_a_thread():
     thread = threading.Thread(target=lambda: statuses.append(forked(child)()))
     thread.start()
     assert get_act("GELU").forward(x).tobytes() == wanted.tobytes()
-    thread.join(60)
+    thread.join(HANG)
     assert statuses == [0]
 
 
@@ -193,7 +193,7 @@ def script(tmp_path):
         path = tmp_path/"script.py"
         path.write_text(WORK + "if __name__ == '__main__':\n" + "".join(f"    {line}\n" for line in code.splitlines()))
         done = subprocess.run([sys.executable, path], env=environment(**variables), capture_output=True, text=True,
-                              timeout=120)
+                              timeout=HANG)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
     return run
@@ -335,7 +335,11 @@ counts = []
 def run():
     for limit in (1, 2, None):
         with threadpoolctl.threadpool_limits(limit):
-            act.forward(x)
+            wanted = fastnn.get_num_threads()
+            for _ in range(10_000):             # helpers begin with one of the next calls, where one had to be waited for
+                act.forward(x)
+                if threads() - before == wanted:
+                    break
             counts.append((fastnn.get_num_threads(), threads() - before - 1))
 thread = threading.Thread(target=run)
 thread.start()
@@ -370,17 +374,19 @@ print(max(most) - before <= 8 + {limit} - 1, all((y == results[0]).all() for y i
 def test_helpers_that_are_not_wanted_sleep():
     done = python(COUNT + """
 others = os.listdir("/proc/self/task")
+def read(file):
+    tasks = [task for task in os.listdir("/proc/self/task") if task not in others]
+    return {task: Path(f"/proc/self/task/{task}/{file}").read_text() for task in tasks}
 def times():
     "ns that each helper has run."
-    tasks = [task for task in os.listdir("/proc/self/task") if task not in others]
-    return {task: Path(f"/proc/self/task/{task}/schedstat").read_text().split()[0] for task in tasks}
+    return {task: text.split()[0] for task, text in read("schedstat").items()}
 fastnn.set_num_threads(3)
 for _ in range(5):
     act.forward(x)
 fastnn.set_num_threads(1)
-asleep = None
-while asleep != (asleep := times()):
+while any(text.rpartition(")")[2].split()[0] != "S" for text in read("stat").values()):
     time.sleep(0.05)
+asleep = times()
 for _ in range(50):
     act.forward(x)
 print(len(asleep), times() == asleep)
@@ -418,4 +424,4 @@ int main(void)
     printf("%d %zu\\n", WEXITSTATUS(status), fastnn_memory_trim() >> 20);
     return 0;
 }""", tmp_path/"forks", "-pthread")
-    assert subprocess.run([program], capture_output=True, text=True, timeout=60).stdout == "0 8\n"
+    assert subprocess.run([program], capture_output=True, text=True, timeout=HANG).stdout == "0 8\n"

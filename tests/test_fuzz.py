@@ -1,7 +1,7 @@
 """A few hundred of the fuzzer's cases: tests/fuzz has the others."""
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 import fastnn
 from fuzz import cases
@@ -9,7 +9,7 @@ from fuzz.choices import LENGTH, Choices
 from fuzz.judge import Finding, Fault, check_error, check_memory, check_same
 from fuzz.operands import strided
 
-SETTINGS = settings(derandomize=True, deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+SETTINGS = settings(max_examples=400)
 
 
 @SETTINGS

@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 from fastnn import get_opt, group, schedules
-from helpers import Number, exit_status
+from helpers import HANG, Number, exit_status
 from test_all_or_nothing import FaultyGradient, FaultyKey, FaultyMapping, FaultyNoise, everything
 
 
@@ -225,18 +225,18 @@ def in_the_middle_of_a_step(opt, params):
 
     def step():
         try:
-            opt.update(params, arrays(), t=Number(5, lambda: (inside.set(), go_on.wait(30))))
+            opt.update(params, arrays(), t=Number(5, lambda: (inside.set(), go_on.wait(HANG))))
         except BaseException as error:
             failed.append(error)
 
     thread = threading.Thread(target=step, name="the stepping one")
     thread.start()
-    assert inside.wait(30)
+    assert inside.wait(HANG)
     try:
         yield thread
     finally:
         go_on.set()
-        thread.join(30)
+        thread.join(HANG)
     assert not failed and not thread.is_alive()
 
 
@@ -313,7 +313,7 @@ def test_one_optimizer_in_several_threads(form, n):
             opt.update(*grads.values())
 
     def repeat():
-        start.wait(30)
+        start.wait(HANG)
         for _ in range(60):
             try:
                 take(opt, params)
@@ -328,7 +328,7 @@ def test_one_optimizer_in_several_threads(form, n):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG)
     assert not wrong and len(taken) == opt.t > 0
     for _ in taken:
         take(twin, same)

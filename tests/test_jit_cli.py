@@ -16,7 +16,7 @@ pytest.importorskip("sympy")
 import fastnn
 from fastnn import get_act, get_opt, register_act, register_opt, unregister
 from fastnn.cli import main
-from helpers import python
+from helpers import HANG, python
 
 FORMULAS = """
 import math
@@ -41,7 +41,7 @@ def formulas(tmp_path):
 
 def run(*args, cwd):
     return subprocess.run([sys.executable, "-m", "fastnn", *map(str, args)], cwd=cwd, capture_output=True, text=True,
-                          timeout=100, env={**os.environ, "PYTHONWARNINGS": "error"})
+                          timeout=HANG, env={**os.environ, "PYTHONWARNINGS": "error"})
 
 
 def succeed(*args, cwd):

@@ -1,6 +1,7 @@
 """Machine code kept on disk: found again by other processes, never trusted where it should not be, never a reason to fail."""
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import pytest
 
 import fastnn
 from fastnn.jit import disk
-from helpers import TESTS, python
+from helpers import HANG, TESTS, python
 
 pytest.importorskip("numba")
 
@@ -48,12 +49,24 @@ def place(tmp_path, monkeypatch):
     return tmp_path/"cache"
 
 
-def test_the_second_process_compiles_and_derives_nothing(tmp_path):
-    first = use(tmp_path/"new"/"cache")
-    assert first == "2 fastnn.jit.lowering mpmath"
-    assert use(tmp_path/"new"/"cache") == "0"
-    assert len(entries(tmp_path/"new"/"cache")) == 3        # two kernels and the derivatives
-    assert not list((tmp_path/"new").rglob("*.tmp"))
+@pytest.fixture(scope="module")
+def first(tmp_path_factory):
+    """A folder that was new to a process that has used a formula, and what that has printed."""
+    new = tmp_path_factory.mktemp("first")/"new"
+    return new/"cache", use(new/"cache")
+
+
+@pytest.fixture
+def used(first, tmp_path):
+    return shutil.copytree(first[0], tmp_path/"used")
+
+
+def test_the_second_process_compiles_and_derives_nothing(first, used):
+    place, printed = first
+    assert printed == "2 fastnn.jit.lowering mpmath"
+    assert use(used) == "0"
+    assert len(entries(used)) == 3          # two kernels and the derivatives
+    assert sorted(place.parent.rglob("*")) == [place, *entries(place)]         # nothing temporary is left
 
 
 def test_another_version_compiles_anew(tmp_path, monkeypatch, place):
@@ -65,27 +78,25 @@ def test_another_version_compiles_anew(tmp_path, monkeypatch, place):
     assert len({disk.key("ab", "c"), disk.key("a", "bc"), disk.key("abc")}) == 3
 
 
-def test_the_processor_is_part_of_the_key(tmp_path):
-    use(tmp_path)
-    count = len(entries(tmp_path))
+def test_the_processor_is_part_of_the_key(used):
+    count = len(entries(used))
     changed = USE.replace("compiled = []", "compiled = []; found = compiler._processor(); "
                           "compiler._processor = lambda: (found[0], found[1] + '2', found[2])")
     assert "compiler._processor =" in changed
-    done = python(changed, FASTNN_CACHE_DIR=str(tmp_path))
-    assert done.stdout.startswith("2") and len(entries(tmp_path)) == count + 2, done.stderr
+    done = python(changed, FASTNN_CACHE_DIR=str(used))
+    assert done.stdout.startswith("2") and len(entries(used)) == count + 2, done.stderr
 
 
-def test_damaged_files_are_made_again(tmp_path):
-    use(tmp_path)
-    (one, two, three), rng = entries(tmp_path), random.Random(3)
-    names, content = entries(tmp_path), one.read_bytes()
+def test_damaged_files_are_made_again(used):
+    (one, two, three), rng = entries(used), random.Random(3)
+    names, content = entries(used), one.read_bytes()
     place = rng.randrange(len(content))
     one.write_bytes(content[:place] + bytes([content[place] ^ 1 << rng.randrange(8)]) + content[place + 1:])
     two.write_bytes(two.read_bytes()[:-1])
     three.write_bytes(b"")
-    assert use(tmp_path).startswith("2 ")
-    assert entries(tmp_path) == names
-    assert use(tmp_path) == "0"
+    assert use(used).startswith("2 ")
+    assert entries(used) == names
+    assert use(used) == "0"
 
 
 def test_every_bit_counts(place):
@@ -102,24 +113,23 @@ def test_every_bit_counts(place):
         assert disk.load("k"*64) is None, length
 
 
-@pytest.mark.parametrize("length", [0, 10, 64, 700])
-def test_what_cannot_be_linked_is_compiled_again(place, length):
-    """Even with the right digest. In a process of its own, since machine code stays."""
-    done = python(f"""if True:
+def test_what_cannot_be_linked_is_compiled_again(place):
+    """Even with the right digest. In a process of its own, and each length with another kernel: machine code stays."""
+    done = python("""if True:
         import fastnn
-        from fastnn.jit import compiler, disk
-        load = disk.load
-        disk.load = lambda key: load(key) and load(key)[:{length}]
+        from fastnn.jit import compiler, disk, graph, kernels
+        load, length = disk.load, 0
+        disk.load = lambda key: load(key) and load(key)[:length]
         compiled, original = [], compiler.compiled
-        compiler.compiled = lambda kernel, dtype, name: compiled.append(dtype) or original(kernel, dtype, name)
-        from fastnn.jit import graph, kernels
-        x = graph.element("x")
-        kernel = kernels.elementwise(graph.node("mul", x, x), x, x)
-        for _ in range(2):
-            assert compiler.compile_kernel(kernel, "float32")
-            compiler._found.clear()
+        compiler.compiled = lambda kernel, dtype, name: compiled.append(length) or original(kernel, dtype, name)
+        value = x = graph.element("x")
+        for length in (0, 10, 64, 700):
+            value = graph.node("mul", value, x)
+            for _ in range(2):
+                assert compiler.compile_kernel(kernels.elementwise(value, x, x), "float32")
+                compiler._found.clear()
         print(*compiled)""", FASTNN_CACHE_DIR=str(place))
-    assert done.stdout.split() == ["float32", "float32"], done.stderr
+    assert done.stdout.split() == ["0", "0", "10", "10", "64", "64", "700", "700"], done.stderr
 
 
 def test_files_are_not_exchanged(place):
@@ -197,7 +207,7 @@ def test_many_processes_at_once(tmp_path):
     workers = [subprocess.Popen([sys.executable, "-W", "error", "-c", USE], env=environment, cwd=TESTS, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=120)
+        _, errors = worker.communicate(timeout=HANG)
         assert worker.returncode == 0, errors
     assert len(entries(tmp_path)) == 3
     assert use(tmp_path) == "0"
@@ -216,6 +226,6 @@ def test_writers_and_readers(place):
     workers = [subprocess.Popen([sys.executable, "-c", code], cwd=TESTS, stderr=subprocess.PIPE, text=True,
                                 env={**os.environ, "PYTHONPATH": INSTALLED}) for _ in range(2)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=120)
+        _, errors = worker.communicate(timeout=HANG)
         assert worker.returncode == 0, errors
     assert [path.name for path in place.iterdir()] == ["key"]

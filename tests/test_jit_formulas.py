@@ -156,7 +156,7 @@ def formula(text):
         reject()
 
 
-@settings(max_examples=80, deadline=None, derandomize=True, database=None)
+@settings(max_examples=80)
 @given(st.recursive(NUMBERS, larger, max_leaves=9))
 def test_any_formula(text):
     function, act = formula(text)
@@ -164,7 +164,7 @@ def test_any_formula(text):
         check(function, act, dtype)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@settings(max_examples=60)
 @given(st.recursive(NUMBERS, larger, max_leaves=9))
 def test_any_formula_as_python_on_floats(text):
     function, act = formula(text)

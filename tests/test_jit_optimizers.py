@@ -803,7 +803,7 @@ def value(tree, g, a, b, h):
             "max": lambda: max(x, y), "min": lambda: min(x, y), "<": lambda: where(x <= y, x, 1.0)}[op]()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(trees=st.tuples(_trees, _trees, _trees), seed=st.integers(0, 1000))
 def test_random_rules(trees, seed):
     """The same Python on floats, bit for bit (but for the sign of zeros and NaN), in both dialects."""

@@ -111,7 +111,7 @@ print(len(calls) == done, failed > len(calls))
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs address space of its own, and ends where it gets none")
 def test_calls_with_little_memory():
     """In a child with 0 to 120 MB to spare: a call is refused in different places, until it has room."""
-    done = python(LIMITED, timeout=240)
+    done = python(LIMITED)
     assert done.stdout.split() == ["True", "True"], done.stderr[-2000:]
 
 

@@ -253,7 +253,7 @@ def test_the_norm_neither_overflows_nor_underflows(dtype, size):
         assert exact_norm([arrays[0].astype(float) / norm]) == pytest.approx(0.5, rel=2e-3)
 
 
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.lists(st.lists(st.floats(width=32), max_size=5), max_size=4), st.floats(min_value=0, allow_nan=False))
 def test_any_numbers(values, most):
     arrays = [np.array(row, np.float32) for row in values]

@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastnn import Rows, get_opt, group, optimizers
 from test_all_or_nothing import everything
@@ -120,7 +120,7 @@ def test_what_changes_between_two_steps(form, change):
             checked_step(opt, form, params, grads)
 
 
-@settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150)
 @given(st.data())
 def test_any_changes(data):
     """Mappings and sequences in turn, too: they have states of their own."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import HANG
+
 ROOT = Path(__file__).parents[1]
 if not (ROOT / "setup.py").is_file():
     pytest.skip("no sources beside the tests", allow_module_level=True)
@@ -14,7 +16,7 @@ if not (ROOT / "setup.py").is_file():
 
 def run(*arguments, **environment):
     return subprocess.run([sys.executable, *map(str, arguments)], cwd=ROOT, env={**os.environ, **environment},
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=HANG)
 
 
 @pytest.mark.parametrize("names", ["memory", "address,thread", "", "address,"])

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from helpers import interpreter, python
+from helpers import HANG, interpreter, python
 from test_threads import needs_threads
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="POSIX's timers")
@@ -17,7 +17,7 @@ ENDLESS = """
 import os, signal, sys, threading
 import numpy as np, fastnn
 from endless import endless
-from fastnn.core import affine, elementwise, kernels, mean_loss
+from fastnn.core import affine, dropout, elementwise, kernels, mean_loss, normalization
 signal.signal(signal.SIGINT, signal.default_int_handler)        # whatever the shell has said
 fastnn.set_num_threads(int(sys.argv[1]))
 N, ROWS, COLUMNS = 1 << 38, 1 << 19, 1 << 19
@@ -53,6 +53,10 @@ CALLS = {
     "gradient and its sums": lambda: affine.gradient_with_sums(act, matrix, None, other, out=result),
     "sums of columns": lambda: affine.column_sums(matrix),
     "sums of two columns": lambda: affine.column_sums(tall),
+    "batch normalization": lambda: normalization.normalize_batch(matrix, row, row, 1e-6, 0.9, row, row, result),
+    "its way back": lambda: normalization.normalize_batch_backward(other, (matrix, np.stack([row]*2), np.ones((2, COLUMNS))), row, result),
+    "normalization": lambda: normalization.normalize(matrix, row, row, row, row, 1e-6, result),
+    "mask": lambda: dropout.masked(x, x.view(np.bool_)[:N], out),
     "mean loss": lambda: mean_loss.mean_row_loss(kernels.ROW_LOSSES["softmax_cross_entropy"], matrix, labels, result)}
 try:
     from ml_dtypes import bfloat16
@@ -77,7 +81,7 @@ print(len(CALLS), "calls")
 @needs_endless
 @pytest.mark.parametrize("threads", [1, pytest.param(2, marks=needs_threads)])
 def test_ctrl_c_ends_a_call(threads):
-    done = python(ENDLESS, threads, timeout=120)
+    done = python(ENDLESS, threads)
     *lines, count = done.stdout.splitlines()
     assert done.stderr == "" and count == f"{len(lines)} calls", done
     assert all(line.endswith(": ended") for line in lines)
@@ -99,7 +103,7 @@ fastnn.get_act("Mish").forward(x, out=x)
     try:
         assert process.stdout.readline() == "begun\n"
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANG)
     finally:
         process.kill()
     assert process.returncode == -signal.SIGINT and err.endswith("\nKeyboardInterrupt\n")
@@ -138,8 +142,8 @@ def ends(call, sizes):
 """
 
 
-def child(code, threads=1, timeout=120):
-    done = python(TIMER + code, threads, timeout=timeout)
+def child(code, threads=1):
+    done = python(TIMER + code, threads)
     assert done.stderr == ""
     return done.stdout.split()
 
@@ -260,6 +264,7 @@ print(statuses.count(7) >= 1, set(statuses) <= {0, 7})
 
 STEPS = """
 import random
+from itertools import count
 from time import perf_counter
 random.seed(5)
 n = 300_000
@@ -285,12 +290,18 @@ for name in ("Adam", "SantaE"):
     seconds = perf_counter() - start
     after = all_of(optimizer, params)
     assert before != after
-    for trial in range(20):
+    for trial in count():
+        if trial >= 20 and ended:
+            break
         optimizer.load_state_dict(saved)
         for key in params:
             params[key][...] = values[key]
         delay = max(1e-6, seconds*random.uniform(0, 1.2))
-        ended += timed(lambda: optimizer.update(params, grads), 1, delay, interval=0)[0]
+        start = perf_counter()
+        if timed(lambda: optimizer.update(params, grads), 1, delay, interval=0)[0]:
+            ended += 1
+        else:
+            seconds = min(seconds, perf_counter() - start)      # a busy machine has interrupted the first one
         assert all_of(optimizer, params) in (before, after), (name, trial)
 print(ended > 0)
 """

@@ -13,7 +13,7 @@ from fastnn import Rows, dlfs, get_opt, group, schedules
 from fastnn.nn import MultiLayerNet, Trainer
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry
-from helpers import SANITIZED, assert_same_bits, python
+from helpers import HANG, SANITIZED, assert_same_bits, python
 from test_state import BOOK, DIALECT, assert_same_state, bfloat16, make
 
 RULES = [*fastnn.optimizers(), *DIALECT, *BOOK]
@@ -258,7 +258,7 @@ def lazily(name, W, state, rows, g, t):
 
 
 @pytest.mark.parametrize("name", ["SGD", "Momentum", "Adam"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_rows(name, data):
     """Many calls of one optimizer, each with other rows: what it keeps from call to call must not matter."""
@@ -418,12 +418,12 @@ def test_an_optimizer_is_not_used_twice_at_a_time():
 
     def rate(t):
         began.set()
-        assert go.wait(30)
+        assert go.wait(HANG)
         return 0.1
     opt = get_opt("SGD", lr=rate)
     thread = threading.Thread(target=opt.step, args=([W], [GOOD]))
     thread.start()
-    assert began.wait(30)
+    assert began.wait(HANG)
     try:
         with pytest.raises(RuntimeError, match="in use in thread"):
             opt.step([W], [GOOD])
@@ -493,7 +493,7 @@ print(failed > 4 and stepped > 4)
 @pytest.mark.skipif(SANITIZED, reason="the sanitizer needs address space of its own, and ends where it gets none")
 def test_memory_that_cannot_be_had():
     pytest.importorskip("_testcapi")
-    done = python(NO_MEMORY, timeout=240)
+    done = python(NO_MEMORY)
     assert {*done.stdout.split()} == {"True"}, done.stderr[-2000:]
 
 

@@ -73,7 +73,7 @@ def paths(tmp_path_factory):
             pytest.skip("no torch")
         file = tmp_path_factory.mktemp("sparse")/"torch.npz"
         done = python("import warnings; warnings.resetwarnings(); from test_sparse_of_peers import walk_all; "
-                      "import sys; walk_all(*sys.argv[1:])", file, timeout=600)
+                      "import sys; walk_all(*sys.argv[1:])", file)
         assert done.returncode == 0, done.stderr
         return dict(np.load(file))
     return found

@@ -497,7 +497,7 @@ def paths(tmp_path_factory):
             pytest.skip(f"no {peer}")
         file = tmp_path_factory.mktemp("peers")/f"{peer}.npz"
         done = python("import warnings; warnings.resetwarnings(); from test_steps_of_peers import walk_all; "
-                      "import sys; walk_all(*sys.argv[1:])", peer, file, timeout=600)
+                      "import sys; walk_all(*sys.argv[1:])", peer, file)
         assert done.returncode == 0, done.stderr
         return dict(np.load(file))
     return of

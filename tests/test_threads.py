@@ -3,6 +3,7 @@ import ctypes
 import os
 import sys
 import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import fastnn
 from fastnn import get_act, get_num_threads, set_num_threads
 from fastnn.core import levels, openmp, threads
-from helpers import CASES, FLOATS, assert_same_bits, exact_values, exit_status, python, samples
+from helpers import CASES, FLOATS, HANG, assert_same_bits, exact_values, exit_status, python, samples
 from test_activations import check
 
 needs_openmp = pytest.mark.skipif(not openmp, reason="built without OpenMP")
@@ -111,7 +112,7 @@ def test_threadpoolctl_sees_and_limits():
         assert get_num_threads() == before
 
 
-BIG = {2: (600, 1200), 4: (1500, 3000), 8: (1500, 3000)}        # by itemsize: enough for several threads
+BIG = {2: (600, 1200), 4: (1200, 2000), 8: (900, 1500)}         # by itemsize: enough for several threads, and recycled
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -184,7 +185,7 @@ def test_several_python_threads_at_once():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG)
     assert not wrong and not any(thread.is_alive() for thread in threads)
 
 
@@ -201,14 +202,14 @@ def test_one_activation_in_several_python_threads():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(HANG)
     assert not wrong
 
 
 def test_everything_at_once():
     """A moment of tests/stress_threads.py, which says what is done there."""
-    done = python("import sys, stress_threads\nsys.exit(stress_threads.main())", "--seconds", 3, timeout=300)
-    assert (done.returncode, done.stderr) == (0, "") and "shared step" in done.stdout
+    done = python("import sys, stress_threads\nsys.exit(stress_threads.main())", "--seconds", 3)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["tanhExp", "softmax"])
@@ -223,7 +224,8 @@ def test_the_interpreter_runs_on_meanwhile(name):
         seen.append(inside[0])
 
     before = sys.getswitchinterval()
-    for _ in range(20):                             # a busy machine may not wake the thread in time
+    end = time.monotonic() + HANG
+    while time.monotonic() < end:                   # a busy machine may not wake the thread in time
         gate = threading.Event()
         thread = threading.Thread(target=look, args=(gate,))
         thread.start()
@@ -272,7 +274,7 @@ if __name__ == "__main__":
     with multiprocessing.get_context("fork").Pool(2) as pool:
         assert pool.map(total, range(6)) == wanted
     print("right")
-""", timeout=60)
+""")
     assert done.stdout.strip() == "right", done.stderr
 
 

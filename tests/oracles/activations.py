@@ -7,6 +7,8 @@ x - tanh(x), for which `exact` raises the precision. At a kink they return the p
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import accumulate
 
 import numpy as np
 from mpmath import (
@@ -205,9 +207,10 @@ def to_float64(y):
     if not isfinite(y) or not y:
         return float(y)
     sign = 1.0 if y > 0 else -1.0
-    if mag(y) < -1080:  # spares the quotient below a power of two with 10^38 bits
+    size = mag(y)
+    if size < -1080:    # spares the quotient below a power of two with 10^38 bits
         return sign*0.0
-    if not -OVERFLOW < y < OVERFLOW:
+    if size > 1023 and abs(y) >= OVERFLOW:
         return sign*np.inf
     numerator, denominator = to_rational(y._mpf_)
     return numerator/denominator  # Python rounds a quotient of integers correctly
@@ -350,8 +353,16 @@ def plain(name, order, x, **parameters):
 
 # softmax and its kin mix the elements along an axis: p is the share of one, q = 1 - p that of the rest.
 
+def _sums_of_others(terms):
+    """Of all terms but the i-th; no term of the same sign cancels."""
+    before = [0, *accumulate(terms[:-1])]
+    behind = [0, *accumulate(terms[:0:-1])][::-1]
+    return [a + b for a, b in zip(before, behind)]
+
+
+@cache
 def _shares(x):
-    """p and q = 1 - p of a row of mpf, each to full relative precision.
+    """p and q = 1 - p of a row of mpf, a tuple, each to full relative precision; what was the last row's is kept.
 
     A single +inf takes everything, as in the limit; several, or nothing but -inf, have none and give NaN.
     """
@@ -362,8 +373,7 @@ def _shares(x):
         weights = [mpf(value == top) for value in x]
     else:
         weights = [exp(value - top) for value in x]
-    rest = [fsum(weights[:i] + weights[i + 1:]) for i in range(len(x))]
-    total = fsum(weights)
+    rest, total = _sums_of_others(weights), fsum(weights)
     return [w/total for w in weights], [r/total for r in rest]
 
 
@@ -373,7 +383,7 @@ def _softmax_row(x):
 
 
 def _softmin_row(x):
-    y, dy, d2y = _softmax_row([-value for value in x])
+    y, dy, d2y = _softmax_row(tuple(-value for value in x))
     return y, [-value for value in dy], d2y
 
 
@@ -385,16 +395,18 @@ def _log_softmax_row(x):
 
 def _softmax_vjp(x, grad):
     p, _ = _shares(x)
-    return [a*fdot(p, [g - other for other in grad]) for a, g in zip(p, grad)]
+    h = [g - grad[x.index(max(x))] for g in grad]       # exact, and 0 where the share may be all but 1
+    mean = fdot(p, h)
+    return [a*(b - mean) for a, b in zip(p, h)]
 
 
 def _softmin_vjp(x, grad):
-    return [-value for value in _softmax_vjp([-value for value in x], grad)]
+    return [-value for value in _softmax_vjp(tuple(-value for value in x), grad)]
 
 
 def _log_softmax_vjp(x, grad):
     p, q = _shares(x)
-    return [b*g - a*fsum(grad[:i] + grad[i + 1:]) for i, (a, b, g) in enumerate(zip(p, q, grad))]
+    return [b*g - a*others for a, b, g, others in zip(p, q, grad, _sums_of_others(grad))]
 
 
 SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row}
@@ -412,7 +424,7 @@ def by_rows(rule, axis, *arrays):
     rows = zip(*(array.reshape(-1, shape[-1]).tolist() for array in turned))
     with workprec(512):
         results = np.array([[[to_float64(value) for value in result]
-                             for result in rule(*([mpf(value) for value in one] for one in row))]
+                             for result in rule(*(tuple(map(mpf, one)) for one in row))]
                             for row in rows])
     folded = (results[:, k].reshape(shape) for k in range(results.shape[1]))
     return [array.reshape(arrays[0].shape) if axis is None else np.moveaxis(array, -1, axis)
@@ -437,9 +449,7 @@ def softmax_terms(name, x, grad):
     magnitudes, a share below the normal numbers as the least of these.
     """
     x, grad = np.asarray(x), np.asarray(grad, np.float64)
-    share = "softmin" if name == "softmin" else "softmax"
-    y = softmax_reference(share, x)[0]
-    q = softmax_reference("log-softmax", -x if name == "softmin" else x)[1]
+    y, q = by_rows(_shares, -1, -x if name == "softmin" else x)
     tiny = float(np.finfo(x.dtype).smallest_normal)
     normal = np.maximum(y, tiny)
     if name == "log-softmax":
