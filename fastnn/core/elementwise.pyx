@@ -15,7 +15,7 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, flat, is_bfloat16, must_be_bound, operand,
+from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, flat, is_bfloat16, must_be_bound, operand,
                                  overwritten, partly_overlaps, result_dtype, same_order)
 from fastnn.core.blocks cimport BLOCK, STREAMED, Work, call, run_part
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
@@ -160,6 +160,15 @@ cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
     cdef cnp.ndarray b = <cnp.ndarray>other
     return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags)
             and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
+
+
+cdef inline bint plain_pair(object out, cnp.ndarray a, int flags) noexcept:
+    """Two arrays like a, apart from each other, each of which is a itself or shares nothing with it."""
+    if type(out) is not tuple or len(<tuple>out) != 2:
+        return False
+    cdef object first = (<tuple>out)[0], second = (<tuple>out)[1]
+    return (alike(first, a, flags) and alike(second, a, flags) and apart(<cnp.ndarray>first, <cnp.ndarray>second)
+            and not partly_overlaps(<cnp.ndarray>first, a) and not partly_overlaps(<cnp.ndarray>second, a))
 
 
 cdef inline void point(Work *work, char **operands, int inputs, int count) noexcept nogil:
@@ -456,18 +465,22 @@ cdef class Elementwise:
         a = <cnp.ndarray>x
         kind = kind_of(a)
         layout = gapless_flags(a)
-        if not (out is None and kind != OTHER and cnp.PyArray_NDIM(a) > 0
-                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)):
+        if not (kind != OTHER and cnp.PyArray_NDIM(a) > 0
+                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
+                and (out is None or plain_pair(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))):
             return self.apply_any(BOTH, True, x, None, out, None)
-        fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
-        value = new_result(a, cnp.PyArray_TYPE(a), fortran)
-        derivative = new_result(a, cnp.PyArray_TYPE(a), fortran)
+        if out is None:
+            fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
+            value = new_result(a, cnp.PyArray_TYPE(a), fortran)
+            derivative = new_result(a, cnp.PyArray_TYPE(a), fortran)
+        else:
+            value, derivative = (<tuple>out)[0], (<tuple>out)[1]
         self.prepare(&work, kind, BOTH)
         work.x = cnp.PyArray_BYTES(a)
         work.out = cnp.PyArray_BYTES(value)
         work.second = cnp.PyArray_BYTES(derivative)
         run(&work, kind != DOUBLE, cnp.PyArray_SIZE(a))
-        return value, derivative
+        return (value, derivative) if out is None else out
 
     cdef object apply_number(self, int order, object x, object grad, object out):
         """x is no array: a scalar of a number, which is computed without an array, apply_any for all else."""

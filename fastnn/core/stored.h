@@ -61,21 +61,34 @@ FASTNN_LOOP float fastnn_float(uint32_t b) { float x; memcpy(&x, &b, sizeof x); 
 static inline void fastnn_load_float16(const void *from, float *FASTNN_RESTRICT out, ptrdiff_t n)
 {
     const uint16_t *FASTNN_RESTRICT x = (const uint16_t *)from;
-    const ptrdiff_t whole = n & -8;
-    for (ptrdiff_t i = 0; i < whole; i += 8)
+    const ptrdiff_t whole = n & -16;
+    for (ptrdiff_t i = 0; i < whole; i += 16) {
+#ifdef __AVX512F__
+        _mm512_storeu_ps(out + i, _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(x + i))));
+#else
         _mm256_storeu_ps(out + i, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i))));
+        _mm256_storeu_ps(out + i + 8, _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(x + i + 8))));
+#endif
+    }
     for (ptrdiff_t i = whole; i < n; i++)
         out[i] = _cvtsh_ss(x[i]);
 }
 
 static inline void fastnn_store_float16(const float *FASTNN_RESTRICT x, void *to, ptrdiff_t n)
 {
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT };
     uint16_t *FASTNN_RESTRICT out = (uint16_t *)to;
-    const ptrdiff_t whole = n & -8;
-    for (ptrdiff_t i = 0; i < whole; i += 8)
-        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    const ptrdiff_t whole = n & -16;
+    for (ptrdiff_t i = 0; i < whole; i += 16) {
+#ifdef __AVX512F__
+        _mm256_storeu_si256((__m256i *)(out + i), _mm512_cvtps_ph(_mm512_loadu_ps(x + i), NEAREST));
+#else
+        _mm_storeu_si128((__m128i *)(out + i), _mm256_cvtps_ph(_mm256_loadu_ps(x + i), NEAREST));
+        _mm_storeu_si128((__m128i *)(out + i + 8), _mm256_cvtps_ph(_mm256_loadu_ps(x + i + 8), NEAREST));
+#endif
+    }
     for (ptrdiff_t i = whole; i < n; i++)
-        out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+        out[i] = _cvtss_sh(x[i], NEAREST);
 }
 
 #else
