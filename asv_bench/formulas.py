@@ -3,8 +3,10 @@
     python asv_bench/formulas.py [activations] [optimizers] [peers] [start] [--dtype float32 ...] [--size N ...]
                                  [--names NAME ...] [--threads N] [--rounds R] [--pause S]
 
-activations and optimizers: copies of built-in ones, written as a user would; ratios say how many times as long as the
-built-in one they take. peers: the same formula in NumPy and, where torch and a C++ compiler are, by torch.compile;
+activations: copies of built-in ones, written as a user would and as well as can be; how many times as long as the copy the
+built-in one takes, and the largest error of both, in ULP: float32 against the built-in float64 results, float64 in exact
+arithmetic (mpmath, in a checkout). A copy within the bounds of fastnn/bounds.py that is quicker is named at the end.
+optimizers: copies; ratios say how many times as long as the built-in one they take. peers: the same formula in NumPy and, where torch and a C++ compiler are, by torch.compile;
 ratios say how many times as long as fastnn they take. start: the seconds until a formula can be used in a process of
 its own, without and with its kernels on the disk.
 """
@@ -21,41 +23,52 @@ from rich.console import Console
 from rich.table import Table
 
 import fastnn
-from fastnn import register_act, register_opt
+from fastnn import accuracy, bounds, register_act, register_opt
 from fastnn.cli.contest import fastest
 from fastnn.cli.peers.library import Call
+from fastnn.core.ulps import largest_error
 
 SECTIONS = ["activations", "optimizers", "peers", "start"]
+SLOWER = 1.05               # of the copy's time: clocks are no better
+EXACT = 300                 # float64 arguments, judged by mpmath
 
 
 # Copies of activations, as they are usually written and as well as they can be.
+
+def step(x):
+    return 1.0 if x > 0 else 0.0
+
 
 def relu(x):
     return max(x, 0)
 
 
+def relu6(x):
+    return min(max(x, 0), 6)
+
+
+def leaky_relu(x, alpha):
+    return x if x >= 0 else alpha*x
+
+
+def hard_sigmoid(x):
+    return min(max(x/5 + 0.5, 0), 1)
+
+
+def hard_tanh(x):
+    return min(max(x, -1), 1)
+
+
+def hard_shrink(x, lambda_):
+    return 0.0 if abs(x) <= lambda_ else x
+
+
+def soft_shrink(x, lambda_):
+    return math.copysign(max(abs(x) - lambda_, 0), x)
+
+
 def sigmoid(x):
     return 1/(1 + math.exp(-x))
-
-
-def tanh(x):
-    return math.tanh(x)
-
-
-def softplus(x):
-    return max(x, 0) + math.log1p(math.exp(-abs(x)))
-
-
-def gelu(x):
-    return 0.5*x*(1 + math.erf(x/math.sqrt(2)))
-
-
-def swish(x, beta):
-    return x/(1 + math.exp(-beta*x))
-
-
-def mish(x):
-    return x*math.tanh(math.log1p(math.exp(x)))
 
 
 def quick_sigmoid(x):
@@ -63,9 +76,58 @@ def quick_sigmoid(x):
     return scipy.special.expit(x)
 
 
+def log_sigmoid(x):
+    return -math.log1p(math.exp(-x))
+
+
+def quick_log_sigmoid(x):
+    import scipy.special
+    return scipy.special.log_expit(x)
+
+
+def tanh(x):
+    return math.tanh(x)
+
+
+def tanh_shrink(x):
+    return x - math.tanh(x)
+
+
+def softplus(x):
+    return max(x, 0) + math.log1p(math.exp(-abs(x)))
+
+
 def quick_softplus(x):
     import scipy.special
     return -scipy.special.log_expit(-x)
+
+
+def softsign(x):
+    return x/(1 + abs(x))
+
+
+def bent_identity(x):
+    return (math.sqrt(x*x + 1) - 1)/2 + x
+
+
+def quick_bent_identity(x):
+    return x*(1 + 0.5*x/(math.sqrt(x*x + 1) + 1))
+
+
+def elu(x, alpha):
+    return x if x >= 0 else alpha*math.expm1(x)
+
+
+def selu(x, lambda_, alpha):
+    return lambda_*(x if x >= 0 else alpha*math.expm1(x))
+
+
+def celu(x, alpha):
+    return x if x >= 0 else alpha*math.expm1(x/alpha)
+
+
+def gelu(x):
+    return 0.5*x*(1 + math.erf(x/math.sqrt(2)))
 
 
 def quick_gelu(x):
@@ -73,9 +135,17 @@ def quick_gelu(x):
     return x*scipy.special.ndtr(x)
 
 
+def swish(x, beta):
+    return x/(1 + math.exp(-beta*x))
+
+
 def quick_swish(x, beta):
     import scipy.special
     return x*scipy.special.expit(beta*x)
+
+
+def mish(x):
+    return x*math.tanh(math.log1p(math.exp(x)))
 
 
 def quick_mish(x):
@@ -84,10 +154,20 @@ def quick_mish(x):
     return x*(n/(n + 2))
 
 
-ACTIVATIONS = [("ReLU", relu, {}), ("sigmoid", sigmoid, {}), ("sigmoid", quick_sigmoid, {}), ("tanh", tanh, {}),
-               ("softplus", softplus, {}), ("softplus", quick_softplus, {}), ("GELU", gelu, {}),
-               ("GELU", quick_gelu, {}), ("Swish", swish, {"beta": 1.0}), ("Swish", quick_swish, {"beta": 1.0}),
-               ("Mish", mish, {}), ("Mish", quick_mish, {})]
+def tanhexp(x):
+    return x*math.tanh(math.exp(x))
+
+
+ACTIVATIONS = [
+    ("step", step, {}), ("ReLU", relu, {}), ("ReLU6", relu6, {}), ("leaky-ReLU", leaky_relu, {"alpha": 0.01}),
+    ("hard-sigmoid", hard_sigmoid, {}), ("hard-tanh", hard_tanh, {}), ("hard-shrink", hard_shrink, {"lambda_": 0.5}),
+    ("soft-shrink", soft_shrink, {"lambda_": 0.5}), ("sigmoid", sigmoid, {}), ("sigmoid", quick_sigmoid, {}),
+    ("log-sigmoid", log_sigmoid, {}), ("log-sigmoid", quick_log_sigmoid, {}), ("tanh", tanh, {}),
+    ("tanh-shrink", tanh_shrink, {}), ("softplus", softplus, {}), ("softplus", quick_softplus, {}),
+    ("softsign", softsign, {}), ("bent-identity", bent_identity, {}), ("bent-identity", quick_bent_identity, {}),
+    ("ELU", elu, {"alpha": 1.0}), ("SELU", selu, {"lambda_": 1.0507, "alpha": 1.67326}),
+    ("CELU", celu, {"alpha": 1.0}), ("GELU", gelu, {}), ("GELU", quick_gelu, {}), ("Swish", swish, {"beta": 1.0}),
+    ("Swish", quick_swish, {"beta": 1.0}), ("Mish", mish, {}), ("Mish", quick_mish, {}), ("tanhExp", tanhexp, {})]
 
 
 # Copies of optimizers.
@@ -149,24 +229,66 @@ def normal(size, dtype, seed=0):
 
 def orders(act, x, grad):
     """What is timed of an activation."""
-    return {"forward": Call(partial(act.forward, x)), "backward": Call(partial(act.backward, x, grad=grad)),
-            "f''": Call(partial(act.d2y, x))}
+    out = np.empty_like(x)
+    return {"f": Call(partial(act.forward, x, out=out)), "f'": Call(partial(act.backward, x, out=out)),
+            "f' g": Call(partial(act.backward, x, grad=grad, out=out)), "f''": Call(partial(act.d2y, x, out=out))}
+
+
+def single(count=2**21):
+    """float32 arguments: equal steps of bits, half of them where functions bend."""
+    bits = [np.arange(start, stop, stride, np.uint32) for start, stop, stride, _ in accuracy.tasks(0.0, count)]
+    return np.concatenate(bits).view(np.float32)
+
+
+EDGES = [0.0, -0.0, math.inf, -math.inf, math.nan]
+
+
+def errors(act, name, dtype, oracle):
+    """The largest errors of `act`, which computes what `name` does, by order; None where nobody can judge."""
+    _, exact = accuracy.pair(name)
+    x = np.append(single() if dtype == "float32" else accuracy.wide_sample(EXACT), EDGES).astype(dtype)
+    found = {}
+    for order, (title, call) in enumerate(zip(("f", "f'", "f''"), accuracy.CALLS.values())):
+        near = bounds.crossing(name, order, getattr(exact, "beta", 1.0))
+        if dtype == "float32":
+            got, wanted = getattr(act, call)(x), getattr(exact, call)(x.astype(np.float64))
+            inside = np.abs(x) < near
+            found[title] = max(largest_error(got[part], wanted[part], floor)[0] for part, floor in (
+                (inside, bounds.FLOOR), (~inside, 0.0)) if part.any())
+        else:
+            found[title] = oracle and max(
+                accuracy.judged(oracle, name, order, a, y, near, {}) for a, y in zip(x, getattr(act, call)(x)))
+    return found | {"f' g": found["f'"]}
 
 
 def compare_activations(options):
-    table = Table("activation", "formula", "dtype", "elements", "what", "ns", "built-in")
+    table = Table("activation", "formula", "dtype", "elements", "what", "ns", "copy", "built-in/copy", "ULP", "copy's ULP")
+    oracle = accuracy.exact_arithmetic()
+    quicker = []
     for name, function, hyperparameters in ACTIVATIONS:
         if name not in options.names:
             continue
         register_act("formula", replace=True, **hyperparameters)(function)
+        act, copy = fastnn.get_act(name), fastnn.get_act("formula")
         for dtype in options.dtype:
-            for size in options.size or (1_000, 100_000, 10_000_000):
+            with np.errstate(all="ignore"):
+                own, copied = (errors(each, name, dtype, oracle) for each in (act, copy))
+            limits = dict(zip(("f", "f'", "f''"), bounds.ULPS[dtype]))
+            limits["f' g"] = limits["f'"]
+            for size in options.size or (8_192,):
                 x, grad = normal(size, dtype), normal(size, dtype, seed=1)
-                mine, built_in = (orders(fastnn.get_act(each), x, grad) for each in ("formula", name))
+                mine, theirs = orders(act, x, grad), orders(copy, x, grad)
                 for what in mine:
-                    times = fastest({"mine": mine[what], "built-in": built_in[what]}, options.rounds, options.pause)
-                    add_row(table, times, size, name, function.__name__, dtype, f"{size:,}", what)
+                    times = fastest({"mine": mine[what], "copy": theirs[what]}, options.rounds, options.pause)
+                    (least, spread), (other, others) = times.values()
+                    row = name, function.__name__, dtype, f"{size:,}", what
+                    table.add_row(*row, f"{1e9*least/size:.3f}{'*' if max(spread, others) > 0.25 else ''}",
+                                  f"{1e9*other/size:.3f}", f"{least/other:.2f}",
+                                  *("-" if each[what] is None else f"{each[what]:.3g}" for each in (own, copied)))
+                    if least > SLOWER*other and (copied[what] is None or copied[what] <= limits[what]):
+                        quicker.append(f"{' '.join(row)}: {least/other:.2f} times the time of its copy")
     fastnn.unregister("formula")
+    table.caption = "\n".join(quicker) or "no copy within the bounds is quicker"
     return table
 
 
@@ -285,7 +407,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help=f"any of {', '.join(SECTIONS)}; all if left out")
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"], choices=["float32", "float64"])
-    parser.add_argument("--size", type=int, nargs="+", help="1,000 100,000 10,000,000; 1,000,000 beside the peers")
+    parser.add_argument("--size", type=int, nargs="+", help="8,192 for activations, 1,000 100,000 10,000,000 for "
+                        "optimizers, 1,000,000 beside the peers")
     parser.add_argument("--names", nargs="+",
                         default=sorted({row[0] for row in (*ACTIVATIONS, *OPTIMIZERS)} | {*PEERS}))
     parser.add_argument("--threads", type=int)

@@ -2,7 +2,8 @@
 
 Run `python tools/polynomials.py` (needs mpmath, a minute). `MINIMAX` are Remez polynomials whose coefficients are rounded
 together. `ROUNDED` are fits at Chebyshev nodes whose coefficients are rounded one by one, from the constant up, and the rest
-fitted anew each time: what the rounding of one has lost, the next ones make up for.
+fitted anew each time: what the rounding of one has lost, the next ones make up for. `QUOTIENTS` are two such polynomials, the
+second 1 at 0.
 """
 import mpmath as mp
 import numpy as np
@@ -24,11 +25,11 @@ def log1p_tail(w):
 
 
 def tanh_shrink_ratio(w):
-    """S in x - tanh(x) = x^3 S(x^2)."""
+    """R in x - tanh(x) = x^3 (1/3 - w R(w)), w = x^2."""
     if w < mp.mpf(10) ** -6:
-        return mp.mpf(1) / 3 - 2 * w / 15 + 17 * w**2 / 315 - 62 * w**3 / 2835 + 1382 * w**4 / 155925
+        return 2 / mp.mpf(15) - 17 * w / 315 + 62 * w**2 / 2835 - 1382 * w**3 / 155925
     x = mp.sqrt(w)
-    return (1 - mp.tanh(x) / x) / w
+    return (mp.mpf(1) / 3 - (1 - mp.tanh(x) / x) / w) / w
 
 
 def normal_tail(a):
@@ -125,6 +126,8 @@ tiny = mp.mpf(10) ** -12
 MINIMAX = [
     ("exp, float", exp_tail, 4, 24, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("exp, double", exp_tail, 9, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
+    ("exp_short, float", exp_tail, 3, 24, (-0.3467, 0.3467), lambda r: r * r + tiny),
+    ("exp_short, double", exp_tail, 8, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("log1p, float", log1p_tail, 3, 24, (0, 1 / 9), lambda w: w / 2 + tiny),
     ("log1p, double", log1p_tail, 8, 53, (0, 1 / 9), lambda w: w / 2 + tiny),
 ]
@@ -188,10 +191,19 @@ ROUNDED = [
     ("erfc_far, float", erfc_far, 14, 24, (-1, 1), lambda t: 1),
     ("erfc_tail, float", erfc_tail, 8, 53, (-3.31 / 4.69, 6.1 / 14.1), of_tail),
     ("erfc_tail, double", erfc_tail, 19, 53, (-3.31 / 4.69, 23.3 / 31.3), of_tail),
-    ("tanh_shrink, wide", tanh_shrink_ratio, 8, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
-    ("tanh_shrink, double", tanh_shrink_ratio, 18, 53, (0, 1.5625), lambda w: 1 / tanh_shrink_ratio(w)),
     *gelu_rows("float", 24, (3, 9, 4, 8), 2, 15),
     *gelu_rows("double", 53, (8, 22, 8, 22), 3, 39),
+]
+
+
+def of_shrink(w):
+    return w / (mp.mpf(1) / 3 - w * tanh_shrink_ratio(w))
+
+
+# name, function, degrees, bits of the coefficients, interval, weight
+QUOTIENTS = [
+    ("tanh_shrink, float", tanh_shrink_ratio, (1, 2), 24, (0, 1.1025), of_shrink),
+    ("tanh_shrink, double", tanh_shrink_ratio, (2, 3), 53, (0, 1.1025), of_shrink),
 ]
 
 
@@ -239,6 +251,30 @@ def rounded_one_by_one(f, degree, bits, interval, weight):
     return done
 
 
+def quotient(f, degrees, bits, interval, weight):
+    """Coefficients of numerator and divisor from the constant up, rounded in turn."""
+    lo, hi = map(mp.mpf, interval)
+    nodes = [(lo + hi) / 2 - (hi - lo) / 2 * mp.cos(mp.pi * (k + mp.mpf("0.5")) / 80) for k in range(80)]
+    values, weights = [f(x) for x in nodes], [weight(x) for x in nodes]
+    names = sorted(((power, part) for part, degree in enumerate(degrees) for power in range(part, degree + 1)),
+                   key=lambda name: 2 * name[0] - name[1])
+    done = {}
+
+    def column(name, x, v):
+        return x**name[0] * (-v if name[1] else 1)
+
+    for name in names:
+        free, scale = [each for each in names if each not in done], [mp.mpf(1)] * len(nodes)
+        for _ in range(6):              # weighted by the divisor of the fit before
+            rows = [(s * w, x, v) for s, w, x, v in zip(scale, weights, nodes, values)]
+            matrix = mp.matrix([[w * column(each, x, v) for each in free] for w, x, v in rows])
+            rest = mp.matrix([w * (v - sum(c * column(each, x, v) for each, c in done.items())) for w, x, v in rows])
+            fitted = done | dict(zip(free, mp.lu_solve(matrix, rest)))
+            scale = [1 / (1 + sum(c * x**each[0] for each, c in fitted.items() if each[1])) for x in nodes]
+        done[name] = to_bits(fitted[name], bits)
+    return [[c for each, c in sorted(done.items()) if each[1] == part] for part in (0, 1)]
+
+
 def to_bits(c, bits):
     return mp.mpf(float((np.float32 if bits == 24 else np.float64)(float(c))))
 
@@ -257,3 +293,15 @@ if __name__ == "__main__":
             print(f"{name}: degree {degree}, 2^{float(mp.log(error, 2)):.1f}")
             for c in coefficients:
                 print(f"    {mp.nstr(c, 10 if bits == 24 else 18)}")
+    for name, f, degrees, bits, interval, weight in QUOTIENTS:
+        top, bottom = quotient(f, degrees, bits, interval, weight)
+
+        def ratio(x):
+            return mp.polyval(top[::-1], x) / mp.polyval([*bottom[::-1], 1], x)
+
+        lo, hi = map(mp.mpf, interval)
+        points = [lo + (hi - lo) * (i + mp.mpf("0.01")) / 500 for i in range(500)]
+        error = max(abs((f(x) - ratio(x)) * weight(x)) for x in points)
+        print(f"{name}: degrees {degrees}, 2^{float(mp.log(error, 2)):.1f}")
+        for part in (top, bottom):
+            print(*(f"    {mp.nstr(c, 10 if bits == 24 else 18)}" for c in part), sep="\n")

@@ -7,9 +7,9 @@ Where float lanes would lose too many digits, a float argument is computed in `w
 """
 from fastnn.core.normal cimport (core, density, half_plus_density, normal_bound, normal_weight, slope_core, slope_tail,
                                  tail)
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
-                                  expm1, fma, HAS_FMA, INFINITY, lane, least, over_one_plus,
-                                  over_one_plus_squared, product_low, sum_low, tanh_parts, unscale, wide, with_sign)
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp_floor, exp_in_wide, exp_parts, exp_parts_at,
+                                  exp_split, fma, HAS_FMA, lane, least, product_low, sum_low, tanh_parts, unscale,
+                                  wide, with_sign)
 
 
 # Swish: x s(z), z = beta x, s the sigmoid; h = (beta,)
@@ -22,16 +22,24 @@ cdef inline lane swish_parts(lane a, lane beta, lane *t) noexcept nogil:
 
 
 cdef inline lane swish(lane x, const lane *h) noexcept nogil:
+    """As the sigmoid: x/(c + c exp(-z)) c, where exp(-z) is no less than what 1 + exp(-z) can hold."""
     cdef wide beta[1]
     if lane is float and not HAS_FMA:
         beta[0] = <wide>h[0]
         return <float>swish[wide](<wide>x, beta)
-    cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
-    cdef lane t, left
-    cdef lane p = swish_parts(a, h[0], &t)
-    cdef lane y = over_one_plus(-a if x < <lane>0 else x, p if x < <lane>0 else <lane>0, t * unscale(x), p)
-    left = y * t * unscale(x)
-    return left if x < <lane>0 else (x if x == <lane>INFINITY else y)
+    cdef lane c = unscale(x)
+    cdef lane most = <lane>40 / h[0]
+    cdef lane b = at_most(at_least(x, exp_floor(x) / h[0]), most)
+    cdef lane z = b * h[0]
+    cdef lane bias = <lane>(127 - 64) if lane is float else (<lane>1023 if lane is wide else <lane>(1023 - 128))
+    cdef lane t, d
+    cdef lane p = exp_parts_at(-z, -product_low(b, h[0], z), bias, &t)
+    cdef lane s = c + t
+    if lane is float:                   # s has lost some of c from 2^24 on
+        d = s + fma(t, p, (t - s) + c)
+    else:
+        d = fma(t, p, s)
+    return x if x > most else b / d * c
 
 
 cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
@@ -39,26 +47,24 @@ cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
         beta[0] = <wide>h[0]
         return <float>swish_d1[wide](<wide>x, beta)
-    cdef lane a = least(absolute(x), -exp_floor(x) / h[0])
-    cdef lane t, q, left, right
+    cdef lane a = at_most(absolute(x), -exp_floor(x) / h[0])
+    cdef lane t
     cdef lane p = swish_parts(a, h[0], &t)
     cdef lane u = t * unscale(x)
-    cdef lane e = u * p + u
-    q = over_one_plus_squared(<lane>1, u, p)
-    left = q * (fma(-a, h[0], <lane>1) + e)
-    left = fma(left, p, left) * t * unscale(x)
-    right = fma(e, fma(a, h[0], <lane>1), <lane>1) * q
-    return left if x < <lane>0 else (right if x >= <lane>0 else x)
+    cdef lane e = fma(u, p, u)
+    cdef lane top = fma(-a, h[0], <lane>1) + e if x < <lane>0 else fma(e, fma(a, h[0], <lane>1), <lane>1)
+    cdef lane q = top / fma(e, e + <lane>2, <lane>1)
+    return fma(q, p, q) * t * unscale(x) if x < <lane>0 else q
 
 
 cdef inline lane swish_d2(lane x, const lane *h) noexcept nogil:
     cdef lane t
-    cdef lane p = swish_parts(least(absolute(x), -exp_floor(x) / h[0]), h[0], &t)
-    cdef lane es = t * p + t
+    cdef lane p = swish_parts(at_most(absolute(x), -exp_floor(x) / h[0]), h[0], &t)
+    cdef lane es = fma(t, p, t)
     cdef lane e = es * unscale(x)
     cdef lane d = <lane>1 + e
     cdef lane z = at_most(absolute(x) * h[0], <lane>-1.1 * exp_floor(x))
-    return h[0] * es / (d * d) * (<lane>2 - z * (<lane>1 - e) / d) * unscale(x)
+    return h[0] * es * fma(d, <lane>2, z * (e - <lane>1)) / (d * d * d) * unscale(x)
 
 
 # GELU: x Phi(x), Phi and phi the normal distribution function and density (Hendrycks and Gimpel 2016, arXiv 1606.08415)
@@ -105,53 +111,54 @@ cdef inline lane gelu_d2(lane x, const lane *h) noexcept nogil:
 # The right half is the same with numerator and denominator multiplied by powers of e = 1/w, d = 1 + 2e + 2e^2.
 
 cdef inline lane mish(lane x, const lane *h) noexcept nogil:
+    cdef wide w, n
     if lane is float:
-        return <float>mish[wide](<wide>x, NULL)
+        w = exp_in_wide(at_most(at_least(<wide>x, <wide>-200), <wide>40))
+        n = w * (w + <wide>2)
+        return <float>(at_least(<wide>x, <wide>-200) * n / (n + <wide>2))
+    cdef lane b = at_least(x, exp_floor(x))
+    cdef lane z = at_most(b, <lane>40)
     cdef lane t
-    cdef lane p = exp_parts(at_least(-absolute(x), exp_floor(x)), <lane>-0.0, &t)
+    cdef lane p = exp_split(z, &t)
     cdef lane u = t * unscale(x)
-    cdef lane e = u * p + u
-    cdef lane f = e + e * e
-    cdef lane D = <lane>2 + (e + f)
-    cdef lane y = f / D
-    cdef lane k = <lane>1 - y
-    cdef lane k_low = 0
-    if lane is double:                                  # 1/D within 15%
-        k_low = sum_low(<lane>1, -y, k) + (
-            y * sum_low(<lane>2, e + f, D) - sum_low(e, e * e, f)) * (<lane>0.63 - <lane>0.09 * D)
-    cdef lane m = <lane>1 + <lane>2 * e
-    cdef lane left = at_least(x, exp_floor(x)) * (k + (k * p + k_low)) * t * unscale(x)
-    return left if x < <lane>0 else x * (m / (m + <lane>2 * e * e))
+    cdef lane e = fma(u, p, u)
+    cdef lane y = (fma(-e, e, -e) if x < <lane>0 else <lane>-2) / fma(e, e + <lane>2, <lane>2)
+    y = fma(z, y, b)
+    return fma(y, p, y) * t * unscale(x) if x < <lane>0 else (y if x > <lane>0 else x)
+
+
+cdef inline lane mish_slope(lane x, lane w) noexcept nogil:
+    """f'/w."""
+    cdef lane n = fma(w, w, w + w)                          # D = n + 2, D^2 = n (n + 4) + 4
+    return fma(w, fma(w, w + <lane>4, fma(x, <lane>4, <lane>6)), fma(x, <lane>4, <lane>4)) / fma(n, n + <lane>4, <lane>4)
 
 
 cdef inline lane mish_d1(lane x, const lane *h) noexcept nogil:
+    cdef wide z, w
     if lane is float:
-        return <float>mish_d1[wide](<wide>x, NULL)
-    cdef lane a = at_most(absolute(x), -exp_floor(x))
+        z = at_most(at_least(<wide>x, <wide>-200), <wide>40)
+        w = exp_in_wide(z)
+        return <float>(mish_slope[wide](z, w) * w)
+    cdef lane b = at_most(at_least(x, exp_floor(x)), <lane>40)
     cdef lane t
-    cdef lane p = exp_parts(-a, <lane>-0.0, &t)
+    cdef lane p = exp_split(b, &t)
     cdef lane u = t * unscale(x)
-    cdef lane e = u * p + u
-    cdef lane D = e * (e + <lane>2) + <lane>2
-    cdef lane k = (<lane>4 * (<lane>1 - a) + e * ((<lane>6 - <lane>4 * a) + e * (<lane>4 + e))) / (D * D)
-    cdef lane left = (k * p + k) * t * unscale(x)
-    cdef lane m = <lane>1 + <lane>2 * e
-    cdef lane d = m + <lane>2 * e * e
-    cdef lane right = (m * d + <lane>4 * a * (e * e) * (<lane>1 + e)) / (d * d)
-    return left if x < <lane>0 else right
+    cdef lane y = mish_slope(b, fma(u, p, u))
+    return fma(y, p, y) * t * unscale(x)
 
 
 cdef inline lane mish_d2(lane x, const lane *h) noexcept nogil:
     cdef lane a = at_most(absolute(x), <lane>-1.1 * exp_floor(x))
-    cdef lane es = exp_scaled(-a)
+    cdef lane t
+    cdef lane p = exp_split(-least(a, -exp_floor(x)), &t)
+    cdef lane es = fma(t, p, t)
     cdef lane e = es * unscale(x)
-    cdef lane D = e * (e + <lane>2) + <lane>2
-    cdef lane curve = <lane>2 + e * (<lane>2 - e * (<lane>3 + <lane>2 * e))
-    cdef lane left = es * (<lane>8 * (<lane>1 + e) * D - <lane>4 * a * curve) / (D * D * D) * unscale(x)
-    cdef lane d = <lane>1 + <lane>2 * e + <lane>2 * e * e
-    cdef lane bend = e * (e * (<lane>2 + <lane>2 * e) - <lane>3) - <lane>2
-    cdef lane right = es * e * (<lane>8 * (<lane>1 + e) * d + <lane>4 * a * bend) / (d * d * d) * unscale(x)
-    return left if x < <lane>0 else right
+    cdef bint left = x < <lane>0
+    cdef lane d = fma(e, e + <lane>2, <lane>2) if left else fma(e, fma(<lane>2, e, <lane>2), <lane>1)
+    cdef lane bend = fma(-e, fma(-e, fma(<lane>2, e, <lane>3), <lane>2), <lane>-2) if left else (
+        fma(e, fma(e, fma(<lane>2, e, <lane>2), <lane>-3), <lane>-2))
+    cdef lane top = fma(fma(<lane>8, e, <lane>8), d, <lane>4 * a * bend)
+    return (es if left else es * e) * top / (d * d * d) * unscale(x)
 
 
 # tanhExp: x t, t = tanh(u), u = exp(x)  (Liu and Di 2020, arXiv 2003.09855)
@@ -164,15 +171,26 @@ cdef inline lane tanhexp_tail(lane like) noexcept nogil:
     return <lane>-9 if lane is float else <lane>-20
 
 
+cdef inline wide tanhexp_in_wide(wide x, wide *u) noexcept nogil:
+    """u = exp(x) and, returned, m = exp(-2u) - 1, for x up to 4.25."""
+    cdef wide t
+    u[0] = exp_in_wide(x)
+    cdef wide p = exp_split(<wide>-2 * u[0], &t)
+    return fma(t, p, t - <wide>1)
+
+
 cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
+    cdef wide in_wide, m, v
     if lane is float:
-        return <float>tanhexp[wide](<wide>x, NULL)
+        in_wide = at_least(<wide>x, <wide>-200)
+        m = tanhexp_in_wide(at_most(in_wide, <wide>4.25), &v)
+        return <float>(-in_wide * m / (<wide>2 + m))
     cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
     cdef lane t, u, y, product, rest
-    cdef lane p = exp_parts(b, <lane>-0.0, &t)
-    cdef lane tail = b * (t * p + t) * unscale(x)
+    cdef lane p = exp_split(b, &t)
+    cdef lane tail = b * fma(t, p, t) * unscale(x)
     t = t * unscale(x)
-    u = t * p + t
+    u = fma(t, p, t)
     y = tanh_parts(u, sum_low(t, t * p, u), &rest)
     product = x * y
     if lane is double:
@@ -181,18 +199,22 @@ cdef inline lane tanhexp(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane tanhexp_d1(lane x, const lane *h) noexcept nogil:
+    cdef wide in_wide, m, v, d
     if lane is float:
-        return <float>tanhexp_d1[wide](<wide>x, NULL)
+        in_wide = at_most(at_least(<wide>x, <wide>-200), <wide>4.25)
+        m = tanhexp_in_wide(in_wide, &v)
+        d = <wide>2 + m
+        return <float>(fma(<wide>4 * in_wide * v, <wide>1 + m, -m * d) / (d * d))
     cdef lane b = at_least(at_most(x, <lane>4.25), exp_floor(x))
     cdef lane t, s, u, u_low, q, q_low, c, c_low, square, product, slope, slope_low
-    cdef lane p = exp_parts(b, <lane>-0.0, &t)
-    cdef lane tail = (t * p + t) * (<lane>1 + b) * unscale(x)
+    cdef lane p = exp_split(b, &t)
+    cdef lane tail = fma(t, p, t) * (<lane>1 + b) * unscale(x)
     t = t * unscale(x)
-    u = t * p + t
+    u = fma(t, p, t)
     u_low = sum_low(t, t * p, u)
     p = exp_parts(<lane>-2 * u, <lane>-2 * u_low, &s)
     s = s * unscale(x)
-    q = s * p + s
+    q = fma(s, p, s)
     q_low = sum_low(s, s * p, q)
     # the numerator 1 - q^2 + 4 x u q crosses zero: in two parts
     slope = <lane>4 * b * u
@@ -208,13 +230,17 @@ cdef inline lane tanhexp_d1(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane tanhexp_d2(lane x, const lane *h) noexcept nogil:
-    if lane is float:
+    if lane is float and not HAS_FMA:
         return <float>tanhexp_d2[wide](<wide>x, NULL)
     cdef lane b = at_least(at_most(x, <lane>6 if lane is double else <lane>4.25), <lane>1.1 * exp_floor(x))
-    cdef lane us = exp_scaled(b)
+    cdef lane t
+    cdef lane p = exp_split(at_least(b, exp_floor(x)), &t)
+    cdef lane us = fma(t, p, t)
     cdef lane u = us * unscale(x)
-    cdef lane m = expm1(<lane>-2 * u)
+    p = exp_split(<lane>-2 * least(u, <lane>65 if lane is float else <lane>395), &t)
+    cdef lane qs = fma(t, p, t)
+    t = t * unscale(x)
+    cdef lane m = fma(t, p, t - <lane>1)
     cdef lane d = <lane>2 + m
-    cdef lane bend = (<lane>2 + b) + <lane>2 * b * u * (m / d)
-    cdef lane qs = exp_scaled(<lane>-2 * u)
-    return (us * (qs * unscale(x)) if b < <lane>0 else u * qs) * (<lane>4 / (d * d)) * bend * unscale(x)
+    cdef lane bend = fma(<lane>2 + b, d, <lane>2 * b * u * m)
+    return (us * (qs * unscale(x)) if b < <lane>0 else u * qs) * (<lane>4 * bend / (d * d * d)) * unscale(x)

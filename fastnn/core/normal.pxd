@@ -35,7 +35,8 @@ cdef inline lane half_plus_density(lane x, lane low) noexcept nogil:
 
 cdef inline lane core(lane w) noexcept nogil:
     """With what phi(0) lost by its rounding."""
-    cdef lane q
+    cdef lane ww = w * w
+    cdef lane q, odd
     if lane is not double:
         q = <lane>0.0001041563737
         q = fma(q, w, <lane>-0.001182356151)
@@ -44,20 +45,22 @@ cdef inline lane core(lane w) noexcept nogil:
         return fma(q, w, <lane>-1.1335170e-8)
     else:
         q = <lane>-1.01011296214466498e-10
-        q = fma(q, w, <lane>2.26099336563922043e-9)
-        q = fma(q, w, <lane>-4.12192841085431805e-8)
-        q = fma(q, w, <lane>6.65966678311504936e-7)
-        q = fma(q, w, <lane>-9.44465565107836805e-6)
-        q = fma(q, w, <lane>0.000115434687530196369)
-        q = fma(q, w, <lane>-0.00118732821547331223)
-        q = fma(q, w, <lane>0.0099735570100355081)
-        q = fma(q, w, <lane>-0.0664903800669054412)
+        odd = <lane>2.26099336563922043e-9
+        q = fma(q, ww, <lane>-4.12192841085431805e-8)
+        odd = fma(odd, ww, <lane>6.65966678311504936e-7)
+        q = fma(q, ww, <lane>-9.44465565107836805e-6)
+        odd = fma(odd, ww, <lane>0.000115434687530196369)
+        q = fma(q, ww, <lane>-0.00118732821547331223)
+        odd = fma(odd, ww, <lane>0.0099735570100355081)
+        q = fma(q, ww, <lane>-0.0664903800669054412)
+        q = fma(odd, w, q)
         return fma(q, w, <lane>-2.4923272e-17)
 
 
 cdef inline lane slope_core(lane w) noexcept nogil:
     """With twice what phi(0) lost by its rounding."""
-    cdef lane q
+    cdef lane ww = w * w
+    cdef lane q, odd
     if lane is not double:
         q = <lane>-9.862431762e-5
         q = fma(q, w, <lane>0.001144974842)
@@ -67,14 +70,15 @@ cdef inline lane slope_core(lane w) noexcept nogil:
         return fma(q, w, <lane>-2.2670340e-8)
     else:
         q = <lane>-2.00232937541124097e-9
-        q = fma(q, w, <lane>4.06603205776812917e-8)
-        q = fma(q, w, <lane>-6.59475591241633692e-7)
-        q = fma(q, w, <lane>9.32351783351863104e-6)
-        q = fma(q, w, <lane>-0.0001133358634475577)
-        q = fma(q, w, <lane>0.00115434687458143364)
-        q = fma(q, w, <lane>-0.00949862572371903274)
-        q = fma(q, w, <lane>0.0598413420602098636)
-        q = fma(q, w, <lane>-0.265961520267621709)
+        odd = <lane>4.06603205776812917e-8
+        q = fma(q, ww, <lane>-6.59475591241633692e-7)
+        odd = fma(odd, ww, <lane>9.32351783351863104e-6)
+        q = fma(q, ww, <lane>-0.0001133358634475577)
+        odd = fma(odd, ww, <lane>0.00115434687458143364)
+        q = fma(q, ww, <lane>-0.00949862572371903274)
+        odd = fma(odd, ww, <lane>0.0598413420602098636)
+        q = fma(q, ww, <lane>-0.265961520267621709)
+        q = fma(odd, w, q)
         return fma(q, w, <lane>-4.9846544e-17)
 
 
@@ -130,6 +134,8 @@ cdef inline lane tail(lane a, lane *low) noexcept nogil:
 cdef inline lane slope_tail(lane a) noexcept nogil:
     """phi(0) a - G(a)."""
     cdef lane u = (a - <lane>0.6875) / shift(a)
+    cdef lane uu = u * u
+    cdef lane odd
     cdef lane q
     if lane is not double:
         q = <lane>0.003683988703
@@ -143,26 +149,27 @@ cdef inline lane slope_tail(lane a) noexcept nogil:
         q = fma(q, u, <lane>-0.01382741146)
     else:
         q = <lane>-0.0000834674064903421381
-        q = fma(q, u, <lane>0.000750773880811301435)
-        q = fma(q, u, <lane>-0.0030546871149976485)
-        q = fma(q, u, <lane>0.00749914283099040006)
-        q = fma(q, u, <lane>-0.0125711250899001262)
-        q = fma(q, u, <lane>0.0154569380423403777)
-        q = fma(q, u, <lane>-0.014477005574803567)
-        q = fma(q, u, <lane>0.0104940896512414911)
-        q = fma(q, u, <lane>-0.0060925884026599977)
-        q = fma(q, u, <lane>0.00286762101536420155)
-        q = fma(q, u, <lane>-0.000805343857998055664)
-        q = fma(q, u, <lane>0.000447029214499893262)
-        q = fma(q, u, <lane>-0.000540309092292423914)
-        q = fma(q, u, <lane>-0.00128865794550545639)
-        q = fma(q, u, <lane>-0.000244279902134044141)
-        q = fma(q, u, <lane>0.00496452536556839848)
-        q = fma(q, u, <lane>0.00677615479707192533)
-        q = fma(q, u, <lane>-0.0200884695900887152)
-        q = fma(q, u, <lane>-0.0455149079480845833)
-        q = fma(q, u, <lane>0.210591309200320015)
-        q = fma(q, u, <lane>-0.339918156309279518)
-        q = fma(q, u, <lane>0.593851299891276163)
-        q = fma(q, u, <lane>-0.0100776052539275195)
+        odd = <lane>0.000750773880811301435
+        q = fma(q, uu, <lane>-0.0030546871149976485)
+        odd = fma(odd, uu, <lane>0.00749914283099040006)
+        q = fma(q, uu, <lane>-0.0125711250899001262)
+        odd = fma(odd, uu, <lane>0.0154569380423403777)
+        q = fma(q, uu, <lane>-0.014477005574803567)
+        odd = fma(odd, uu, <lane>0.0104940896512414911)
+        q = fma(q, uu, <lane>-0.0060925884026599977)
+        odd = fma(odd, uu, <lane>0.00286762101536420155)
+        q = fma(q, uu, <lane>-0.000805343857998055664)
+        odd = fma(odd, uu, <lane>0.000447029214499893262)
+        q = fma(q, uu, <lane>-0.000540309092292423914)
+        odd = fma(odd, uu, <lane>-0.00128865794550545639)
+        q = fma(q, uu, <lane>-0.000244279902134044141)
+        odd = fma(odd, uu, <lane>0.00496452536556839848)
+        q = fma(q, uu, <lane>0.00677615479707192533)
+        odd = fma(odd, uu, <lane>-0.0200884695900887152)
+        q = fma(q, uu, <lane>-0.0455149079480845833)
+        odd = fma(odd, uu, <lane>0.210591309200320015)
+        q = fma(q, uu, <lane>-0.339918156309279518)
+        odd = fma(odd, uu, <lane>0.593851299891276163)
+        q = fma(q, uu, <lane>-0.0100776052539275195)
+        q = fma(odd, u, q)
     return q * shift(a)

@@ -4,9 +4,10 @@
 Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: nothing overflows, and the tail that
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
 """
-from fastnn.core.vecmath cimport (absolute, at_least, at_most, exp, exp_floor, exp_parts, exp_scaled, exp_scaled_sum,
-                                  expm1, HAS_FMA, lane, log1p, over_one_plus, over_one_plus_squared, product_low,
-                                  square_root, tanh as tanh_of, unscale, wide, with_sign)
+from fastnn.core.vecmath cimport (absolute, against, at_least, at_most, exp_floor, exp_parts, exp_split, exp_split_at,
+                                  exp_split_plain, exp_split_short, expm1, fma, HAS_FMA, lane, least, log1p,
+                                  product_low, square_root, tanh as tanh_of, tanh_of_size, tanh_squared, unscale,
+                                  wide, with_sign)
 
 
 cdef inline lane square(lane x) noexcept nogil:
@@ -16,32 +17,37 @@ cdef inline lane square(lane x) noexcept nogil:
 # sigmoid: s = 1/(1 + exp(-x));  s' = s (1 - s) = e/(1 + e)^2;  s'' = s' (1 - 2s) = -s' tanh(x/2)
 
 cdef inline lane sigmoid(lane x, const lane *h) noexcept nogil:
+    """c/(c + c exp(-x)): c keeps what goes up to 2^151 finite, and one division rounds, subnormal results too."""
+    cdef lane c = <lane>9.094947017729282e-13 if lane is float else <lane>2.938735877055719e-39     # 2^-40, 2^-128
+    cdef lane bias = <lane>(127 - 40) if lane is float else <lane>(1023 - 128)
     cdef lane t
-    cdef lane p = exp_parts(at_least(-absolute(x), exp_floor(x)), <lane>-0.0, &t)
-    t = t * unscale(x)
-    return over_one_plus(<lane>1, p if x < <lane>0 else <lane>0, t, p) * (t if x < <lane>0 else <lane>1)
+    cdef lane p = exp_split_at(-at_most(at_least(x, <lane>-104 if lane is float else <lane>-746), <lane>40), bias, &t)
+    cdef lane s = c + t
+    if lane is float:                   # s has lost some of c from t = 2^24 c on
+        return c / (s + fma(t, p, (t - s) + c))
+    return c / fma(t, p, s)
 
 
-cdef inline lane logistic_slope(lane z, lane weight) noexcept nogil:
-    """weight e/(1 + e)^2 for e = exp(z), z <= 0."""
+cdef inline lane logistic_slope(lane a, lane weight) noexcept nogil:
+    """weight e/(1 + e)^2 for e = exp(-a), a >= 0; weight is a power of two. The division rounds subnormal results, too."""
     cdef lane t
-    cdef lane p = exp_parts(at_least(z, exp_floor(z)), <lane>-0.0, &t)
-    cdef lane q = over_one_plus_squared(weight, t * unscale(z), p)
-    return (q * p + q) * t * unscale(z)
+    cdef lane p = exp_split_short(-at_most(a, -exp_floor(a)), &t)
+    cdef lane e = fma(t, p, t)              # times 2^BIAS, as is the divisor, 1 + (2 + e) e
+    return e / fma(e, fma(e, unscale(a) / weight, <lane>2 / weight), <lane>1 / unscale(a) / weight)
 
 
-cdef inline lane logistic_bend(lane z, lane weight) noexcept nogil:
-    """weight e (1 - e)/(1 + e)^3 for e = exp(z), z <= 0."""
+cdef inline lane logistic_bend(lane a, lane weight) noexcept nogil:
+    """weight e (1 - e)/(1 + e)^3 for e = exp(-a), a >= 0."""
     cdef lane t
-    cdef lane p = exp_parts(at_least(z, exp_floor(z)), <lane>-0.0, &t)
-    cdef lane u = t * unscale(z)
-    cdef lane d = <lane>1 + (u + u * p)
-    cdef lane q = weight * ((<lane>1 - u) - u * p) / (d * d * d)
-    return (q * p + q) * t * unscale(z)
+    cdef lane p = exp_split(-at_most(a, -exp_floor(a)), &t)
+    cdef lane u = t * unscale(a)
+    cdef lane m = fma(-u, p, <lane>1 - u)
+    cdef lane d = <lane>2 - m
+    return fma(t, p, t) * m / (d * d * d) * (weight * unscale(a))
 
 
 cdef inline lane sigmoid_d1(lane x, const lane *h) noexcept nogil:
-    return logistic_slope(-absolute(x), <lane>1)
+    return logistic_slope(absolute(x), <lane>1)
 
 
 cdef inline lane sigmoid_by_value(lane y, const lane *h) noexcept nogil:
@@ -49,7 +55,15 @@ cdef inline lane sigmoid_by_value(lane y, const lane *h) noexcept nogil:
 
 
 cdef inline lane sigmoid_d2(lane x, const lane *h) noexcept nogil:
-    return with_sign(logistic_bend(-absolute(x), <lane>1), -x)
+    return against(logistic_bend(absolute(x), <lane>1), x)
+
+
+cdef inline lane log1p_of_exp(lane x) noexcept nogil:
+    """log(1 + exp(-|x|)); anything for NaN."""
+    cdef lane t
+    cdef lane p = exp_split(-least(absolute(x), -exp_floor(x)), &t)
+    t = t * unscale(x)
+    return log1p(fma(t, p, t))
 
 
 # log-sigmoid: -log(1 + exp(-x)) = -softplus(-x);  f' = 1 - exp(y)
@@ -57,7 +71,7 @@ cdef inline lane sigmoid_d2(lane x, const lane *h) noexcept nogil:
 cdef inline lane log_sigmoid(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
         return <float>log_sigmoid[wide](<wide>x, NULL)
-    return at_most(x, <lane>0) - log1p(exp(-absolute(x)))
+    return at_most(x, <lane>0) - log1p_of_exp(x)
 
 
 cdef inline lane log_sigmoid_d1(lane x, const lane *h) noexcept nogil:
@@ -77,7 +91,7 @@ cdef inline lane log_sigmoid_d2(lane x, const lane *h) noexcept nogil:
 cdef inline lane softplus(lane x, const lane *h) noexcept nogil:
     if lane is float and not HAS_FMA:
         return <float>softplus[wide](<wide>x, NULL)
-    return at_least(x, <lane>0) + log1p(exp(-absolute(x)))
+    return at_least(x, <lane>0) + log1p_of_exp(x)
 
 
 cdef inline lane softplus_by_value(lane y, const lane *h) noexcept nogil:
@@ -87,13 +101,13 @@ cdef inline lane softplus_by_value(lane y, const lane *h) noexcept nogil:
 # tanh: t;  t' = 1 - t^2 = (1 - t)(1 + t) = 4e/(1 + e)^2 with e = exp(-2|x|);  t'' = -2 t t'
 
 cdef inline lane tanh(lane x, const lane *h) noexcept nogil:
-    if lane is float:
+    if lane is float and not HAS_FMA:
         return <float>tanh[wide](<wide>x, NULL)
     return tanh_of(x)
 
 
 cdef inline lane tanh_d1(lane x, const lane *h) noexcept nogil:
-    return logistic_slope(<lane>-2 * absolute(x), <lane>4)
+    return logistic_slope(<lane>2 * absolute(x), <lane>4)
 
 
 cdef inline lane tanh_by_value(lane y, const lane *h) noexcept nogil:
@@ -101,57 +115,45 @@ cdef inline lane tanh_by_value(lane y, const lane *h) noexcept nogil:
 
 
 cdef inline lane tanh_d2(lane x, const lane *h) noexcept nogil:
-    return with_sign(logistic_bend(<lane>-2 * absolute(x), <lane>8), -x)
+    return against(logistic_bend(<lane>2 * absolute(x), <lane>8), x)
 
 
-# tanh-shrink: x - tanh(x), cancelling below 1.25, where x^3 S(x^2) stands instead;  its derivative is tanh(x)^2
+# tanh-shrink: x - tanh(x), cancelling below 1.05, where x^3 S(x^2) stands instead;  its derivative is tanh(x)^2
 
 cdef inline lane tanh_shrink(lane x, const lane *h) noexcept nogil:
-    if lane is float:
+    """S = 1/3 - w R(w), w = x^2, R a quotient of polynomials: 2^-29 of S (float), 2^-56 (double). One division for both."""
+    if lane is float and not HAS_FMA:
         return <float>tanh_shrink[wide](<wide>x, NULL)
     cdef lane a = absolute(x)
-    cdef lane m = expm1(<lane>-2 * a)
-    cdef lane far = (a - <lane>1) + <lane>2 * (<lane>1 + m) / (<lane>2 + m)     # 1 - tanh(a) = 2e/(1 + e)
-    cdef lane b = at_most(a, <lane>1.25)
+    cdef lane t
+    cdef lane p = exp_split_plain(<lane>-2 * least(a, <lane>30), &t)
+    cdef lane e = fma(t, p, t)
+    cdef lane b = least(a, <lane>1.05)
     cdef lane w = b * b
-    cdef lane s
-    if lane is not double:
-        s = <lane>2.26428276192e-5
-        s = s * w + <lane>-0.000216121423151
-        s = s * w + <lane>0.0010062676672
-        s = s * w + <lane>-0.00323661655524
-        s = s * w + <lane>0.00868706679421
-        s = s * w + <lane>-0.0218184874332
-        s = s * w + <lane>0.0539606520767
-        s = s * w + <lane>-0.133332887127
-        s = s * w + <lane>0.333333328924
+    cdef lane cube = b * w
+    cdef lane third = <lane>0.3333333333333333
+    cdef lane third_low = <lane>-9.93410747e-9 if lane is float else <lane>1.850371707708594e-17
+    cdef lane cube_low = fma(b, product_low(b, b, w), product_low(b, w, cube))
+    cdef lane top, bottom
+    if lane is float:
+        top = fma(<lane>-0.005942583084, w, <lane>-0.1333333403)
+        bottom = fma(fma(<lane>0.01785065606, w, <lane>0.4493315518), w, <lane>1)
     else:
-        s = <lane>1.93296606127272917e-10
-        s = s * w + <lane>-3.37532938001161103e-9
-        s = s * w + <lane>2.83613620465577727e-8
-        s = s * w + <lane>-1.54617697497703856e-7
-        s = s * w + <lane>6.25904789404530463e-7
-        s = s * w + <lane>-2.05525626575688249e-6
-        s = s * w + <lane>5.87006494698516584e-6
-        s = s * w + <lane>-0.0000154361934819651357
-        s = s * w + <lane>0.0000389612565799345672
-        s = s * w + <lane>-0.0000967522331241154281
-        s = s * w + <lane>0.000239064230365918981
-        s = s * w + <lane>-0.00059000785499977663
-        s = s * w + <lane>0.00145583000974325544
-        s = s * w + <lane>-0.00359212733682321437
-        s = s * w + <lane>0.00886323545372320713
-        s = s * w + <lane>-0.0218694885309039799
-        s = s * w + <lane>0.0539682539680498216
-        s = s * w + <lane>-0.133333333333329696
-        s = s * w + <lane>0.333333333333333315
-    return with_sign(far if a > <lane>1.25 else s * w * b, x)
+        top = fma(<lane>-8.470347943346151e-05, w, <lane>-0.00792782452994364)
+        top = fma(top, w, <lane>-0.13333333333333305)
+        bottom = fma(<lane>0.00025416206600495573, w, <lane>0.02451292180149632)
+        bottom = fma(fma(bottom, w, <lane>0.4642205887364424), w, <lane>1)
+    cdef bint near = a < <lane>1.05
+    cdef lane q = (top if near else e + e) / (bottom if near else <lane>1 + e)
+    cdef lane ratio = fma(w, q, third)
+    cdef lane low = fma(cube_low, ratio, cube * (fma(w, q, third - ratio) + third_low))
+    return with_sign(fma(cube, ratio, low) if near else (a - <lane>1) + q, x)
 
 
 cdef inline lane tanh_shrink_d1(lane x, const lane *h) noexcept nogil:
-    if lane is float:
+    if lane is float and not HAS_FMA:
         return <float>tanh_shrink_d1[wide](<wide>x, NULL)
-    return square(tanh_of(x))
+    return tanh_squared(absolute(x)) if lane is float else square(tanh_of_size(absolute(x)))
 
 
 cdef inline lane tanh_shrink_d2(lane x, const lane *h) noexcept nogil:
@@ -178,8 +180,9 @@ cdef inline lane softsign_d2(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x == <lane>0 else with_sign(<lane>2 * (r * r * r), -x)
 
 
-# bent-identity: (sqrt(x^2 + 1) - 1)/2 + x = x (1 + x/(2 (sqrt(x^2 + 1) + 1)));  f' = 1 + x/(2 sqrt(x^2 + 1));
-# f'' = (x^2 + 1)^(-3/2) / 2.  Beyond 2^30 (2^60) the 1 is lost anyway and x^2 might overflow.
+# bent-identity: (sqrt(x^2 + 1) - 1)/2 + x, the first summand as x^2/(2 (sqrt(x^2 + 1) + 1)) where it would cancel;
+# f' = 1 + x/(2 sqrt(x^2 + 1));  f'' = (x^2 + 1)^(-3/2) / 2.  Beyond 2^30 (2^60) the 1 is lost anyway and x^2 might
+# overflow.
 
 cdef inline lane bent_bound(lane x) noexcept nogil:
     cdef lane bound = <lane>1073741824 if lane is float else <lane>1152921504606846976
@@ -187,10 +190,16 @@ cdef inline lane bent_bound(lane x) noexcept nogil:
 
 
 cdef inline lane bent_identity(lane x, const lane *h) noexcept nogil:
-    if lane is float:
-        return <float>bent_identity[wide](<wide>x, NULL)
-    cdef lane b = bent_bound(x)
-    return x * (<lane>1 + <lane>0.5 * b / (square_root(b * b + <lane>1) + <lane>1))
+    cdef lane most = <lane>1073741824 if lane is float else <lane>1152921504606846976
+    cdef lane a = least(absolute(x), <lane>3.40282347e38 if lane is float else <lane>1.7976931348623157e308)   # inf - inf
+    cdef lane b = least(a, most)
+    cdef lane s = square_root(fma(b, b, <lane>1))
+    cdef lane q = b / (s + <lane>1)
+    cdef lane above
+    if lane is float:                   # s - 1 has been rounded less
+        above = s - <lane>1 if b > <lane>1 else b * q
+        return with_sign(fma(<lane>0.5, a if a > most else above, x), x)
+    return with_sign(fma(<lane>0.5 * a, q, x), x)
 
 
 cdef inline lane bent_identity_d1(lane x, const lane *h) noexcept nogil:
@@ -204,20 +213,30 @@ cdef inline lane bent_identity_d2(lane x, const lane *h) noexcept nogil:
     return <lane>0.5 * (r * r * r)
 
 
+cdef inline lane expm1_of_minus(lane a) noexcept nogil:
+    """exp(-a) - 1 for 0 <= a <= 60."""
+    cdef lane t
+    cdef lane p = exp_split_plain(-a, &t)
+    return fma(t, p, t - <lane>1)
+
+
 # ELU: x, below 0 alpha (exp(x) - 1), whose derivative is y + alpha; h = (alpha,)
 
 cdef inline lane elu(lane x, const lane *h) noexcept nogil:
-    return h[0] * expm1(at_most(x, <lane>0)) if x < <lane>0 else x
+    return h[0] * expm1_of_minus(least(absolute(x), <lane>60)) if x < <lane>0 else x
 
 
 cdef inline lane elu_exp(lane x, lane alpha) noexcept nogil:
-    """alpha exp(x) for x <= 0; alpha comes in before a subnormal exp is rounded."""
-    return alpha * exp_scaled(at_most(x, <lane>0)) * unscale(x)
+    """alpha exp(x) for x <= 0, NaN kept; alpha comes in before a subnormal exp is rounded."""
+    cdef lane t
+    cdef lane p = exp_split_short(-at_most(absolute(x), -exp_floor(x)), &t)
+    t = alpha * t
+    return fma(t, p, t) * unscale(x)
 
 
 cdef inline lane elu_d1(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0])
-    return x if x != x else (e if x < <lane>0 else <lane>1)
+    return <lane>1 if x >= <lane>0 else e
 
 
 cdef inline lane elu_by_value(lane y, const lane *h) noexcept nogil:
@@ -226,7 +245,7 @@ cdef inline lane elu_by_value(lane y, const lane *h) noexcept nogil:
 
 cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0])
-    return x if x != x else (e if x < <lane>0 else <lane>0)
+    return <lane>0 if x >= <lane>0 else e
 
 
 # SELU: lambda x, below 0 lambda alpha (exp(x) - 1), whose derivative is y + lambda alpha; h = (lambda, alpha), whose
@@ -238,19 +257,17 @@ cdef inline lane selu(lane x, const lane *h) noexcept nogil:
         kept[0] = <wide>h[0]
         kept[1] = <wide>h[1]
         return <float>selu[wide](<wide>x, kept)
-    cdef lane t, s, m
-    cdef lane p = exp_parts(at_least(at_most(x, <lane>0), <lane>-60), <lane>-0.0, &t)
+    cdef lane t
+    cdef lane p = exp_split_plain(-least(absolute(x), <lane>60), &t)
     cdef lane weight = h[0] * h[1]
-    cdef lane weight_low = product_low(h[0], h[1], weight)
-    t = t * unscale(x)
-    s = t - <lane>1
-    m = t * p + s
-    return weight * m + (weight * (t * p + (s - m)) + weight_low * m) if x < <lane>0 else h[0] * x
+    cdef lane s = t - <lane>1
+    cdef lane below = fma(weight * t, p, fma(weight, s, product_low(h[0], h[1], weight) * fma(t, p, s)))
+    return below if x < <lane>0 else h[0] * x
 
 
 cdef inline lane selu_d1(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0] * h[1])
-    return x if x != x else (e if x < <lane>0 else h[0])
+    return h[0] if x >= <lane>0 else e
 
 
 cdef inline lane selu_by_value(lane y, const lane *h) noexcept nogil:
@@ -261,30 +278,41 @@ cdef inline lane selu_by_value(lane y, const lane *h) noexcept nogil:
 
 cdef inline lane selu_d2(lane x, const lane *h) noexcept nogil:
     cdef lane e = elu_exp(x, h[0] * h[1])
-    return x if x != x else (e if x < <lane>0 else <lane>0)
+    return <lane>0 if x >= <lane>0 else e
 
 
 # CELU: x, below 0 alpha (exp(x/alpha) - 1), whose derivative is (alpha + y)/alpha; h = (alpha,). exp multiplies the
 # rounding of x/alpha by up to 100, so the quotient is kept in two parts; expm1 damps it.
 
+cdef inline lane celu_parts(lane x, lane alpha, lane most, lane *z_low) noexcept nogil:
+    """The quotient |x| / alpha and what its rounding lost, up to `most`."""
+    cdef lane inverse = <lane>1 / alpha
+    cdef lane product = inverse * alpha
+    cdef lane inverse_low = ((<lane>1 - product) - product_low(inverse, alpha, product)) * inverse
+    cdef lane a = at_most(absolute(x), alpha * most)
+    cdef lane z = a * inverse
+    z_low[0] = fma(a, inverse_low, product_low(a, inverse, z))
+    return z
+
+
 cdef inline lane celu_exp_scaled(lane x, lane alpha) noexcept nogil:
     """2^BIAS exp(x / alpha) for x <= 0."""
-    cdef lane b = at_least(at_most(x, <lane>0), alpha * (<lane>-140 if lane is float else <lane>-800))
-    cdef lane q = b / alpha
-    cdef lane p = q * alpha
-    return exp_scaled_sum(q, ((b - p) - product_low(q, alpha, p)) / alpha)
+    cdef lane low, t
+    cdef lane z = celu_parts(x, alpha, -exp_floor(x), &low)
+    cdef lane p = exp_parts(-z, -low, &t)
+    return fma(t, p, t)
 
 
 cdef inline lane celu(lane x, const lane *h) noexcept nogil:
     """x, too, where alpha expm1(x/alpha) rounds to it: the quotient may be subnormal there."""
-    cdef lane t = at_most(x, <lane>0) / h[0]
-    cdef lane small = <lane>-1.490116119384766e-8 if lane is float else <lane>-2.775557561562891e-17    # -2^-26, -2^-55
-    return h[0] * expm1(t) if t < small else x
+    cdef lane z = least(absolute(x) * (<lane>1 / h[0]), <lane>60)
+    cdef lane small = <lane>1.490116119384766e-8 if lane is float else <lane>2.775557561562891e-17    # 2^-26, 2^-55
+    return h[0] * expm1_of_minus(z) if x < -small * h[0] else x
 
 
 cdef inline lane celu_d1(lane x, const lane *h) noexcept nogil:
     cdef lane e = celu_exp_scaled(x, h[0]) * unscale(x)
-    return x if x != x else (e if x < <lane>0 else <lane>1)
+    return <lane>1 if x >= <lane>0 else e
 
 
 cdef inline lane celu_by_value(lane y, const lane *h) noexcept nogil:
@@ -292,5 +320,5 @@ cdef inline lane celu_by_value(lane y, const lane *h) noexcept nogil:
 
 
 cdef inline lane celu_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane e = celu_exp_scaled(x, h[0]) / h[0] * unscale(x)
-    return x if x != x else (e if x < <lane>0 else <lane>0)
+    cdef lane e = celu_exp_scaled(x, h[0]) * (<lane>1 / h[0]) * unscale(x)
+    return <lane>0 if x >= <lane>0 else e

@@ -58,6 +58,28 @@ cdef extern from *:
         return a;
     }
 
+    /* y >= 0 with the sign of x, or with the other one. */
+    static inline float fastnn_with_sign_float(float y, float x) {
+        uint32_t a, b; memcpy(&a, &y, sizeof a); memcpy(&b, &x, sizeof b);
+        a |= b & 0x80000000u; memcpy(&y, &a, sizeof y);
+        return y;
+    }
+    static inline double fastnn_with_sign_double(double y, double x) {
+        uint64_t a, b; memcpy(&a, &y, sizeof a); memcpy(&b, &x, sizeof b);
+        a |= b & 0x8000000000000000ull; memcpy(&y, &a, sizeof y);
+        return y;
+    }
+    static inline float fastnn_against_float(float y, float x) {
+        uint32_t a, b; memcpy(&a, &y, sizeof a); memcpy(&b, &x, sizeof b);
+        a |= ~b & 0x80000000u; memcpy(&y, &a, sizeof y);
+        return y;
+    }
+    static inline double fastnn_against_double(double y, double x) {
+        uint64_t a, b; memcpy(&a, &y, sizeof a); memcpy(&b, &x, sizeof b);
+        a |= ~b & 0x8000000000000000ull; memcpy(&y, &a, sizeof y);
+        return y;
+    }
+
     /* Whether there is an FMA; setup.py says 0 where all levels are to give the same bits. */
     #ifndef FASTNN_FMA
     #if defined(__FMA__) || defined(__ARM_FEATURE_FMA) || defined(__aarch64__)
@@ -100,6 +122,10 @@ cdef extern from *:
     double fastnn_log_split_double(double x, double *m) noexcept nogil
     float fastnn_least_float(float a, float bound) noexcept nogil
     double fastnn_least_double(double a, double bound) noexcept nogil
+    float fastnn_with_sign_float(float y, float x) noexcept nogil
+    double fastnn_with_sign_double(double y, double x) noexcept nogil
+    float fastnn_against_float(float y, float x) noexcept nogil
+    double fastnn_against_double(double y, double x) noexcept nogil
     float fastnn_product_low_float(float a, float b, float p) noexcept nogil
     double fastnn_product_low_double(double a, double b, double p) noexcept nogil
     float fastnn_fma_float(float a, float b, float c) noexcept nogil
@@ -108,8 +134,6 @@ cdef extern from *:
     double fabs(double x) noexcept nogil
     float sqrtf(float x) noexcept nogil
     double sqrt(double x) noexcept nogil
-    float copysignf(float x, float y) noexcept nogil
-    double copysign(double x, double y) noexcept nogil
     const bint HAS_FMA "FASTNN_FMA"
     float INFINITY
     float NAN
@@ -142,10 +166,19 @@ cdef inline lane square_root(lane x) noexcept nogil:
 
 
 cdef inline lane with_sign(lane magnitude, lane sign) noexcept nogil:
+    """magnitude, >= 0 or of that sign, with the sign of `sign`."""
     if lane is float:
-        return copysignf(magnitude, sign)
+        return fastnn_with_sign_float(magnitude, sign)
     else:
-        return copysign(magnitude, sign)
+        return fastnn_with_sign_double(magnitude, sign)
+
+
+cdef inline lane against(lane magnitude, lane sign) noexcept nogil:
+    """magnitude >= 0 with the sign opposite to that of `sign`."""
+    if lane is float:
+        return fastnn_against_float(magnitude, sign)
+    else:
+        return fastnn_against_double(magnitude, sign)
 
 
 cdef inline lane at_least(lane x, lane low) noexcept nogil:
@@ -200,40 +233,74 @@ cdef inline lane exp_shift(lane x, lane bias) noexcept nogil:
         return fma(x, <lane>1.4426950408889634, <lane>6755399441055744 + bias)
 
 
-cdef inline lane exp_rest(lane x, lane low, lane shifted, lane bias) noexcept nogil:
-    """r of x + low. The high part of ln 2 has so few bits that k times it is exact."""
-    cdef lane k
+cdef inline lane exp_k(lane shifted, lane bias) noexcept nogil:
+    return shifted - ((<lane>12582912 if lane is float else <lane>6755399441055744) + bias)
+
+
+cdef inline lane exp_rest(lane x, lane k) noexcept nogil:
+    """r of x. The high part of ln 2 has so few bits that k times it is exact."""
     if lane is float:
-        k = shifted - (<lane>12582912 + bias)
+        return fma(k, <lane>-1.42860677e-6, fma(k, <lane>-0.693145751953125, x))
+    elif lane is wide:
+        return fma(k, <lane>-0.6931471805599453, x)
+    else:
+        return fma(k, <lane>-1.9082149292705877e-10, fma(k, <lane>-0.6931471803691238, x))
+
+
+cdef inline lane exp_rest_of_sum(lane x, lane low, lane k) noexcept nogil:
+    """r of x + low, a small correction."""
+    if lane is float:
         return fma(k, <lane>-0.693145751953125, x) + fma(k, <lane>-1.42860677e-6, low)
     elif lane is wide:
-        return fma(shifted - (<lane>6755399441055744 + bias), <lane>-0.6931471805599453, x)
+        return fma(k, <lane>-0.6931471805599453, x)
     else:
-        k = shifted - (<lane>6755399441055744 + bias)
         return fma(k, <lane>-0.6931471803691238, x) + fma(k, <lane>-1.9082149292705877e-10, low)
 
 
 cdef inline lane exp_tail(lane r) noexcept nogil:
-    """q(r) in exp(r) = 1 + r + r^2 q(r) for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double)."""
-    cdef lane q
+    """q(r) in exp(r) = 1 + r + r^2 q(r) for |r| <= 0.3467: relative error 2^-27.7 of exp (float), 2^-56.5 (double).
+
+    Even and odd powers do not wait for each other.
+    """
+    cdef lane w = r * r
+    cdef lane q, odd
     if lane is not double:
         q = <lane>0.001395062311
-        q = fma(q, r, <lane>0.008368908428)
-        q = fma(q, r, <lane>0.04166620225)
-        q = fma(q, r, <lane>0.1666651815)
-        q = fma(q, r, <lane>0.5)
+        q = fma(q, w, <lane>0.04166620225)
+        odd = fma(<lane>0.008368908428, w, <lane>0.1666651815)
+        q = fma(q, w, <lane>0.5)
     else:
-        q = <lane>2.51179280764646094e-8
-        q = fma(q, r, <lane>2.76313199172471288e-7)
-        q = fma(q, r, <lane>2.75572160838746947e-6)
-        q = fma(q, r, <lane>0.000024801489838264272)
-        q = fma(q, r, <lane>0.000198412699176306909)
-        q = fma(q, r, <lane>0.00138888889471085772)
-        q = fma(q, r, <lane>0.00833333333330709206)
-        q = fma(q, r, <lane>0.0416666666665150981)
-        q = fma(q, r, <lane>0.16666666666666699)
-        q = fma(q, r, <lane>0.500000000000001332)
-    return q
+        odd = <lane>2.51179280764646094e-8
+        q = <lane>2.76313199172471288e-7
+        odd = fma(odd, w, <lane>2.75572160838746947e-6)
+        q = fma(q, w, <lane>0.000024801489838264272)
+        odd = fma(odd, w, <lane>0.000198412699176306909)
+        q = fma(q, w, <lane>0.00138888889471085772)
+        odd = fma(odd, w, <lane>0.00833333333330709206)
+        q = fma(q, w, <lane>0.0416666666665150981)
+        odd = fma(odd, w, <lane>0.16666666666666699)
+        q = fma(q, w, <lane>0.500000000000001332)
+    return fma(odd, r, q)
+
+
+cdef inline lane exp_short_tail(lane r) noexcept nogil:
+    """The same with one coefficient less: 2^-23.2 (float), 2^-51.6 (double), for derivatives."""
+    cdef lane w = r * r
+    cdef lane q, odd
+    if lane is not double:
+        odd = fma(<lane>0.008374632336, w, <lane>0.1666645706)
+        q = fma(<lane>0.0418984592, w, <lane>0.4999914467)
+    else:
+        q = <lane>2.76356723633967201e-7
+        odd = <lane>2.76353439138145389e-6
+        q = fma(q, w, <lane>0.0000248014779337778659)
+        odd = fma(odd, w, <lane>0.000198411843897707365)
+        q = fma(q, w, <lane>0.00138888889579053183)
+        odd = fma(odd, w, <lane>0.00833333337149776664)
+        q = fma(q, w, <lane>0.0416666666664796959)
+        odd = fma(odd, w, <lane>0.166666666666101665)
+        q = fma(q, w, <lane>0.500000000000001554)
+    return fma(odd, r, q)
 
 
 cdef inline lane power_of_two(lane shifted) noexcept nogil:
@@ -256,23 +323,69 @@ cdef inline lane unscale(lane like) noexcept nogil:
         return <lane>5.421010862427522e-20 if lane is float else <lane>2.938735877055719e-39    # 2^-64, 2^-128
 
 
+cdef inline lane exp_bias(lane like) noexcept nogil:
+    """The bits of the exponent of 2^BIAS."""
+    return <lane>(127 + 64) if lane is float else (<lane>1023 if lane is wide else <lane>(1023 + 128))
+
+
+cdef inline lane exp_pieces_at(lane x, lane low, lane bias, lane *t, lane *r) noexcept nogil:
+    cdef lane shifted = exp_shift(x, bias)
+    t[0] = power_of_two(shifted)
+    r[0] = exp_rest_of_sum(x, low, exp_k(shifted, bias))
+    return exp_tail(r[0])
+
+
 cdef inline lane exp_pieces(lane x, lane low, lane *t, lane *r) noexcept nogil:
     """t, r and, returned, q in 2^BIAS exp(x + low) = t (1 + r + r^2 q), t a power of two and r^2 q below 0.07.
 
     x from `exp_floor` to about 40, `low` a small correction.
     """
-    cdef lane bias = <lane>(127 + 64) if lane is float else (<lane>1023 if lane is wide else <lane>(1023 + 128))
-    cdef lane shifted = exp_shift(x, bias)
-    t[0] = power_of_two(shifted)
-    r[0] = exp_rest(x, low, shifted, bias)
-    return exp_tail(r[0])
+    return exp_pieces_at(x, low, exp_bias(x), t, r)
+
+
+cdef inline lane exp_parts_at(lane x, lane low, lane bias, lane *t) noexcept nogil:
+    """t and, returned, p in 2^b exp(x + low) = t (1 + p), `bias` the bits of the exponent of 2^b."""
+    cdef lane r
+    cdef lane q = exp_pieces_at(x, low, bias, t, &r)
+    return fma(r * r, q, r)
 
 
 cdef inline lane exp_parts(lane x, lane low, lane *t) noexcept nogil:
     """t and, returned, p in 2^BIAS exp(x + low) = t (1 + p): what is multiplied with t is not rounded again."""
-    cdef lane r
-    cdef lane q = exp_pieces(x, low, t, &r)
-    return fma(r * r, q, r)
+    return exp_parts_at(x, low, exp_bias(x), t)
+
+
+cdef inline lane exp_split_at(lane x, lane bias, lane *t) noexcept nogil:
+    """The same for x alone, which takes one operation less."""
+    cdef lane shifted = exp_shift(x, bias)
+    cdef lane r = exp_rest(x, exp_k(shifted, bias))
+    t[0] = power_of_two(shifted)
+    return fma(r * r, exp_tail(r), r)
+
+
+cdef inline lane exp_split(lane x, lane *t) noexcept nogil:
+    """t and, returned, p in 2^BIAS exp(x) = t (1 + p)."""
+    return exp_split_at(x, exp_bias(x), t)
+
+
+cdef inline lane exp_split_plain(lane x, lane *t) noexcept nogil:
+    """t and, returned, p in exp(x) = t (1 + p), for t that are normal numbers."""
+    return exp_split_at(x, <lane>127 if lane is float else <lane>1023, t)
+
+
+cdef inline lane exp_split_short(lane x, lane *t) noexcept nogil:
+    """The same with 22 (50) binary digits: enough for most derivatives."""
+    cdef lane shifted = exp_shift(x, exp_bias(x))
+    cdef lane r = exp_rest(x, exp_k(shifted, exp_bias(x)))
+    t[0] = power_of_two(shifted)
+    return fma(r * r, exp_short_tail(r), r)
+
+
+cdef inline wide exp_in_wide(wide x) noexcept nogil:
+    """exp(x) for x from -700 to 700, as exact as float needs it."""
+    cdef wide t
+    cdef wide p = exp_split(x, &t)
+    return fma(t, p, t)
 
 
 cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
@@ -284,7 +397,9 @@ cdef inline lane exp_scaled_sum(lane x, lane low) noexcept nogil:
 
 cdef inline lane exp_scaled(lane x) noexcept nogil:
     """2^BIAS exp(x) for x from -inf to about 40."""
-    return exp_scaled_sum(x, <lane>-0.0)
+    cdef lane t
+    cdef lane p = exp_split(at_least(x, exp_floor(x)), &t)
+    return fma(t, p, t)
 
 
 cdef inline lane exp(lane x) noexcept nogil:
@@ -301,9 +416,8 @@ cdef inline lane exp_any(lane x) noexcept nogil:
 cdef inline lane expm1(lane x) noexcept nogil:
     """exp(x) - 1 for x <= 0 (up to about 40), within 1 ULP: 2^k p + (2^k - 1) rounds once."""
     cdef lane t
-    cdef lane p = exp_parts(at_least(x, <lane>-60), <lane>-0.0, &t)
-    t = t * unscale(x)
-    return t * p + (t - <lane>1)
+    cdef lane p = exp_split_plain(at_least(x, <lane>-60), &t)
+    return fma(t, p, t - <lane>1)
 
 
 cdef inline lane atanh_tail(lane w) noexcept nogil:
@@ -311,19 +425,19 @@ cdef inline lane atanh_tail(lane w) noexcept nogil:
     cdef lane q
     if lane is not double:
         q = <lane>0.280244559
-        q = q * w + <lane>0.2799914777
-        q = q * w + <lane>0.4002169669
-        q = q * w + <lane>0.6666641235
+        q = fma(q, w, <lane>0.2799914777)
+        q = fma(q, w, <lane>0.4002169669)
+        q = fma(q, w, <lane>0.6666641235)
     else:
         q = <lane>0.177488548524450146
-        q = q * w + <lane>0.0989830699395707753
-        q = q * w + <lane>0.135872456843460471
-        q = q * w + <lane>0.153641921993379865
-        q = q * w + <lane>0.181828207207978348
-        q = q * w + <lane>0.222221926553930332
-        q = q * w + <lane>0.285714290631673584
-        q = q * w + <lane>0.399999999959978314
-        q = q * w + <lane>0.666666666666778762
+        q = fma(q, w, <lane>0.0989830699395707753)
+        q = fma(q, w, <lane>0.135872456843460471)
+        q = fma(q, w, <lane>0.153641921993379865)
+        q = fma(q, w, <lane>0.181828207207978348)
+        q = fma(q, w, <lane>0.222221926553930332)
+        q = fma(q, w, <lane>0.285714290631673584)
+        q = fma(q, w, <lane>0.399999999959978314)
+        q = fma(q, w, <lane>0.666666666666778762)
     return q
 
 
@@ -331,7 +445,7 @@ cdef inline lane log1p(lane e) noexcept nogil:
     """log(1 + e) for e in [-0.29, 1] as 2 atanh(s), s = e / (2 + e); e - s (...) damps the rounding of s."""
     cdef lane s = e / (<lane>2 + e)
     cdef lane w = s * s
-    return e - s * (e - w * atanh_tail(w))
+    return fma(-s, fma(-w, atanh_tail(w), e), e)
 
 
 cdef inline real log(real x) noexcept nogil:
@@ -362,8 +476,7 @@ cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
     In double `rest` is what its rounding lost, for which 1/d is needed within 4% only, on [1, 2].
     """
     cdef lane t, m, d, y, m_low
-    cdef lane p = exp_parts(at_least(<lane>-2 * x, <lane>-60), <lane>-0.0, &t)
-    t = t * unscale(x)
+    cdef lane p = exp_split_plain(at_least(<lane>-2 * x, <lane>-60), &t)
     m = t * p + (t - <lane>1)
     d = <lane>2 + m
     y = -m / d
@@ -375,34 +488,27 @@ cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
     return y
 
 
-cdef inline lane tanh(lane x) noexcept nogil:
-    cdef lane rest
-    cdef lane y = tanh_parts(absolute(x), <lane>0, &rest)
-    return with_sign(y + rest, x)
-
-
-# For e = exp(-z), z >= 0, as t (1 + p): 1 + e in two parts, and what is made of it. A sum d + low with low < 2^-24 d
-# may be divided by without a second division: 1 - low/d needs few digits, and 1.457 - d/2 is 1/d within 4% on [1, 2].
-
-cdef inline lane one_plus(lane t, lane p, lane *low) noexcept nogil:
-    """d and low in d + low = 1 + t (1 + p)."""
+cdef inline lane tanh_of_size(lane a) noexcept nogil:
+    """tanh(a), a >= 0: (1 - e)/(1 + e), e = exp(-2a) = t (1 + p)."""
+    cdef lane t
+    cdef lane p = exp_split_plain(<lane>-2 * at_most(a, <lane>30), &t)
     cdef lane s = <lane>1 + t
-    cdef lane tp = t * p
-    cdef lane d = s + tp
-    low[0] = (s - d) + tp
-    return d
+    cdef lane d = fma(t, p, s)
+    cdef lane m = fma(-t, p, <lane>1 - t)
+    return m / d
 
 
-cdef inline lane over_one_plus(lane x, lane q, lane t, lane p) noexcept nogil:
-    """x (1 + q) / (1 + t (1 + p))."""
-    cdef lane low
-    cdef lane d = one_plus(t, p, &low)
-    low = low * (<lane>1.457 - <lane>0.5 * d)
-    return fma(x, q - fma(low, q, low), x) / d
+cdef inline lane tanh_squared(lane a) noexcept nogil:
+    """tanh(a)^2, a >= 0, with what 1 + e and the quotient lost; 1/d is needed within 4% only, on [1, 2]."""
+    cdef lane t
+    cdef lane p = exp_split_plain(<lane>-2 * at_most(a, <lane>30), &t)
+    cdef lane s = <lane>1 + t
+    cdef lane d = fma(t, p, s)
+    cdef lane m = fma(-t, p, <lane>1 - t)
+    cdef lane y = m / d
+    cdef lane lost = fma(-y, d, m) - y * fma(t, p, s - d)
+    return fma(y, y, (y + y) * lost * fma(d, <lane>-0.5, <lane>1.457))
 
 
-cdef inline lane over_one_plus_squared(lane x, lane t, lane p) noexcept nogil:
-    """x / (1 + t (1 + p))^2."""
-    cdef lane low
-    cdef lane d = one_plus(t, p, &low)
-    return x / fma(d, d, d * (low + low))
+cdef inline lane tanh(lane x) noexcept nogil:
+    return with_sign(tanh_of_size(absolute(x)), x)
