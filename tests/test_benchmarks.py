@@ -363,8 +363,8 @@ def test_sides_of_activations(dtype, direction):
         assert (own.run.func.__self__.name, own.run.func.__name__) == (name, direction)
         assert other.run.func is ACTIVATIONS[name][direction == "backward"]
         for side in (own, other):
-            operands = [*side.run.args, *side.run.keywords.values()]
-            check_array(operands[0], dtype, 1000)               # x, or y alone
+            for operand in (*side.run.args, *side.run.keywords.values()):
+                check_array(operand, dtype, 1000)
             assert side.run().dtype == dtype
 
 
@@ -510,7 +510,7 @@ def test_short_profile_covers_every_body():
             selected[name] = selected.get(name, 0) + bool(hits)
     assert [name for name, count in selected.items() if not count] == []
     assert used == {*short.COSTS, *short.FIGURES}
-    assert sum(selected.values()) <= 100
+    assert sum(selected.values()) <= 110
 
 
 def test_asv_compares_what_has_statistics_and_memory():
