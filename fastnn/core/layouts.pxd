@@ -42,6 +42,7 @@ cdef class Layout:
 
     cdef void hold(self, object array) noexcept
     cdef void release(self) noexcept
+    cdef bint has_state(self, Py_ssize_t i) noexcept
     cdef bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1
     cdef bint holds_mapping(self, dict params, dict grads, const Span *spans) except -1
     cdef bint holds_sequence(self, object params, object grads, const Span *spans) except -1

@@ -143,11 +143,17 @@ cdef class Layout:
                 if merged is not None:
                     (<Merged>merged).source = None
 
+    cdef inline bint has_state(self, Py_ssize_t i) noexcept:
+        """Whether the state lies where it lay."""
+        return (bytes_of(self.seen[i].slots) == self.tasks[i].state
+                and intact(self.seen[i].slots, self.slots, self.tasks[i].padded))
+
     cdef inline bint fits(self, Py_ssize_t i, PyObject *p, PyObject *gradient, const Span *spans) except -1:
-        """Whether parameter i, which is held, is unchanged and its gradient can be used as it is; it is then put in."""
+        """Whether parameter i, which is held, and its state are unchanged and its gradient can be used as it is; it is
+        then put in."""
         cdef Seen *seen = &self.seen[i]
         cdef cnp.ndarray g
-        if not looks(p, &seen.param, seen.ndim, seen.dims):
+        if not (looks(p, &seen.param, seen.ndim, seen.dims) and self.has_state(i)):
             return False
         if gradient == NULL:
             return False
@@ -236,7 +242,6 @@ cdef class Layout:
             seen = &self.seen[i]
             if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
                     and (self.tasks[i].rows != NULL or looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims))
-                    and bytes_of(seen.slots) == self.tasks[i].state
-                    and intact(seen.slots, self.slots, self.tasks[i].padded)):
+                    and self.has_state(i)):
                 return False
         return True

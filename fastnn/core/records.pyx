@@ -3,6 +3,7 @@
 """The state of one parameter, and what arrays have to be to be stepped with it."""
 import numpy as np
 
+cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
@@ -137,18 +138,32 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=
     return record
 
 
-cdef cnp.ndarray zeros_beside(cnp.ndarray like, Py_ssize_t count, Py_ssize_t padded, dtype):
+@cython.final
+cdef class Room:
+    """Memory that nobody can resize."""
+
+    cdef cnp.ndarray numbers
+
+
+cdef cnp.ndarray zeros_beside(cnp.ndarray like, int count, Py_ssize_t padded, dtype):
     """(count, padded) zeros. Many begin at the same place in a cache line as `like`, for both to be loaded by whole lines
     (`step_lines` of passes.pxd), and a quarter of a page behind: a processor takes a load for one of what has just been
     stored at that place in another page, and waits."""
-    cdef cnp.ndarray room
+    cdef Room room
+    cdef cnp.ndarray found
+    cdef cnp.npy_intp dims[2]
     cdef uintptr_t ahead
-    if padded < LONG:
+    cdef uintptr_t size = dtype.itemsize
+    if padded < LONG or dtype.kind != "f":
         return np.zeros((count, padded), dtype)
-    room = np.zeros(count * padded * dtype.itemsize + PAGE, np.uint8)
-    ahead = <uintptr_t>cnp.PyArray_BYTES(like) + PAGE // 4 - <uintptr_t>cnp.PyArray_BYTES(room)
-    ahead = ahead % PAGE // <uintptr_t>dtype.itemsize * <uintptr_t>dtype.itemsize        # like may be unaligned
-    return np.ndarray((count, padded), dtype, memoryview(room), ahead)      # whose base cannot be resized
+    room = Room.__new__(Room)
+    room.numbers = np.zeros(count * padded * size + PAGE, np.uint8)
+    ahead = <uintptr_t>cnp.PyArray_BYTES(like) + PAGE // 4 - <uintptr_t>cnp.PyArray_BYTES(room.numbers)
+    ahead = ahead % PAGE // size * size                 # `like` may be unaligned
+    dims[0], dims[1] = count, padded
+    found = cnp.PyArray_SimpleNewFromData(2, dims, dtype.num, cnp.PyArray_BYTES(room.numbers) + ahead)
+    cnp.set_array_base(found, room)
+    return found
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):
