@@ -6,8 +6,9 @@
 activations: copies of built-in ones, written as a user would and as well as can be; how many times as long as the copy the
 built-in one takes, and the largest error of both, in ULP: float32 against the built-in float64 results, float64 in exact
 arithmetic (mpmath, in a checkout). A copy within the bounds of fastnn/bounds.py that is quicker is named at the end.
-optimizers: copies; ratios say how many times as long as the built-in one they take. peers: the same formula in NumPy and, where torch and a C++ compiler are, by torch.compile;
-ratios say how many times as long as fastnn they take. start: the seconds until a formula can be used in a process of
+optimizers: copies; ratios say how many times as long as the built-in one they take. peers: the same formula in NumPy and,
+where torch and a C++ compiler are, by torch.compile; ratios say how many times as long as fastnn they take.
+start: the seconds until a formula can be used in a process of
 its own, without and with its kernels on the disk.
 """
 import argparse

@@ -473,7 +473,7 @@ cdef inline real log(real x) noexcept nogil:
 cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
     """tanh(x + low) for x >= 0 and a small correction `low`: -m / (2 + m), m = expm1(-2x).
 
-    In double `rest` is what its rounding lost, for which 1/d is needed within 4% only, on [1, 2].
+    In double `rest` is what its roundings lost, for which 1/d is needed within 4% only, on [1, 2].
     """
     cdef lane t, m, d, y, m_low
     cdef lane p = exp_split_plain(at_least(<lane>-2 * x, <lane>-60), &t)
@@ -483,7 +483,7 @@ cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
     rest[0] = <lane>-0.0
     if lane is double:
         m_low = sum_low(t - <lane>1, t * p, m)
-        rest[0] = low * (<lane>1 - y * y) - (m_low + y * (m_low + sum_low(<lane>2, m, d))) * (
+        rest[0] = low * (<lane>1 - y * y) - (fma(y, d, m) + (m_low + y * (m_low + sum_low(<lane>2, m, d)))) * (
             <lane>1.457 - <lane>0.5 * d)
     return y
 
