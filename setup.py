@@ -19,16 +19,16 @@ import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "elementwise", "gates", "layouts", "mean_loss", "memory",
-          "processor", "records", "reductions", "rows", "spans", "sparse", "stepping", "threads", "transactions",
-          "ulps"]
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "gates", "layouts",
+          "mean_loss", "memory", "normalization", "processor", "records", "reductions", "rows", "spans", "sparse",
+          "stepping", "threads", "transactions", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
     "x86_64_v2": ["-msse4.2", "-mpopcnt"],
-    "x86_64_v3": ["-mavx2", "-mfma", "-mbmi", "-mbmi2"],
-    "x86_64_v4": ["-mavx2", "-mfma", "-mbmi", "-mbmi2", "-mavx512f", "-mavx512bw", "-mavx512cd", "-mavx512dq",
-                  "-mavx512vl", "-mprefer-vector-width=512"],
+    "x86_64_v3": ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2"],
+    "x86_64_v4": ["-mavx2", "-mfma", "-mf16c", "-mbmi", "-mbmi2", "-mavx512f", "-mavx512bw", "-mavx512cd",
+                  "-mavx512dq", "-mavx512vl", "-mprefer-vector-width=512"],
 }
 
 # Vectorisation needs -fno-trapping-math (both sides of a choice are computed), -fno-math-errno (sqrt) and

@@ -1,11 +1,14 @@
 """Two threads against one, alternating in one process: print the time of one thread and how much faster two are.
 
-    python asv_bench/threads.py [--size N ...] [--name ACTIVATION ...] [--threads T] [--rounds R]
+    python asv_bench/threads.py [--size N ...] [--name ACTIVATION ...] [--dtype D] [--threads T] [--rounds R]
 
-float32, results written to `out`. "at once": calls one after another, so that helper threads are awake. "apart": 2 ms
-between two calls, in which they have fallen asleep. Each figure is the least of R rounds.
+Results are written to `out`. "at once": calls one after another, so that helper threads are awake. "apart": 2 ms between
+two calls, in which they have fallen asleep. "after a rest": 30 calls one after another, behind 35 ms of sleep. "with
+work": the same with 60 us of other work behind each call, which is not counted. Each figure is the least of R rounds, of
+the last two also the middle one: a helper that is woken on a processor in use comes late.
 """
 import argparse
+from statistics import median
 from time import perf_counter, sleep
 
 import numpy as np
@@ -35,17 +38,34 @@ def apart(call, calls=5):
     return least
 
 
-def compare(act, size, threads, rounds):
-    """{way: [seconds on one thread, seconds on several]}"""
-    x = 2 * np.random.default_rng(0).standard_normal(size, dtype=np.float32)
+def after_a_rest(call, calls=30, work=0.0):
+    """The mean time of calls that follow each other, with `work` seconds of other work behind each, after a pause."""
+    sleep(0.035)
+    total = 0.0
+    for _ in range(calls):
+        start = perf_counter()
+        call()
+        end = perf_counter()
+        total += end - start
+        while perf_counter() < end + work:
+            pass
+    return total / calls
+
+
+def with_work(call):
+    return after_a_rest(call, work=60e-6)
+
+
+def compare(act, x, threads, rounds):
+    """{way: (seconds on one thread, seconds on several)} for each round"""
     out = np.empty_like(x)
-    least = {way: [float("inf")] * 2 for way in (at_once, apart)}
+    times = {way: ([], []) for way in (at_once, apart, after_a_rest, with_work)}
     for _ in range(rounds):
         for which, number in enumerate((1, threads)):
             fastnn.set_num_threads(number)
-            for way, times in least.items():
-                times[which] = min(times[which], way(lambda: act.forward(x, out)))
-    return least
+            for way in times:
+                times[way][which].append(way(lambda: act.forward(x, out)))
+    return times
 
 
 if __name__ == "__main__":
@@ -53,13 +73,18 @@ if __name__ == "__main__":
     parser.add_argument("--size", type=int, nargs="+",
                         default=[1000, 3000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 10_000_000])
     parser.add_argument("--name", nargs="+", default=["ReLU", "sigmoid", "Mish"])
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
-    print(f"fastnn {fastnn.__version__} ({fastnn.core.isa()})")
-    print(f"{'':28s}{'at once, 1 thread':>20s}{'faster':>8s}{'apart, 1 thread':>20s}{'faster':>8s}")
+    print(f"fastnn {fastnn.__version__} ({fastnn.core.isa()}), {options.dtype}: us on 1 thread, how many times faster")
+    print(f"{'':22s}{'at once':>17s}{'apart':>17s}{'after a rest':>17s}{'(middle)':>9s}{'with work':>17s}{'(middle)':>9s}")
     for name in options.name:
         for size in options.size:
-            times = compare(fastnn.get_act(name), size, options.threads, options.rounds)
-            print(f"{name + f', {size:,}':28s}" + "".join(
-                f"{one * 1e6:17.1f} us{one / several:8.2f}" for one, several in times.values()), flush=True)
+            x = (2 * np.random.default_rng(0).standard_normal(size, dtype=np.float32)).astype(options.dtype)
+            line = f"{name + f' {size:,}':22s}"
+            for way, (one, several) in compare(fastnn.get_act(name), x, options.threads, options.rounds).items():
+                line += f"{min(one) * 1e6:10.1f}{min(one) / min(several):7.2f}"
+                if way in (after_a_rest, with_work):
+                    line += f"{median(one) / median(several):9.2f}"
+            print(line, flush=True)

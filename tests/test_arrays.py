@@ -7,6 +7,14 @@ import fastnn
 from fastnn import get_act, get_err
 from helpers import ELEMENTWISE, FLOATS, ROWS, activation, assert_same_bits
 
+HALVES = [np.dtype(np.float16)]
+try:
+    from ml_dtypes import bfloat16
+except ImportError:
+    pass
+else:
+    HALVES.append(np.dtype(bfloat16))
+
 # What the engine does does not depend on the formula: one function with a second derivative, one that
 # compares with its hyperparameters, one along rows.
 NAMES = ["GELU", "threshold", "softmax"]
@@ -82,6 +90,14 @@ def assert_same_order(got, x):
     """The memory order of x: its axes sorted by stride, without its gaps."""
     wanted = np.empty_like(x, dtype=got.dtype, subok=False)
     assert got.strides == wanted.strides, (x.strides, got.strides)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(request.param)
+    yield request.param
+    fastnn.set_num_threads(before)
 
 
 @each_layout
@@ -187,7 +203,7 @@ def test_empty(shape, name, dtype):
 
 @pytest.mark.parametrize("name", ELEMENTWISE + ROWS)
 @pytest.mark.parametrize(("number", "dtype"), [
-    (0.75, np.float64), (2, np.float64), (True, np.float64), (np.float32(0.75), np.float32),
+    (0.75, np.float64), (np.float64(0.75), np.float64), (2, np.float64), (-2**60 - 1, np.float64), (True, np.float64), (np.float32(0.75), np.float32),
     (np.int8(2), np.float64),
     (np.float16(0.75), np.float16), (np.array(0.75), np.float64), (np.array(0.75, np.float32), np.float32),
     (np.array(0.75, ">f4"), np.float32), (np.array(3, np.uint64), np.float64), (np.bool_(False), np.float64)])
@@ -200,6 +216,57 @@ def test_numbers_give_scalars(name, number, dtype):
         assert got == call(act, array)[0]
     for got, wanted in zip(act.value_and_grad(number), act.value_and_grad(array)):
         assert type(got) is dtype and got == wanted[0]
+
+
+class Float(float):
+    """A number whose class has a word in it."""
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(0.25)
+
+
+class Float64(np.float64):
+    pass
+
+
+@each_name
+def test_numbers_of_other_classes(name):
+    act = make(name)
+    for number in (Float(0.75), Float64(0.75)):
+        got = act.forward(number)
+        assert type(got) is np.float64 and got == act.forward(np.asarray(number))
+    for number in (10**30, 1j, "1", None):
+        with pytest.raises(TypeError):
+            act.forward(number)
+    for grad in (10**30, 1j, "1"):
+        with pytest.raises(TypeError):
+            act.backward(0.75, grad=grad)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@each_float
+def test_numbers_and_gradients(name, dtype):
+    """A number counts as an array of one element, whatever the gradient is."""
+    act = activation(name)
+    for number in (0.75, -1.5, 0.0, -0.0, 1e30, np.inf, -np.inf, np.nan, 1e-40):
+        x = dtype(number)
+        for grad in (2.5, np.float32(2.5), np.float64(1e-50), 3, -2**60 - 1, True, np.int8(-3), np.float16(0.1), 1e300,
+                     np.array(2.5), [2.5]):
+            with np.errstate(all="ignore"):
+                factor = np.asarray(grad).reshape(-1).astype(dtype)
+            for call in (act.backward, *([lambda y, **kwds: act.backward(y=y, **kwds)] if act.by_value else [])):
+                got = call(x, grad=grad) if np.ndim(grad) == 0 else call(x, grad=grad[0])
+                assert_same_bits(got, call(np.array([x]), grad=factor)[0])
+        for got, wanted in zip((act(x), act.d2y(x), *act.value_and_grad(x)),
+                               (act(x[None]), act.d2y(x[None]), *act.value_and_grad(x[None]))):
+            assert_same_bits(got, wanted[0])
+
+
+def test_numbers_raise_no_warnings():
+    act = get_act("ELU")
+    with np.errstate(all="raise"):
+        assert act.backward(np.float32(1), grad=1e300) == np.inf
+        assert act.forward(-1e300) == -1 and np.isnan(act.forward(float("nan")))
 
 
 @each_name
@@ -215,6 +282,65 @@ def test_zero_dimensional_out(name):
 def test_whatever_asarray_takes(name, x):
     for call in CALLS.values():
         assert_same_bits(call(make(name), x), call(make(name), np.array(x, np.float64)))
+
+
+# Larger than a tile, in each axis and in all.
+WIDE = [(70, 300), (3, 2500), (2500, 3), (1100, 33), (5, 40, 130), (2, 3, 40, 90), (130, 129), (3, 5, 7, 2, 4, 2, 3)]
+TURNED = {
+    "C": np.ascontiguousarray,
+    "F": np.asfortranarray,
+    "axes in another order": lambda x: np.ascontiguousarray(np.moveaxis(x, 0, 1)).swapaxes(0, 1),
+    "slice of columns": lambda x: np.concatenate([x, x], -1)[..., :x.shape[-1]],
+    "every second": lambda x: spread(x, *[1]*(x.ndim - 1), 2),
+    "every third": lambda x: spread(x, *[1]*(x.ndim - 1), 3),
+    "gaps everywhere": lambda x: spread(x, *[2]*x.ndim),
+    "F with gaps": lambda x: spread(x.T, *[2]*x.ndim).T,
+    "backwards": lambda x: np.ascontiguousarray(x[..., ::-1])[..., ::-1],
+    "backwards, turned": lambda x: np.asfortranarray(x[::-1])[::-1],
+}
+
+
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+@each_float
+def test_every_pair_of_layouts(shape, dtype, threads):
+    act = get_act("GELU")
+    x, grad = numbers(shape, dtype), numbers(shape, dtype, seed=1)
+    wanted = act.backward(x, grad=grad)
+    for left in TURNED.values():
+        for right in TURNED.values():
+            got = act.backward(left(x), grad=right(grad))
+            assert_same_bits(np.ascontiguousarray(got), wanted)
+            out = right(np.zeros_like(x))
+            assert act.backward(left(x), grad=grad, out=out) is out
+            assert_same_bits(np.ascontiguousarray(out), wanted)
+        room = left(x.copy())
+        act.backward(room, grad=left(grad), out=room)
+        assert_same_bits(np.ascontiguousarray(room), wanted)
+
+
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+@each_float
+def test_gaps_are_left_alone(shape, dtype):
+    act = get_act("tanh")
+    x = numbers(shape, dtype)
+    room = np.full([2*n for n in shape], 99, dtype)
+    view = room[tuple(slice(None, None, 2) for _ in shape)]
+    act.value_and_grad(np.asfortranarray(x), out=(view, np.empty_like(x)))
+    assert_same_bits(view.copy(), act.forward(x))
+    view[...] = 99
+    assert (room == 99).all()
+
+
+@pytest.mark.parametrize("shape", WIDE, ids=str)
+@each_float
+def test_gradients_that_broadcast(shape, dtype):
+    act, x = get_act("softsign"), numbers(shape, dtype)
+    for axes in range(2**len(shape)):
+        grad = numbers([n if axes >> axis & 1 else 1 for axis, n in enumerate(shape)], dtype, seed=2)
+        full = np.broadcast_to(grad, shape).copy()
+        for layout in (np.ascontiguousarray, np.asfortranarray, lambda x: x[..., ::-1]):
+            assert_same_bits(np.ascontiguousarray(act.backward(layout(x), grad=layout(grad) if axes else grad)),
+                             np.ascontiguousarray(act.backward(layout(x).copy(), grad=layout(full).copy())))
 
 
 @each_name
@@ -245,6 +371,57 @@ def test_half_precision_is_computed_in_float32(name, half):
         assert act.forward(view, out=out) is out
         with np.errstate(all="ignore"):
             assert_same_bits(out, act.forward(single).astype(native))
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+@pytest.mark.parametrize("half", HALVES, ids=str)
+def test_halves_in_blocks(name, half, threads):
+    """Float32's results, rounded, at every size, in C and Fortran order, into x or the gradient, with any operands."""
+    act = activation(name)
+    x = numbers(20011, seed=5).astype(half)
+    x[::97], x[5::1013], x[7::1019] = np.nan, np.inf, -np.inf
+    g = numbers(20011, seed=6).astype(half)
+
+    def rounded(result):
+        with np.errstate(all="ignore"):
+            return result.astype(half)
+
+    single, factor = x.astype(np.float32), g.astype(np.float32)
+    both = [rounded(result) for result in act.value_and_grad(single)]
+    wanted = rounded(act.backward(single, grad=factor))
+    for n in (1, 7, 31, 33, 1023, 1025, 2048, 20011):
+        for got, result in zip(act.value_and_grad(x[:n]), both):
+            assert_same_bits(got, result[:n], n)
+        assert_same_bits(act.backward(x[:n], grad=g[:n]), wanted[:n], n)
+        work = x[:n].copy()
+        assert_same_bits(act.forward(work, out=work), both[0][:n], n)
+        for into_x in (True, False):
+            a, b = x[:n].copy(), g[:n].copy()
+            out = a if into_x else b
+            assert act.backward(a, grad=b, out=out) is out
+            assert_same_bits(out, wanted[:n], n)
+        assert_same_bits(act.backward(x[:n], grad=factor[:n]), wanted[:n], n)           # of different dtypes
+    fortran = np.asfortranarray(x[:20000].reshape(100, 200))
+    assert_same_bits(act.backward(fortran, grad=np.asfortranarray(g[:20000].reshape(100, 200))),
+                     np.asfortranarray(wanted[:20000].reshape(100, 200)))
+    assert_same_bits(act.backward(fortran, grad=g[:20000].reshape(100, 200)),
+                     np.asfortranarray(wanted[:20000].reshape(100, 200)))
+    assert_same_bits(act.forward(x[1:][::-1], out=x[1:].copy()), both[0][1:][::-1].copy())
+    room = np.concatenate([x, x])                           # in part over itself
+    assert_same_bits(act.forward(room[:20011], out=room[3:20014]).copy(), both[0])
+    if act.by_value:
+        y = both[0]
+        assert_same_bits(act.backward(y=y, grad=g), rounded(act.backward(y=y.astype(np.float32), grad=factor)))
+
+
+@pytest.mark.parametrize("name", fastnn.losses())
+@pytest.mark.parametrize("half", HALVES, ids=str)
+def test_losses_of_halves(name, half):
+    err = get_err(name)
+    y, t = np.random.default_rng(4).uniform(0.01, 0.99, (2, 300, 9)).astype(half)
+    singles = y.astype(np.float32), t.astype(np.float32)
+    for got, wanted in ((err.forward(y, t), err.forward(*singles)), (err.backward(y, t), err.backward(*singles))):
+        assert_same_bits(got, np.asarray(wanted).astype(half)[()])
 
 
 def test_every_float16():
@@ -464,14 +641,6 @@ def test_any_views_of_one_buffer(name, data):
 # The same bits wherever an element lies.
 
 SIZES = [*range(71), *range(505, 530), 1023, 1024, 1025, *range(8180, 8200), 16383, 16384, 16385, 16400]
-
-
-@pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = fastnn.get_num_threads()
-    fastnn.set_num_threads(request.param)
-    yield request.param
-    fastnn.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

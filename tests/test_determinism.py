@@ -12,6 +12,8 @@ import fastnn
 from fastnn import get_act, get_err, get_opt, group, schedules
 from fastnn.core import elementwise
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
+from fastnn.core.dropout import drop, masked
+from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn import MultiLayerNet, SoftmaxWithLoss, Trainer, clip_grad_norm
 from fastnn.nn.finite import all_finite
 from helpers import ELEMENTWISE, FLOATS, ROWS, activation, assert_same_bits, python
@@ -142,6 +144,32 @@ def test_sums_over_rows(shape, dtype):
         assert_same_bits(column_sums(a[:, part].copy()), whole[part].copy())
 
 
+@each_float
+@pytest.mark.parametrize("shape", [(128, 128), (77, 300), (100_000, 1), (9000, 130), (3, 50_000)])
+def test_batch_normalization(shape, dtype):
+    x, grad, (gamma, beta, mean) = normal(shape, dtype), normal(shape, dtype, seed=1), normal((3, shape[1]), dtype)
+
+    def passes():
+        y, kept, *running = normalize_batch(x, gamma, beta, 1e-6, 0.9, mean, gamma**2)
+        return [y, *running, *normalize_batch_backward(grad, kept, gamma), normalize(x, mean, gamma**2, gamma, beta, 1e-6)]
+
+    assert_always_the_same(passes)
+    whole = passes()
+    for part in (slice(0, 1), slice(1, 140), slice(-3, None)):
+        y, _, running, _ = normalize_batch(x[:, part], gamma[part], beta[part], 1e-6, 0.9, mean[part], gamma[part]**2)
+        assert_same_bits(y, whole[0][:, part].copy())
+        assert_same_bits(running, whole[1][part].copy())
+
+
+@each_float
+@pytest.mark.parametrize("n", [1, 127, 129, 100_003])
+def test_masks(n, dtype):
+    x = normal(n, dtype)
+    assert_always_the_same(lambda: [*drop(x, 0.3, 2**60 + 7), masked(x, drop(x, 0.3, 5)[1])])
+    for part in (1, 100, 128, 70_000):          # an element's number is that of its place
+        assert_same_bits(drop(x[:part], 0.3, 5)[1], drop(x, 0.3, 5)[1][:part])
+
+
 def test_norms_and_looks_at_gradients():
     grads = [normal((784, 100)), normal(30_000, np.float64), normal((50, 50), np.float16)]
     assert_always_the_same(lambda: [clip_grad_norm(clipped := copy.deepcopy(grads), 1.0), clipped, all_finite(grads)])
@@ -258,7 +286,7 @@ def test_the_streams():
     own_rows = rng(2)
     skipped = [step for step in range(1, 13) if bad_row in own_rows.choice(40, 7)]
     assert [found.step for found in trainer.nonfinite] == skipped and 0 < len(skipped) < 10
-    masks = [own.random((7, width)) > 0.5 for _ in range(12) for width in (5, 4)][-2:]
+    masks = [drop(np.ones((7, width)), 0.5, int(own.random()*2**53))[1] for _ in range(12) for width in (5, 4)][-2:]
     for name, mask in zip(("Dropout1", "Dropout2"), masks):
         assert_same_bits(net.layers[name].mask, mask)
     noise, shapes = rng(1), [p.shape for p in net.params.values()]

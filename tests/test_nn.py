@@ -658,7 +658,7 @@ def test_batch_normalization_is_not_trained_on_a_row(rows):
 
 def test_an_activation_layer_tells_an_overwritten_input():
     x, grad = np.random.default_rng(0).standard_normal((2, 4, 3))
-    for name, told in (("tanh", True), ("relu", False)):
+    for name, told in (("Mish", True), ("tanh", False), ("relu", False)):      # the latter two know f' from y
         layer, mine = Activation(name), x.copy()
         layer.forward(mine, out=mine)
         for backward in (layer.backward, layer.backward_with_bias):
@@ -666,7 +666,24 @@ def test_an_activation_layer_tells_an_overwritten_input():
                 with pytest.raises(ValueError, match="y lies in the memory of x"):
                     backward(grad)
             else:
-                backward(grad)
+                got = backward(grad)
+                np.testing.assert_array_equal(got[0] if isinstance(got, tuple) else got,
+                                              layer.activation.backward(y=layer.activation.forward(x), grad=grad))
+
+
+class OldBackward(type(fastnn.get_act("tanh"))):
+    """Somebody's subclass, whose `backward` is handed x."""
+
+    def backward(self, x, y=None, grad=None, out=None):
+        return super().backward(x, grad=2 * grad, out=out)
+
+
+def test_a_subclass_is_given_x(batch):
+    net, plain = small_net(OldBackward()), small_net("tanh")
+    mine, expected = net.gradient(*batch), plain.gradient(*batch)
+    np.testing.assert_allclose(mine["W3"], expected["W3"], rtol=1e-12)
+    np.testing.assert_allclose(mine["W2"], 2 * expected["W2"], rtol=1e-12)
+    np.testing.assert_allclose(mine["b1"], 4 * expected["b1"], rtol=1e-12)
 
 
 def test_batch_normalization_takes_running_values():
@@ -1113,11 +1130,20 @@ def restored_arrays(saved):
     return saved
 
 
+def forward_of_version_0(self, x, train_flg=True):
+    """Dropout whose masks are the generator's own numbers, as all were until they got a stream of theirs."""
+    if train_flg:
+        self._kept = self.rng.random(x.shape) > self.dropout_ratio
+    return x * (self.mask if train_flg else 1 - self.dropout_ratio)
+
+
 def test_a_state_from_before_parameters_had_counts_of_their_own():
     """The file was written by the version before, after 5 steps of this training; "after" is what 4 more steps gave."""
     saved = restored_arrays(json.loads(Path(__file__).with_name("trainer_format_1.json").read_text(encoding="utf-8")))
     x, t = np.random.RandomState(0).standard_normal((32, 3)), np.random.RandomState(1).randint(0, 3, 32)
     net = MultiLayerNet(3, [4], 3, "tanh", use_batchnorm=True, use_dropout=True, rng=8)
+    layer, old = net.layers["Dropout1"], type("Dropout", (Dropout,), {"forward": forward_of_version_0})
+    net.layers["Dropout1"] = old(layer.dropout_ratio, layer.rng)
     one = Trainer(net, fastnn.get_opt("Adam", like="article"), x, t, 8, 9, "skip")
     assert saved["state"]["optimizer"]["format"] == 1
     one.load_state_dict(saved["state"])

@@ -17,7 +17,7 @@ ENDLESS = """
 import os, signal, sys, threading
 import numpy as np, fastnn
 from endless import endless
-from fastnn.core import affine, elementwise, kernels, mean_loss
+from fastnn.core import affine, dropout, elementwise, kernels, mean_loss, normalization
 signal.signal(signal.SIGINT, signal.default_int_handler)        # whatever the shell has said
 fastnn.set_num_threads(int(sys.argv[1]))
 N, ROWS, COLUMNS = 1 << 38, 1 << 19, 1 << 19
@@ -53,6 +53,10 @@ CALLS = {
     "gradient and its sums": lambda: affine.gradient_with_sums(act, matrix, None, other, out=result),
     "sums of columns": lambda: affine.column_sums(matrix),
     "sums of two columns": lambda: affine.column_sums(tall),
+    "batch normalization": lambda: normalization.normalize_batch(matrix, row, row, 1e-6, 0.9, row, row, result),
+    "its way back": lambda: normalization.normalize_batch_backward(other, (matrix, np.stack([row]*2), np.ones((2, COLUMNS))), row, result),
+    "normalization": lambda: normalization.normalize(matrix, row, row, row, row, 1e-6, result),
+    "mask": lambda: dropout.masked(x, x.view(np.bool_)[:N], out),
     "mean loss": lambda: mean_loss.mean_row_loss(kernels.ROW_LOSSES["softmax_cross_entropy"], matrix, labels, result)}
 try:
     from ml_dtypes import bfloat16

@@ -6,12 +6,12 @@ import numpy as np
 from .common import DTYPES, LAYERS, absent_from, normal_array, optimizer, warm
 
 
-def training_step(dtype, batch):
+def training_step(dtype, batch, **options):
     """The step as a call, for the network of LAYERS."""
     with absent_from(ImportError):
         from fastnn.nn import MultiLayerNet
     first, *hidden, last = LAYERS
-    net = MultiLayerNet(first, hidden, last, dtype=dtype, rng=0)
+    net = MultiLayerNet(first, hidden, last, dtype=dtype, rng=0, **options)
     labels = np.random.default_rng(1).integers(0, last, batch)
     return partial(step, net, optimizer("Adam"), normal_array((batch, first), dtype), labels)
 
@@ -28,3 +28,11 @@ class Training:
     @warm
     def time_step(self, dtype, batch):
         return training_step(dtype, batch)
+
+    @warm
+    def time_step_batch_normalization(self, dtype, batch):
+        return training_step(dtype, batch, use_batchnorm=True)
+
+    @warm
+    def time_step_dropout(self, dtype, batch):
+        return training_step(dtype, batch, use_dropout=True)

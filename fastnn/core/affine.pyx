@@ -8,35 +8,48 @@ import numpy as np
 
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastnn.core.elementwise import Elementwise, ElementwiseActivation
-from fastnn.core.levels import kernels
+from fastnn.core.levels import kernels, rules
 
 from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, overwritten, result_dtype
+from fastnn.core.columns cimport add_bias_loop, add_columns_loop, biased_loop, itemsize
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport MOST_PARAMETERS, PRODUCT, VALUE, elementwise_double, elementwise_float
-from fastnn.core.loops cimport padded
+from fastnn.core.kernels cimport (MOST_PARAMETERS, PRODUCT, PRODUCT_BY_VALUE, VALUE, elementwise_double,
+                                  elementwise_float)
 from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
-from fastnn.core.vecmath cimport real
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 2048            # elements that stay in the first-level cache between the bias and the activation
+    BLOCK = 2048            # elements that stay in the first-level cache from one loop to the next
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
+    NARROW = 256            # columns of which so many rows are a block
     UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+    GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
+    SMALL = 1 << 15         # elements of a matrix that is run through in one go
+    WIDE = 1 << 17          # elements from which columns are shared out, of which there may be few
 
 cdef Py_ssize_t STEP = kernels.STEP                     # a kernel is given a multiple of so many elements
+cdef int place
+cdef add_bias_loop[2] add_bias_loops            # for double, for float
+cdef biased_loop[2] biased_loops
+cdef add_columns_loop[2] add_columns_loops
+for place in range(2):
+    add_bias_loops[place] = <add_bias_loop><uintptr_t>rules.COLUMNS["add_bias"][1 - place]
+    biased_loops[place] = <biased_loop><uintptr_t>rules.COLUMNS["biased"][1 - place]
+    add_columns_loops[place] = <add_columns_loop><uintptr_t>rules.COLUMNS["add_columns"][1 - place]
+
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
 cdef object BOUND = Elementwise._bound
 
 cdef struct Work:
     uintptr_t kernel        # 0: the bias alone
-    const void *h           # `parameters`
+    int order               # what it is asked for
     double parameters[MOST_PARAMETERS]
     bint single
     char *z                 # the matrix
@@ -59,58 +72,55 @@ cdef inline bint floating(object a) noexcept:
 
 # The bias and the activation
 
-cdef inline void add_vector(real *z, const real *vector, Py_ssize_t columns, Py_ssize_t start,
-                            Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop of the matrix z, plus the vector's element of their column."""
-    cdef Py_ssize_t column = start % columns
-    cdef Py_ssize_t here, i
-    while start < stop:
-        here = min(columns - column, stop - start)
-        for i in range(here):
-            z[start + i] += vector[column + i]
-        start += here
-        column = 0
-
-
-cdef inline void call(const Work *work, int order, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
-    if real is float:
-        (<elementwise_float>work.kernel)(order, x, y, out, NULL, n, <const float *>work.h)
+cdef inline void call(const Work *work, const void *x, const void *y, void *out, Py_ssize_t n) noexcept nogil:
+    if work.single:
+        (<elementwise_float>work.kernel)(work.order, <const float *>x, <const float *>y, <float *>out, NULL, n,
+                                         <const float *>work.parameters)
     else:
-        (<elementwise_double>work.kernel)(order, x, y, out, NULL, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(work.order, <const double *>x, <const double *>y, <double *>out, NULL, n,
+                                          work.parameters)
 
 
-cdef inline void run_kernel(const Work *work, int order, const real *x, const real *y, real *out,
-                            Py_ssize_t n) noexcept nogil:
-    """One block; y may be NULL. Kernels see whole steps and never run in place, hence the rooms."""
-    cdef real[BLOCK] room
-    cdef real[BLOCK] second_room
-    cdef real[BLOCK] result
-    if n % STEP == 0 and out != x and out != y:
-        call(work, order, x, y, out, n)
-    else:
-        call(work, order, padded(x, room, n, STEP), padded(y, second_room, n, STEP), <real *>result,
-             (n + STEP - 1) & -STEP)
-        memcpy(out, result, n * sizeof(real))
+cdef inline const char *padded(const char *x, char *room, Py_ssize_t bytes_, Py_ssize_t whole) noexcept nogil:
+    """x, copied into the room with zeros behind it; NULL stays what it is."""
+    if x == NULL:
+        return x
+    memcpy(room, x, bytes_)
+    memset(room + bytes_, 0, whole - bytes_)
+    return room
 
 
-cdef void run_blocks(const Work *work, real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """z += bias, then out = f(z), block by block."""
-    cdef Py_ssize_t n
-    while start < stop:
-        n = min(<Py_ssize_t>BLOCK, stop - start)
-        add_vector(z, <const real *>work.other, work.columns, start, start + n)
-        if work.kernel:
-            run_kernel(work, VALUE, z + start, <const real *>NULL, <real *>work.out + start, n)
-        start += n
+cdef void run_kernel(const Work *work, const char *x, const char *y, char *out, Py_ssize_t n) noexcept nogil:
+    """One block, apart from `out`; y may be NULL. Kernels see whole steps: for the last elements they get a room."""
+    cdef double[3][64] rooms       # or floats
+    cdef Py_ssize_t whole = n & -STEP
+    cdef Py_ssize_t size = itemsize(work.single)
+    cdef Py_ssize_t rest = (n - whole) * size
+    if whole:
+        call(work, x, y, out, whole)
+    if rest:
+        call(work, padded(x + whole * size, <char *>rooms[0], rest, STEP * size),
+             padded(y + whole * size if y != NULL else y, <char *>rooms[1], rest, STEP * size), rooms[2], STEP)
+        memcpy(out + whole * size, rooms[2], rest)
 
 
 cdef void run_bias(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """z += bias, then out = f(z), block by block; where z and out are one, z + bias is never stored."""
     cdef const Work *work = <const Work *>context
+    cdef double[BLOCK] room        # or floats
+    cdef Py_ssize_t size = itemsize(work.single)
+    cdef Py_ssize_t n
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    if work.single:
-        run_blocks[float](work, <float *>work.z, start, stop)
-    else:
-        run_blocks[double](work, <double *>work.z, start, stop)
+    while start < stop:
+        n = min(<Py_ssize_t>BLOCK, stop - start)
+        if work.kernel and work.z == work.out:
+            biased_loops[work.single](work.z, work.other, room, work.columns, start, start + n)
+            run_kernel(work, <char *>room, NULL, work.out + start * size, n)
+        else:
+            add_bias_loops[work.single](work.z, work.other, work.columns, start, start + n)
+            if work.kernel:
+                run_kernel(work, work.z + start * size, NULL, work.out + start * size, n)
+        start += n
     fastnn_fp_leave(state)
 
 
@@ -127,7 +137,7 @@ cdef int add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarr
         return 0
     threads = threads_for(n)
     with nogil:
-        return share_watched(run_bias, work, n, BLOCK, threads, n)
+        return share_watched(run_bias, work, n, GRAIN, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:
@@ -139,12 +149,12 @@ cdef bint can_add(object z, object bias) noexcept:
             and apart(<cnp.ndarray>z, <cnp.ndarray>bias))
 
 
-cdef void find_kernel(Work *work, object activation, bint single) except *:
+cdef void find_kernel(Work *work, object activation, bint single, int order) except *:
     cdef bytes parameters
     work.kernel, parameters = BOUND(activation, single)
     work.single = single
+    work.order = order
     memcpy(work.parameters, <const char *>parameters, min(<size_t>len(parameters), sizeof(work.parameters)))
-    work.h = work.parameters
 
 
 cdef bint can_hold(object out, cnp.ndarray z, cnp.ndarray other) noexcept:
@@ -179,7 +189,7 @@ def add_bias(z, bias):
 def activate_with_bias(activation, z, bias, out=None):
     """z += bias in place and f(z), in one pass: what `add_bias(z, bias)` and `activation.forward(z, out)` give.
 
-    out has z's shape and dtype and may be z. Raises what those two raise.
+    out has z's shape and dtype and may be z, which then holds f(z + bias). Raises what those two raise.
     """
     cdef Work work
     cdef cnp.ndarray result
@@ -196,60 +206,38 @@ def activate_with_bias(activation, z, bias, out=None):
         result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>z), cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
     else:
         result = <cnp.ndarray>out
-    find_kernel(&work, activation, cnp.PyArray_TYPE(<cnp.ndarray>z) == cnp.NPY_FLOAT)
+    find_kernel(&work, activation, cnp.PyArray_TYPE(<cnp.ndarray>z) == cnp.NPY_FLOAT, VALUE)
     add_and_activate(&work, <cnp.ndarray>z, <cnp.ndarray>bias, result)
     return result
 
 
 # Sums over the rows
 
-cdef inline void add_trees(const real *a, Py_ssize_t rows, Py_ssize_t columns, double *total,
-                           Py_ssize_t n) noexcept nogil:
-    cdef const real *r
-    cdef Py_ssize_t row, i
-    for row in range(0, rows - 7, 8):
-        r = a + row * columns
+cdef inline void write_sums(const Work *work, const double *total, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    if work.single:
         for i in range(n):
-            total[i] += <double>(((r[i] + r[columns + i]) + (r[2 * columns + i] + r[3 * columns + i]))
-                                 + ((r[4 * columns + i] + r[5 * columns + i])
-                                    + (r[6 * columns + i] + r[7 * columns + i])))
-
-
-cdef inline void sum_columns(const real *a, Py_ssize_t rows, Py_ssize_t columns, real *sums,
-                             Py_ssize_t n, fastnn_watch *watch) noexcept nogil:
-    """Of n neighbouring columns; the first one begins at a. Eight rows are added as a tree, the trees in double."""
-    cdef double[COLUMNS] total
-    cdef const real *r
-    cdef Py_ssize_t row, i
-    for i in range(n):
-        total[i] = 0
-    row = 0
-    while row < rows:
-        if row and watch != NULL and fastnn_watch_over(watch):
-            return
-        add_trees(a + row * columns, min(rows - row, <Py_ssize_t>UNTIL_LOOK), columns, total, n)
-        row += UNTIL_LOOK
-    for row in range(rows - rows % ROWS, rows):
-        r = a + row * columns
-        for i in range(n):
-            total[i] += <double>r[i]
-    for i in range(n):
-        sums[i] = <real>total[i]
+            (<float *>work.out + start)[i] = <float>total[i]
+    else:
+        memcpy(<double *>work.out + start, total, n * sizeof(double))
 
 
 cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Columns start to stop."""
     cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    cdef Py_ssize_t n
+    cdef double[COLUMNS] total
+    cdef Py_ssize_t row, n
+    cdef Py_ssize_t size = itemsize(work.single)
     while start < stop:
         n = min(<Py_ssize_t>COLUMNS, stop - start)
-        if work.single:
-            sum_columns[float](<const float *>work.z + start, work.rows, work.columns, <float *>work.out + start, n,
-                               work.watch)
-        else:
-            sum_columns[double](<const double *>work.z + start, work.rows, work.columns, <double *>work.out + start, n,
-                                work.watch)
+        memset(total, 0, sizeof(total))
+        row = 0
+        while row < work.rows and not (row and work.watch != NULL and fastnn_watch_over(work.watch)):
+            add_columns_loops[work.single](work.z + (row * work.columns + start) * size,
+                                           min(work.rows - row, <Py_ssize_t>UNTIL_LOOK), work.columns, n, total)
+            row += UNTIL_LOOK
+        write_sums(work, total, start, n)
         start += n
     fastnn_fp_leave(state)
 
@@ -268,7 +256,7 @@ cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
     if cnp.PyArray_SIZE(a) < WITH_GIL:
         run_sums(work, 0, work.columns)
         return sums
-    threads = threads_for(cnp.PyArray_SIZE(a))
+    threads = threads_for(cnp.PyArray_SIZE(a)) if cnp.PyArray_SIZE(a) >= WIDE else 1
     with nogil:
         share_with(run_sums, work, work.columns, COLUMNS, threads, work.watch)
     return sums
@@ -298,51 +286,81 @@ def column_sums(a, out=None):
 
 # The way back: f'(z) times the gradient, and its sums
 
-cdef void run_products(const Work *work, const real *z, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void run_back(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """out = grad * f'(z), block by block; out may be grad."""
-    cdef Py_ssize_t n
+    cdef const Work *work = <const Work *>context
+    cdef double[BLOCK] room        # or floats
+    cdef Py_ssize_t size = itemsize(work.single)
+    cdef Py_ssize_t n, at
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
     while start < stop:
         n = min(<Py_ssize_t>BLOCK, stop - start)
-        run_kernel(work, PRODUCT, z + start, <const real *>work.other + start, <real *>work.out + start, n)
+        at = start * size
+        if work.out == work.other:
+            run_kernel(work, work.z + at, work.other + at, <char *>room, n)
+            memcpy(work.out + at, room, n * size)
+        else:
+            run_kernel(work, work.z + at, work.other + at, work.out + at, n)
         start += n
-
-
-cdef void run_back(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef const Work *work = <const Work *>context
-    cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    if work.single:
-        run_products[float](work, <const float *>work.z, start, stop)
-    else:
-        run_products[double](work, <const double *>work.z, start, stop)
     fastnn_fp_leave(state)
 
 
+cdef void run_back_and_sum(const Work *work, double *total) noexcept nogil:
+    """The same for a whole matrix, its sums while a block is in the cache: of rows that are whole trees."""
+    cdef double[BLOCK] room        # or floats
+    cdef Py_ssize_t size = itemsize(work.single)
+    cdef Py_ssize_t most = BLOCK // work.columns & -ROWS
+    cdef Py_ssize_t row = 0
+    cdef Py_ssize_t rows, at
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    while row < work.rows:
+        rows = min(most, work.rows - row)
+        at = row * work.columns * size
+        run_kernel(work, work.z + at, work.other + at, <char *>room, rows * work.columns)
+        memcpy(work.out + at, room, rows * work.columns * size)
+        add_columns_loops[work.single](room, rows, work.columns, work.columns, total)
+        row += rows
+    fastnn_fp_leave(state)
+
+
+cdef cnp.ndarray back_with_sums(Work *work, cnp.ndarray result):
+    cdef double[NARROW] total
+    cdef cnp.ndarray sums = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(result) + 1, cnp.PyArray_TYPE(result), 0)
+    work.rows, work.columns = cnp.PyArray_DIM(result, 0), cnp.PyArray_DIM(result, 1)
+    memset(total, 0, work.columns * sizeof(double))
+    run_back_and_sum(work, total)
+    work.out = cnp.PyArray_BYTES(sums)
+    write_sums(work, total, 0, work.columns)
+    return sums
+
+
 def gradient_with_sums(activation, z, y, grad, out=None):
-    """(g, s): what `activation.backward(z, y, grad, out)` and `column_sums` of it give.
+    """(g, s): what `activation.backward(z, y, grad, out)` and `column_sums` of it give; by y alone where z is None.
 
     out has z's shape and dtype and may be grad. Raises what those two raise.
     """
     cdef Work work
     cdef cnp.ndarray result
+    cdef object given = y if z is None else z
     cdef Py_ssize_t n
     cdef int kind, threads
-    if not (getattr(type(activation), "backward", None) is BACKWARD and floating(z)
-            and plain(grad, 2, cnp.PyArray_TYPE(<cnp.ndarray>z), 0)
-            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>grad, <cnp.ndarray>z) and not overwritten(z, y)
-            and (out is None or can_hold(out, <cnp.ndarray>z, <cnp.ndarray>(z if out is grad else grad)))):
+    if not (getattr(type(activation), "backward", None) is BACKWARD and floating(given)
+            and plain(grad, 2, cnp.PyArray_TYPE(<cnp.ndarray>given), 0)
+            and cnp.PyArray_SAMESHAPE(<cnp.ndarray>grad, <cnp.ndarray>given)
+            and (activation.by_value if z is None else not overwritten(z, y))
+            and (out is None or can_hold(out, <cnp.ndarray>given, <cnp.ndarray>(given if out is grad else grad)))):
         result = activation.backward(z, y, grad=grad, out=out)
         return result, column_sums(result)
-    kind = cnp.PyArray_TYPE(<cnp.ndarray>z)
-    n = cnp.PyArray_SIZE(<cnp.ndarray>z)
-    result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>z), kind, 0) if out is None else <cnp.ndarray>out
-    find_kernel(&work, activation, kind == cnp.NPY_FLOAT)
-    work.z = cnp.PyArray_BYTES(<cnp.ndarray>z)
+    kind = cnp.PyArray_TYPE(<cnp.ndarray>given)
+    n = cnp.PyArray_SIZE(<cnp.ndarray>given)
+    result = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(<cnp.ndarray>given), kind, 0) if out is None else <cnp.ndarray>out
+    find_kernel(&work, activation, kind == cnp.NPY_FLOAT, PRODUCT_BY_VALUE if z is None else PRODUCT)
+    work.z = cnp.PyArray_BYTES(<cnp.ndarray>given)
     work.other = cnp.PyArray_BYTES(<cnp.ndarray>grad)
     work.out = cnp.PyArray_BYTES(result)
-    if n < WITH_GIL:
-        run_back(&work, 0, n)
-    else:
-        threads = threads_for(n)
-        with nogil:
-            share_watched(run_back, &work, n, BLOCK, threads, n)
+    if n <= SMALL and cnp.PyArray_DIM(result, 1) <= NARROW and n > 0:
+        return result, back_with_sums(&work, result)
+    threads = threads_for(n)
+    with nogil:
+        share_watched(run_back, &work, n, GRAIN, threads, n)
     return result, summed(&work, result, None)

@@ -6,8 +6,16 @@ from numpy.exceptions import TooHardError
 
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
 
 cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    PyTypeObject PyArray_Type
+    object PyArray_NewFromDescr(PyTypeObject *type, cnp.PyArray_Descr *dtype, int ndim, cnp.npy_intp *shape,
+                                cnp.npy_intp *strides, void *data, int flags, PyObject *prototype)
+    void PyArray_UpdateFlags(cnp.ndarray a, int flags)
 
 cdef enum:
     MOST_WORK = 100000      # candidates that NumPy tries: to tell may take exponentially many
@@ -63,6 +71,8 @@ cpdef cnp.ndarray as_array(object value, str name):
 cdef object result_dtype(cnp.ndarray x):
     """float32 and float64 stay, half precision stays, bool and integers become float64."""
     dtype = x.dtype
+    if (cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT or cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE) and cnp.PyArray_ISNOTSWAPPED(x):
+        return dtype
     if dtype.kind == "f" and dtype.itemsize <= 8:
         return dtype.newbyteorder("=")
     if dtype.kind in "biu":
@@ -97,7 +107,7 @@ cdef cnp.ndarray checked_out(out, cnp.ndarray x, dtype, str name):
     if not cnp.PyArray_Check(out):
         raise TypeError(f"{name} must be a NumPy array, not {type(out).__name__}")
     cdef cnp.ndarray a = as_array(out, name)
-    if a.dtype.newbyteorder("=") != dtype:
+    if a.dtype is not dtype and a.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{name} must have dtype {dtype}, not {a.dtype}")
     if not cnp.PyArray_SAMESHAPE(a, x):
         raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}")
@@ -120,12 +130,31 @@ cdef cnp.ndarray operand(value, cnp.ndarray x, str name):
     """A second operand, broadcast to x's shape, of a dtype that can be cast to x's."""
     cdef cnp.ndarray a = as_array(value, name)
     result_dtype(a)
-    if (<object>a).shape != (<object>x).shape:
-        try:
-            a = np.broadcast_to(a, (<object>x).shape)
-        except ValueError:
-            raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}") from None
-    return a
+    return a if cnp.PyArray_SAMESHAPE(a, x) else broadcast(a, x, name)
+
+
+cdef cnp.ndarray broadcast(cnp.ndarray a, cnp.ndarray x, str name):
+    """A read-only view of a with x's shape: axes are put in front, and those of length 1 repeated."""
+    cdef cnp.npy_intp[MOST_AXES] steps
+    cdef int new = cnp.PyArray_NDIM(x) - cnp.PyArray_NDIM(a)
+    cdef int i
+    cdef bint fits = new >= 0
+    cdef cnp.ndarray view
+    for i in range(cnp.PyArray_NDIM(a) if fits else 0):
+        steps[new + i] = cnp.PyArray_STRIDE(a, i)
+        if cnp.PyArray_DIM(a, i) != cnp.PyArray_DIM(x, new + i):
+            steps[new + i] = 0
+            fits = fits and cnp.PyArray_DIM(a, i) == 1
+    if not fits:
+        raise ValueError(f"{name} must have shape {(<object>x).shape}, not {(<object>a).shape}")
+    for i in range(new):
+        steps[i] = 0
+    Py_INCREF(a.dtype)                                  # the call steals it
+    view = PyArray_NewFromDescr(&PyArray_Type, cnp.PyArray_DESCR(a), cnp.PyArray_NDIM(x),
+                                cnp.PyArray_DIMS(x), steps, cnp.PyArray_BYTES(a), 0, NULL)
+    cnp.set_array_base(view, a)
+    PyArray_UpdateFlags(view, cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_F_CONTIGUOUS)
+    return view
 
 
 cdef int fill_pieces(cnp.ndarray to, cnp.ndarray source) except -1:

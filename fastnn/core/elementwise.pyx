@@ -3,31 +3,34 @@
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
-Arrays that lie contiguous in memory are run through flat, split over threads. Everything else - strides, other byte
-orders, half precision, operands that overlap in part - goes block by block through the small buffers of NumPy's
-iterator. Results that outgrow the last cache go past it.
+Arrays that lie contiguous in memory are run through flat, split over threads (blocks.pxd), halves of them converted a
+block at a time. float32 and float64 with gaps or in different memory orders go tile by tile (tiles.pxd). Everything
+else - other byte orders, dtypes that are cast, operands that overlap in part - goes through the small buffers of NumPy's
+iterator. Results that outgrow the last cache go past it. A number has a path of its own, without an array.
 """
 import numpy as np
 
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, flat, must_be_bound, operand, overwritten,
-                                 partly_overlaps, result_dtype, same_order)
+from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, flat, is_bfloat16, must_be_bound, operand,
+                                 overwritten, partly_overlaps, result_dtype, same_order)
+from fastnn.core.blocks cimport BLOCK, STREAMED, Work, call, run_part
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, PRODUCT, PRODUCT_BY_VALUE, SECOND,
-                                  VALUE, elementwise_double, elementwise_float)
-from fastnn.core.loops cimport padded
+                                  VALUE)
 from fastnn.core.memory cimport copy_of, new_like, new_result
-from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, fastnn_prefetch, fastnn_stream,
-                                     fastnn_stream_end)
+from fastnn.core.stored cimport load_half, store_half
+from fastnn.core.streaming cimport FASTNN_STREAMS
 from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_if_over, share_watched, share_with,
                                    threads_for)
+from fastnn.core.tiles cimport (MOST_AXES, MOST_OPERANDS, Tiles, lay_out, lie_alike, lies_over_itself, number_of_tiles,
+                                 run_tiles, spans_meet)
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
-from fastnn.core.levels import kernels
+from fastnn.core.levels import kernels, rules
 from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
@@ -35,126 +38,41 @@ cnp.import_array()
 cdef extern from "clock.h":
     long long fastnn_now() noexcept nogil
 
+cdef extern from "numbers.h":
+    enum: FASTNN_NO_NUMBER
+    enum: FASTNN_SINGLE
+    int fastnn_number(object x, double *value) noexcept
+    object fastnn_float_scalar(float value)
+    object fastnn_double_scalar(double value)
+
 cdef extern from "numpy/arrayobject.h":
+    int NPY_HALF
+    int NPY_USERDEF
     cnp.NpyIter *new_numpy_iterator "NpyIter_AdvancedNew"(
         int nop, cnp.PyArrayObject **ops, cnp.npy_uint32 flags, cnp.NPY_ORDER order, cnp.NPY_CASTING casting,
         cnp.npy_uint32 *op_flags, cnp.PyArray_Descr **op_dtypes, int oa_ndim, int **op_axes,
         const cnp.npy_intp *itershape, cnp.npy_intp buffersize) except? NULL
 
 cdef enum:
-    BLOCK = 512             # elements that stay in the first-level cache between two kernels
-    STREAMED = 2048         # bytes at a time that go past the cache: four times as many cost a third of the speed
-    AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
     LIGHT = 150             # ns for a block at most, 14 GB/s: heavier kernels hide ordinary stores in their arithmetic
     MOST_WALKS = 16         # parts of a call over NumPy's iterators
     WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
     HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
     UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+    MOST_STEP = 64          # STEP at most
+
+cdef enum Kind:
+    # of an array's numbers; halves count from FLOAT16
+    OTHER = 0
+    SINGLE
+    DOUBLE
+    FLOAT16
+    BFLOAT16
 
 cdef Py_ssize_t STEP = kernels.STEP         # a kernel is given a multiple of so many elements
+cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of inputs and outputs together
-
-cdef struct Work:
-    # one call: which kernel over which memory
-    uintptr_t kernel
-    const void *h           # `parameters` of the call
-    double parameters[MOST_PARAMETERS]
-    int order
-    bint streaming
-    const char *x
-    const char *y           # the second operand, or NULL
-    char *out
-    char *second            # f', where it is wanted together with f, or NULL
-
-
-cdef inline void call(const Work *work, const real *x, const real *y, real *out, real *second,
-                      Py_ssize_t n) noexcept nogil:
-    if real is float:
-        (<elementwise_float>work.kernel)(work.order, x, y, out, second, n, <const float *>work.h)
-    else:
-        (<elementwise_double>work.kernel)(work.order, x, y, out, second, n, <const double *>work.h)
-
-
-cdef inline real *at_line(real *room) noexcept nogil:
-    """The first element of `room` that begins a cache line."""
-    return room + (-<uintptr_t>room % FASTNN_LINE) // sizeof(real)
-
-
-cdef inline void put(const Work *work, const real *block, real *out, Py_ssize_t n) noexcept nogil:
-    cdef size_t size = n * sizeof(real)
-    if work.streaming and (<uintptr_t>out | size) % FASTNN_LINE == 0:
-        fastnn_stream(out, block, size)
-    else:
-        memcpy(out, block, size)
-
-
-cdef void run_block(const Work *work, real *x, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Elements start to start + n, n <= BLOCK. All is read before anything is written, so out may be an input."""
-    cdef real[BLOCK] first_room
-    cdef real[BLOCK] second_room
-    cdef real[BLOCK + 16] value_room
-    cdef real[BLOCK + 16] result_room
-    cdef real *value = at_line(value_room)
-    cdef real *result = at_line(result_room)
-    cdef Py_ssize_t whole = (n + STEP - 1) & -STEP
-    cdef const real *a = padded(x + start, first_room, n, STEP)
-    cdef const real *y = <const real *>work.y
-    if y != NULL:
-        y = padded(y + start, second_room, n, STEP)
-    call(work, a, y, value, result, whole)
-    if work.second != NULL:
-        put(work, result, <real *>work.second + start, n)
-    put(work, value, <real *>work.out + start, n)
-
-
-cdef void run_streaming(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Blocks that begin with a cache line of `out`, the inputs of the next but one on their way meanwhile."""
-    cdef Py_ssize_t block = STREAMED // sizeof(real)
-    cdef Py_ssize_t n = (-<uintptr_t>(<real *>work.out + start) % FASTNN_LINE) // sizeof(real)
-    cdef Py_ssize_t fetch
-    if n == 0:
-        n = block
-    while start < stop:
-        n = min(n, stop - start)
-        fetch = start + AHEAD * block
-        if fetch + block <= stop:
-            fastnn_prefetch(x + fetch, STREAMED)
-            if work.y != NULL:
-                fastnn_prefetch(<real *>work.y + fetch, STREAMED)
-        run_block(work, x, start, n)
-        start += n
-        n = block
-    fastnn_stream_end()
-
-
-cdef void run_range(const Work *work, real *x, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef Py_ssize_t whole
-    cdef const real *y = <const real *>work.y
-    cdef real *out = <real *>work.out
-    cdef real *second = <real *>work.second
-    if work.streaming:
-        run_streaming(work, x, start, stop)
-        return
-    if out != x and out != y and (second == NULL or second != x and second != y):
-        whole = (stop - start) & -STEP
-        if whole:
-            call(work, x + start, y + start if y != NULL else y, out + start,
-                 second + start if second != NULL else second, whole)
-        start += whole
-    while start < stop:
-        run_block(work, x, start, min(<Py_ssize_t>BLOCK, stop - start))
-        start += BLOCK
-
-
-cdef void run_part(const Work *work, bint single, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    if single:
-        run_range[float](work, <float *>work.x, start, stop)
-    else:
-        run_range[double](work, <double *>work.x, start, stop)
-    fastnn_fp_leave(state)
-
 
 cdef void run_single(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     run_part(<const Work *>work, True, start, stop)
@@ -186,7 +104,7 @@ cdef bint is_light(const Work *work, real *x) noexcept:
 
 
 cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
-    if not FASTNN_STREAMS or not outgrows_the_cache(work, single, n):
+    if not FASTNN_STREAMS or work.load != NULL or not outgrows_the_cache(work, single, n):
         return False
     if work.second != NULL or stream_above == 0:
         return True                     # results of two kernels go through a block of scratch in any case
@@ -205,6 +123,36 @@ cdef int run(Work *work, bint single, Py_ssize_t n) except -1:
         return share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
+cdef int bfloat16_type = -1     # NumPy's number of the type, once one has been met
+
+
+cdef Kind kind_of_users(cnp.ndarray a) except? OTHER:
+    global bfloat16_type
+    if not is_bfloat16(a.dtype):
+        return OTHER
+    bfloat16_type = cnp.PyArray_TYPE(a)
+    return BFLOAT16
+
+
+cdef inline Kind kind_of(cnp.ndarray a) except? OTHER:
+    cdef int number = cnp.PyArray_TYPE(a)
+    if number == cnp.NPY_DOUBLE:
+        return DOUBLE
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == NPY_HALF:
+        return FLOAT16
+    if number == bfloat16_type:
+        return BFLOAT16
+    return kind_of_users(a) if number >= NPY_USERDEF else OTHER
+
+
+cdef inline int gapless_flags(cnp.ndarray a) noexcept:
+    """What an array without gaps that lies as `a` does has; a need not."""
+    return cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
+                                    else cnp.NPY_ARRAY_F_CONTIGUOUS)
+
+
 cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
     """Another array of a's type and shape, in native byte order, with these flags."""
     if not cnp.PyArray_CheckExact(other):
@@ -220,6 +168,18 @@ cdef inline void point(Work *work, char **operands, int inputs, int count) noexc
     work.y = operands[1] if inputs == 2 else NULL
     work.out = operands[inputs]
     work.second = operands[inputs + 1] if count > inputs + 1 else NULL
+
+
+cdef inline void run_number(const Work *work, double x, double y, bint two, real (*room)[MOST_STEP]) noexcept:
+    """f(x) in room[2][0], a second result in room[3][0]. What is read beside the numbers is 0."""
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    memset(room[0], 0, STEP * sizeof(real))
+    room[0][0] = <real>x
+    if two:
+        memset(room[1], 0, STEP * sizeof(real))
+        room[1][0] = <real>y
+    call(work, room[0], room[1] if two else NULL, room[2], room[3], STEP)
+    fastnn_fp_leave(state)
 
 
 cdef struct Walk:
@@ -353,6 +313,51 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
             cnp.NpyIter_Deallocate(walks.walks[i].it)
 
 
+cdef bint run_in_tiles(Work *work, bint single, list operands, int inputs) except *:
+    """Run over float32 or float64 arrays with gaps or of different memory orders; False if nothing has been done."""
+    cdef cnp.ndarray a = operands[0]
+    cdef cnp.ndarray b
+    cdef int i, k, axis
+    cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(a), n = cnp.PyArray_SIZE(a)
+    cdef int threads = threads_for(n if single else 2 * n)
+    cdef Tiles tiles
+    if cnp.PyArray_NDIM(a) > MOST_AXES or n == 0:
+        return False
+    tiles.work = work
+    tiles.single = single
+    tiles.inputs = inputs
+    tiles.count = len(operands)
+    tiles.axes = cnp.PyArray_NDIM(a)
+    for axis in range(tiles.axes):
+        tiles.shape[axis] = cnp.PyArray_DIM(a, axis)
+    for k in range(tiles.count):
+        b = operands[k]
+        if not (cnp.PyArray_TYPE(b) == kind and cnp.PyArray_ISNOTSWAPPED(b)
+                and cnp.PyArray_CHKFLAGS(b, cnp.NPY_ARRAY_ALIGNED)):
+            return False
+        tiles.first[k] = cnp.PyArray_BYTES(b)
+        for axis in range(tiles.axes):
+            tiles.steps[k][axis] = cnp.PyArray_STRIDE(b, axis) if tiles.shape[axis] > 1 else 0
+            if tiles.steps[k][axis] % size:
+                return False
+    for k in range(inputs, tiles.count):
+        if lies_over_itself(&tiles, k, size):
+            return False
+        for i in range(k):
+            if (spans_meet(&tiles, k, i, size) and not (i < inputs and lie_alike(&tiles, k, i))
+                    and np.may_share_memory(operands[k], operands[i], 1)):
+                return False
+    if not lay_out(&tiles, size):
+        return False
+    if n < WITH_GIL:
+        run_tiles(&tiles, 0, number_of_tiles(&tiles))
+        return True
+    with nogil:
+        share_watched(run_tiles, &tiles, number_of_tiles(&tiles), 1, threads, n)
+    return True
+
+
 cdef class Elementwise:
     """A kernel and its hyperparameters, ready to be run over arrays. The catalogues' classes derive from it."""
 
@@ -394,11 +399,16 @@ cdef class Elementwise:
         address = self.bound(single, room)
         return address, (<const char *>room)[:size]
 
-    cdef void prepare(self, Work *work, bint single, int order) noexcept:
-        work.kernel = self.bound(single, work.parameters)
+    cdef void prepare(self, Work *work, Kind kind, int order) noexcept:
+        work.kernel = self.bound(kind != DOUBLE, work.parameters)
         work.h = work.parameters
         work.order = order
+        work.step = STEP
         work.streaming = False
+        work.load = NULL
+        if kind >= FLOAT16:
+            work.load = <load_half>halves[kind - FLOAT16][0]
+            work.store = <store_half>halves[kind - FLOAT16][1]
         work.x = work.y = NULL
         work.out = work.second = NULL
 
@@ -406,34 +416,78 @@ cdef class Elementwise:
         """One input, perhaps a gradient to multiply with, one output: the plain cases here, all others in apply_any."""
         cdef Work work
         cdef cnp.ndarray a, result
-        cdef int kind, layout
+        cdef Kind kind
+        cdef int layout
         must_be_bound(self.kernels[0])
         if not cnp.PyArray_CheckExact(x):
-            return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
+            return self.apply_number(order, x, grad, out)
         a = <cnp.ndarray>x
-        kind = cnp.PyArray_TYPE(a)
-        layout = cnp.NPY_ARRAY_ALIGNED | (
-            cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
-            else cnp.NPY_ARRAY_F_CONTIGUOUS)
-        if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
+        kind = kind_of(a)
+        layout = gapless_flags(a)
+        if not (kind != OTHER and cnp.PyArray_NDIM(a) > 0
                 and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
                 and (out is None or alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))
                 and (grad is None or alike(grad, a, layout) and (
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
             return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
         if out is None:
-            result = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+            result = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
                 return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
-        self.prepare(&work, kind == cnp.NPY_FLOAT, order)
+        self.prepare(&work, kind, order)
         work.x = cnp.PyArray_BYTES(a)
         work.out = cnp.PyArray_BYTES(result)
         if grad is not None:
             work.y = cnp.PyArray_BYTES(<cnp.ndarray>grad)
-        run(&work, kind == cnp.NPY_FLOAT, cnp.PyArray_SIZE(a))
+        run(&work, kind != DOUBLE, cnp.PyArray_SIZE(a))
         return result
+
+    cdef object apply_both(self, object x, object out):
+        """The same for f and f'; out is None or a pair."""
+        cdef Work work
+        cdef cnp.ndarray a, value, derivative
+        cdef Kind kind
+        cdef int layout, fortran
+        must_be_bound(self.kernels[0])
+        if not cnp.PyArray_CheckExact(x):
+            return self.apply_number(BOTH, x, None, out)
+        a = <cnp.ndarray>x
+        kind = kind_of(a)
+        layout = gapless_flags(a)
+        if not (out is None and kind != OTHER and cnp.PyArray_NDIM(a) > 0
+                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)):
+            return self.apply_any(BOTH, True, x, None, out, None)
+        fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
+        value = new_result(a, cnp.PyArray_TYPE(a), fortran)
+        derivative = new_result(a, cnp.PyArray_TYPE(a), fortran)
+        self.prepare(&work, kind, BOTH)
+        work.x = cnp.PyArray_BYTES(a)
+        work.out = cnp.PyArray_BYTES(value)
+        work.second = cnp.PyArray_BYTES(derivative)
+        run(&work, kind != DOUBLE, cnp.PyArray_SIZE(a))
+        return value, derivative
+
+    cdef object apply_number(self, int order, object x, object grad, object out):
+        """x is no array: a scalar of a number, which is computed without an array, apply_any for all else."""
+        cdef Work work
+        cdef double number, factor = 0
+        cdef int kind
+        cdef bint both = order == BOTH
+        cdef float[4][MOST_STEP] singles
+        cdef double[4][MOST_STEP] doubles
+        kind = FASTNN_NO_NUMBER if out is not None else fastnn_number(x, &number)
+        if kind == FASTNN_NO_NUMBER or grad is not None and fastnn_number(grad, &factor) == FASTNN_NO_NUMBER:
+            return self.apply_any(order, both, x, grad, out, None if grad is None else "grad")
+        self.prepare(&work, SINGLE if kind == FASTNN_SINGLE else DOUBLE, order)
+        if kind == FASTNN_SINGLE:
+            run_number(&work, number, factor, grad is not None, &singles[0])
+            return ((fastnn_float_scalar(singles[2][0]), fastnn_float_scalar(singles[3][0])) if both
+                    else fastnn_float_scalar(singles[2][0]))
+        run_number(&work, number, factor, grad is not None, &doubles[0])
+        return ((fastnn_double_scalar(doubles[2][0]), fastnn_double_scalar(doubles[3][0])) if both
+                else fastnn_double_scalar(doubles[2][0]))
 
     cdef object apply_any(self, int order, bint both, object x, object other, object out, str other_name):
         """Any operands; without a name there is no other. Results are `out`, or new; `both` is for f and f'."""
@@ -452,36 +506,38 @@ cdef class Elementwise:
             outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
-        self.run_over(BOTH if both else order, dtype.itemsize <= 4, inputs, outputs)
+        self.run_over(BOTH if both else order, inputs, outputs)
         if out is not None:
             return out
         if cnp.PyArray_NDIM(a) == 0:
             outputs = [outputs[0][()], outputs[1][()]] if both else [outputs[0][()]]
         return tuple(outputs) if both else outputs[0]
 
-    cdef void run_over(self, int order, bint single, list inputs, list outputs) except *:
-        """Arrays of any layout and one shape, the outputs apart from each other."""
-        cdef cnp.ndarray a = inputs[0]
-        cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
-        cdef bint straight = flat(a, kind)
+    cdef void run_over(self, int order, list inputs, list outputs) except *:
+        """Arrays of any layout and one shape, the outputs of the result's dtype and apart from each other."""
+        cdef cnp.ndarray a = outputs[0]
+        cdef Kind kind = kind_of(a)
+        cdef list operands = inputs + outputs
+        cdef bint straight = True, single = kind != DOUBLE
         cdef cnp.ndarray b
-        cdef char *memory[4]
+        cdef char *memory[MOST_OPERANDS]
         cdef Py_ssize_t i
         cdef Work work
-        for b in inputs[1:] + outputs:
-            straight = straight and flat(b, kind) and same_order(a, b)
+        for b in operands:
+            straight = straight and flat(b, cnp.PyArray_TYPE(a)) and same_order(a, b)
         for given in outputs:
             for b in inputs:
                 straight = straight and not partly_overlaps(given, b)
-        self.prepare(&work, single, order)
+        self.prepare(&work, kind, order)
         if straight:
-            for i, b in enumerate(inputs + outputs):
+            for i, b in enumerate(operands):
                 memory[i] = cnp.PyArray_BYTES(b)
-            point(&work, memory, len(inputs), len(inputs) + len(outputs))
+            point(&work, memory, len(inputs), len(operands))
             run(&work, single, cnp.PyArray_SIZE(a))
-        else:
+        elif not (kind < FLOAT16 and run_in_tiles(&work, single, operands, len(inputs))):
+            work.load = NULL                # the iterator converts
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
-            iterate(&work, single, list(map(np.atleast_1d, inputs + outputs)), len(inputs))
+            iterate(&work, single, list(map(np.atleast_1d, operands)), len(inputs))
 
 
 cdef class ElementwiseActivation(Elementwise):
@@ -539,7 +595,7 @@ cdef class ElementwiseActivation(Elementwise):
 
     def value_and_grad(self, x, out=None):
         """(f(x), f'(x)) in one pass; out is a pair of arrays."""
-        return self.apply_any(VALUE, True, x, None, out, None)
+        return self.apply_both(x, out)
 
 
 cdef class ElementwiseLoss(Elementwise):
@@ -553,25 +609,24 @@ cdef class ElementwiseLoss(Elementwise):
         cdef cnp.ndarray a, losses
         cdef cnp.ndarray derivative = None
         cdef Work work
-        cdef int kind, layout
+        cdef Kind kind
+        cdef int layout
         must_be_bound(self.kernels[0])
         if cnp.PyArray_CheckExact(y) and out is None:
             a = <cnp.ndarray>y
-            kind = cnp.PyArray_TYPE(a)
-            layout = cnp.NPY_ARRAY_ALIGNED | (
-                cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
-                else cnp.NPY_ARRAY_F_CONTIGUOUS)
-            if ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_NDIM(a) > 0
+            kind = kind_of(a)
+            layout = gapless_flags(a)
+            if (kind != OTHER and cnp.PyArray_NDIM(a) > 0
                     and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a) and alike(t, a, layout)):
-                losses = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
-                self.prepare(&work, kind == cnp.NPY_FLOAT, BOTH if both else VALUE)
+                losses = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+                self.prepare(&work, kind, BOTH if both else VALUE)
                 work.x = cnp.PyArray_BYTES(a)
                 work.y = cnp.PyArray_BYTES(<cnp.ndarray>t)
                 work.out = cnp.PyArray_BYTES(losses)
                 if both:
-                    derivative = new_result(a, kind, not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
+                    derivative = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
                     work.second = cnp.PyArray_BYTES(derivative)
-                run(&work, kind == cnp.NPY_FLOAT, cnp.PyArray_SIZE(a))
+                run(&work, kind != DOUBLE, cnp.PyArray_SIZE(a))
                 return losses, derivative
         return self.value_and_derivative_of_any(y, t, out, both)
 
@@ -582,7 +637,7 @@ cdef class ElementwiseLoss(Elementwise):
         cdef object dtype = result_dtype(a)     # t's __array__ may have done anything, to y as well
         cdef cnp.ndarray losses = new_like(a, dtype) if out is None else checked_out(out, a, dtype, "out")
         cdef cnp.ndarray derivative = new_like(a, dtype) if both else None
-        self.run_over(BOTH if both else VALUE, dtype.itemsize <= 4, [a, b], [losses, derivative] if both else [losses])
+        self.run_over(BOTH if both else VALUE, [a, b], [losses, derivative] if both else [losses])
         if out is not None:
             return out, derivative
         return losses[()] if cnp.PyArray_NDIM(a) == 0 else losses, derivative

@@ -25,11 +25,15 @@ ctypedef void (*elementwise_float)(int order, const float *x, const float *y, fl
 ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, double *second,
                                     Py_ssize_t n, const double *h) noexcept nogil
 
-# one row of any length
-ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n) noexcept nogil
-ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n) noexcept nogil
+# `count` rows of n elements, of any length: one after another where step is 1, else side by side, as the columns of a
+# matrix are, each row's elements `step` apart. out may be x, and g where x holds values
+ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n, Py_ssize_t step,
+                           Py_ssize_t count) noexcept nogil
+ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n, Py_ssize_t step,
+                            Py_ssize_t count) noexcept nogil
 
-# the loss of one row of logits and its gradient; the target is the row t, or the label where t is NULL
+# the loss of one row of logits and, unless grad is NULL, its gradient; the target is the row t, or the label where t is
+# NULL
 ctypedef double (*row_loss_float)(const float *x, const float *t, Py_ssize_t label, float *grad,
                                   Py_ssize_t n) noexcept nogil
 ctypedef double (*row_loss_double)(const double *x, const double *t, Py_ssize_t label, double *grad,

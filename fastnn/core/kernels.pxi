@@ -167,21 +167,29 @@ cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *o
 
 # Row functions.
 
-cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n) noexcept nogil:
-    softmax_family.softmax(order, x, g, out, n)
+cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                          Py_ssize_t count, real sign) noexcept nogil:
+    softmax_family.rows(softmax_family.SOFTMAX, sign, order, x, g, out, n, step, count)
 
-cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t n) noexcept nogil:
-    softmax_family.softmin(order, x, g, out, n)
+cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                  Py_ssize_t count) noexcept nogil:
+    softmax_of_sign(order, x, g, out, n, step, count, <real>1)
 
-cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n) noexcept nogil:
-    softmax_family.log_softmax(order, x, g, out, n)
+cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                  Py_ssize_t count) noexcept nogil:
+    softmax_of_sign(order, x, g, out, n, step, count, <real>-1)
+
+cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                      Py_ssize_t count) noexcept nogil:
+    softmax_family.rows(softmax_family.LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
 
 cdef double softmax_cross_entropy(const real *x, const real *t, Py_ssize_t label, real *grad,
                                   Py_ssize_t n) noexcept nogil:
-    return softmax_family.softmax_cross_entropy(x, t, label, grad, n)
+    return softmax_family.loss_of_row(x, t, label, grad, n)
 
 
 STEP = MAP_STEP             # of elementwise kernels
+
 
 # name: (address for float, address for double)
 

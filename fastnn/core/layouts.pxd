@@ -30,6 +30,7 @@ cdef class Layout:
     cdef list parameters                    # of deltas, where they depend on the parameters, else None
     cdef list merged                        # of each: what its Rows have become; None: its gradient is an array
     cdef bint sparse                        # whether any is Rows
+    cdef bint asked                         # whether code of a key's may have run between the arrays that are held
     cdef list dtypes                        # all that `seen` points to: an address may be used again
     cdef Py_ssize_t count
     cdef Py_ssize_t elements

@@ -177,6 +177,7 @@ cdef class Layout:
         cdef Py_ssize_t position = 0
         cdef Py_ssize_t beside = 0              # in grads, which usually lists the same keys in the same order
         cdef Py_ssize_t i
+        self.asked = False
         if PyDict_Size(params) != self.count:
             return False
         for i in range(self.count):
@@ -187,6 +188,7 @@ cdef class Layout:
             self.hold(<object>value)                    # before a key's own code may run
             if not PyDict_Next(grads, &beside, &other, &gradient) or other != key:
                 gradient = PyDict_GetItemWithError(grads, <object>self.seen[i].key)
+                self.asked = True
             if not self.fits(i, value, gradient, spans):
                 return False
         return True
@@ -195,6 +197,7 @@ cdef class Layout:
         """The same for lists and tuples."""
         cdef PyObject *value
         cdef Py_ssize_t i
+        self.asked = False
         if length_of(params) != self.count or length_of(grads) != self.count:
             return False
         for i in range(self.count):

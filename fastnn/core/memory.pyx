@@ -25,6 +25,7 @@ cdef extern from "numpy/arrayobject.h":
     PyTypeObject PyArray_Type
     object PyArray_NewFromDescr(PyTypeObject *type, cnp.PyArray_Descr *dtype, int ndim, cnp.npy_intp *shape,
                                 cnp.npy_intp *strides, void *data, int flags, PyObject *prototype)
+    cnp.ndarray PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, cnp.PyArray_Descr *dtype, int subok)
 
 cdef extern from *:
     """
@@ -80,7 +81,8 @@ cdef object recycled(cnp.ndarray a, cnp.dtype dtype, bint fortran):
 
 cdef cnp.ndarray new_like(cnp.ndarray a, cnp.dtype dtype):
     if <size_t>cnp.PyArray_SIZE(a) < LARGE // <size_t>cnp.PyDataType_ELSIZE(dtype):
-        return np.empty_like(a, dtype=dtype, subok=False)
+        Py_INCREF(dtype)                            # the call steals it
+        return PyArray_NewLikeArray(a, cnp.NPY_KEEPORDER, <cnp.PyArray_Descr *>dtype, False)
     if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS):
         return recycled(a, dtype, False)
     if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS):

@@ -15,6 +15,7 @@ from fastnn.core.kernels cimport (decayed_double, decayed_float, rule_double, ru
                                   scaled_float, unit_double, unit_float)
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
+from fastnn.core.streaming cimport at_line
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -27,6 +28,7 @@ cdef enum:
     MOST_SLOTS = 8
     MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
     LONG_ROW = 16           # elements of a row that are stepped where they lie
+    STAGED = 1024           # elements that are converted at a time
     TOGETHER = 256          # of other rows that are stepped together
 
 cdef enum Kind:
@@ -172,6 +174,41 @@ cdef inline void decay_deltas(const Task *task, const real *p, real *delta, Py_s
             delta[i] = delta[i] - decay * p[i]
 
 
+cdef inline void copy_few(const real *x, real *out, Py_ssize_t n) noexcept nogil:
+    """Less than BLOCK_STEP numbers, without a loop, of which a compiler would make a call."""
+    if n & 8:
+        memcpy(out, x, 8 * sizeof(real))
+        out, x = out + 8, x + 8
+    if n & 4:
+        memcpy(out, x, 4 * sizeof(real))
+        out, x = out + 4, x + 4
+    if n & 2:
+        memcpy(out, x, 2 * sizeof(real))
+        out, x = out + 2, x + 2
+    if n & 1:
+        out[0] = x[0]
+
+
+cdef inline void add_few(const real *delta, real keep, real *target, Py_ssize_t n) noexcept nogil:
+    """target = keep target + delta, likewise."""
+    cdef real[8] t
+    cdef Py_ssize_t i
+    if n & 8:
+        memcpy(t, target, 8 * sizeof(real))
+        for i in range(8):
+            t[i] = keep * t[i] + delta[i]
+        memcpy(target, t, 8 * sizeof(real))
+        target, delta = target + 8, delta + 8
+    if n & 4:
+        memcpy(t, target, 4 * sizeof(real))
+        for i in range(4):
+            t[i] = keep * t[i] + delta[i]
+        memcpy(target, t, 4 * sizeof(real))
+        target, delta = target + 4, delta + 4
+    for i in range(n & 3):
+        target[i] = keep * target[i] + delta[i]
+
+
 cdef inline void step_range(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
                             real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """n elements from `start` on, which is where grad, p and target begin; the last few, which no kernel may run over,
@@ -183,31 +220,23 @@ cdef inline void step_range(const Pass *call, const Task *task, const real *grad
     cdef Py_ssize_t whole = n & -BLOCK_STEP
     cdef Py_ssize_t rest = n - whole
     cdef Py_ssize_t i
-    cdef real keep
-    for i in range(call.slots):
-        state[i] = <real *>task.state + i * task.padded + start
     if whole:
+        for i in range(call.slots):
+            state[i] = <real *>task.state + i * task.padded + start
         call_rule(call, task, grad, p, state, target, whole, scale, call.add)
     if rest:
         for i in range(call.slots):
-            state[i] += whole
-        target += whole
+            state[i] = <real *>task.state + i * task.padded + start + whole
         memset(room, 0, BLOCK_STEP * sizeof(real))
-        for i in range(rest):
-            room[i] = grad[whole + i]
+        copy_few(grad + whole, &room[0], rest)
         if task.constants.reads_p:
             memset(p_room, 0, BLOCK_STEP * sizeof(real))
-            for i in range(rest):
-                p_room[i] = target[i] if call.add else p[whole + i]
+            copy_few(p + whole, &p_room[0], rest)
         call_rule(call, task, room, p_room, state, delta, BLOCK_STEP, scale, False)
         if call.add:
-            keep = <real>(1 - task.constants.decay)
-            for i in range(rest):
-                target[i] = keep * target[i] + delta[i]
+            add_few(&delta[0], <real>(1 - task.constants.decay), target + whole, rest)
         else:
-            for i in range(rest):
-                target[i] = delta[i]
-        target -= whole
+            copy_few(&delta[0], target + whole, rest)
     if not call.add:
         decay_deltas(task, p, target, n)
 
@@ -245,7 +274,8 @@ cdef inline void load_numbers(const Pass *call, const char *numbers, Kind kind, 
         memcpy(out, <const float *>numbers + start, n * sizeof(float))
     else:
         call.load_halves[kind - FLOAT16](numbers + 2 * start, out, n)
-    memset(out + n, 0, (whole - n) * sizeof(float))
+    if n < whole:
+        memset(out + n, 0, (whole - n) * sizeof(float))
 
 
 cdef inline void store_numbers(const Pass *call, const float *x, Kind kind, Py_ssize_t start, Py_ssize_t n,
@@ -285,19 +315,21 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
 
 cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
-    cdef float[STORED_BLOCK] grad_room
-    cdef float[STORED_BLOCK] target_room
-    cdef float[STORED_BLOCK] p_room
+    cdef float[3 * STAGED + 16] room
+    cdef float *grad_room = at_line(&room[0])
+    cdef float *target_room = grad_room + STAGED
+    cdef float *p_room = target_room + STAGED
     cdef float *state[MOST_SLOTS]
     cdef const float *grad
     cdef const float *p
     cdef float *target
     cdef float scale
     cdef Py_ssize_t grain = call.grain
+    cdef Py_ssize_t most = STAGED if call.formats == NULL else STORED_BLOCK
     cdef Py_ssize_t n, whole
     cdef int i
     while start < stop:
-        n = min(stop - start, <Py_ssize_t>STORED_BLOCK)
+        n = min(stop - start, most)
         whole = (n + grain - 1) & -grain
         grad, target = <const float *>task.grad + start, <float *>task.target + start
         scale = <float>(task.constants.scale * task.scale)

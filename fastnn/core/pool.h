@@ -2,14 +2,17 @@
 
    The caller begins alone and looks how long the first piece takes: what helpers are worth depends on the kernel, the
    dtype and the processor. A helper that is awake takes part in anything that would last FASTNN_WORTH; one that sleeps
-   costs a system call and comes late, so it is woken for long calls and for small ones that follow each other.
+   costs a system call and comes late, so it is woken for long calls and for shorter ones that follow each other.
 
    The caller then works through the parts of the job from the front; helpers that are awake, or wake in time, take
    parts from the back, so that a loop over the same array leaves each part in the same processor's cache. At
    the end the caller waits for parts that have been begun, never for a thread that has not been scheduled. Where it has
-   to wait longer than it was helped, because a helper lost its processor in the middle of a part, it works alone for the
-   next few calls, and for twice as many each time that happens again. Idle helpers spin for as long as a loop over small
-   calls takes from one to the next, go on looking while they yield the processor, and then sleep.
+   to wait longer than it was helped, because a helper lost its processor in the middle of a part, it works alone for
+   several times as long as it waited, and longer each time that soon happens again.
+
+   Idle helpers spin for as long as a loop over small calls takes from one to the next, go on looking while they yield
+   the processor, and then sleep: after 40 us, later if the jobs before came later, at once if somebody else works on
+   their processor.
 
    OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
    the cores that the BLAS between two calls wants, which made a training step ten times slower.
@@ -35,38 +38,50 @@ enum {
     FASTNN_MOST_HELPERS = 255,
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
     FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each look */
-    FASTNN_WORTH = 5000,            /* ns that a job must last for helpers that are awake */
-    FASTNN_WAKE = 100000,           /* ns of work, in one call or in close succession, for helpers that sleep */
+    FASTNN_LONGEST_IDLE = 200000,   /* the same, where jobs come at such distances */
+    FASTNN_CROWDED = 10000,         /* ns that a yield takes where somebody else works on this processor */
+    FASTNN_WORTH = 5000,            /* ns that a job must last for each helper that is awake */
+    FASTNN_WAKE = 100000,           /* ns of work in one call for which a helper that sleeps is woken; */
+    FASTNN_WAKE_AGAIN = 50000,      /* the same, in calls that follow one another; */
+    FASTNN_WAKE_NEXT = 25000,       /* and for each further helper */
     FASTNN_PART = 50000,            /* ns that a part of a long job takes */
     FASTNN_LOOK = 32,               /* the piece done first is this part of a job, but at most */
     FASTNN_LONGEST_LOOK = 4,        /* so many grains */
     FASTNN_MOST_PARTS = 1024,
     FASTNN_LONG_WAIT = 100000,      /* ns, several times what a part takes */
-    FASTNN_MOST_ALONE = 16          /* calls */
+    FASTNN_ALONE = 4,               /* times such a wait, in which the caller then works alone */
+    FASTNN_LONGEST_ALONE = 250000000,   /* ns */
+    FASTNN_APART = 64               /* bytes between what different threads write */
 };
 
 static struct {
-    atomic_int taken;           /* by a caller; another one at the same time works alone */
+    /* The job. The caller writes it, then opens it, then counts it. */
+    atomic_uint generation;     /* of jobs */
     atomic_int open;            /* whether helpers may join */
-    atomic_int active;          /* helpers inside the job */
-    atomic_uint generation;     /* counts jobs */
-    atomic_llong begun;         /* parts */
-    atomic_llong from_back;     /* those of them that helpers took */
+    atomic_int wanted;          /* so many of them */
     fastnn_range body;
     const void *work;
     ptrdiff_t start, stop, size, parts;
-    atomic_int wanted;          /* helpers that may join */
-    int alone;                  /* calls to be done without helpers; read and written by who has `taken` */
-    int alone_next;             /* and how many it will be the next time */
-    long long last;             /* when the latest job ended, and how many ns of work have */
-    long long busy;             /* come in close succession: as `alone` */
+    _Alignas(FASTNN_APART)
+    atomic_llong begun;         /* parts */
+    atomic_llong from_back;     /* those of them that helpers took */
+    _Alignas(FASTNN_APART)
+    atomic_int active;          /* helpers inside the job */
+    _Alignas(FASTNN_APART)
+    atomic_int taken;           /* by a caller; another one at the same time works alone. Who has it, has the rest: */
+    long long alone_until;      /* when helpers may take part again */
+    long long alone_for;        /* and for how many ns they could not */
+    long long last;             /* when the latest job ended */
+    long long busy;             /* ns of work that have come lately, less half the time between them */
     int helpers;                /* started so far */
     int forks;                  /* between the first process and this one */
+    atomic_int processor;       /* where the caller was when it asked for more helpers */
     atomic_int single;          /* a fork's child that has not asked for threads */
-    atomic_int sleeping;        /* changed under the mutex */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-} fastnn_pool = { .alone_next = 2, .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
+    atomic_int sleeping;        /* helpers that nobody has called; changed under the mutex */
+    int called;                 /* those that have not come yet; under the mutex */
+} fastnn_pool = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
 static void fastnn_pool_relax(void)
 {
@@ -77,44 +92,105 @@ static void fastnn_pool_relax(void)
 #endif
 }
 
-/* The number of parts that the caller did. A helper watches nothing. */
+/* The number of parts that this thread did. A helper watches nothing. */
 static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
 {
-    ptrdiff_t part, from_front = 0, start, stop;
-    while (atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts) {
-        part = helper ? fastnn_pool.parts - 1 - (ptrdiff_t)atomic_fetch_add(&fastnn_pool.from_back, 1) : from_front++;
+    ptrdiff_t part, done, start, stop;
+    for (done = 0; atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts; done++) {
+        part = helper ? fastnn_pool.parts - 1 - (ptrdiff_t)atomic_fetch_add(&fastnn_pool.from_back, 1) : done;
         start = fastnn_pool.start + part * fastnn_pool.size;
         stop = start + fastnn_pool.size;
         fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
         if (watch && fastnn_watch_look(watch, fastnn_now()))
             atomic_store(&fastnn_pool.begun, fastnn_pool.parts);        /* nobody begins another one */
     }
-    return from_front;
+    return done;
+}
+
+static int fastnn_pool_processor(void)
+{
+#if defined(__linux__) && defined(CPU_CLR)
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
+
+/* A thread is woken where it last ran unless another processor is seen idle. Behind its caller it would wait until the
+   loop is over, each time. A helper that finds itself there moves away, and is woken where it is then the next time. */
+static void fastnn_pool_move(void)
+{
+#if defined(__linux__) && defined(CPU_CLR)
+    int processor = sched_getcpu();
+    cpu_set_t all, others;
+    if (processor < 0 || processor != atomic_load(&fastnn_pool.processor) || sched_getaffinity(0, sizeof all, &all) != 0)
+        return;
+    others = all;
+    CPU_CLR(processor, &others);
+    if (CPU_COUNT(&others) && sched_setaffinity(0, sizeof others, &others) == 0)
+        sched_setaffinity(0, sizeof all, &all);
+#endif
+}
+
+static void fastnn_pool_sleep(unsigned seen)
+{
+    pthread_mutex_lock(&fastnn_pool.mutex);
+    if (atomic_load(&fastnn_pool.generation) == seen) {
+        atomic_fetch_add(&fastnn_pool.sleeping, 1);
+        while (!fastnn_pool.called)
+            pthread_cond_wait(&fastnn_pool.wake, &fastnn_pool.mutex);
+        fastnn_pool.called--;
+    }
+    pthread_mutex_unlock(&fastnn_pool.mutex);
+    fastnn_pool_move();
+}
+
+/* Whether a job has come behind `seen`, until `idle` ns have passed since `start` or the processor is wanted. */
+static int fastnn_pool_look_out(unsigned seen, long long start, long long idle)
+{
+    long long now = fastnn_now(), before;
+    while (atomic_load(&fastnn_pool.generation) == seen) {
+        before = now;
+        if (now - start > idle)
+            return 0;
+        if (now - start < FASTNN_SPIN)
+            fastnn_pool_relax();
+        else
+            sched_yield();
+        now = fastnn_now();
+        if (now - before > FASTNN_CROWDED)
+            return 0;
+    }
+    return 1;
+}
+
+/* How long a helper looks out for the next job, if the latest came `gap` ns behind the one before. */
+static long long fastnn_pool_idle(long long gap)
+{
+    if (gap < FASTNN_IDLE / 2 || gap > FASTNN_LONGEST_IDLE)
+        return FASTNN_IDLE;
+    return gap < FASTNN_LONGEST_IDLE / 2 ? 2 * gap : FASTNN_LONGEST_IDLE;
 }
 
 static void *fastnn_pool_help(void *unused)
 {
-    unsigned seen = 0, now;
+    unsigned seen = 0;
+    long long last = fastnn_now(), start = last, idle = FASTNN_IDLE, gap;
     (void)unused;
+    fastnn_pool_move();
     for (;;) {
-        long long start = fastnn_now();
-        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_now() - start < FASTNN_SPIN)
-            fastnn_pool_relax();
-        while ((now = atomic_load(&fastnn_pool.generation)) == seen && fastnn_now() - start < FASTNN_IDLE)
-            sched_yield();
-        if (now == seen) {
-            pthread_mutex_lock(&fastnn_pool.mutex);
-            fastnn_pool.sleeping++;
-            while ((now = atomic_load(&fastnn_pool.generation)) == seen)
-                pthread_cond_wait(&fastnn_pool.wake, &fastnn_pool.mutex);
-            fastnn_pool.sleeping--;
-            pthread_mutex_unlock(&fastnn_pool.mutex);
+        if (!fastnn_pool_look_out(seen, start, idle)) {
+            fastnn_pool_sleep(seen);
+            start = fastnn_now();
         }
-        seen = now;
+        seen = atomic_load(&fastnn_pool.generation);
+        gap = fastnn_now() - last;
         /* First count, then look whether the job is still open: the caller closes it first and then reads the count. */
         if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted)
-            && atomic_load(&fastnn_pool.open))
-            fastnn_pool_work(1, NULL);
+            && atomic_load(&fastnn_pool.open) && fastnn_pool_work(1, NULL)) {
+            idle = fastnn_pool_idle(gap);
+            start = last = fastnn_now();
+        }
         atomic_fetch_sub(&fastnn_pool.active, 1);
     }
     return NULL;
@@ -128,6 +204,7 @@ static void fastnn_pool_forget(void)        /* in the child of a fork: the helpe
     fastnn_pool.forks++;
     atomic_store(&fastnn_pool.single, 1);
     atomic_store(&fastnn_pool.sleeping, 0);
+    fastnn_pool.called = 0;
     atomic_store(&fastnn_pool.taken, 0);
     atomic_store(&fastnn_pool.open, 0);
     atomic_store(&fastnn_pool.active, 0);
@@ -148,8 +225,6 @@ static void fastnn_pool_start(int helpers)
     pthread_attr_t attributes;
     pthread_t thread;
     sigset_t all, before;
-    if (helpers > FASTNN_MOST_HELPERS)
-        helpers = FASTNN_MOST_HELPERS;
     if (fastnn_pool.helpers >= helpers || pthread_attr_init(&attributes) != 0)
         return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
@@ -161,14 +236,16 @@ static void fastnn_pool_start(int helpers)
     pthread_attr_destroy(&attributes);
 }
 
-/* The caller did `mine` of the parts in the time since `began`. */
+/* The caller did `mine` of the parts in the time since `began`. It keeps its processor for as long as two parts take: a
+   yield, where others want it, may cost milliseconds. */
 static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_watch *watch)
 {
-    long long start = fastnn_now(), saved;
+    long long start = fastnn_now(), part = (start - began) / (mine ? mine : 1), spin = 2 * part, waited;
     fastnn_pool.last = start;
     if (!atomic_load(&fastnn_pool.active))
         return;
-    while (atomic_load(&fastnn_pool.active) && fastnn_now() - start < FASTNN_SPIN)
+    spin = spin < FASTNN_SPIN ? FASTNN_SPIN : spin < FASTNN_LONG_WAIT ? spin : FASTNN_LONG_WAIT;
+    while (atomic_load(&fastnn_pool.active) && fastnn_now() - start < spin)
         fastnn_pool_relax();
     while (atomic_load(&fastnn_pool.active)) {
         sched_yield();
@@ -178,43 +255,72 @@ static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_watch *watc
     fastnn_pool.last = fastnn_now();
     if (watch && fastnn_flag_get(&watch->over))
         return;
-    saved = (long long)((double)(start - began) * (double)(fastnn_pool.parts - mine) / (double)(mine ? mine : 1));
-    if (fastnn_pool.last - start > FASTNN_LONG_WAIT && fastnn_pool.last - start > saved) {
-        fastnn_pool.alone = fastnn_pool.alone_next;
-        if (fastnn_pool.alone_next < FASTNN_MOST_ALONE)
-            fastnn_pool.alone_next *= 2;
-    } else if (fastnn_pool.alone_next > 2)
-        fastnn_pool.alone_next /= 2;
+    waited = fastnn_pool.last - start;
+    if (waited > FASTNN_LONG_WAIT && waited > part * (fastnn_pool.parts - mine)) {
+        fastnn_pool.alone_for *= 2 * (fastnn_pool.last - fastnn_pool.alone_until < fastnn_pool.alone_for);
+        if (fastnn_pool.alone_for < FASTNN_ALONE * waited)
+            fastnn_pool.alone_for = FASTNN_ALONE * waited;
+        if (fastnn_pool.alone_for > FASTNN_LONGEST_ALONE)
+            fastnn_pool.alone_for = FASTNN_LONGEST_ALONE;
+        fastnn_pool.alone_until = fastnn_pool.last + fastnn_pool.alone_for;
+    }
 }
 
-/* Whether helpers are worth it for a job that would last `expected` ns from now on. */
-static int fastnn_pool_worth(long long now, long long expected)
+/* How many helpers are worth it, `most` at most, for a job that would last `expected` ns from now on. */
+static int fastnn_pool_worth(long long now, long long expected, int most)
 {
-    if (now - fastnn_pool.last > FASTNN_IDLE)
+    long long wanted, awake = fastnn_pool.helpers - atomic_load(&fastnn_pool.sleeping), wake = FASTNN_WAKE_AGAIN;
+    if (most > FASTNN_MOST_HELPERS)
+        most = FASTNN_MOST_HELPERS;
+    if (now > fastnn_pool.last)
+        fastnn_pool.busy -= (now - fastnn_pool.last) / 2;
+    if (fastnn_pool.busy <= 0) {
         fastnn_pool.busy = 0;
+        wake = FASTNN_WAKE;
+    }
     fastnn_pool.busy += expected;
     fastnn_pool.last = now + expected;              /* if it is done alone */
-    if (expected < FASTNN_WORTH
-        || (fastnn_pool.busy < FASTNN_WAKE && atomic_load(&fastnn_pool.sleeping) >= fastnn_pool.helpers))
-        return 0;
-    if (!fastnn_pool.alone)
-        return 1;
-    fastnn_pool.alone--;
-    return 0;
+    wanted = fastnn_pool.busy < wake ? 0 : 1 + (fastnn_pool.busy - wake) / FASTNN_WAKE_NEXT;
+    if (wanted > most) {
+        wanted = most;
+        fastnn_pool.busy = FASTNN_WAKE + (long long)FASTNN_WAKE_NEXT * most;
+    }
+    if (wanted < awake)
+        wanted = awake < most ? awake : most;
+    if (wanted > expected / FASTNN_WORTH)
+        wanted = expected / FASTNN_WORTH;
+    return now < fastnn_pool.alone_until ? 0 : (int)wanted;
 }
 
-/* body over `start` to `stop`, by the caller and up to threads - 1 helpers, in parts of whole grains. */
-static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
-                            int threads, long long expected, fastnn_watch *watch)
+/* Starts and wakes as many helpers as it takes until `wanted` are awake. */
+static void fastnn_pool_call(int wanted)
 {
-    ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * threads, mine;
+    int n, i;
+    if (fastnn_pool.helpers - atomic_load(&fastnn_pool.sleeping) >= wanted)
+        return;
+    atomic_store(&fastnn_pool.processor, fastnn_pool_processor());
+    fastnn_pool_start(wanted);
+    pthread_mutex_lock(&fastnn_pool.mutex);
+    n = wanted - (fastnn_pool.helpers - atomic_load(&fastnn_pool.sleeping));
+    n = n < 0 ? 0 : n < atomic_load(&fastnn_pool.sleeping) ? n : atomic_load(&fastnn_pool.sleeping);
+    atomic_fetch_sub(&fastnn_pool.sleeping, n);
+    fastnn_pool.called += n;
+    pthread_mutex_unlock(&fastnn_pool.mutex);
+    for (i = 0; i < n; i++)
+        pthread_cond_signal(&fastnn_pool.wake);
+}
+
+/* body over `start` to `stop`, by the caller and up to `wanted` helpers, in parts of whole grains. */
+static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
+                            int wanted, long long expected, fastnn_watch *watch)
+{
+    ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * (wanted + 1), mine;
     long long began = fastnn_now();
     int forks = fastnn_pool.forks;
     if (expected / FASTNN_PART > parts)
         parts = (ptrdiff_t)(expected / FASTNN_PART < FASTNN_MOST_PARTS ? expected / FASTNN_PART : FASTNN_MOST_PARTS);
     if (watch && expected / FASTNN_SLICE > parts)
         parts = (ptrdiff_t)(expected / FASTNN_SLICE);
-    fastnn_pool_start(threads - 1);
     fastnn_pool.body = body;
     fastnn_pool.work = work;
     fastnn_pool.start = start;
@@ -223,13 +329,10 @@ static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start
     fastnn_pool.parts = (stop - start + fastnn_pool.size - 1) / fastnn_pool.size;
     atomic_store(&fastnn_pool.begun, 0);
     atomic_store(&fastnn_pool.from_back, 0);
-    atomic_store(&fastnn_pool.wanted, threads - 1);
+    atomic_store(&fastnn_pool.wanted, wanted);
     atomic_store(&fastnn_pool.open, 1);
-    pthread_mutex_lock(&fastnn_pool.mutex);
     atomic_fetch_add(&fastnn_pool.generation, 1);
-    if (atomic_load(&fastnn_pool.sleeping))
-        pthread_cond_broadcast(&fastnn_pool.wake);
-    pthread_mutex_unlock(&fastnn_pool.mutex);
+    fastnn_pool_call(wanted);
     mine = fastnn_pool_work(0, watch);
     atomic_store(&fastnn_pool.open, 0);
     fastnn_pool_wait(began, mine, watch);
@@ -243,8 +346,10 @@ static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdi
                          fastnn_watch *watch)
 {
     ptrdiff_t done = 0;
-    long long now, start, expected = FASTNN_WAKE;   /* a job of few grains is taken for a long one */
+    long long now, start, expected;
+    int wanted;
     if (threads > 1 && n > grain) {
+        expected = (long long)FASTNN_WAKE * (threads - 1);      /* a job of few grains is taken for a long one */
         now = start = fastnn_now();
         if (n >= FASTNN_LOOK / 2 * grain) {
             done = n / (FASTNN_LOOK * grain);
@@ -256,11 +361,11 @@ static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdi
             expected = (long long)((double)(now - start) * (double)(n - done) / (double)done);
         }
         if (!atomic_exchange(&fastnn_pool.taken, 1)) {
-            int worth = fastnn_pool_worth(now, expected);
-            if (worth)
-                fastnn_pool_run(body, work, done, n, grain, threads, expected, watch);
+            wanted = fastnn_pool_worth(now, expected, threads - 1);
+            if (wanted)
+                fastnn_pool_run(body, work, done, n, grain, wanted, expected, watch);
             atomic_store(&fastnn_pool.taken, 0);
-            if (worth)
+            if (wanted)
                 return;
         }
     }

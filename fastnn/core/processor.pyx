@@ -3,15 +3,20 @@
 cdef extern from *:
     """
     #if (defined(__x86_64__) || defined(__i386__)) && (defined(__GNUC__) || defined(__clang__))
+      #include <cpuid.h>
     static int fastnn_supports_v2(void) {
         __builtin_cpu_init();
         return __builtin_cpu_supports("sse3") && __builtin_cpu_supports("ssse3") && __builtin_cpu_supports("sse4.1")
             && __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("popcnt");
     }
+    static int fastnn_supports_f16c(void) {             /* older compilers do not know its name */
+        unsigned a, b, c, d;
+        return __get_cpuid(1, &a, &b, &c, &d) && c >> 29 & 1;
+    }
     static int fastnn_supports_v3(void) {
         /* __builtin_cpu_supports also asks the operating system whether it saves the wide registers */
         return fastnn_supports_v2() && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
-            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
+            && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2") && fastnn_supports_f16c();
     }
     static int fastnn_supports_v4(void) {
         return fastnn_supports_v3() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")

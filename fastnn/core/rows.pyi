@@ -8,6 +8,7 @@ _Out = TypeVar("_Out", bound=NDArray[Any])
 
 # Any as in elementwise.pyi
 class RowActivation:
+    by_value: bool
     def _bind(self, kernels: tuple[int, int], axis: int | None, product_by_value: bool) -> None: ...
     @overload
     def forward(self, x: NDArray[_Real], out: None = None) -> NDArray[_Real]: ...
@@ -27,11 +28,15 @@ class RowActivation:
     ) -> NDArray[_Real]: ...
     @overload
     def backward(
-        self, x: ArrayLike, y: ArrayLike | None = None, grad: ArrayLike | None = None, out: None = None,
+        self, x: None = None, *, y: NDArray[_Real], grad: ArrayLike | None = None, out: None = None,
+    ) -> NDArray[_Real]: ...
+    @overload
+    def backward(
+        self, x: ArrayLike | None = None, y: ArrayLike | None = None, grad: ArrayLike | None = None, out: None = None,
     ) -> Any: ...
     @overload
     def backward(
-        self, x: ArrayLike, y: ArrayLike | None = None, grad: ArrayLike | None = None, *, out: _Out,
+        self, x: ArrayLike | None = None, y: ArrayLike | None = None, grad: ArrayLike | None = None, *, out: _Out,
     ) -> _Out: ...
     @overload
     def d2y(self, x: NDArray[_Real], out: None = None) -> NDArray[_Real]: ...

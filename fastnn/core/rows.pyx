@@ -2,8 +2,9 @@
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along an axis, and its loss.
 
-Rows that lie one after another in memory are run through as they are, anything else from a contiguous copy. A row
-belongs to one thread, so results do not depend on the number of threads.
+Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis; anything else
+from one contiguous copy, which the results are written over. A row belongs to one thread, so results do not depend on
+the number of threads.
 """
 import math
 
@@ -16,11 +17,11 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays import OVERWRITTEN
 
-from fastnn.core.arrays cimport (as_array, checked_out, checked_pair, contiguous, copied, fill, must_be_bound, operand,
+from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, copied, fill, must_be_bound, operand,
                                  overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport (FIRST, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float, row_loss_double,
-                                  row_loss_float)
+from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double, row_float,
+                                  row_loss_double, row_loss_float)
 from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.threads cimport share_watched, threads_for
 
@@ -28,6 +29,8 @@ cnp.import_array()
 
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
+    TOGETHER = 32           # rows that a kernel takes at once where they are short or lie side by side
+    SHORT = 32              # elements
 
 
 cdef object LAST = -1       # as an axis
@@ -38,6 +41,7 @@ cdef struct Work:
     bint single
     int order
     Py_ssize_t length
+    Py_ssize_t across       # rows that lie side by side, their elements so far apart; 1: one after another
     char *x
     char *grad
     char *out
@@ -45,55 +49,131 @@ cdef struct Work:
     double *losses
 
 
+cdef inline void call(const Work *work, Py_ssize_t at, Py_ssize_t count) noexcept nogil:
+    """`count` rows, of which the first begins at that element."""
+    if work.single:
+        (<row_float>work.kernel)(work.order, <float *>work.x + at,
+                                 <float *>work.grad + at if work.grad != NULL else NULL,
+                                 <float *>work.out + at, work.length, work.across, count)
+    else:
+        (<row_double>work.kernel)(work.order, <double *>work.x + at,
+                                  <double *>work.grad + at if work.grad != NULL else NULL,
+                                  <double *>work.out + at, work.length, work.across, count)
+
+
 cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const Work *work = <const Work *>context
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    cdef Py_ssize_t among, count
+    if work.across == 1:
+        call(work, start * work.length, stop - start)
+    else:
+        while start < stop:
+            among = start % work.across
+            count = min(work.across - among, stop - start)
+            call(work, (start - among) * work.length + among, count)
+            start += count
+    fastnn_fp_leave(state)
+
+
+cdef void run_losses(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     cdef Py_ssize_t row, at
     for row in range(start, stop):
         at = row * work.length
-        if work.losses == NULL:
-            if work.single:
-                (<row_float>work.kernel)(work.order, <float *>work.x + at,
-                                         <float *>work.grad + at if work.grad != NULL else NULL,
-                                         <float *>work.out + at, work.length)
-            else:
-                (<row_double>work.kernel)(work.order, <double *>work.x + at,
-                                          <double *>work.grad + at if work.grad != NULL else NULL,
-                                          <double *>work.out + at, work.length)
-        elif work.single:
+        if work.single:
             work.losses[row] = (<row_loss_float>work.kernel)(
                 <float *>work.x + at, <float *>work.grad + at if work.grad != NULL else NULL,
-                work.labels[row] if work.labels != NULL else 0, <float *>work.out + at, work.length)
+                work.labels[row] if work.labels != NULL else 0,
+                <float *>work.out + at if work.out != NULL else NULL, work.length)
         else:
             work.losses[row] = (<row_loss_double>work.kernel)(
                 <double *>work.x + at, <double *>work.grad + at if work.grad != NULL else NULL,
-                work.labels[row] if work.labels != NULL else 0, <double *>work.out + at, work.length)
+                work.labels[row] if work.labels != NULL else 0,
+                <double *>work.out + at if work.out != NULL else NULL, work.length)
     fastnn_fp_leave(state)
 
 
 cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x, cnp.ndarray g,
                   cnp.ndarray out) noexcept:
-    """A call over the rows of x; g is the second operand or None."""
+    """A call over the rows of x, which lie one after another; g is the second operand or None, as out may be."""
     work.kernel = kernels[0 if single else 1]
     work.single = single
     work.order = order
     work.length = length
+    work.across = 1
     work.x = cnp.PyArray_BYTES(x)
     work.grad = NULL if g is None else cnp.PyArray_BYTES(g)
-    work.out = cnp.PyArray_BYTES(out)
+    work.out = NULL if out is None else cnp.PyArray_BYTES(out)
     work.labels = NULL
     work.losses = NULL
 
 
 cdef int run(const Work *work, Py_ssize_t rows) except -1:
     cdef Py_ssize_t elements = rows * work.length
+    cdef Py_ssize_t grain = TOGETHER if (work.across > 1 or work.length <= SHORT) and rows > 4 * TOGETHER else 1
     cdef int threads
     if elements < WITH_GIL:
-        run_rows(work, 0, rows)
+        if work.losses == NULL:
+            run_rows(work, 0, rows)
+        else:
+            run_losses(work, 0, rows)
         return 0
     threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        return share_watched(run_rows, work, rows, 1, threads, elements)
+        return share_watched(run_rows if work.losses == NULL else run_losses, work, rows, grain, threads, elements)
+
+
+cdef inline bint lies_like(object other, cnp.ndarray a, int layout) noexcept:
+    """Another array of a's type, shape and memory order."""
+    return (cnp.PyArray_CheckExact(other) and cnp.PyArray_TYPE(<cnp.ndarray>other) == cnp.PyArray_TYPE(a)
+            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>other) and cnp.PyArray_CHKFLAGS(<cnp.ndarray>other, layout)
+            and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>other))
+
+
+cdef inline int layout_of(cnp.ndarray a) noexcept:
+    """How a lies in memory, if without gaps, as flags of NumPy; float32 and float64 alone, else 0."""
+    if not ((cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT or cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE)
+            and cnp.PyArray_ISNOTSWAPPED(a) and cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_ALIGNED)):
+        return 0
+    if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS):
+        return cnp.NPY_ARRAY_C_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+    if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS):
+        return cnp.NPY_ARRAY_F_CONTIGUOUS | cnp.NPY_ARRAY_ALIGNED
+    return 0
+
+
+cdef inline bint in_place_or_apart(cnp.ndarray out, cnp.ndarray a) noexcept:
+    return cnp.PyArray_BYTES(out) == cnp.PyArray_BYTES(a) or apart(out, a)
+
+
+cdef inline bint may_hold(object out, cnp.ndarray a, object g, int order, int layout) noexcept:
+    """Results may be written into `out` while a and g are read."""
+    if not lies_like(out, a, layout | cnp.NPY_ARRAY_WRITEABLE) or not in_place_or_apart(<cnp.ndarray>out, a):
+        return False
+    return g is None or (in_place_or_apart(<cnp.ndarray>out, <cnp.ndarray>g) if order == PRODUCT_BY_VALUE
+                         else apart(<cnp.ndarray>out, <cnp.ndarray>g))
+
+
+cdef Py_ssize_t across_of(cnp.ndarray a, object along, int layout) except -1:
+    """How many rows of a, which lies so, lie side by side; 0 where it has not that axis, or they do not lie so."""
+    cdef Py_ssize_t axis, i
+    cdef Py_ssize_t across = 1
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    if along is LAST:
+        axis = ndim - 1
+    elif along is None or type(along) is tuple:
+        return along is None and layout & cnp.NPY_ARRAY_C_CONTIGUOUS != 0
+    else:
+        axis = along
+        if axis < 0:
+            axis += ndim
+    if axis < 0 or axis >= ndim:
+        return 0
+    for i in range(axis + 1, ndim) if layout & cnp.NPY_ARRAY_C_CONTIGUOUS else range(axis):
+        across *= cnp.PyArray_DIM(a, i)
+    return across
 
 
 cdef object with_last(cnp.ndarray a, object axis):
@@ -106,16 +186,6 @@ cdef object with_last(cnp.ndarray a, object axis):
     if axis is None:
         return a
     return np.moveaxis(a, axis, range(-len(axis), 0) if type(axis) is tuple else -1)
-
-
-cdef object as_rows(object moved, object axis, object dtype):
-    """What `with_last` gave as contiguous, native and aligned rows: a view of it where possible."""
-    cdef object rows = copied(moved, dtype)
-    if axis is None or rows.ndim == 0:
-        return rows.reshape(-1)
-    if type(axis) is tuple:
-        return rows.reshape(*rows.shape[:-len(axis)], math.prod(rows.shape[-len(axis):]))
-    return rows
 
 
 cdef inline bint alike(object y, object x) noexcept:
@@ -133,6 +203,8 @@ cdef class RowActivation:
     the diagonal of the Jacobian; with `grad` it is the vector-Jacobian product.
     """
 
+    by_value = True             # y determines the derivatives
+
     cdef uintptr_t kernels[2]
     cdef object along
     cdef bint product_by_value
@@ -148,86 +220,134 @@ cdef class RowActivation:
         with cython.critical_section(self):
             return self.along
 
-    cdef object apply(self, object along, int order, object x, object grad, object out):
-        """The plain case at once: contiguous rows along the last axis, a new result."""
-        cdef Work work
+    cdef object apply(self, object along, int order, object x, object grad, object out, str name):
+        """The plain cases at once: arrays without gaps that lie alike."""
         cdef cnp.ndarray a, result
-        cdef int kind
+        cdef Py_ssize_t across
+        cdef int layout
         must_be_bound(self.kernels[0])
-        if not (along is LAST and out is None and cnp.PyArray_CheckExact(x)):
-            return self.apply_any(along, order, x, grad, out)
+        if not cnp.PyArray_CheckExact(x):
+            return self.apply_any(along, order, x, grad, out, name)
         a = <cnp.ndarray>x
-        kind = cnp.PyArray_TYPE(a)
-        if not ((kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE) and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a)
-                and contiguous(a, kind, 0)
-                and (grad is None or contiguous(grad, kind, 0)
-                     and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>grad))):
-            return self.apply_any(along, order, x, grad, out)
-        result = new_result(a, kind, False)
-        prepare(&work, self.kernels, kind == cnp.NPY_FLOAT, order, cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1), a,
-                None if grad is None else <cnp.ndarray>grad, result)
-        run(&work, cnp.PyArray_SIZE(a) // work.length)
+        layout = layout_of(a)
+        across = 0 if layout == 0 or cnp.PyArray_SIZE(a) == 0 or cnp.PyArray_NDIM(a) == 0 else across_of(a, along, layout)
+        if (across == 0 or not (grad is None or lies_like(grad, a, layout))
+                or not (out is None or may_hold(out, a, grad, order, layout))):
+            return self.apply_any(along, order, x, grad, out, name)
+        result = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS) if out is None \
+            else <cnp.ndarray>out
+        self.run_over(along, order, a, grad, result, across)
         return result
 
-    cdef object apply_any(self, object along, int order, object x, object grad, object out):
-        cdef cnp.ndarray a = as_array(x, "x")
+    cdef int run_over(self, object along, int order, cnp.ndarray a, object grad, cnp.ndarray out,
+                      Py_ssize_t across) except -1:
+        """Arrays without gaps that lie alike; `across` as `across_of` gives it."""
+        cdef Work work
+        cdef Py_ssize_t length = cnp.PyArray_SIZE(a)
+        if along is LAST:
+            length = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1)
+        elif along is not None:
+            length = (<object>a).shape[along]
+        prepare(&work, self.kernels, cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT, order, length, a,
+                None if grad is None else <cnp.ndarray>grad, out)
+        work.across = across
+        return run(&work, cnp.PyArray_SIZE(a) // length)
+
+    cdef object apply_any(self, object along, int order, object x, object grad, object out, str name):
+        cdef cnp.ndarray a = as_array(x, name)
         cdef object dtype = result_dtype(a)
         cdef cnp.ndarray g = None
         if grad is not None:
             g = operand(grad, a, "grad")
             dtype = result_dtype(a)             # grad's __array__ may have done anything, to x as well
-        cdef bint single = dtype.itemsize <= 4
-        cdef object compute = np.dtype(np.float32 if single else np.float64)
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
         cdef object moved = with_last(a, along)
-        cdef cnp.ndarray rows = as_rows(moved, along, compute)
-        cdef cnp.ndarray grad_rows = None if g is None else as_rows(with_last(g, along), along, compute)
-        cdef cnp.ndarray work_rows = new_result(rows, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
-        cdef Py_ssize_t length = rows.shape[rows.ndim - 1]
-        cdef Work work
-        if cnp.PyArray_SIZE(rows):
-            prepare(&work, self.kernels, single, order, length, rows, grad_rows, work_rows)
-            run(&work, cnp.PyArray_SIZE(rows) // length)
+        cdef int layout = layout_of(a)
         if result is None:
             result = new_like(a, dtype)
-        fill(with_last(as_array(result, "out"), along), (<object>work_rows).reshape(moved.shape))
+        if cnp.PyArray_SIZE(a):
+            if layout and cnp.PyArray_NDIM(a) and across_of(a, along, layout):
+                self.apply_plain(along, order, a, g, result, layout)
+            elif type(along) is tuple:
+                self.apply_copied(None, order, moved, None if g is None else with_last(g, along),
+                                  with_last(as_array(result, "out"), along), len(along))
+            else:
+                self.apply_copied(along, order, a, g, result, 0)
         if out is not None:
             return out
         return result[()] if a.ndim == 0 else result
 
+    cdef int apply_plain(self, object along, int order, cnp.ndarray a, cnp.ndarray g, object result,
+                         int layout) except -1:
+        """a is walked as it lies; what lies otherwise is copied."""
+        cdef cnp.ndarray copy
+        cdef bint fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
+        if g is not None and not lies_like(g, a, layout):
+            copy = new_result(a, cnp.PyArray_TYPE(a), fortran)
+            fill(copy, g)
+            g = copy
+        cdef cnp.ndarray to = result if may_hold(result, a, g, order, layout) \
+            else new_result(a, cnp.PyArray_TYPE(a), fortran)
+        self.run_over(along, order, a, g, to, across_of(a, along, layout))
+        if to is not result:
+            fill(result, to)
+        return 0
+
+    cdef int apply_copied(self, object along, int order, cnp.ndarray a, cnp.ndarray g, object result,
+                          int together) except -1:
+        """From a copy in C order, which the results are written over; the last axes `together`, if any, are a row."""
+        cdef object dtype = np.dtype(np.float32 if result.dtype.itemsize <= 4 else np.float64)
+        cdef cnp.ndarray rows = np.empty((<object>a).shape, dtype)
+        cdef cnp.ndarray grad = None if g is None else copied(g, dtype)
+        cdef object one = rows.reshape(-1) if rows.ndim == 0 or along is None else rows
+        fill(rows, a)
+        if together:
+            one = rows.reshape(-1, math.prod((<object>rows).shape[rows.ndim - together:]))
+            along = LAST
+        elif along is None or rows.ndim == 0:
+            along = LAST
+        self.run_over(along, order, one, None if grad is None else grad.reshape(one.shape), one,
+                      across_of(one, along, cnp.NPY_ARRAY_C_CONTIGUOUS))
+        fill(result, rows)
+        return 0
+
     def forward(self, x, out=None):
         """f(x)."""
-        return self.apply(self.axis_now(), VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out, "x")
 
     def __call__(self, x, out=None):
         """f(x)."""
-        return self.apply(self.axis_now(), VALUE, x, None, out)
+        return self.apply(self.axis_now(), VALUE, x, None, out, "x")
 
-    def backward(self, x, y=None, grad=None, out=None):
+    def backward(self, x=None, y=None, grad=None, out=None):
         """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
 
-        y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is quicker, and
-        within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may cancel.
-        All else is computed from x: ValueError where y lies in its memory, so that x has been overwritten.
+        With x, y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is quicker,
+        and within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may
+        cancel. All else is computed from x: ValueError where y lies in its memory, so that x has been overwritten.
+        Without x, `backward(y=y, grad=g)` computes everything from y, exactly for that y, at the speed of memory:
+        log-softmax's product within 4 ULP of the larger of grad and exp(y) sum(grad). TypeError with neither x nor y.
         """
+        if x is None:
+            if y is None:
+                raise TypeError("backward takes x, or y=f(x) alone")
+            return self.apply(self.axis_now(), FIRST_BY_VALUE if grad is None else PRODUCT_BY_VALUE, y, grad, out, "y")
         if grad is not None and self.product_by_value and alike(y, x):
-            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out)
+            return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out, "y")
         if y is not None and overwritten(x, y):
             raise ValueError(OVERWRITTEN)
-        if grad is None:
-            return self.apply(self.axis_now(), FIRST, x, None, out)
-        return self.apply(self.axis_now(), PRODUCT, x, grad, out)
+        return self.apply(self.axis_now(), FIRST if grad is None else PRODUCT, x, grad, out, "x")
 
     def d2y(self, x, out=None):
         """d2y_i/dx_i^2."""
-        return self.apply(self.axis_now(), SECOND, x, None, out)
+        return self.apply(self.axis_now(), SECOND, x, None, out, "x")
 
     def value_and_grad(self, x, out=None):
         """(f(x), the diagonal derivative); out is a pair of arrays."""
         cdef cnp.ndarray a = as_array(x, "x")
         cdef list pair = None if out is None else checked_pair(out, a, result_dtype(a))
         along = self.axis_now()
-        value, first = self.apply(along, VALUE, a, None, None), self.apply(along, FIRST, a, None, None)
+        value, first = self.apply(along, VALUE, a, None, None, "x"), self.apply(along, FIRST, a, None, None, "x")
         if out is None:
             return value, first
         fill(pair[0], value)

@@ -247,18 +247,20 @@ cdef class Plan(Part):
         self.skipped, self.filled = False, filled
         self.arrange()
         if transaction is None:
-            return self.taken(clip_global_norm, undo)
+            return self.taken(clip_global_norm, undo, False)
         transaction.arrange()
         if not transaction.casts:
-            return self.taken(clip_global_norm, undo)
+            return self.taken(clip_global_norm, undo, False)
         with np.errstate(all="ignore"):
-            return self.taken(clip_global_norm, undo)
+            return self.taken(clip_global_norm, undo, False)
 
-    cdef bint taken(self, double clip_global_norm, undo) except -1:
+    cdef bint taken(self, double clip_global_norm, undo, bint looked) except -1:
+        """looked: whether everything has been looked at, and no other code has run since."""
         cdef Transaction transaction = self.transaction
-        if transaction is not None:
-            transaction.look()
-        self.look()
+        if not looked:
+            if transaction is not None:
+                transaction.look()
+            self.look()
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(self.layout, clip_global_norm):
@@ -378,7 +380,8 @@ cdef class Stepper(Gate):
         """Step parameters by key, in place."""
         self.enter()
         try:
-            self.advance(self.plan_mapping(params, grads), extra)
+            if extra or not self.step_again(True, params, grads):
+                self.advance(self.plan_mapping(params, grads), extra)
         finally:
             self.leave()
 
@@ -386,7 +389,8 @@ cdef class Stepper(Gate):
         """Step parameters by position, in place; params and grads are lists or tuples."""
         self.enter()
         try:
-            self.advance(self.plan_sequence(params, grads), extra)
+            if extra or not self.step_again(False, params, grads):
+                self.advance(self.plan_sequence(params, grads), extra)
         finally:
             self.leave()
 
@@ -464,11 +468,29 @@ cdef class Stepper(Gate):
         elif not plan.run(self.clip_global_norm):
             (<object>self)._skip()
 
+    cdef bint step_again(self, bint by_key, params, grads) except -1:
+        """Take the last step once more; False, and nothing has changed, where the call has to be planned.
+
+        Constants come before the arrays are looked at: they are Python's code. None runs from there until all is
+        written, so that one look is enough.
+        """
+        cdef Plan plan = self.last
+        if self.kept(by_key) is None or plan.layout.sparse or not self.prepare_again(plan):
+            return False
+        if not self.holds(by_key, params, grads):
+            return False
+        plan.owner, plan.skipped, plan.filled = self, False, ()
+        if not plan.taken(self.clip_global_norm, None, not plan.layout.asked):
+            (<object>self)._skip()
+        return True
+
     cdef bint prepare_again(self, Plan plan) except -1:
         """Prepare the next step of a plan whose cohorts have all that does not depend on t; False if they have not."""
         cdef Cohort cohort
         cdef object constants
+        cdef tuple scalars = ()
         cdef dict own
+        cdef bint advanced
         if self.ready is None:
             return False
         for cohort in plan.cohorts:
@@ -478,10 +500,14 @@ cdef class Stepper(Gate):
         if self.ready is not own.get("_version") and not self.renumber(plan, own):
             return False
         constants = (<object>self).constants if self.by_time else None
+        advanced = bool(self.storage.scalars)
         for cohort in plan.cohorts:
+            if advanced:
+                scalars = (<object>self).advanced(cohort.numbers, cohort.t + 1, cohort.scalars, {})
             if self.by_time:
-                cohort.put_constants(constants(cohort.numbers, cohort.t + 1))
-            cohort.next_t = cohort.t + 1
+                cohort.put_constants(constants(cohort.numbers, cohort.t + 1, *scalars) if advanced
+                                     else constants(cohort.numbers, cohort.t + 1))
+            cohort.next_t, cohort.next_scalars = cohort.t + 1, scalars
         return True
 
     cdef bint renumber(self, Plan plan, dict own) except -1:
@@ -753,22 +779,34 @@ cdef class Stepper(Gate):
             return None
         return self.last.layout
 
+    cdef bint holds(self, bint by_key, params, grads) except -1:
+        """Whether a call is the last one again: arrays that lie where they lay. The layout then holds them."""
+        cdef Layout layout = self.kept(by_key)
+        cdef bint held
+        if layout is None:
+            return False
+        layout.release()                        # what was held in vain before
+        if by_key:
+            if type(params) is not dict or type(grads) is not dict:
+                return False
+            with cython.critical_section(params, grads):
+                held = layout.holds_mapping(params, grads, self.spans)
+        else:
+            if not (self.last.listed and (type(params) is list or type(params) is tuple)
+                    and (type(grads) is list or type(grads) is tuple)):
+                return False
+            with cython.critical_section(params, grads):
+                held = layout.holds_sequence(params, grads, self.spans)
+        return held and layout.merge(self.spans)
+
     cdef Plan plan_mapping(self, params, grads):
         cdef list keys, values
         cdef list gradients = None
-        cdef Layout layout
-        cdef bint plain = type(params) is dict and type(grads) is dict
-        cdef bint held
-        if plain:
-            layout = self.kept(True)
-            if layout is not None:
-                with cython.critical_section(params, grads):
-                    held = layout.holds_mapping(params, grads, self.spans)
-                if held and layout.merge(self.spans):
-                    return self.last
+        if self.holds(True, params, grads):
+            return self.last
         self.forget_plan()                      # the spans are about to change
         try:
-            if plain:
+            if type(params) is dict and type(grads) is dict:
                 keys, values = list((<dict>params).keys()), list((<dict>params).values())
             else:
                 items = (<object>self)._checked_items(params)
@@ -787,14 +825,8 @@ cdef class Stepper(Gate):
     cdef Plan plan_sequence(self, params, grads):
         cdef list values, gradients
         cdef Plan plan
-        cdef Layout layout = self.kept(False)
-        cdef bint held
-        if (layout is not None and self.last.listed and (type(params) is list or type(params) is tuple)
-                and (type(grads) is list or type(grads) is tuple)):
-            with cython.critical_section(params, grads):
-                held = layout.holds_sequence(params, grads, self.spans)
-            if held and layout.merge(self.spans):
-                return self.last
+        if self.holds(False, params, grads):
+            return self.last
         self.forget_plan()                      # the spans are about to change
         values, gradients = list(params), list(grads)
         if len(values) != len(gradients):

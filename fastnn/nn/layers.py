@@ -3,8 +3,8 @@
 `forward(x, train_flg=True)` gives the layer's output and keeps what `backward(dout)` needs to turn the
 gradient of the output into the gradient of `x`; with `train_flg=False` it keeps nothing. Results are new
 arrays, or `out` where that is given: an array of the result's shape and dtype that lies contiguous and apart
-from all other operands (but see Activation and Dropout). It, and an x that is kept, must then stay as they are
-until `backward`. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
+from all other operands (but see Activation and Dropout). It, and x, must then stay as they are until `backward`,
+but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
 5 and 6).
 """
 import numpy as np
@@ -13,7 +13,10 @@ from fastnn.activations import get_act
 from fastnn.core import kernels
 from fastnn.core.arrays import as_array
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
+from fastnn.core.dropout import drop, masked
+from fastnn.core.elementwise import ElementwiseActivation
 from fastnn.core.mean_loss import mean_row_loss
+from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.state import StateError, array, finite, is_one_of
 
 from .initializers import as_rng
@@ -73,7 +76,8 @@ class Affine(Layer):
 class Activation(Layer):
     """Any activation of the catalogue: its name, or what `get_act` returned for it.
 
-    `out` may be x in `forward` if that is not for training, and dout in `backward`.
+    Where y = f(x) determines f' (`by_value` of the activation) `backward` takes it from y, and x need not be kept: `out`
+    may be x in `forward` then, and otherwise if that is not for training. It may be dout in `backward`.
     Raises ValueError if the name is unknown, TypeError for maxout, which is a layer itself.
     """
 
@@ -92,6 +96,12 @@ class Activation(Layer):
             raise StateError(f"{where} has the activation {saved['activation']!r:.80}, not {own!r}")
         return {}
 
+    @property
+    def by_value(self):
+        """Whether `backward` does without x. A subclass's own `backward` may know nothing of that."""
+        act = self.activation
+        return getattr(type(act), "backward", None) is ElementwiseActivation.backward and act.by_value
+
     def forward(self, x, train_flg=True, out=None, bias=None):
         """With `bias`, of shape (features,), the activation of x + bias: in one pass, and x becomes x + bias."""
         if bias is None:
@@ -99,7 +109,7 @@ class Activation(Layer):
         else:
             y = activate_with_bias(self.activation, x, bias, out)
         if train_flg:
-            self._kept = x, y
+            self._kept = (None if self.by_value else x), y
         return y
 
     def backward(self, dout, out=None):
@@ -116,8 +126,9 @@ class Dropout(Layer):
     """Switches each feature of each row off with probability `dropout_ratio` while training, and scales all
     by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4).
 
-    Each forward pass in training mode draws its mask as ``rng.random(x.shape) > dropout_ratio``; rng is None, an
-    int, a Generator or a RandomState, and as the attribute `rng` a generator. `mask` holds True for what stayed on.
+    Each forward pass in training mode draws the key of its mask, ``int(rng.random()*2**53)``; the mask is a function of
+    key and place (`fastnn/core/masks.h`), whatever the number of threads. rng is None, an int, a Generator or a
+    RandomState, and as the attribute `rng` a generator. `mask` holds True for what stayed on.
     While `frozen` is set, a forward pass of the same shape uses it again: a numerical gradient is only defined for
     a fixed mask. `out` may be x, and dout in `backward`.
     Raises ValueError for a ratio outside [0, 1).
@@ -147,12 +158,13 @@ class Dropout(Layer):
         x = as_array(x, "x")
         if not train_flg:
             return np.multiply(x, 1 - self.dropout_ratio, out=out)
-        if not (self.frozen and self.mask is not None and self.mask.shape == x.shape):
-            self._kept = self.rng.random(x.shape) > self.dropout_ratio
-        return np.multiply(x, self.mask, out=out)
+        if self.frozen and self.mask is not None and self.mask.shape == x.shape:
+            return masked(x, self.mask, out)
+        y, self._kept = drop(x, self.dropout_ratio, int(self.rng.random()*2**53), out)
+        return y
 
     def backward(self, dout, out=None):
-        return np.multiply(as_array(dout, "dout"), self._recall(), out=out)
+        return masked(dout, self._recall(), out)
 
 
 class BatchNormalization(Layer):
@@ -193,37 +205,18 @@ class BatchNormalization(Layer):
         return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
+        if not train_flg:
+            return normalize(x, self.running_mean, self.running_var, self.gamma, self.beta, self.eps, out)
         x = as_array(x, "x")
-        if train_flg:
-            if len(x) < 2:
-                raise ValueError(f"batch normalization is trained on two rows or more, not on {len(x)}: normalized, "
-                                 "a single row is beta whatever it was")
-            mean = column_sums(x) / len(x)
-            normed = x - mean
-            var = np.einsum("ij,ij->j", normed, normed) / len(x)
-            std = np.sqrt(var + self.eps)
-            normed /= std
-            self._kept = normed, std
-            self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
-            self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
-            y = np.multiply(normed, self.gamma, out=out)
-        else:
-            y = np.subtract(x, self.running_mean, out=out)
-            y *= self.gamma / np.sqrt(self.running_var + self.eps)
-        return add_bias(y, self.beta)
+        if len(x) < 2:
+            raise ValueError(f"batch normalization is trained on two rows or more, not on {len(x)}: normalized, "
+                             "a single row is beta whatever it was")
+        y, self._kept, self.running_mean, self.running_var = normalize_batch(
+            x, self.gamma, self.beta, self.eps, self.momentum, self.running_mean, self.running_var, out)
+        return y
 
     def backward(self, dout, out=None):
-        normed, std = self._recall()
-        dout = as_array(dout, "dout")
-        self.dbeta = column_sums(dout)
-        self.dgamma = np.einsum("ij,ij->j", dout, normed)
-        # The batch's mean and variance depend on x too: their shares are what dout loses of its own mean
-        # and of its projection on the normalised x.
-        rows = len(dout)
-        dx = np.multiply(normed, -self.dgamma / rows, out=out)
-        dx += dout
-        add_bias(dx, self.dbeta / -rows)
-        dx *= self.gamma / std
+        dx, self.dgamma, self.dbeta = normalize_batch_backward(dout, self._recall(), self.gamma, out)
         return dx
 
 

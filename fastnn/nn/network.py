@@ -155,7 +155,8 @@ class MultiLayerNet:
         pass over as many rows writes again. None of that is ever handed out.
         """
         loss = self.loss(x, t, train_flg=True)
-        self._training_pass.backward(self.last_layer.backward())
+        last = self.last_layer
+        self._training_pass.backward(last._kept if type(last) is SoftmaxWithLoss else last.backward())
         grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
         self._add_decay_gradient(grads)
         return loss, grads
@@ -246,8 +247,9 @@ class MultiLayerNet:
                 layer.frozen = True
 
     def _fetch_parameters(self):
+        found = self.params.get
         for key, layer, attribute, _ in self._owners:
-            if self.params.get(key) is not getattr(layer, attribute):
+            if found(key) is not getattr(layer, attribute):
                 setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
 
     def _forward(self, x, train_flg):

@@ -6,6 +6,8 @@ included, is given arrays that stay as they are, and returns what it likes. The 
 """
 import numpy as np
 
+from fastnn.core.affine import activate_with_bias
+
 from .layers import Activation, Affine, BatchNormalization, Dropout
 
 SHARING = (Affine, Activation, BatchNormalization, Dropout)
@@ -39,6 +41,8 @@ class TrainingPass:
     def backward(self, dout):
         """From the gradient of the last layer's output, which is not changed, to those that the layers keep."""
         first, *rest = self._units
+        if self._units[-1].foreign:
+            dout = dout.copy()      # for it to keep: the loss uses the memory again
         for unit in reversed(rest):
             dout = unit.backward(dout)
         first.finish(dout)
@@ -147,26 +151,39 @@ class _Single:
 
 
 class _Dense(_Single):
-    """An Affine layer and its Activation, with memory for z = x W + b and for the gradient of z besides."""
+    """An Affine layer and its Activation, with memory for z = x W + b and for the gradient of z besides.
+
+    y takes z's place where that is not needed on the way back, and y may lie in memory that is used again.
+    """
 
     def __init__(self, affine, activation):
         self.layer, self.activation = affine, activation
 
     def take_outputs(self, matrix, shared):
         self.z = matrix(self.widths[1])
-        super().take_outputs(matrix, shared)
+        self.shared, self._matrix = shared, matrix
 
     def take_gradients(self, held, matrix, shared):
         self.dz = matrix(self.widths[1], None) if held is None else held
         return super().take_gradients(self.dz, matrix, shared)
 
     def forward(self, x):
-        affine = self.layer
-        return self.activation.forward(affine.product(x, True, self.z), True, self.y, affine.b)
+        affine, layer, y = self.layer, self.activation, self.y
+        by_value = layer.by_value
+        if self.shared:
+            if by_value:
+                y = self.z
+            elif y is None:
+                y = self.y = self._matrix(self.widths[1])
+        z = affine.product(x, True, self.z)
+        y = activate_with_bias(layer.activation, z, affine.b, y)
+        layer._kept = (None if by_value else z), y
+        return y
 
     def backward(self, dout):
         dz, db = self.activation.backward_with_bias(dout, self.dz)
-        return self.layer.backward(dz, self.dx, db)
+        self.layer.parameter_gradients(dz, db)
+        return dz.dot(self.layer.W.T, self.dx)
 
     def finish(self, dout):
         dz, db = self.activation.backward_with_bias(dout, self.dz)

@@ -510,7 +510,7 @@ class Optimizer(Adjustable, Stepper):
                 known = version, self._is_scheduled(), self._is_adjusted()
             self.__dict__["_known"] = known
         _, scheduled, adjusted = known
-        again = not (scheduled or self.scalars) and len(self.kernels) == 1
+        again = not scheduled and len(self.kernels) == 1
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
             h = numbers_at(cohort.group or self, t)
