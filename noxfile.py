@@ -25,7 +25,7 @@ PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 PYTHONS = [version.rpartition(" ")[2] for version in PROJECT["project"]["classifiers"]
            if version.startswith("Programming Language :: Python :: 3.")]
 FREE_THREADED = ["3.14t"]            # there is no numba for 3.13t
-NUMERIC = ["activations", "losses", "rows", "optimizers", "steps", "norms", "half_parameters", "state_dtype", "affine"]
+NUMERIC = (ROOT / "tests" / "numeric.txt").read_text().split()
 # These do without processes, signals, hypothesis and pytest's own state, so that several threads may run one test.
 PARALLEL = ["activations", "affine", "losses", "half_parameters", "optimizers", "rows"]
 

@@ -355,8 +355,11 @@ def placed(a, offset):
 def test_steps_do_not_depend_on_alignment(name, state_dtype):
     results = []
     for offset in (0, 1, 3, 8, 13):
-        opt, params = make(name, state_dtype), {"w": placed(normal((37, 41)), offset), "b": placed(normal(77), offset)}
+        opt, params = make(name, state_dtype), {"w": placed(normal((37, 41)), offset), "b": placed(normal(77), offset),
+                                                "long": placed(normal((91, 103)), offset)}      # by cache lines
         for t in range(1, 8):
+            if t == 5:                      # where the state is not in line with it
+                params["long"] = placed(params["long"], offset + 2)
             opt.update(params, {key: placed(g, 15 - offset) for key, g in gradients(params, t).items()})
         results.append((opt, params))
     for opt, params in results[1:]:

@@ -21,8 +21,7 @@ SUITE, PYTHON = "bookworm", (3, 11)
 COMMANDS = {"mmdebstrap": "mmdebstrap", "qemu-aarch64-static": "qemu-user-static", "update-binfmts": "binfmt-support",
             "arch-test": "arch-test", "aarch64-linux-gnu-gcc": "gcc-aarch64-linux-gnu", "unshare": "util-linux"}
 PLATFORMS = [f"manylinux{version}_aarch64" for version in ("2014", "_2_27", "_2_28")]
-NUMERIC = [f"test_{name}.py" for name in ("activations", "losses", "rows", "optimizers", "steps", "norms",
-                                          "half_parameters", "state_dtype", "affine")]
+NUMERIC = [f"test_{name}.py" for name in (ROOT / "tests" / "numeric.txt").read_text().split()]
 
 
 def run(*command, **kwargs):

@@ -27,6 +27,8 @@ cdef enum:
     MOST_CONSTANTS = 16
     MOST_SLOTS = 8
     MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
+    LINE = 64               # bytes of a cache line
+    LONG = 8192             # elements from which on it pays to begin at one
     LONG_ROW = 16           # elements of a row that are stepped where they lie
     STAGED = 1024           # elements that are converted at a time
     TOGETHER = 256          # of other rows that are stepped together
@@ -254,19 +256,6 @@ cdef inline void step_prepared(const Pass *call, const Task *task, const real *g
         done += length
 
 
-cdef inline void step_tensor(const Pass *call, const Task *task, real *target, Py_ssize_t start,
-                             Py_ssize_t n) noexcept nogil:
-    """n elements of a tensor of float32 or float64 from `start` on."""
-    cdef const real *grad = <const real *>task.grad + start
-    cdef const real *p = target + start
-    if not call.add:                            # where there is no parameter, nothing reads it
-        p = (<const real *>task.parameter if task.parameter != NULL else <const real *>task.grad) + start
-    if is_prepared(task):
-        step_prepared(call, task, grad, p, target + start, start, n)
-    else:
-        step_range(call, task, grad, p, target + start, <real>(task.constants.scale * task.scale), start, n)
-
-
 cdef inline void load_numbers(const Pass *call, const char *numbers, Kind kind, Py_ssize_t start, Py_ssize_t n,
                               Py_ssize_t whole, float *out) noexcept nogil:
     """Numbers start to start + n, and zeros up to `whole` of them."""
@@ -442,6 +431,46 @@ cdef inline void step_pieces(const Pass *call, const Task *task, const real *lik
     for i in range(call.slots):
         scatter(call, state[i], kind, pieces, <char *>(<real *>task.state + i * task.padded))
     pieces.count = pieces.elements = 0
+
+
+cdef inline void step_lines(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
+                            Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """`step_range` for many elements that are added to the target: those before its first cache line and the last few are
+    stepped apart, so that all others are loaded and stored without crossing lines."""
+    cdef Pieces pieces
+    cdef real *state[MOST_SLOTS]
+    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef uintptr_t place = <uintptr_t>target
+    cdef uintptr_t beside = <uintptr_t>(<real *>task.state + start) if call.slots else place
+    cdef Py_ssize_t head = <Py_ssize_t>((LINE - place % LINE) % LINE // sizeof(real))
+    cdef Py_ssize_t tail = (n - head) % BLOCK_STEP
+    cdef int i
+    if head == 0 or place % LINE != beside % LINE:
+        step_range(call, task, grad, p, target, scale, start, n)
+        return
+    pieces.count, pieces.elements = 2, head + tail
+    pieces.at[0], pieces.length[0] = start, head
+    pieces.at[1], pieces.length[1] = start + n - tail, tail
+    pieces.g[0], pieces.g[1] = pieces.at[0], pieces.at[1]
+    step_pieces(call, task, target, &pieces)
+    for i in range(call.slots):
+        state[i] = <real *>task.state + i * task.padded + start + head
+    call_rule(call, task, grad + head, p + head, state, target + head, n - head - tail, scale, True)
+
+
+cdef inline void step_tensor(const Pass *call, const Task *task, real *target, Py_ssize_t start,
+                             Py_ssize_t n) noexcept nogil:
+    """n elements of a tensor of float32 or float64 from `start` on."""
+    cdef const real *grad = <const real *>task.grad + start
+    cdef const real *p = target + start
+    if not call.add:                            # where there is no parameter, nothing reads it
+        p = (<const real *>task.parameter if task.parameter != NULL else <const real *>task.grad) + start
+    if is_prepared(task):
+        step_prepared(call, task, grad, p, target + start, start, n)
+    elif n < LONG or not call.add:
+        step_range(call, task, grad, p, target + start, <real>(task.constants.scale * task.scale), start, n)
+    else:
+        step_lines(call, task, grad, p, target + start, start, n)
 
 
 cdef inline void step_rows(const Pass *call, const Task *task, real *target, Py_ssize_t start,

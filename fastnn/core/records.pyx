@@ -10,7 +10,7 @@ from fastnn.core.arrays cimport as_array, fill, is_bfloat16, refuse_masked, resu
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.spans cimport Span, span_of
-from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
+from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, LONG, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
 from fastnn.core.stored cimport STORED_BLOCK, load_state, store_any_state
 
 cdef extern from "numpy/ndarraytypes.h":
@@ -20,6 +20,7 @@ cdef extern from "numpy/ndarraytypes.h":
 cnp.import_array()
 
 cdef enum:
+    PAGE = 4096             # bytes
     MANY = 1 << 22          # elements whose memory is touched before the step: a signal may still end that, and it takes longer
 
 CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
@@ -126,7 +127,7 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=
     record.layout = cnp.NPY_ARRAY_F_CONTIGUOUS if record.fortran else cnp.NPY_ARRAY_C_CONTIGUOUS
     record.n = cnp.PyArray_SIZE(like)
     record.padded = (record.n + storage.grain - 1) // storage.grain * storage.grain
-    record.slots = np.zeros((len(storage.initial), record.padded), storage.dtype or record.computed)
+    record.slots = zeros_beside(like, len(storage.initial), record.padded, storage.dtype or record.computed)
     if storage.name is not None:
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
@@ -134,6 +135,20 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=
             fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
                                                             record.padded))
     return record
+
+
+cdef cnp.ndarray zeros_beside(cnp.ndarray like, Py_ssize_t count, Py_ssize_t padded, dtype):
+    """(count, padded) zeros. Many begin at the same place in a cache line as `like`, for both to be loaded by whole lines
+    (`step_lines` of passes.pxd), and a quarter of a page behind: a processor takes a load for one of what has just been
+    stored at that place in another page, and waits."""
+    cdef cnp.ndarray room
+    cdef uintptr_t ahead
+    if padded < LONG:
+        return np.zeros((count, padded), dtype)
+    room = np.zeros(count * padded * dtype.itemsize + PAGE, np.uint8)
+    ahead = <uintptr_t>cnp.PyArray_BYTES(like) + PAGE // 4 - <uintptr_t>cnp.PyArray_BYTES(room)
+    ahead = ahead % PAGE // <uintptr_t>dtype.itemsize * <uintptr_t>dtype.itemsize        # like may be unaligned
+    return np.ndarray((count, padded), dtype, memoryview(room), ahead)      # whose base cannot be resized
 
 
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype):

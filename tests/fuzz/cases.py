@@ -8,7 +8,9 @@ import fastnn
 from fastnn import SAM, Accumulate, ExponentialAverage, Lookahead, get_act, get_err, get_opt, group
 from fastnn.core import elementwise, kernels, rows, stepping
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
+from fastnn.core.dropout import drop, masked
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
+from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry as RULES
 from fastnn.optimizers.wrappers import Wrapper
@@ -271,6 +273,42 @@ def loss(c):
 def matrix(c, dtype, shape):
     """Mostly contiguous, as the compiled helpers want it."""
     return make.operand(c, shape, dtype, broadcast=False) if c.once_in(3) else make.strided(Plain(c), shape, dtype)
+
+
+def layer(c):
+    """Batch normalization and dropout, some results in `out`."""
+    dtype = make.dtype(c, [np.dtype("f4"), np.dtype("f8")])
+    n, m = c.of(((3, 5), (4, 4), (0, 3), (3, 0), (1, 1), (9, 33), (40, 130), (5, 1)))
+    x, g = matrix(c, dtype, (n, m)), matrix(c, dtype if c.below(8) else make.dtype(c), (n, m) if c.below(8) else (m, n))
+    vectors = [matrix(c, dtype if c.below(8) else make.dtype(c), (m,) if c.below(8) else c.of(((n,), (), (1, m))))
+               for _ in range(4)]
+    what = c.of(("normalize", "train", "back", "drop", "mask"))
+    if any(operand.base is None for operand in (x, g, *vectors)):
+        return
+    plain_x, plain_g, plain = x.plain(), g.plain(), [vector.plain() for vector in vectors]
+    given = [vector.value for vector in vectors]
+    if what == "normalize":
+        out = an_out(c, x, dtype) if c.once_in(3) else None
+        if out is None:
+            compare(lambda: normalize(x.value, *given, 1e-3), lambda: normalize(plain_x, *plain, 1e-3), [x, *vectors])
+        elif out.value is not None:
+            got, error = call(lambda a, b: normalize(a, *given, 1e-3, b), x, out)
+            check_error(error) if error is not None else check_same(got, normalize(plain_x, *plain, 1e-3), "result")
+    elif what == "train":
+        def trained(x, gamma, beta, mean, var):
+            y, _, *running = normalize_batch(x, gamma, beta, 1e-3, 0.9, mean, var)
+            return y, *running
+        compare(lambda: trained(x.value, *given), lambda: trained(plain_x, *plain), [x, *vectors])
+    elif what == "back":
+        _, kept, _, _ = normalize_batch(np.ones((n, m), dtype.newbyteorder("=") if dtype in FLOATS[:2] else "f8"),
+                                        *np.ones((2, m)), 1e-3, 0.9, *np.ones((2, m)))
+        compare(lambda: normalize_batch_backward(g.value, kept, given[0]),
+                lambda: normalize_batch_backward(plain_g, kept, plain[0]), [g, vectors[0]])
+    elif what == "drop":
+        compare(lambda: drop(x.value, 0.3, 5), lambda: drop(plain_x, 0.3, 5), [x])
+    else:
+        mask = np.arange(n * m).reshape(n, m) % 3 == 0
+        compare(lambda: masked(g.value, mask), lambda: masked(plain_g, mask), [g])
 
 
 class Plain:
@@ -1043,7 +1081,7 @@ def object_(c):
                     raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
 
 
-CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [sparse] * 3 + [state, object_]
+CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [sparse] * 3 + [state, object_, layer]
 
 
 def run(c):
