@@ -289,6 +289,13 @@ act = fastnn.get_act("Mish")
 def threads():
     return len(os.listdir("/proc/self/task"))
 before = threads()
+def until(wanted):
+    "Calls, until there are so many threads more: a call may be too short for all helpers, or have had to wait for one."
+    for _ in range(10_000):
+        y = act.forward(x)
+        if threads() - before == wanted:
+            break
+    return y
 """
 
 
@@ -317,7 +324,7 @@ def call(i):
     most.append(threads())
 each(8, 2, call)
 inside = max(most) - before
-wanted = act.forward(x)
+wanted = until(4)
 print(inside, threads() - before, all((y == wanted).all() for y in results))
 """, library)
     # one thread of OpenMP's; after it three helpers
@@ -335,11 +342,7 @@ counts = []
 def run():
     for limit in (1, 2, None):
         with threadpoolctl.threadpool_limits(limit):
-            wanted = fastnn.get_num_threads()
-            for _ in range(10_000):             # helpers begin with one of the next calls, where one had to be waited for
-                act.forward(x)
-                if threads() - before == wanted:
-                    break
+            until(fastnn.get_num_threads())
             counts.append((fastnn.get_num_threads(), threads() - before - 1))
 thread = threading.Thread(target=run)
 thread.start()
@@ -381,8 +384,7 @@ def times():
     "ns that each helper has run."
     return {task: text.split()[0] for task, text in read("schedstat").items()}
 fastnn.set_num_threads(3)
-for _ in range(5):
-    act.forward(x)
+until(2)
 fastnn.set_num_threads(1)
 while any(text.rpartition(")")[2].split()[0] != "S" for text in read("stat").values()):
     time.sleep(0.05)

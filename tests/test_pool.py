@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from helpers import HANG
 from test_forks import compiled
 from test_threads import needs_threads
 
@@ -52,7 +53,7 @@ def says(tmp_path):
     """What the body of a program's main prints, line by line."""
     def run(code, before=CLOCK):
         program = compiled(f"{before}\nint main(void)\n{{\n{code}\nreturn 0;\n}}\n", tmp_path/"pool", "-pthread")
-        done = subprocess.run([program], capture_output=True, text=True, timeout=120)
+        done = subprocess.run([program], capture_output=True, text=True, timeout=HANG)
         assert (done.returncode, done.stderr) == (0, "")
         return [line.split() for line in done.stdout.splitlines()]
     return run
