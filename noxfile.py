@@ -85,7 +85,7 @@ def parallel(session):
     install(session, ".[test]")
     session.install("pytest-run-parallel")
     session.run("python", "-I", "-c", "import sys, fastnn; assert not sys._is_gil_enabled()")
-    session.run("pytest", "--parallel-threads=4", "--iterations=2",
+    session.run("pytest", "-n", "0", "--parallel-threads=4", "--iterations=2",
                 *(session.posargs or [f"tests/test_{name}.py" for name in PARALLEL]))
 
 

@@ -182,7 +182,7 @@ CIRCLE.append(CIRCLE)
                  marks=pytest.mark.skipif(np.dtype("g").itemsize == 8, reason="a float64")),
     (np.zeros(2, "i4,f4"), TypeError), (np.ma.masked_array([1, 2], [0, 1]), TypeError),
     ({frozenset(): 1}, TypeError), ({b"k": 1}, TypeError), ({(1, (b"k",)): 1}, TypeError), (CIRCLE, ValueError),
-    (np.random.Generator, TypeError)], ids=lambda value: f"{value!r:.40}")
+    (np.random.Generator, TypeError)], ids=lambda value: f"{value!r:.40}".partition(" at 0x")[0])
 def test_what_cannot_be_saved_leaves_the_file(value, error, path):
     small(path)
     before = path.read_bytes()

@@ -369,7 +369,7 @@ def test_these_are_lazy():
     (lambda W: clip_grad_norm({"W": GOOD}, 1.0), TypeError, "'W' is Rows.*clip_global_norm"),
     (lambda W: Rows([1]), TypeError, "needs both"), (lambda W: Rows.__new__(Rows), TypeError, "needs both"),
     (lambda W: type("Mine", (Rows,), {}), TypeError, "not an acceptable base"),
-], ids=str)
+])
 def test_what_cannot_be_combined(call, error, message):
     W = np.ones((4, 3))
     with pytest.raises(error, match=message):

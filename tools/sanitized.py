@@ -175,7 +175,7 @@ def look_for_faults(names, variables):
 def run_tests(arguments, variables):
     # not -m, which would find ./fastnn; reports of the sanitizers go past pytest to the terminal
     code = "import sys; sys.path.pop(0); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
-    return subprocess.run([sys.executable, "-c", code, "--capture=sys", *arguments], cwd=ROOT, env=variables).returncode
+    return subprocess.run([sys.executable, "-c", code, "--capture=sys", "-n", "0", *arguments], cwd=ROOT, env=variables).returncode
 
 
 def main(arguments=None):
