@@ -9,7 +9,7 @@ from cpython.pycapsule cimport PyCapsule_New
 
 cimport numpy as cnp
 
-from fastnn.core.loops cimport BLOCK_STEP, map_one
+from fastnn.core.loops cimport MAP_STEP, map_one
 
 cnp.import_array()
 
@@ -123,8 +123,8 @@ cdef float dead():
 
 
 FAULTS = {
-    "read": lambda: kernel(10*BLOCK_STEP, 20*BLOCK_STEP, 11*BLOCK_STEP),
-    "write": lambda: kernel(20*BLOCK_STEP, 10*BLOCK_STEP, 11*BLOCK_STEP),
+    "read": lambda: kernel(10*MAP_STEP, 20*MAP_STEP, 11*MAP_STEP),
+    "write": lambda: kernel(20*MAP_STEP, 10*MAP_STEP, 11*MAP_STEP),
     "freed": lambda: fastnn_freed(),
     "dead": lambda: dead(),
     "recycled": lambda: fastnn_recycled(5 << 20, 1 << 20, True),
