@@ -5,9 +5,10 @@
 """
 from libc.stdint cimport uintptr_t
 
-from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax as softmax_family
+from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax_rows
 from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
                                  map_pair_orders)
+from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
 from fastnn.core.vecmath cimport real
 
 
@@ -169,7 +170,7 @@ cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *o
 
 cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                           Py_ssize_t count, real sign) noexcept nogil:
-    softmax_family.rows(softmax_family.SOFTMAX, sign, order, x, g, out, n, step, count)
+    softmax_rows.rows(SOFTMAX, sign, order, x, g, out, n, step, count)
 
 cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                   Py_ssize_t count) noexcept nogil:
@@ -181,11 +182,11 @@ cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t
 
 cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                       Py_ssize_t count) noexcept nogil:
-    softmax_family.rows(softmax_family.LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
+    softmax_rows.rows(LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil:
-    softmax_family.losses_of_rows(x, t, labels, grad, losses, n, count)
+    softmax_rows.losses_of_rows(x, t, labels, grad, losses, n, count)
 
 
 STEP = MAP_STEP             # of elementwise kernels

@@ -1,0 +1,164 @@
+# cython: cdivision=True
+"""Which way the rows of the softmax family are walked, and its loss.
+
+Rows that lie side by side go across, and those so short that turning them round costs less; all others go along.
+"""
+from libc.string cimport memset
+
+from fastnn.core.kernels cimport PRODUCT
+from fastnn.core.softmax cimport (LOG_SOFTMAX, add, but_largest, constants, end_loss, end_share, in_two, is_one, itself,
+                                  log_of_sum, one, shifted, whole_of, with_largest)
+from fastnn.core.softmax_across cimport WIDTH, across
+from fastnn.core.softmax_along cimport GROUP, LANES, PHASED, along, finish_here, maximum, sum_exponentials, total
+from fastnn.core.streaming cimport fastnn_prefetch
+from fastnn.core.vecmath cimport real
+
+cdef extern from "lanes.h":
+    void fastnn_to_lanes_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_to_lanes_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
+                                Py_ssize_t step) noexcept nogil
+    void fastnn_from_lanes_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
+                                Py_ssize_t rows) noexcept nogil
+    void fastnn_from_lanes_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
+                                 Py_ssize_t rows) noexcept nogil
+
+cdef enum:
+    NARROW = 16         # and of the last ones: gcc vectorises no loop over 8
+    IN_CACHE = 2048     # their elements
+    FEW = 4             # short rows that are worth so many lanes
+    SHORT = 32          # elements of rows that are turned round, at most GROUP
+
+
+cdef inline void turned(const real *x, Py_ssize_t n, Py_ssize_t count, real *lanes) noexcept nogil:
+    """`count` rows, one after another, as lanes."""
+    if real is float:
+        fastnn_to_lanes_float(x, n, count, lanes, WIDTH)
+    else:
+        fastnn_to_lanes_double(x, n, count, lanes, WIDTH)
+
+
+cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        fastnn_from_lanes_float(lanes, WIDTH, out, n, count)
+    else:
+        fastnn_from_lanes_double(lanes, WIDTH, out, n, count)
+
+
+cdef inline void rows(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
+                      Py_ssize_t step, Py_ssize_t count) noexcept nogil:
+    """`count` rows of n elements: one after another where step is 1, else side by side, the elements `step` apart."""
+    cdef real x_lanes[SHORT * WIDTH]
+    cdef real g_lanes[SHORT * WIDTH]
+    cdef bint turning = step == 1 and n <= SHORT
+    cdef const real *a
+    cdef const real *b
+    cdef real *to
+    cdef Py_ssize_t r, width
+    cdef Py_ssize_t i = 0
+    if turning:
+        memset(x_lanes, 0, n * WIDTH * sizeof(real))
+        memset(g_lanes, 0, n * WIDTH * sizeof(real))
+    while i < count:
+        width = count - i
+        if step == 1 and (n > SHORT or width < FEW):
+            width = min(width, max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
+            along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            i += width
+            continue
+        width = min(width, <Py_ssize_t>WIDTH)
+        if width < WIDTH and width > NARROW and not turning:
+            width = NARROW
+        a, b, to = x + i, g + i, out + i
+        if not turning and n <= GROUP and width == WIDTH and i + 2 * WIDTH <= count:
+            for r in range(n):                  # more streams than the processor follows by itself
+                fastnn_prefetch(x + r * step + i + WIDTH, WIDTH * sizeof(real))
+                if g != NULL:
+                    fastnn_prefetch(g + r * step + i + WIDTH, WIDTH * sizeof(real))
+        if turning:
+            turned(x + i * n, n, width, x_lanes)
+            if g != NULL:
+                turned(g + i * n, n, width, g_lanes)
+            a, b, to = x_lanes, g_lanes, x_lanes
+        if width > NARROW:
+            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
+        else:
+            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, NARROW, width)
+        if turning:
+            turned_back(x_lanes, out + i * n, n, width)
+        i += width
+
+
+# The loss.
+
+cdef inline double loss_by_target(const real *x, const real *t, real top, double log_sum, Py_ssize_t n) noexcept nogil:
+    cdef double loss = 0
+    cdef double lost = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        if t[i] != <real>0:
+            add(&loss, &lost, <double>t[i] * (log_sum - <double>shifted(x[i], top)), top)
+    return whole_of(loss, lost, &lost)
+
+
+cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                              Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    """-sum(t log softmax(x)) and, unless grad is NULL, its gradient, softmax(x) sum(t) - t, for up to PHASED rows.
+
+    The target is the row t, or 1 at a label where t is NULL.
+    """
+    cdef double sums[LANES]
+    cdef double lost[LANES]
+    cdef double ones[LANES]
+    cdef double sum_[PHASED]
+    cdef double low[PHASED]
+    cdef double many[PHASED]
+    cdef double log_sum[PHASED]
+    cdef real tops[PHASED]
+    cdef real k[5 * PHASED]
+    cdef double rest, unused
+    cdef bint at_largest
+    cdef real *to
+    cdef Py_ssize_t r, label
+    for r in range(PHASED):
+        k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
+        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, <real>0
+        sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
+    for r in range(count):
+        tops[r] = maximum(x + r * n, <real>1, n)
+    for r in range(count):
+        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums,
+                         lost, ones)
+        sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
+    for r in range(PHASED):
+        with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])
+        log_sum[r] = log_of_sum(rest)
+    for r in range(count):
+        if t == NULL:
+            losses[r] = log_sum[r] - <double>shifted(x[r * n + labels[r]], tops[r])
+        else:
+            losses[r] = loss_by_target(x + r * n, t + r * n, tops[r], log_sum[r], n)
+    if grad == NULL:
+        return
+    for r in range(PHASED):
+        constants(LOG_SOFTMAX, PRODUCT, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
+    for r in range(count):
+        to = grad + r * n
+        if t == NULL:
+            label = labels[r]
+            at_largest = is_one(to[label])
+            finish_here(end_share[real], to, to, &k[r], n)
+            to[label] = -k[2 * PHASED + r] if at_largest else to[label] - <real>1
+        else:
+            total(itself[real], one[real], False, t + r * n, t + r * n, <real>0, n, sums, lost, ones)
+            in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
+            finish_here(end_loss[real], t + r * n, to, &k[r], n)
+
+
+cdef inline void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n))
+    cdef Py_ssize_t i = 0
+    while i < count:
+        losses_along(x + i * n, t + i * n if t != NULL else NULL, labels + i if labels != NULL else NULL,
+                     grad + i * n if grad != NULL else NULL, losses + i, n, min(most, count - i))
+        i += most
