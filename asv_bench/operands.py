@@ -7,32 +7,20 @@
 One thread; both sides of a ratio take turns in one process, and the least time of many short rounds counts.
 """
 import argparse
-from time import perf_counter
 
 import numpy as np
 
 import fastnn
 from fastnn import get_act, get_opt
+from fastnn.cli.contest import fastest
+from fastnn.cli.peers.library import Call
 
 NETWORK = [(784, 100), (100,), *[(100, 100), (100,)]*3, (100, 10), (10,)]
 
 
-def least(calls, rounds=40, target=2e-4):
+def least(calls, rounds=5):
     """The least time of each call, in seconds."""
-    repeats = []
-    for call in calls:
-        call()
-        start = perf_counter()
-        call()
-        repeats.append(max(1, int(target/(perf_counter() - start))))
-    found = [float("inf")]*len(calls)
-    for _ in range(rounds):
-        for i, call in enumerate(calls):
-            start = perf_counter()
-            for _ in range(repeats[i]):
-                call()
-            found[i] = min(found[i], (perf_counter() - start)/repeats[i])
-    return found
+    return [seconds for seconds, _ in fastest(dict(enumerate(map(Call, calls))), rounds, 0).values()]
 
 
 def dtypes():

@@ -1,8 +1,17 @@
 """What a call accepts: dtypes, layouts and results, the same rules for every kernel."""
 cimport numpy as cnp
 
+cdef enum Kind:
+    # of numbers in memory; the halves count from FLOAT16
+    OTHER = 0
+    SINGLE
+    DOUBLE
+    FLOAT16
+    BFLOAT16
+
 # whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes
 cdef bint is_bfloat16(dtype) except -1
+cdef Kind kind_of_half(cnp.ndarray a, int number) except? OTHER
 
 # raises TypeError for a masked array, by itself or in lists and tuples
 cdef void refuse_masked(object value, str name) except *
@@ -25,6 +34,24 @@ cdef inline void must_be_bound(size_t kernel) except *:
     """An object whose constructor was skipped has no kernel."""
     if kernel == 0:
         raise TypeError("this object has not been initialised: its class must call super().__init__()")
+
+
+cdef inline Kind kind_of(cnp.ndarray a) except? OTHER:
+    cdef int number = cnp.PyArray_TYPE(a)
+    if number == cnp.NPY_FLOAT:
+        return SINGLE
+    if number == cnp.NPY_DOUBLE:
+        return DOUBLE
+    return kind_of_half(a, number)
+
+
+cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
+    """An array, no subclass, of a's type and shape, in native byte order, with these flags."""
+    if not cnp.PyArray_CheckExact(other):
+        return False
+    cdef cnp.ndarray b = <cnp.ndarray>other
+    return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags)
+            and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
 
 
 cdef inline bint flat(cnp.ndarray a, int kind) noexcept:

@@ -12,6 +12,8 @@ from cpython.ref cimport Py_INCREF
 cnp.import_array()
 
 cdef extern from "numpy/arrayobject.h":
+    enum: NPY_HALF
+    enum: NPY_USERDEF
     PyTypeObject PyArray_Type
     object PyArray_NewFromDescr(PyTypeObject *type, cnp.PyArray_Descr *dtype, int ndim, cnp.npy_intp *shape,
                                 cnp.npy_intp *strides, void *data, int flags, PyObject *prototype)
@@ -32,6 +34,18 @@ cdef bint is_bfloat16(dtype) except -1:
     """Whether ml_dtypes' bfloat16 is meant, without importing ml_dtypes."""
     module = sys.modules.get("ml_dtypes")
     return module is not None and dtype == module.bfloat16
+
+
+cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
+
+
+cdef Kind kind_of_half(cnp.ndarray a, int number) except? OTHER:
+    global bfloat16_number
+    if number == NPY_HALF:
+        return FLOAT16
+    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.descr):
+        bfloat16_number = number
+    return BFLOAT16 if number == bfloat16_number else OTHER
 
 
 cdef bint is_masked(object value, type masked, int depth, Py_ssize_t *left) except -1:

@@ -21,8 +21,7 @@ cdef enum:
 cdef struct Work:
     # one call: which kernel over which memory
     uintptr_t kernel
-    const void *h           # `parameters` of the call
-    double parameters[MOST_PARAMETERS]
+    double parameters[MOST_PARAMETERS]      # or floats
     int order
     Py_ssize_t step         # the kernel is given a multiple of so many elements
     bint streaming
@@ -37,9 +36,9 @@ cdef struct Work:
 cdef inline void call(const Work *work, const real *x, const real *y, real *out, real *second,
                       Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<elementwise_float>work.kernel)(work.order, x, y, out, second, n, <const float *>work.h)
+        (<elementwise_float>work.kernel)(work.order, x, y, out, second, n, <const float *>work.parameters)
     else:
-        (<elementwise_double>work.kernel)(work.order, x, y, out, second, n, <const double *>work.h)
+        (<elementwise_double>work.kernel)(work.order, x, y, out, second, n, work.parameters)
 
 
 cdef inline Py_ssize_t made_up(const Work *work, Py_ssize_t n) noexcept nogil:

@@ -8,10 +8,11 @@ from libc.math cimport fabs, isfinite, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
+from fastnn.core.arrays cimport DOUBLE, FLOAT16, SINGLE, Kind
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.kernels cimport (decayed_double, decayed_float, scaled_double, scaled_float, unit_double, unit_float)
 from fastnn.core.layouts cimport Layout
-from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, SINGLE, Around, Kind, Task, prepare
+from fastnn.core.passes cimport BLOCK, Around, Task, prepare
 from fastnn.core.records cimport Record
 from fastnn.core.reductions cimport Numbers, Units, norms_of, unit_means, unit_norms, units_along
 from fastnn.core.stored cimport load_half

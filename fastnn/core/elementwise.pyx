@@ -15,8 +15,9 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, flat, is_bfloat16, must_be_bound, operand,
-                                 overwritten, partly_overlaps, result_dtype, same_order)
+from fastnn.core.arrays cimport (DOUBLE, FLOAT16, OTHER, SINGLE, Kind, alike, apart, as_array, checked_out,
+                                 checked_pair, flat, kind_of, must_be_bound, operand, overwritten, partly_overlaps,
+                                 result_dtype, same_order)
 from fastnn.core.blocks cimport BLOCK, STREAMED, Work, call, run_part
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, PRODUCT, PRODUCT_BY_VALUE, SECOND,
@@ -46,8 +47,6 @@ cdef extern from "numbers.h":
     object fastnn_double_scalar(double value)
 
 cdef extern from "numpy/arrayobject.h":
-    int NPY_HALF
-    int NPY_USERDEF
     cnp.NpyIter *new_numpy_iterator "NpyIter_AdvancedNew"(
         int nop, cnp.PyArrayObject **ops, cnp.npy_uint32 flags, cnp.NPY_ORDER order, cnp.NPY_CASTING casting,
         cnp.npy_uint32 *op_flags, cnp.PyArray_Descr **op_dtypes, int oa_ndim, int **op_axes,
@@ -61,14 +60,6 @@ cdef enum:
     UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
     MOST_STEP = 64          # STEP at most
-
-cdef enum Kind:
-    # of an array's numbers; halves count from FLOAT16
-    OTHER = 0
-    SINGLE
-    DOUBLE
-    FLOAT16
-    BFLOAT16
 
 cdef Py_ssize_t STEP = kernels.STEP         # a kernel is given a multiple of so many elements
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
@@ -107,7 +98,7 @@ cdef bint streaming_pays(const Work *work, bint single, Py_ssize_t n) noexcept:
     if not FASTNN_STREAMS or work.load != NULL or not outgrows_the_cache(work, single, n):
         return False
     if work.second != NULL or stream_above == 0:
-        return True                     # results of two kernels go through a block of scratch in any case
+        return True                     # two results are more to write than any kernel makes cheap
     return is_light[float](work, <float *>work.x) if single else is_light[double](work, <double *>work.x)
 
 
@@ -123,43 +114,16 @@ cdef int run(Work *work, bint single, Py_ssize_t n) except -1:
         return share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
-cdef int bfloat16_type = -1     # NumPy's number of the type, once one has been met
-
-
-cdef Kind kind_of_users(cnp.ndarray a) except? OTHER:
-    global bfloat16_type
-    if not is_bfloat16(a.dtype):
-        return OTHER
-    bfloat16_type = cnp.PyArray_TYPE(a)
-    return BFLOAT16
-
-
-cdef inline Kind kind_of(cnp.ndarray a) except? OTHER:
-    cdef int number = cnp.PyArray_TYPE(a)
-    if number == cnp.NPY_DOUBLE:
-        return DOUBLE
-    if number == cnp.NPY_FLOAT:
-        return SINGLE
-    if number == NPY_HALF:
-        return FLOAT16
-    if number == bfloat16_type:
-        return BFLOAT16
-    return kind_of_users(a) if number >= NPY_USERDEF else OTHER
-
-
 cdef inline int gapless_flags(cnp.ndarray a) noexcept:
     """What an array without gaps that lies as `a` does has; a need not."""
     return cnp.NPY_ARRAY_ALIGNED | (cnp.NPY_ARRAY_C_CONTIGUOUS if cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS)
                                     else cnp.NPY_ARRAY_F_CONTIGUOUS)
 
 
-cdef inline bint alike(object other, cnp.ndarray a, int flags) noexcept:
-    """Another array of a's type and shape, in native byte order, with these flags."""
-    if not cnp.PyArray_CheckExact(other):
-        return False
-    cdef cnp.ndarray b = <cnp.ndarray>other
-    return (cnp.PyArray_TYPE(b) == cnp.PyArray_TYPE(a) and cnp.PyArray_CHKFLAGS(b, flags)
-            and cnp.PyArray_ISNOTSWAPPED(b) and cnp.PyArray_SAMESHAPE(a, b))
+cdef inline bint plain(cnp.ndarray a, Kind kind, int flags) noexcept:
+    """a can be run through as it is: it has axes, no gaps, and numbers that kernels take."""
+    return (kind != OTHER and cnp.PyArray_NDIM(a) > 0 and cnp.PyArray_CHKFLAGS(a, flags)
+            and cnp.PyArray_ISNOTSWAPPED(a))
 
 
 cdef inline bint plain_pair(object out, cnp.ndarray a, int flags) noexcept:
@@ -410,7 +374,6 @@ cdef class Elementwise:
 
     cdef void prepare(self, Work *work, Kind kind, int order) noexcept:
         work.kernel = self.bound(kind != DOUBLE, work.parameters)
-        work.h = work.parameters
         work.order = order
         work.step = STEP
         work.streaming = False
@@ -433,18 +396,17 @@ cdef class Elementwise:
         a = <cnp.ndarray>x
         kind = kind_of(a)
         layout = gapless_flags(a)
-        if not (kind != OTHER and cnp.PyArray_NDIM(a) > 0
-                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
+        if not (plain(a, kind, layout)
                 and (out is None or alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))
                 and (grad is None or alike(grad, a, layout) and (
                     out is None or not partly_overlaps(<cnp.ndarray>out, <cnp.ndarray>grad)))):
-            return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
+            return self.apply_any(order, x, grad, out, None if grad is None else "grad")
         if out is None:
             result = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
         else:
             result = <cnp.ndarray>out
             if partly_overlaps(result, a):
-                return self.apply_any(order, False, x, grad, out, None if grad is None else "grad")
+                return self.apply_any(order, x, grad, out, None if grad is None else "grad")
         self.prepare(&work, kind, order)
         work.x = cnp.PyArray_BYTES(a)
         work.out = cnp.PyArray_BYTES(result)
@@ -465,10 +427,9 @@ cdef class Elementwise:
         a = <cnp.ndarray>x
         kind = kind_of(a)
         layout = gapless_flags(a)
-        if not (kind != OTHER and cnp.PyArray_NDIM(a) > 0
-                and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a)
+        if not (plain(a, kind, layout)
                 and (out is None or plain_pair(out, a, layout | cnp.NPY_ARRAY_WRITEABLE))):
-            return self.apply_any(BOTH, True, x, None, out, None)
+            return self.apply_any(BOTH, x, None, out, None)
         if out is None:
             fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
             value = new_result(a, cnp.PyArray_TYPE(a), fortran)
@@ -492,7 +453,7 @@ cdef class Elementwise:
         cdef double[4][MOST_STEP] doubles
         kind = FASTNN_NO_NUMBER if out is not None else fastnn_number(x, &number)
         if kind == FASTNN_NO_NUMBER or grad is not None and fastnn_number(grad, &factor) == FASTNN_NO_NUMBER:
-            return self.apply_any(order, both, x, grad, out, None if grad is None else "grad")
+            return self.apply_any(order, x, grad, out, None if grad is None else "grad")
         self.prepare(&work, SINGLE if kind == FASTNN_SINGLE else DOUBLE, order)
         if kind == FASTNN_SINGLE:
             run_number(&work, number, factor, grad is not None, &singles[0])
@@ -502,8 +463,9 @@ cdef class Elementwise:
         return ((fastnn_double_scalar(doubles[2][0]), fastnn_double_scalar(doubles[3][0])) if both
                 else fastnn_double_scalar(doubles[2][0]))
 
-    cdef object apply_any(self, int order, bint both, object x, object other, object out, str other_name):
-        """Any operands; without a name there is no other. Results are `out`, or new; `both` is for f and f'."""
+    cdef object apply_any(self, int order, object x, object other, object out, str other_name):
+        """Any operands; without a name there is no other. Results are `out`, or new."""
+        cdef bint both = order == BOTH
         must_be_bound(self.kernels[0])
         cdef cnp.ndarray a = as_array(x, "x")
         cdef object dtype = result_dtype(a)
@@ -519,7 +481,7 @@ cdef class Elementwise:
             outputs = checked_pair(out, a, dtype)
         else:
             outputs = [checked_out(out, a, dtype, "out")]
-        self.run_over(BOTH if both else order, inputs, outputs)
+        self.run_over(order, inputs, outputs)
         if out is not None:
             return out
         if cnp.PyArray_NDIM(a) == 0:
@@ -629,8 +591,7 @@ cdef class ElementwiseLoss(Elementwise):
             a = <cnp.ndarray>y
             kind = kind_of(a)
             layout = gapless_flags(a)
-            if (kind != OTHER and cnp.PyArray_NDIM(a) > 0
-                    and cnp.PyArray_CHKFLAGS(a, layout) and cnp.PyArray_ISNOTSWAPPED(a) and alike(t, a, layout)):
+            if plain(a, kind, layout) and alike(t, a, layout):
                 losses = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS)
                 self.prepare(&work, kind, BOTH if both else VALUE)
                 work.x = cnp.PyArray_BYTES(a)
@@ -656,7 +617,7 @@ cdef class ElementwiseLoss(Elementwise):
         return losses[()] if cnp.PyArray_NDIM(a) == 0 else losses, derivative
 
     def _derivative(self, y, t, out=None):
-        return self.apply_any(FIRST, False, y, t, out, "t")
+        return self.apply_any(FIRST, y, t, out, "t")
 
     def _copy(self, derivative, out=None):
         """What is handed out of a derivative that is kept: a copy, a scalar of one without axes."""

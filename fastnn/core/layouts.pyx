@@ -8,9 +8,10 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.stdlib cimport calloc, free
 
+from fastnn.core.arrays cimport DOUBLE, kind_of
 from fastnn.core.cohorts cimport Cohort
-from fastnn.core.passes cimport BLOCK, DOUBLE, Task
-from fastnn.core.records cimport Record, dims_of, fits, has_shape, kind_of, lies_as, ndim_of, same_shape, usable
+from fastnn.core.passes cimport BLOCK, Task
+from fastnn.core.records cimport Record, dims_of, fits, has_shape, lies_as, ndim_of, same_shape, usable
 from fastnn.core.spans cimport Span, clear_of
 from fastnn.core.sparse cimport Merged, Rows, have_width
 

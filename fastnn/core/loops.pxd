@@ -54,58 +54,59 @@ cdef inline const real *padded(const real *x, real *room, Py_ssize_t n, Py_ssize
     return room
 
 
+cdef struct Seen:
+    signed char quarters
+    short quarters_of_double
+
+
+cdef inline void see(Seen *seen, const real *x, Py_ssize_t i) noexcept nogil:
+    """Read what makes gcc work on four vectors at a time."""
+    if real is float:
+        see_float(seen.quarters, x, i)
+    else:
+        see_double(seen.quarters_of_double, x, i)
+
+
 cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h) noexcept nogil:
     cdef Py_ssize_t i
-    cdef signed char quarters = 0
-    cdef short quarters_of_double = 0
+    cdef Seen seen = Seen(0, 0)
     cdef real kept[2]                       # in registers: h might overlap out, for all the compiler knows
     kept[0] = h[0]
     kept[1] = h[1]
     for i in range(n & -MAP_STEP):
-        if real is float:
-            see_float(quarters, x, i)
-        else:
-            see_double(quarters_of_double, x, i)
+        see(&seen, x, i)
         out[i] = f(x[i], kept)
-    seen_all(quarters | quarters_of_double)
+    seen_all(seen.quarters | seen.quarters_of_double)
 
 
 cdef inline void map_product(formula f, const real *x, const real *y, real *out, Py_ssize_t n,
                              const real *h) noexcept nogil:
     cdef Py_ssize_t i
-    cdef signed char quarters = 0
-    cdef short quarters_of_double = 0
+    cdef Seen seen = Seen(0, 0)
     cdef real kept[2]
     kept[0] = h[0]
     kept[1] = h[1]
     for i in range(n & -MAP_STEP):
-        if real is float:
-            see_float(quarters, x, i)
-        else:
-            see_double(quarters_of_double, x, i)
+        see(&seen, x, i)
         out[i] = f(x[i], kept) * y[i]
-    seen_all(quarters | quarters_of_double)
+    seen_all(seen.quarters | seen.quarters_of_double)
 
 
 cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *second, Py_ssize_t n,
                          const real *h) noexcept nogil:
     """Both in one loop: what they share is computed once."""
     cdef Py_ssize_t i
-    cdef signed char quarters = 0
-    cdef short quarters_of_double = 0
+    cdef Seen seen = Seen(0, 0)
     cdef real a
     cdef real kept[2]
     kept[0] = h[0]
     kept[1] = h[1]
     for i in range(n & -MAP_STEP):
-        if real is float:
-            see_float(quarters, x, i)
-        else:
-            see_double(quarters_of_double, x, i)
+        see(&seen, x, i)
         a = x[i]                            # once: out might overlap x, for all the compiler knows
         out[i] = f(a, kept)
         second[i] = d1(a, kept)
-    seen_all(quarters | quarters_of_double)
+    seen_all(seen.quarters | seen.quarters_of_double)
 
 
 cdef inline void map_orders(formula f, formula d1, formula d2, int order, const real *x, const real *y, real *out,

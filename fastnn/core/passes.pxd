@@ -10,12 +10,13 @@ elements of these rows count as the tensor.
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
+from fastnn.core.arrays cimport DOUBLE, FLOAT16, SINGLE, Kind
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (decayed_double, decayed_float, rule_double, rule_float, rule_stored, scaled_double,
                                   scaled_float, unit_double, unit_float)
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK, load_half, load_state, store_any_state, store_half
-from fastnn.core.streaming cimport at_line
+from fastnn.core.streaming cimport FASTNN_LINE, at_line
 from fastnn.core.vecmath cimport real
 
 cdef extern from "stored.h":
@@ -27,19 +28,10 @@ cdef enum:
     MOST_CONSTANTS = 16
     MOST_SLOTS = 8
     MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
-    LINE = 64               # bytes of a cache line
     LONG = 8192             # elements from which on it pays to begin at one
     LONG_ROW = 16           # elements of a row that are stepped where they lie
     STAGED = 1024           # elements that are converted at a time
     TOGETHER = 256          # of other rows that are stepped together
-
-cdef enum Kind:
-    # of numbers in memory; the halves count from FLOAT16
-    OTHER = 0
-    SINGLE
-    DOUBLE
-    FLOAT16
-    BFLOAT16
 
 cdef struct Format:
     # how a slot is stored
@@ -442,10 +434,10 @@ cdef inline void step_lines(const Pass *call, const Task *task, const real *grad
     cdef real scale = <real>(task.constants.scale * task.scale)
     cdef uintptr_t place = <uintptr_t>target
     cdef uintptr_t beside = <uintptr_t>(<real *>task.state + start) if call.slots else place
-    cdef Py_ssize_t head = <Py_ssize_t>((LINE - place % LINE) % LINE // sizeof(real))
+    cdef Py_ssize_t head = <Py_ssize_t>(-place % FASTNN_LINE // sizeof(real))
     cdef Py_ssize_t tail = (n - head) % BLOCK_STEP
     cdef int i
-    if head == 0 or place % LINE != beside % LINE:
+    if head == 0 or place % FASTNN_LINE != beside % FASTNN_LINE:
         step_range(call, task, grad, p, target, scale, start, n)
         return
     pieces.count, pieces.elements = 2, head + tail

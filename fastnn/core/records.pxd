@@ -1,8 +1,9 @@
 """The state of one parameter, and what arrays have to be to be stepped with it."""
 cimport numpy as cnp
 
+from fastnn.core.arrays cimport DOUBLE, OTHER, Kind, kind_of
 from fastnn.core.cohorts cimport Cohort
-from fastnn.core.passes cimport DOUBLE, MOST_STORED_SLOTS, OTHER, SINGLE, Format, Kind
+from fastnn.core.passes cimport MOST_STORED_SLOTS, Format
 from fastnn.core.spans cimport Span
 
 cdef extern from "numpy/arrayobject.h":     # of borrowed references, too, which Cython would count otherwise
@@ -48,8 +49,6 @@ cdef class Record:
 # a parameter's first state; `key` is for errors. `lazy`: its memory is not touched before it is needed
 cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=*)
 
-cdef Kind kind_of_half(cnp.ndarray a, int number) except *
-
 # a contiguous copy that lies as the record's slots do
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype)
 
@@ -61,15 +60,6 @@ cdef cnp.ndarray checked_gradient(object value, cnp.ndarray p, object key)
 
 # a tuple, whatever a subclass says of itself
 cdef object shape_of(cnp.ndarray a)
-
-
-cdef inline Kind kind_of(cnp.ndarray a) except *:
-    cdef int number = cnp.PyArray_TYPE(a)
-    if number == cnp.NPY_FLOAT:
-        return SINGLE
-    if number == cnp.NPY_DOUBLE:
-        return DOUBLE
-    return kind_of_half(a, number)
 
 
 cdef inline bint lies_as(cnp.ndarray a, Record record) noexcept:

@@ -7,16 +7,12 @@ cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.arrays cimport as_array, fill, is_bfloat16, refuse_masked, result_dtype
+from fastnn.core.arrays cimport DOUBLE, OTHER, as_array, fill, kind_of, refuse_masked, result_dtype
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.spans cimport Span, span_of
-from fastnn.core.passes cimport BFLOAT16, DOUBLE, FLOAT16, LONG, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Format, Kind
+from fastnn.core.passes cimport LONG, MOST_SLOTS, MOST_STORED_SLOTS, Format
 from fastnn.core.stored cimport STORED_BLOCK, load_state, store_any_state
-
-cdef extern from "numpy/ndarraytypes.h":
-    enum: NPY_HALF
-    enum: NPY_USERDEF
 
 cnp.import_array()
 
@@ -25,18 +21,6 @@ cdef enum:
     MANY = 1 << 22          # elements whose memory is touched before the step: a signal may still end that, and it takes longer
 
 CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
-
-cdef int bfloat16_number = -1       # NumPy's number for ml_dtypes' bfloat16, once an array of it has been seen
-
-
-cdef Kind kind_of_half(cnp.ndarray a, int number) except *:
-    global bfloat16_number
-    if number == NPY_HALF:
-        return FLOAT16
-    if number >= NPY_USERDEF and number != bfloat16_number and is_bfloat16(a.descr):
-        bfloat16_number = number
-    return BFLOAT16 if number == bfloat16_number else OTHER
-
 
 cdef class Storage:
     """What a stepper keeps for each element: the first value of each slot, or how slots are stored in fewer bits."""

@@ -5,7 +5,7 @@ raised where there is no room for the sums.
 """
 cimport numpy as cnp
 
-from fastnn.core.passes cimport Kind
+from fastnn.core.arrays cimport Kind
 
 cdef struct Numbers:
     # contiguous

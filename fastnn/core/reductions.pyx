@@ -17,10 +17,9 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport copied, flat, share_memory
+from fastnn.core.arrays cimport DOUBLE, FLOAT16, OTHER, SINGLE, Kind, copied, flat, kind_of, share_memory
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, OTHER, SINGLE, Kind
-from fastnn.core.records cimport kind_of
+from fastnn.core.passes cimport BLOCK
 from fastnn.core.spans cimport Span, by_address, overlaps_itself, span_of
 from fastnn.core.stored cimport load_half, store_half
 from fastnn.core.threads cimport range_body, share_out, threads_for

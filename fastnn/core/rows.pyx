@@ -17,7 +17,7 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays import OVERWRITTEN
 
-from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, copied, fill, must_be_bound, operand,
+from fastnn.core.arrays cimport (alike, apart, as_array, checked_out, checked_pair, copied, fill, must_be_bound, operand,
                                  overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double,
@@ -123,13 +123,6 @@ cdef int run(const Work *work, Py_ssize_t rows) except -1:
         return share_watched(run_rows if work.losses == NULL else run_losses, work, rows, grain, threads, elements)
 
 
-cdef inline bint lies_like(object other, cnp.ndarray a, int layout) noexcept:
-    """Another array of a's type, shape and memory order."""
-    return (cnp.PyArray_CheckExact(other) and cnp.PyArray_TYPE(<cnp.ndarray>other) == cnp.PyArray_TYPE(a)
-            and cnp.PyArray_ISNOTSWAPPED(<cnp.ndarray>other) and cnp.PyArray_CHKFLAGS(<cnp.ndarray>other, layout)
-            and cnp.PyArray_SAMESHAPE(a, <cnp.ndarray>other))
-
-
 cdef inline int layout_of(cnp.ndarray a) noexcept:
     """How a lies in memory, if without gaps, as flags of NumPy; float32 and float64 alone, else 0."""
     if not ((cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT or cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE)
@@ -148,7 +141,7 @@ cdef inline bint in_place_or_apart(cnp.ndarray out, cnp.ndarray a) noexcept:
 
 cdef inline bint may_hold(object out, cnp.ndarray a, object g, int order, int layout) noexcept:
     """Results may be written into `out` while a and g are read."""
-    if not lies_like(out, a, layout | cnp.NPY_ARRAY_WRITEABLE) or not in_place_or_apart(<cnp.ndarray>out, a):
+    if not alike(out, a, layout | cnp.NPY_ARRAY_WRITEABLE) or not in_place_or_apart(<cnp.ndarray>out, a):
         return False
     return g is None or (in_place_or_apart(<cnp.ndarray>out, <cnp.ndarray>g) if order == PRODUCT_BY_VALUE
                          else apart(<cnp.ndarray>out, <cnp.ndarray>g))
@@ -186,7 +179,7 @@ cdef object with_last(cnp.ndarray a, object axis):
     return np.moveaxis(a, axis, range(-len(axis), 0) if type(axis) is tuple else -1)
 
 
-cdef inline bint alike(object y, object x) noexcept:
+cdef inline bint are_values_of(object y, object x) noexcept:
     """Arrays of one floating-point type and one shape."""
     return (cnp.PyArray_CheckExact(y) and cnp.PyArray_CheckExact(x) and cnp.PyArray_ISFLOAT(<cnp.ndarray>x)
             and cnp.PyArray_TYPE(<cnp.ndarray>y) == cnp.PyArray_TYPE(<cnp.ndarray>x)
@@ -229,7 +222,7 @@ cdef class RowActivation:
         a = <cnp.ndarray>x
         layout = layout_of(a)
         across = across_of(a, along, layout) if layout and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a) else 0
-        if (across == 0 or not (grad is None or lies_like(grad, a, layout))
+        if (across == 0 or not (grad is None or alike(grad, a, layout))
                 or not (out is None or may_hold(out, a, grad, order, layout))):
             return self.apply_any(along, order, x, grad, out, name)
         result = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS) if out is None \
@@ -279,7 +272,7 @@ cdef class RowActivation:
         """a is walked as it lies; what lies otherwise is copied."""
         cdef cnp.ndarray copy
         cdef bint fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
-        if g is not None and not lies_like(g, a, layout):
+        if g is not None and not alike(g, a, layout):
             copy = new_result(a, cnp.PyArray_TYPE(a), fortran)
             fill(copy, g)
             g = copy
@@ -323,7 +316,7 @@ cdef class RowActivation:
             if y is None:
                 raise TypeError("backward takes x, or y=f(x) alone")
             return self.apply(self.axis_now(), FIRST_BY_VALUE if grad is None else PRODUCT_BY_VALUE, y, grad, out, "y")
-        if grad is not None and self.product_by_value and alike(y, x):
+        if grad is not None and self.product_by_value and are_values_of(y, x):
             return self.apply(self.axis_now(), PRODUCT_BY_VALUE, y, grad, out, "y")
         if y is not None and overwritten(x, y):
             raise ValueError(OVERWRITTEN)

@@ -1,7 +1,7 @@
 """Gradients of some rows of a parameter."""
 cimport numpy as cnp
 
-from fastnn.core.passes cimport Kind
+from fastnn.core.arrays cimport Kind
 from fastnn.core.records cimport Record
 
 

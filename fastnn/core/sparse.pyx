@@ -13,10 +13,11 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from fastnn.core.arrays cimport as_array, contiguous, fill, result_dtype
+from fastnn.core.arrays cimport (DOUBLE, FLOAT16, OTHER, SINGLE, Kind, as_array, contiguous, fill, kind_of,
+                                 result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.passes cimport BLOCK, DOUBLE, FLOAT16, OTHER, SINGLE
-from fastnn.core.records cimport dims_of, kind_of, ndim_of
+from fastnn.core.passes cimport BLOCK
+from fastnn.core.records cimport dims_of, ndim_of
 from fastnn.core.stored cimport load_half
 from fastnn.core.vecmath cimport real
 

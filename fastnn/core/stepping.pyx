@@ -18,14 +18,14 @@ from libc.limits cimport LLONG_MAX
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 
-from fastnn.core.arrays cimport as_array, result_dtype, share_memory
+from fastnn.core.arrays cimport OTHER, as_array, kind_of, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.gates cimport Gate
 from fastnn.core.layouts cimport Layout
-from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, OTHER, Pass, Task, step_blocks
+from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, Pass, Task, step_blocks
 from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
-                                  kind_of, lies_as, new_record, shape_of, usable, whole_of)
+                                  lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.reductions cimport Numbers, norms_of
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
 from fastnn.core.sparse cimport Merged, Rows, check_width, have_width, no_row

@@ -23,6 +23,8 @@ class Loss(NamedTuple):
     ----------
     ulps, x, got, exact : float
         In units in the last place; where, what the kernel gives there and what is right.
+    count : int
+        Of the arguments that were looked at.
     lost : bool
         Whether arithmetic is to blame: more than LOST, and than LOST times what a rounding of x would do.
     cause : str
@@ -34,6 +36,7 @@ class Loss(NamedTuple):
     x: float
     got: float
     exact: float
+    count: int
     lost: bool
     cause: str = ""
     better: str = ""
@@ -66,18 +69,20 @@ def largest_loss(call, root, slope, values, dtype):
     exactly = arithmetic(mp)
     held = {key: mp.mpf(float(np.dtype(dtype).type(value))) for key, value in values.items()}
     xs = arguments(dtype)
-    worst, most = None, 0.0
+    worst, most, count = None, 0.0, 0
     for x, got in zip(xs.tolist(), call(xs).tolist()):
         exact, change = graph.evaluate([root, slope], held | {"x": mp.mpf(x)}, exactly)
         if not mp.isfinite(exact):
             continue
+        count += 1
         ulps = _ulps(got, exact, dtype)
         condition = float(abs(x*change/exact)) if exact and mp.isfinite(change) else 1.0
         weight = ulps/max(1.0, condition)
         if worst is None or weight > most:
-            worst, most = Loss(ulps, x, got, float(exact), weight > LOST), weight
+            worst, most = Loss(ulps, x, got, float(exact), 0, weight > LOST), weight
     if worst is None:
-        return Loss(0.0, 0.0, 0.0, 0.0, False)
+        return Loss(0.0, 0.0, 0.0, 0.0, 0, False)
+    worst = worst._replace(count=count)
     if not worst.lost:
         return worst
     node, cause = _cause(root, held | {"x": mp.mpf(worst.x)}, exactly, dtype)

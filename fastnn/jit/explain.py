@@ -9,7 +9,7 @@ from ..optimizers import Optimizer
 from ..optimizers import _registry as optimizers
 from . import graph, kernels
 from .compiler import compiled, processor_name
-from .digits import arguments, largest_loss
+from .digits import largest_loss
 from .errors import at_line
 from .listing import listing
 
@@ -81,7 +81,7 @@ def _digits(cls, dtype):
 
 def _told(title, loss):
     if not loss.lost:
-        return [f"{title:2} is within {loss.ulps:.3g} ULP at {len(arguments('float32'))} arguments"]
+        return [f"{title:2} is within {loss.ulps:.3g} ULP at {loss.count} arguments"]
     where = f"{title:2} loses digits: {loss.got:.4g} at x = {loss.x:.6g} is {loss.exact:.4g}"
     return [where, *(f"   {line}" for line in (loss.cause, loss.better) if line)]
 

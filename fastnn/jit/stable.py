@@ -29,7 +29,7 @@ def _one_plus(node):
 
 
 def _exponent(node):
-    """u of exp(u), or of 1/exp(-u)."""
+    """u of exp(u)."""
     return node.args[0] if node is not None and node.op == "exp" else None
 
 
@@ -77,9 +77,8 @@ def _log(node):
         return f"logaddexp({_text(powers[0])}, {_text(powers[1])})"
     if inside.op == "expit":
         return f"log_expit({_text(inside.args[0])})"
-    return f"log_expit({_text(neg(_exponent(_one_plus(inside.args[1]))))})" if (
-        inside.op == "div" and value(inside.args[0]) == 1 and _one_plus(inside.args[1]) is not None
-        and _exponent(_one_plus(inside.args[1])) is not None) else None
+    u = _exponent(_one_plus(inside.args[1])) if inside.op == "div" and value(inside.args[0]) == 1 else None
+    return f"log_expit({_text(neg(u))})" if u is not None else None
 
 
 def _log1p(node):

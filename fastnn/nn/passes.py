@@ -6,8 +6,6 @@ included, is given arrays that stay as they are, and returns what it likes. The 
 """
 import numpy as np
 
-from fastnn.core.affine import activate_with_bias
-
 from .layers import Activation, Affine, BatchNormalization, Dropout
 
 SHARING = (Affine, Activation, BatchNormalization, Dropout)
@@ -168,22 +166,17 @@ class _Dense(_Single):
         return super().take_gradients(self.dz, matrix, shared)
 
     def forward(self, x):
-        affine, layer, y = self.layer, self.activation, self.y
-        by_value = layer.by_value
+        y = self.y
         if self.shared:
-            if by_value:
+            if self.activation.by_value:
                 y = self.z
             elif y is None:
                 y = self.y = self._matrix(self.widths[1])
-        z = affine.product(x, True, self.z)
-        y = activate_with_bias(layer.activation, z, affine.b, y)
-        layer._kept = (None if by_value else z), y
-        return y
+        return self.activation.forward(self.layer.product(x, True, self.z), True, y, self.layer.b)
 
     def backward(self, dout):
         dz, db = self.activation.backward_with_bias(dout, self.dz)
-        self.layer.parameter_gradients(dz, db)
-        return dz.dot(self.layer.W.T, self.dx)
+        return self.layer.backward(dz, self.dx, db)
 
     def finish(self, dout):
         dz, db = self.activation.backward_with_bias(dout, self.dz)
