@@ -28,7 +28,7 @@ def generate(tmp_path):
         paths = [tmp_path / name for name in ("rules.pxd", *(f"rows{i}.py" for i in range(len(files))))]
         for path, text in zip(paths, (formulas, *files)):
             path.write_text(text)
-        return rule_kernels.kernels(paths[0], paths[1:], MOST)
+        return rule_kernels.kernels(paths[:1], paths[1:], MOST)
     return generate
 
 
@@ -47,7 +47,7 @@ def test_a_rule_without_state(generate):
     text = generate(PLAIN, 'class Plain(Optimizer, name="Plain", kernel="plain"):\n    pass\n')
     assert table(text) == {"plain": (("plain[float]", "plain[double]"), ("lr",), 0, False)}
     assert table(text, "STORED_RULES") == {"bfloat16": {}, "int8": {}}
-    assert "= keep * t + rules.plain[real](scale * g[i], c0)" in text
+    assert "= keep * t + plain_rule[real](scale * g[i], c0)" in text
     assert " s0" not in text and "plain_int8" not in text
 
 
@@ -59,8 +59,8 @@ cdef inline real wide(real g, real p, real *m, real* v,
     return g
 ''', 'class Wide(Optimizer, kernel="wide"):\n    pass\n')
     assert table(text) == {"wide": (("wide[float]", "wide[double]"), ("lr", "eps"), 2, True)}
-    assert "keep * t + rules.wide[real](scale * g[i], t, s0 + i, s1 + i, c0, c1)" in text
-    assert "target[i] = rules.wide[real](scale * g[i], p[i], s0 + i, s1 + i, c0, c1)" in text
+    assert "keep * t + wide_rule[real](scale * g[i], t, s0 + i, s1 + i, c0, c1)" in text
+    assert "target[i] = wide_rule[real](scale * g[i], p[i], s0 + i, s1 + i, c0, c1)" in text
     assert text.count("cdef real *s") == 2 and text.count("cdef real c") == 2
 
 

@@ -1,7 +1,7 @@
 """The loops around optimizer rules, as Cython: written by setup.py into its build folder, from the catalogue's rows.
 
 A row is a class with `kernel=` in fastnn/optimizers, fastnn/dialects or fastnn/dlfs.py; its formula is the function of
-that name in fastnn/core/rules.pxd, whose signature says what state and which constants it has. Rows with `stored` get
+that name in fastnn/core/formulas, whose signature says what state and which constants it has. Rows with `stored` get
 loops over state in bfloat16 and int8 as well, which load and store a block around the rule and find each slot's largest
 magnitude on the way, while the processor waits for its divisions.
 """
@@ -16,16 +16,19 @@ SPACINGS = {"bfloat16": {"linear": "state_bfloat16", "logarithmic": "state_bfloa
 
 
 class Rule(NamedTuple):
+    family: str
     name: str
     reads_p: bool
     slots: tuple
     constants: tuple
 
 
-def formulas(path):
-    """The rules of a .pxd, by name. SystemExit for one whose arguments have another order."""
+def formulas(paths):
+    """The rules of .pxd files, by name. SystemExit for one whose arguments have another order, or that stands twice."""
     found = {}
-    for name, rest in SIGNATURE.findall(path.read_text()):
+    for path, name, rest in [(path, *match) for path in paths for match in SIGNATURE.findall(path.read_text())]:
+        if name in found:
+            raise SystemExit(f"{path}: the rule {name} stands in {found[name].family}.pxd, too")
         arguments = ["".join(argument.split()).removeprefix("real") for argument in rest.split(",")]
         reads_p = arguments[0] == "p"
         arguments = arguments[reads_p:]
@@ -33,7 +36,7 @@ def formulas(path):
         constants = arguments[len(slots):]
         if any(argument[0] == "*" for argument in constants) or "p" in constants:
             raise SystemExit(f"{path}: the arguments of {name} are g, p for rules that read it, slots, constants")
-        found[name] = Rule(name, reads_p, tuple(slots), tuple(constants))
+        found[name] = Rule(path.stem, name, reads_p, tuple(slots), tuple(constants))
     return found
 
 
@@ -86,13 +89,13 @@ def check(rule, spacings, most):
                          f"{', '.join(SPACINGS['int8'])}")
 
 
-def kernels(rules_pxd, catalogue, most):
+def kernels(families, catalogue, most):
     """The text of the .pxi."""
-    known = formulas(rules_pxd)
+    known = formulas(families)
     wanted = rows(catalogue)
     if missing := wanted.keys() - known.keys():
-        raise SystemExit(f"{rules_pxd} has no rule {', '.join(sorted(missing))} of the form that it describes, which a "
-                         "row of the catalogue names")
+        raise SystemExit(f"fastnn/core/formulas has no rule {', '.join(sorted(missing))} of the form that its __init__.pxd "
+                         "describes, which a row of the catalogue names")
     for name, spacings in wanted.items():
         check(known[name], spacings, most)
     rules = {known[name]: spacings for name, spacings in wanted.items()}
@@ -105,6 +108,7 @@ def kernels(rules_pxd, catalogue, most):
         fused += [f'    "{dtype}": {{', *lines, "    },"]
     return "\n".join([
         "# Written by tools/rule_kernels.py.",
+        *(f"from fastnn.core.formulas.{r.family} cimport {r.name} as {r.name}_rule" for r in rules),
         *(whole(rule) for rule in rules),
         *(quantized(rule, spacings, dtype) for rule, spacings in small for dtype in SPACINGS),
         "# name: ((address for float, for double), names of the constants, number of slots, whether it reads p)",
@@ -168,7 +172,7 @@ def statements(lines):
 def call(rule, p, real):
     arguments = ["scale * g[i]", *([p] if rule.reads_p else []), *(f"s{k} + i" for k in range(len(rule.slots))),
                  *(f"c{k}" for k in range(len(rule.constants)))]
-    return f"rules.{rule.name}[{real}]({', '.join(arguments)})"
+    return f"{rule.name}_rule[{real}]({', '.join(arguments)})"
 
 
 def write(root, folder, levels):
@@ -177,7 +181,7 @@ def write(root, folder, levels):
     core = Path(root, "fastnn", "core")
     catalogue = [*sorted(Path(root, "fastnn", "optimizers").rglob("*.py")),
                  *sorted(Path(root, "fastnn", "dialects").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
-    text = {"rule_kernels.pxi": kernels(core / "rules.pxd", catalogue, limits(core / "passes.pxd"))}
+    text = {"rule_kernels.pxi": kernels(sorted((core / "formulas").glob("*.pxd")), catalogue, limits(core / "passes.pxd"))}
     for level in levels:
         for kind in ("kernels", "rules"):
             text[f"_{kind}_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "{kind}.pxi"\n'

@@ -7,7 +7,6 @@ give the same bits.
 """
 from libc.stdint cimport int32_t, uint32_t, uintptr_t
 
-from fastnn.core cimport rules
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.stored cimport STORED_BLOCK
 from fastnn.core.vecmath cimport real

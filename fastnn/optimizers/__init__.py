@@ -1,6 +1,6 @@
 """The catalogue of optimizers: one class each, with its hyperparameters, its rule in words and the constants of a step.
 
-The compiled rules stand in fastnn/core/rules.pxd. In the docstrings g is the gradient, t the parameter's own step, from
+The compiled rules stand in fastnn/core/formulas. In the docstrings g is the gradient, t the parameter's own step, from
 1; the delta is added to the parameter. Everything that depends only on hyperparameters and t is computed here, once a
 step, in double precision, and handed to the rule by name.
 """

@@ -1,14 +1,10 @@
-"""Every optimizer for one tensor, as the papers and PyTorch have it: ``ORACLES[name](**hyperparameters).delta(g, t)``.
-
-`delta` returns what is to be added to the parameter and keeps the state. Gradients are taken to float64, or
-stay longdouble, and everything is then computed in that dtype. t counts steps from 1 and may be left out
-where the rule does not use it. Hyperparameters are the annotated attributes; the others are state.
-What article A has under these names is in `oracles.article`.
-"""
+"""The first optimizers of the catalogue, and those of the book."""
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+
+from .base import Optimizer, ratio
 
 
 def annealing(t, rate):
@@ -17,21 +13,6 @@ def annealing(t, rate):
 
 def cooling(t, rate):
     return 1000*t**rate
-
-
-def ratio(a, b):
-    """a/b with 0/0 = 0: no gradient, no step."""
-    return np.where((a == 0) & (b == 0), 0, a/b)
-
-
-class Optimizer:
-    def delta(self, g, t=None, **extra):
-        """The change of a parameter with gradient g (a scalar or an array) at step t."""
-        g = np.asarray(g, np.result_type(g, np.float64))
-        t = None if t is None else g.dtype.type(t)
-        extra = {name: np.asarray(value, g.dtype) for name, value in extra.items()}
-        with np.errstate(all="ignore"):
-            return self.rule(g, t, **extra)
 
 
 @dataclass

@@ -1,0 +1,11 @@
+"""Every optimizer for one tensor, as the papers and PyTorch have it: ``ORACLES[name](**hyperparameters).delta(g, t)``.
+
+`delta` returns what is to be added to the parameter and keeps the state. Gradients are taken to float64, or
+stay longdouble, and everything is then computed in that dtype. t counts steps from 1 and may be left out
+where the rule does not use it. Hyperparameters are the annotated attributes; the others are state.
+One file a family, as in fastnn/optimizers. What article A has under these names is in `oracles.article`.
+"""
+from . import classic
+from .classic import *      # noqa: F403: the rules by their names
+
+ORACLES = {name: rule for family in (classic,) for name, rule in family.ORACLES.items()}
