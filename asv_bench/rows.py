@@ -9,13 +9,10 @@ exponentials again.
 The loss needs a C compiler (`cc`) and x86, and runs on one thread.
 """
 import argparse
-import ctypes
-import subprocess
-import tempfile
 from functools import partial
-from pathlib import Path
 
 import numpy as np
+from benchmarks.streaming_copy import reading_twice
 
 import fastnn
 from fastnn.cli.contest import fastest
@@ -65,19 +62,9 @@ def activations(options):
                               "  ".join(cells), flush=True)
 
 
-def reader():
-    with tempfile.TemporaryDirectory() as folder:
-        library = Path(folder, "reading.so")
-        source = Path(__file__).with_name("reading.c")
-        subprocess.run(["cc", "-O2", "-shared", "-fPIC", source, "-o", library], check=True)
-        function = ctypes.CDLL(str(library)).read_twice
-    function.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
-    return function
-
-
 def loss(options):
     fastnn.set_num_threads(1)
-    read_twice, classes = reader(), 50_000
+    classes = 50_000                        # whole cache lines
     rng = np.random.default_rng(0)
     for dtype in options.dtype:
         for rows in (4, 200, 2000 if dtype == "float32" else 1000):
@@ -86,7 +73,7 @@ def loss(options):
             err = fastnn.get_err("softmax-cross-entropy")
             least = times({"loss": partial(err.forward, x, labels, keep=False),
                            "with gradient": partial(err.forward, x, labels),
-                           "reading": partial(read_twice, x.ctypes.data, rows, x.strides[0])}, options)
+                           "reading": reading_twice(x)}, options)
             print(f"loss, {dtype}, {rows} rows of {classes:,}: " + ", ".join(
                 f"{name} {seconds*1e9/x.size:.3f} ns an element" for name, seconds in least.items())
                 + f"; reading twice takes {least['reading']/least['loss']:.2f} of the loss")

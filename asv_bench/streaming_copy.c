@@ -1,5 +1,5 @@
-/* What memory can do at best, shared out over threads: a copy with streaming stores, and plain loops that read one array
-   and change others in place, as an optimizer's step does. bandwidth.py compiles it. */
+/* What memory can do at best: a copy with streaming stores and plain loops that read one array and change others in
+   place, as an optimizer's step does, both shared out over threads; and rows that are read twice, as a softmax does. */
 #include <emmintrin.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -116,4 +116,16 @@ double streams_in_place(const char *in, float *const *changed, int count, size_t
     static volatile int mask = 0;
     struct job job = {change, in, NULL, changed, count, mask};
     return count < 1 || count > MOST_CHANGED ? -1 : shared(&job, bytes, threads);
+}
+
+/* Read rows of `bytes` bytes, a multiple of 64, one after another, each twice. */
+int read_twice(const char *x, size_t rows, size_t bytes)
+{
+    __m128i sums[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128()};
+    for (size_t row = 0; row < rows; row++, x += bytes)
+        for (int time = 0; time < 2; time++)
+            for (size_t i = 0; i < bytes; i += 64)
+                for (int j = 0; j < 4; j++)
+                    sums[j] = _mm_add_epi64(sums[j], _mm_loadu_si128((const __m128i *)(x + i) + j));
+    return _mm_cvtsi128_si32(_mm_add_epi64(_mm_add_epi64(sums[0], sums[1]), _mm_add_epi64(sums[2], sums[3])));
 }

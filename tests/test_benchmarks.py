@@ -354,6 +354,13 @@ def test_the_streaming_copy_copies(streaming_copy):
     np.testing.assert_array_equal(target, source)
 
 
+def test_rows_are_read_twice(streaming_copy):
+    x = np.arange(48, dtype=np.int64).reshape(3, 16)
+    assert streaming_copy.reading_twice(x)() == 2*x[:, ::2].sum()      # the lower halves of its lanes
+    with pytest.raises(ValueError, match="rows of 24 bytes"):
+        streaming_copy.reading_twice(x[:, :3].copy())
+
+
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_sides_of_activations(dtype, direction):

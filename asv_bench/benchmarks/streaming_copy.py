@@ -31,3 +31,12 @@ def in_place(read, changed, threads):
     function.argtypes = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p), ctypes.c_int, ctypes.c_size_t, ctypes.c_int
     addresses = (ctypes.c_void_p * len(changed))(*(array.ctypes.data for array in changed))
     return partial(function, read.ctypes.data, addresses, len(changed), read.nbytes, threads)
+
+
+def reading_twice(x):
+    """A function () that reads each row of a contiguous matrix twice; rows of a multiple of 64 bytes."""
+    if x.strides[0] % 64:
+        raise ValueError(f"rows of {x.strides[0]} bytes, not of a multiple of 64")
+    function = library().read_twice
+    function.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t
+    return partial(function, x.ctypes.data, len(x), x.strides[0])

@@ -110,7 +110,7 @@ cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssi
 
 cdef int run(const Work *work, Py_ssize_t rows) except -1:
     cdef Py_ssize_t elements = rows * work.length
-    cdef Py_ssize_t grain = TOGETHER if (work.across > 1 or work.length <= SHORT) and rows > 4 * TOGETHER else 1
+    cdef Py_ssize_t grain = TOGETHER if work.across > 1 or work.length <= SHORT and rows > 4 * TOGETHER else 1
     cdef int threads
     if elements < WITH_GIL:
         if work.losses == NULL:
