@@ -6,5 +6,6 @@ step, in double precision, and handed to the rule by name.
 """
 from .base import Optimizer, _registry, get_opt, optimizers, rate
 from . import sgd, adaptive, adam, santa            # the rows of the catalogue, in its order
+from . import adamw, adam_variants, beliefs, mixtures
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]
