@@ -106,6 +106,7 @@ class Optimizer(Adjustable, Stepper):
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    compared_with = {}          # those that `fastnn compare` gives it, where the defaults are for other tasks; not inherited
     elementwise = True          # whether an element's step depends on nothing but that element
     lazy = True                 # whether it can step some rows of a parameter alone
     measures = False            # whether a step asks `_measure`: its constants, or its gradients, are made of whole tensors
@@ -122,7 +123,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
-        cls.peers = cls.__dict__.get("peers", {})
+        cls.peers, cls.compared_with = (cls.__dict__.get(name, {}) for name in ("peers", "compared_with"))
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
