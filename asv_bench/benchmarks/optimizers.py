@@ -11,6 +11,14 @@ def update_each(layers):
         update(*grads)
 
 
+def of_deltas(name):
+    """That optimizer without decay, which a row may have by default, and which needs the parameters."""
+    subject = optimizer(name)
+    if getattr(subject, "weight_decay", 0):
+        subject.weight_decay = 0
+    return subject
+
+
 class Optimizers:
     params = [OPTIMIZERS, DTYPES, list(MODELS)]
     param_names = ["optimizer", "dtype", "model"]
@@ -27,4 +35,4 @@ class Optimizers:
     @warm
     def time_update_to_deltas(self, name, dtype, model):
         grads = tensors(model, dtype, 1)
-        return partial(update_each, [(optimizer(name).update, grads[i:i + 2]) for i in range(0, len(grads), 2)])
+        return partial(update_each, [(of_deltas(name).update, grads[i:i + 2]) for i in range(0, len(grads), 2)])
