@@ -73,7 +73,7 @@ def in_sequences(opt, params, t):
 def in_deltas(opt, params, t):
     (first, p), (second, q) = [pair for pair in params.items() if pair[1].dtype == np.float32][:2]
     grads = gradients(params, t)
-    for a, delta in zip((p, q), opt.update(grads[first], grads[second], f=1 / t, **beside(opt, p, q))):
+    for a, delta in zip((p, q), opt.update(grads[first], grads[second], f=1 / t, w=p, b=q)):
         with np.errstate(invalid="ignore"):     # Santa may have exploded
             a += delta
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastnn
 from fastnn import get_opt
 from fastnn.hyperparameters import Option
-from helpers import APART, FLOATS, ROUNDINGS, RULES, assert_same_bits, optimizer
+from helpers import APART, FLOATS, ROUNDINGS, RULES, assert_same_bits, optimizer, without_decay
 from oracles import steps
 from oracles.rules import ORACLES
 
@@ -283,10 +283,11 @@ def test_any_combination(name):
 @each_float
 @each_name
 def test_options_that_are_off(name, dtype):
-    plain = walk(new(name, **defaults(name)), parameters(dtype), name=name)
-    assert_same(walk(new(name, **defaults(name), **OFF), parameters(dtype), name=name), plain)
+    values = defaults(name) | without_decay(name)
+    plain = walk(new(name, **values), parameters(dtype), name=name)
+    assert_same(walk(new(name, **values | OFF), parameters(dtype), name=name), plain)
     for far in ("clip_value", "clip_norm", "clip_global_norm", "clip_adaptive"):
-        assert_same(walk(new(name, **defaults(name), **{far: 1e30}), parameters(dtype), name=name), plain)
+        assert_same(walk(new(name, **values, **{far: 1e30}), parameters(dtype), name=name), plain)
 
 
 @each_float
