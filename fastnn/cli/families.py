@@ -1,9 +1,12 @@
-"""Families of optimizers: those whose rows stand in one module of fastnn/optimizers, and those that a user registered."""
+"""Families of optimizers, which are called after modules of fastnn/optimizers; what a user registered is one, too."""
 from fastnn.optimizers import _registry as optimizers
 from fastnn.registry import folded, hint, listed
 
 __all__ = ["ENDING", "by_family", "family_of", "named", "well_known"]
 
+# modules whose rows belong to another's family; every other one has its own
+PART_OF = {"adam_variants": "adam", "adamw": "adam", "beliefs": "adam", "mixtures": "adam",
+           "momentum": "sgd", "noisy": "sgd", "optimistic": "sgd", "factored": "matrix"}
 ENDING, EVERYTHING, REGISTERED = "-family", "all", "registered"
 # What `fastnn compare` trains unless told otherwise; of a family that has none here it is the first.
 WELL_KNOWN = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "AdaDelta", "Adam", "AdaMax", "Nadam", "AMSGrad",
@@ -11,8 +14,11 @@ WELL_KNOWN = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "AdaDelta", "
 
 
 def family_of(name):
-    """The last word of fastnn.optimizers.adam, or "registered"."""
-    return REGISTERED if optimizers.registered(name) else optimizers[name].__module__.split(".")[2]
+    """Such as "adam", of the rows in fastnn.optimizers.adam and adamw, or "registered"."""
+    if optimizers.registered(name):
+        return REGISTERED
+    module = optimizers[name].__module__.split(".")[2]
+    return PART_OF.get(module, module)
 
 
 def by_family(entries, family=family_of):
