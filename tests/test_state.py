@@ -17,7 +17,7 @@ from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
 from fastnn.optimizers.base import UNCOPIED
-from helpers import RULES as TITLES, TESTS, assert_same_bits, beside, optimizer
+from helpers import RULES as TITLES, TESTS, assert_same_bits, optimizer
 
 try:
     from ml_dtypes import bfloat16
