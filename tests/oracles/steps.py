@@ -99,7 +99,8 @@ class Loop:
         drawn = self.draws(live, p, settings)
         for key in live:
             values = settings[key]
-            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **extra, **drawn[key])
+            read = {"p": p[key]} if self.rule.reads_p else {}
+            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **read, **extra, **drawn[key])
             with np.errstate(invalid="ignore", over="ignore"):
                 kept = p[key] - self.rate(values)*values["weight_decay"]*p[key] if values["weight_decay"] else p[key]
                 params[key] = kept + delta

@@ -8,6 +8,8 @@ def ratio(a, b):
 
 
 class Optimizer:
+    reads_p = False             # whether `delta` is to be given the parameter, p=
+
     def delta(self, g, t=None, **extra):
         """The change of a parameter with gradient g (a scalar or an array) at step t."""
         g = np.asarray(g, np.result_type(g, np.float64))
