@@ -496,3 +496,26 @@ def test_fused_losses_far_out():
         [700.0, -700.0, 1e300, -np.inf, np.inf], [1.0, 1.0, 0.0, 0.0, 0.0])
     assert_allclose(loss, [np.exp(-700), 700, 1e300, 0, np.inf], rtol=1e-15)
     assert_allclose(grad, [-np.exp(-700), -1, 1, 0, 1], rtol=1e-15)
+
+
+@pytest.mark.parametrize("values", [{}, {"lambda1": 0.3}, {"lambda2": 2.0}, {"lambda1": 0.3, "lambda2": 2.0, "initial_n": 0.1}])
+def test_ftrl_is_the_papers_algorithm_from_zero(values):
+    """McMahan et al. 2013, algorithm 1, whose z and n begin at 0 and whose weights follow from them."""
+    alpha, beta, l1, l2 = 0.5, 1.5, values.get("lambda1", 0), values.get("lambda2", 0)
+    oracle, w, z, n = optimizers.FTRL(alpha=alpha, beta=beta, **values), np.zeros(40), 0, values.get("initial_n", 0)
+    seen = w
+    for g in np.random.default_rng(0).standard_normal((50, 40)):
+        seen = seen + oracle.delta(g, p=seen)
+        sigma = (np.sqrt(n + g*g) - np.sqrt(n))/alpha
+        z, n = z + g - sigma*w, n + g*g
+        w = np.where(abs(z) <= l1, 0, -(z - np.sign(z)*l1)/((beta + np.sqrt(n))/alpha + l2))
+        assert_allclose(seen, w, rtol=1e-11, atol=1e-14)
+    assert bool(values.get("lambda1")) == (w == 0).any() and (w != 0).any()
+
+
+def test_ftrl_without_l1_is_adagrad_from_anywhere():
+    oracle, adagrad, p = optimizers.FTRL(alpha=0.5, beta=0.25), optimizers.AdaGrad(eta=0.5, eps=0.25), np.array([3.0, -1])
+    for g in np.random.default_rng(0).standard_normal((20, 2)):
+        delta = oracle.delta(g, p=p)
+        assert_allclose(delta, adagrad.delta(g), rtol=1e-12)
+        p = p + delta

@@ -9,6 +9,7 @@ from .base import Optimizer, _registry, get_opt, optimizers, rate
 from . import sgd, adaptive, adam
 from . import adamw, adam_variants, beliefs, mixtures
 from . import norms, distances
+from . import online
 from . import santa
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]
