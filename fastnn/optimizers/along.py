@@ -23,10 +23,6 @@ class Along(Optimizer, kernel="sgd"):
     def constants(h):
         return {"lr": h.lr}
 
-    def arrays(self, shape):
-        """The state of a parameter: name -> the shapes that it may have, first the one that a new one has."""
-        raise TypeError("this class is no rule")
-
     def direction(self, h, t, g, state, squares):
         """(direction, its rate, the factor of the parameter's decay, new state by name); g may be written to. squares:
         the sum of p^2, for rules with `measures_p`."""
