@@ -87,7 +87,7 @@ def train(name, state_dtype):
         grads = {i: rng.normal(size=p.shape).astype(np.float32) for i, p in params.items()}
         opt.update(params, grads, f=0.5)
     opt.step(list(params.values()), list(grads.values()))
-    return bits(*params.values(), *opt.update(*list(grads.values())[:2]))
+    return bits(*params.values(), *opt.update(grads[0], grads[1], w=params[0], b=params[1]))
 
 
 class SharedOptimizer:

@@ -151,10 +151,11 @@ def test_optimizer(found, body, case):
     call = prepared(found, body, case)
     if body == "time_update_to_deltas":
         [layers] = call.args
-        assert {(update.__self__.name, update.__name__) for update, _ in layers} == {(name, "update")}
-        assert len({id(update.__self__) for update, _ in layers}) == len(layers)
+        assert {(update.__self__.name, update.__name__) for update, _, _ in layers} == {(name, "update")}
+        assert len({id(update.__self__) for update, _, _ in layers}) == len(layers)
         call()
-        assert all(delta.dtype == dtype and delta.any() for update, grads in layers for delta in update(*grads))
+        assert all(delta.dtype == dtype and delta.any() for update, grads, params in layers
+                   for delta in update(*grads, **params))
         return
     in_place = body == "time_update_in_place"
     assert (call.func.__self__.name, call.func.__name__) == (name, "update" if in_place else "step")
@@ -227,7 +228,7 @@ def test_every_layer_of_every_model_is_stepped():
         if sum(map(math.prod, shapes)) < 10**6:
             case = "SGD", "float32", model
             [layers] = prepared(MODULES["optimizers"].Optimizers, "time_update_to_deltas", case).args
-            assert [grad.shape for _, grads in layers for grad in grads] == shapes
+            assert [grad.shape for _, grads, _ in layers for grad in grads] == shapes
 
 
 @pytest.mark.parametrize("rows", ["6 of 100", "512 of 16"])

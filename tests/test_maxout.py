@@ -5,7 +5,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import get_act, get_opt
-from helpers import FLOATS, assert_same_bits
+from helpers import FLOATS, assert_same_bits, beside
 
 SIZES = [(1, 1, 1), (5, 3, 4), (2, 7, 1), (6, 1, 5)]
 each_size = pytest.mark.parametrize("sizes", SIZES, ids=str)
@@ -188,7 +188,7 @@ def test_update(name, dtype):
         for one in (act, same):
             one.backward(one.forward(x))
         assert act.update(opt) is None
-        dw, db = judge.update(same.dw, same.db)
+        dw, db = judge.update(same.dw, same.db, **beside(judge, same.w, same.b))
         same.w, same.b = same.w + dw, same.b + db
     assert act.w is w
     assert_same_bits(act.w, same.w)

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 import fastnn
 from fastnn import get_opt
 from fastnn.core.levels import usable
-from helpers import FLOATS, assert_same_bits, python
+from helpers import FLOATS, assert_same_bits, beside, python
 
 NAMES = fastnn.optimizers()
 NOISY = [name for name in NAMES if hasattr(get_opt(name), "rng")]
@@ -54,7 +54,7 @@ def threads():
 
 
 def add_deltas(opt, params, grads):
-    for p, delta in zip(params, opt.update(*grads)):
+    for p, delta in zip(params, opt.update(*grads, **beside(opt, *params))):
         with np.errstate(invalid="ignore"):             # Santa may have exploded
             p += delta
 
@@ -95,7 +95,7 @@ def test_single_arrays(name, dtype):
         opts[0].step(params[0], grad)
         opts[1].step([params[1]], (grad,))
         opts[2].update({"w": params[2]}, {"w": grad})
-        params[3] += opts[3].update(grad)
+        params[3] += opts[3].update(grad, **beside(opts[3], params[3]))
     assert_same(params, params[:1]*4)
 
 
@@ -103,7 +103,7 @@ def test_single_arrays(name, dtype):
 def test_any_loop_can_pass_everything(name):
     opt, same, grads = new(name), new(name), several((5,), (3,))
     everything = {"f": 1.0, "w": grads[0], "b": grads[1], "dfw": np.cos, "dfb": np.sin, "nargs": 0}
-    assert_same(opt.update(*grads, t=1, **everything), same.update(*grads))
+    assert_same(opt.update(*grads, t=1, **everything), same.update(*grads, **beside(same, *grads)))
 
 
 @pytest.mark.parametrize("name", CALM)
@@ -511,11 +511,11 @@ def test_a_first_gradient_fixes_shape_and_dtype(name):
     if not get_opt(name).slots:
         return                                          # no state, nothing to fit
     opt = new(name)
-    opt.update(np.ones((2, 3)), 1.0)
+    opt.update(np.ones((2, 3)), 1.0, **beside(opt, np.ones((2, 3)), 1.0))
     before = everything(opt, [])
     for grads in ([np.ones(6), 1.0], [np.ones((2, 3)), np.ones(1)], [np.ones((2, 3), np.float32), 1.0]):
         with pytest.raises(ValueError, match="had"):
-            opt.update(*grads)
+            opt.update(*grads, **beside(opt, *grads))
         assert everything(opt, []) == before
 
 

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import get_opt
-from helpers import FLOATS, RULES, assert_same_bits, optimizer
+from helpers import APART, FLOATS, ROUNDINGS, RULES, assert_same_bits, beside, optimizer
 from oracles.optimizers import santa_draws
 from oracles.rules import ORACLES
 
@@ -21,9 +21,6 @@ CALM = [name for name in RULES if name not in NOISY]
 # The hyperparameter that lr stands for: the first of these that is declared.
 RATE = {name: next(key for key in PARAMETERS[name] if key in ("lr", "eta", "alpha")) for name in RULES}
 SHAPES = [[(), (1,)], [(2, 3), (15,)], [(16,), (17,)], [(511,), (512,)], [(513,), (0,)], [(100, 200), (20000,)]]
-# Rounding errors allowed. SMORMS3's s = 1 + s (1 - zeta) loses digits where zeta is near 1, and keeps the loss. Santa
-# divides by velocities that may lie next to zero: a few elements go astray, and some explode by the rule itself.
-ROUNDINGS = {name: 256 if "SMORMS3" in name else 1000 if name in NOISY else 16 for name in RULES}
 VANISHED = 1e-33            # what comes of float32 numbers that were flushed to zero
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
@@ -34,12 +31,13 @@ each_noisy_name = pytest.mark.parametrize("name", NOISY)
 
 def others(name):
     """Hyperparameters far from their defaults, for any entry of the catalogue."""
-    def other(value):
+    def other(key, value):
         if isinstance(value, int):
             return value//2 + 1
-        return 0.75*value if 0.5 <= value < 1 else 3*value or -0.5
+        return 0.75*value if 0.5 <= value < 1 else 3*value or (-0.5 if key == "fstar" else 0.01)
 
-    found = {key: other(value) for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
+    found = {key: other(key, value) for key, value in asdict(ORACLES[name]()).items()
+             if not (callable(value) or value is None)}
     return found | ({"eta": 1e-6} if name in NOISY else {})         # with a small rate Santa explodes less often
 
 
@@ -47,7 +45,7 @@ class Judge:
     """The oracle of several tensors; `rng` gives the noise, where there is any."""
 
     def __init__(self, name, tensors=1, dtype=np.float64, rng=None, **hyperparameters):
-        self.oracles = [ORACLES[name](**hyperparameters) for _ in range(tensors)]
+        self.oracles = [ORACLES[name](**hyperparameters) for _ in range(1 if ORACLES[name].joint else tensors)]
         self.bound = ROUNDINGS[name]*float(np.finfo(dtype).eps)
         self.largest, self.rng, self.t = [0.0]*tensors, rng, 0
 
@@ -61,8 +59,16 @@ class Judge:
         drawn = [{}]*len(grads)
         if self.rng:
             drawn = santa_draws(self.rng, [np.shape(grad) for grad in grads], self.t, self.oracles[0].burnin)
-        for i, (delta, grad) in enumerate(zip(deltas, grads, strict=True)):
-            want = factor*self.oracles[i].delta(grad, self.t, **drawn[i], **extra)
+        if self.oracles[0].joint:
+            whole = {key: together(map(np.asarray, values)) for key, values in (
+                ("g", grads), ("p", [given(self.oracles[0], grad).get("p", grad) for grad in grads]))}
+            read = {"p": whole["p"]} if self.oracles[0].reads_p else {}
+            found = apart(self.oracles[0].delta(whole["g"], self.t, **read, **extra), grads)
+        else:
+            found = [oracle.delta(grad, self.t, **given(oracle, grad), **more, **extra)
+                     for oracle, grad, more in zip(self.oracles, grads, drawn)]
+        for i, (delta, want) in enumerate(zip(deltas, found, strict=True)):
+            want = factor*want
             sane = abs(want) < (1e30 if self.rng else np.inf)
             assert sane.all() or self.rng
             self.largest[i] = np.maximum(self.largest[i], abs(want))
@@ -91,8 +97,32 @@ def gradients(*shapes, dtype=np.float64, steps=10, scale=1.0, seed=0):
         yield [np.asarray(scale*rng.standard_normal(shape)).astype(dtype) for shape in shapes]
 
 
+def parameter(grad):
+    """What the delta of a gradient is for, where a rule reads it: of one shape always the same."""
+    grad = np.asarray(grad)
+    dtype = grad.dtype if grad.dtype.kind == "f" else np.float64
+    return np.asarray(np.random.default_rng(grad.size).standard_normal(grad.shape)).astype(dtype)
+
+
+def together(arrays):
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def apart(whole, like):
+    ends = np.cumsum([np.size(a) for a in like])
+    return [part.reshape(np.shape(a)) for part, a in zip(np.split(whole, ends[:-1]), like)]
+
+
+def given(oracle, grad):
+    return {"p": parameter(grad)} if oracle.reads_p else {}
+
+
+def update(opt, *grads, **kwds):
+    return opt.update(*grads, **beside(opt, *map(parameter, grads)), **kwds)
+
+
 def run(opt, steps):
-    return [opt.update(*grads) for grads in steps]
+    return [update(opt, *grads) for grads in steps]
 
 
 def test_every_optimizer_has_an_oracle():
@@ -116,7 +146,7 @@ def test_ten_steps(name, shapes, dtype):
     for hyperparameters in ({}, others(name)):
         opt, judge = pair(name, 2, dtype, **hyperparameters)
         for grads in gradients(*shapes, dtype=dtype):
-            deltas = opt.update(*grads)
+            deltas = update(opt, *grads)
             assert [(np.shape(delta), delta.dtype) for delta in deltas] == [(shape, dtype) for shape in shapes]
             judge.check(deltas, grads)
 
@@ -128,7 +158,7 @@ def test_numbers(name, number):
     opt, judge = pair(name, 2, dtype)
     for values in ([0.5, -2], [0.25, 3], [-1, 0.125]):
         grads = [number(value) for value in values]
-        deltas = opt.update(*grads)
+        deltas = update(opt, *grads)
         assert all(type(delta) is dtype for delta in deltas)
         judge.check(deltas, grads)
 
@@ -137,8 +167,8 @@ def test_numbers(name, number):
 def test_integers_count_as_float64(name):
     whole, real = new(name), new(name)
     for grad in ([3, -1, 0, 7], [1, 2, 0, -4]):
-        assert_same_bits(whole.update(np.array(grad)), real.update(np.array(grad, float)))
-    assert type(new(name).update(3)) is np.float64
+        assert_same_bits(update(whole, np.array(grad)), update(real, np.array(grad, float)))
+    assert type(update(new(name), 3)) is np.float64
 
 
 @each_name
@@ -148,9 +178,9 @@ def test_learning_rate(name):
         rate = 0.02 if step < 4 else 0.005
         opt.lr = same.lr = rate
         judge.set(RATE[name], rate)
-        delta = opt.update(*grads)
+        delta = update(opt, *grads)
         assert opt.lr == getattr(opt, RATE[name]) == rate
-        assert_same_bits(delta, same.update(*grads))
+        assert_same_bits(delta, update(same, *grads))
         judge.check([delta], grads, factor=rate if "AdaDelta" in name else 1)      # its oracle has no rate
 
 
@@ -169,7 +199,7 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
     opt, judge = pair(name)
     given = [1, 2, None, 7, None, np.int64(20), None]
     for t, grads, counted in zip(given, gradients((30,)), [1, 2, 3, 7, 8, 20, 21]):
-        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+        judge.check([update(opt, *grads, **({} if t is None else {"t": t}))], grads, t=counted)
         assert opt.t == counted
 
 
@@ -177,7 +207,7 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
 def test_a_first_step_with_a_later_t(name):
     opt, judge = pair(name)
     for t, grads, counted in zip([5, None, 2], gradients((30,)), [5, 6, 2]):
-        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+        judge.check([update(opt, *grads, **({} if t is None else {"t": t}))], grads, t=counted)
 
 
 @each_float
@@ -187,13 +217,13 @@ def test_zero_gradients_leave_parameters_alone(name, dtype):
         opt = new(name, lr=lr)
         for grads in gradients((33,), dtype=dtype):
             grads[0][::3] = 0
-            delta = opt.update(*grads)
-            assert_array_equal(delta[::3], 0)
+            delta = update(opt, *grads)
+            assert_array_equal(delta[::3], 0 if name != "Fromage" else delta[::3])     # which shrinks them
             assert np.isfinite(delta).all()
 
 
 @each_float
-@each_name
+@pytest.mark.parametrize("name", APART)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_bad_element_reaches_only_itself(name, dtype, bad):
     good, opt = (new(name) for _ in range(2))
@@ -202,10 +232,25 @@ def test_a_bad_element_reaches_only_itself(name, dtype, bad):
         spoilt = grad.copy()
         if step == 2:
             spoilt[517] = bad
-        delta = opt.update(spoilt)
-        assert_array_equal(delta[rest], good.update(grad)[rest])
+        delta = update(opt, spoilt)
+        assert_array_equal(delta[rest], update(good, grad)[rest])
         if step == 2 and np.isnan(bad):
             assert np.isnan(delta[517])
+
+
+@each_float
+@pytest.mark.parametrize("name", [name for name in CALM if name not in APART])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_element_skips_a_step_that_is_made_of_sums(name, dtype, bad):
+    good, opt = (new(name) for _ in range(2))
+    for step, (grad,) in enumerate(gradients((700,), dtype=dtype)):
+        if step == 2:
+            spoilt = grad.copy()
+            spoilt[517] = bad
+            with pytest.warns(RuntimeWarning, match="skipped"):
+                assert_array_equal(update(opt, spoilt), 0)
+        assert_same_bits(update(opt, grad), update(good, grad))
+    assert opt.skipped == 1 and opt.t == good.t
 
 
 @each_calm_name
@@ -214,7 +259,7 @@ def test_a_bad_element_reaches_only_itself(name, dtype, bad):
 def test_huge_and_tiny_gradients(name, dtype, scale):
     opt, judge = pair(name, 1, dtype)
     for grads in gradients((100,), dtype=dtype, scale=scale):
-        judge.check([opt.update(*grads)], grads)
+        judge.check([update(opt, *grads)], grads)
 
 
 @each_calm_name
@@ -223,14 +268,16 @@ def test_gradients_whose_square_vanishes(name, dtype, scale):
     """A delta may vanish, but must not explode."""
     opt, oracle = new(name), ORACLES[name]()
     for t, grads in enumerate(gradients((100,), dtype=dtype, scale=scale), 1):
-        want = oracle.delta(np.longdouble(grads[0]), t)
-        assert (abs(opt.update(*grads)) <= 1.001*abs(want).max()).all()
+        want = oracle.delta(np.longdouble(grads[0]), t, **given(oracle, grads[0]))
+        assert (abs(update(opt, *grads)) <= 1.001*abs(want).max()).all()
 
 
 @pytest.mark.parametrize("name", [name for name in fastnn.optimizers() if not name.startswith("Santa")])
 @pytest.mark.parametrize("size", [1e-18, 1e-19, 3e-20, 1e-25, 1e-30])
 def test_gradients_whose_squares_vanish(name, size):
     """float32 gives what float64 gives: eps, where a rule has one, is far above the root that has become 0."""
+    if size < 1e-19 and name not in APART:
+        size = 1e-19                                    # a rate of 1e-6 times the smaller ones is no float32
     single, double = np.zeros(100, np.float32), np.zeros(100)
     one, other = get_opt(name), get_opt(name)
     wave = np.cos(np.arange(100))
@@ -241,17 +288,18 @@ def test_gradients_whose_squares_vanish(name, size):
     assert_allclose(single, double, rtol=1e-4, atol=1e-36)
 
 
-@each_calm_name
+# D-Adapt-Adam's d grows without end while a gradient stays and its parameter is not moved
+@pytest.mark.parametrize("name", [name for name in CALM if name != "D-Adapt-Adam"])
 @pytest.mark.parametrize(("dtype", "size", "noise"), [
     (np.float32, 1e4, 1e-5), (np.float64, 1e9, 1e-13), (np.float32, 1e-3, 0)])
 def test_nearly_constant_gradients(name, dtype, size, noise):
     """The mean of squares less the square of the mean is all rounding error here; no root of a negative number."""
     opt = new(name)
     for (wave,) in gradients((100,), steps=800):
-        assert np.isfinite(opt.update((size*(1 + noise*wave)).astype(dtype))).all()
+        assert np.isfinite(update(opt, (size*(1 + noise*wave)).astype(dtype))).all()
 
 
-@each_calm_name
+@pytest.mark.parametrize("name", [name for name in CALM if name in APART])    # norms of what vanishes are 0
 @each_float
 def test_state_decays_to_zero_without_subnormals(name, dtype):
     """Results are right up to the smallest normal number; what is smaller may count as zero, and its sign is 0, too."""
@@ -260,7 +308,7 @@ def test_state_decays_to_zero_without_subnormals(name, dtype):
     smallest = float(np.finfo(dtype).smallest_normal)
     for t in range(1, 200):
         grad = np.full(20, t == 1, dtype)
-        delta, want = opt.update(grad), oracle.delta(grad, t)
+        delta, want = update(opt, grad), oracle.delta(grad, t, **given(oracle, grad))
         close = abs(delta - want) <= (1e-4 if dtype == np.float32 else 1e-12)*abs(want) + 100*smallest
         vanished = [abs(slot) <= 100*smallest for slot in opt.state[0].values()]
         assert (close | (delta == 0) & np.any(vanished, axis=0)).all(), (t, delta, want)
@@ -272,7 +320,7 @@ def test_the_callers_floating_point_environment_survives():
     tiny, huge = np.full(100, 1e-40, np.float32), np.full(100, 1e30, np.float32)
     with np.errstate(all="raise", under="ignore"):
         for name in RULES:
-            new(name).update(tiny, huge)
+            update(new(name), tiny, huge)
             assert (tiny*np.float32(1) == tiny).all() and tiny[0] != 0
 
 

@@ -9,7 +9,7 @@ import fastnn
 from fastnn import datasets, get_opt
 from fastnn.cli.experiment import Settings, train
 from fastnn.nn import MultiLayerNet, Trainer
-from helpers import RULES, assert_same_bits, optimizer
+from helpers import RULES, assert_same_bits, beside, optimizer
 from oracles.optimizers import ORACLES, santa_draws
 
 each_scheme = pytest.mark.parametrize("name", ["SantaE", "SantaSSS"])
@@ -136,7 +136,8 @@ def test_every_other_optimizer_takes_rows_and_leaves_them_unused(title):
     one, other = optimizer(title, **seeded), optimizer(title, **seeded)
     used = title in ("SantaE", "SantaSSS")
     for t in (1, 2):
-        assert np.array_equal(one.update(gradients(t), N=3), other.update(gradients(t))) != used
+        g, w = gradients(t), beside(one, np.ones_like(gradients(t)))
+        assert np.array_equal(one.update(g, N=3, **w), other.update(g, **w)) != used
 
 
 @each_scheme

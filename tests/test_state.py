@@ -17,7 +17,7 @@ from fastnn.encoding import decoded
 from fastnn.generators import BIT_GENERATORS
 from fastnn.optimizers import Optimizer, rate
 from fastnn.optimizers.base import UNCOPIED
-from helpers import RULES as TITLES, TESTS, assert_same_bits, optimizer
+from helpers import RULES as TITLES, TESTS, assert_same_bits, beside, optimizer
 
 try:
     from ml_dtypes import bfloat16
@@ -73,7 +73,7 @@ def in_sequences(opt, params, t):
 def in_deltas(opt, params, t):
     (first, p), (second, q) = [pair for pair in params.items() if pair[1].dtype == np.float32][:2]
     grads = gradients(params, t)
-    for a, delta in zip((p, q), opt.update(grads[first], grads[second], f=1 / t)):
+    for a, delta in zip((p, q), opt.update(grads[first], grads[second], f=1 / t, **beside(opt, p, q))):
         with np.errstate(invalid="ignore"):     # Santa may have exploded
             a += delta
 

@@ -10,7 +10,7 @@ from fastnn import dlfs, get_opt
 from fastnn.core.levels import usable
 from fastnn.datasets import load_digits
 from fastnn.nn import MultiLayerNet, Trainer
-from helpers import assert_same_bits, python
+from helpers import assert_same_bits, beside, python
 from oracles.stored import stored
 
 ABLE = [name for name in fastnn.optimizers() if type(get_opt(name)).stored]
@@ -137,10 +137,10 @@ def test_nan_stays_with_its_element(name, state_dtype):
     rest = np.arange(700) != 517
     for step, grad in enumerate(gradients(700)):
         grad[517] = 1e-6                                # never the largest of its block
-        wanted = good.update(grad)
+        wanted = good.update(grad, **beside(good, np.ones(700, np.float32)))
         if step == 2:
             grad[517] = np.nan
-        delta = spoilt.update(grad)
+        delta = spoilt.update(grad, **beside(spoilt, np.ones(700, np.float32)))
         assert_array_equal(delta[rest], wanted[rest])
         assert np.isnan(delta[517]) == (step >= 2)
 

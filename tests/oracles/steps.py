@@ -4,7 +4,7 @@
     g <- clipped by value, by a tensor's norm, by the norm of all, or unit by unit (AGC)
     g <- g + l2*p + l1*sign(p)
     g <- g - its mean over all axes but output_axis, if centralize
-    p <- p - lr*weight_decay*p + rule(g)
+    p <- p - lr*weight_decay*p + rule(g), or p + rule(g) of a rule that `decays` by itself
 
 Each parameter has its own rule, state and number of the step t, from 1; a value that is a function is called with it.
 """
@@ -97,13 +97,38 @@ class Loop:
         for key in live:
             self.rules.setdefault(key, self.rule())
         drawn = self.draws(live, p, settings)
+        if self.rule.decays:
+            extra = {"weight_decay": None, **extra}
+        if self.rule.joint:
+            params.update(self.moved_together(live, p, g, settings, extra))
+            return True
         for key in live:
             values = settings[key]
-            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **extra, **drawn[key])
+            read = {"p": p[key]} if self.rule.reads_p else {}
+            if self.rule.decays:
+                extra["weight_decay"] = values["weight_decay"]
+            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **read, **extra, **drawn[key])
             with np.errstate(invalid="ignore", over="ignore"):
-                kept = p[key] - self.rate(values)*values["weight_decay"]*p[key] if values["weight_decay"] else p[key]
-                params[key] = kept + delta
+                rate = 0 if self.rule.decays else self.rate(values)*values["weight_decay"]
+                params[key] = (p[key] - rate*p[key] if rate else p[key]) + delta
         return True
+
+    def moved_together(self, live, p, g, settings, extra):
+        """The parameters after a step of a rule that sees one tensor, for which all have the same values and age."""
+        if not live:
+            return {}
+        values = settings[live[0]]
+        assert all(settings[key][name] == values[name] for key in live for name in ("weight_decay", "lr"))
+        whole, before = (np.concatenate([np.ravel(a[key]) for key in live]) for a in (
+            {key: self.regularised(g[key], p[key], settings[key]) for key in live}, p))
+        if self.rule.decays:
+            extra["weight_decay"] = values["weight_decay"]
+        read = {"p": before} if self.rule.reads_p else {}
+        first = self.rules.setdefault("", self.rules[live[0]])
+        self.rules[live[0]] = first
+        after = before + self.delta(live[0], whole, values, **read, **extra)
+        ends = np.cumsum([p[key].size for key in live])
+        return {key: part.reshape(p[key].shape) for key, part in zip(live, np.split(after, ends[:-1]))}
 
     def find_group(self, key, p):
         if key in self.group_of:

@@ -2,10 +2,12 @@
 
 `delta` returns what is to be added to the parameter and keeps the state. Gradients are taken to float64, or
 stay longdouble, and everything is then computed in that dtype. t counts steps from 1 and may be left out
-where the rule does not use it. Hyperparameters are the annotated attributes; the others are state.
+where the rule does not use it. A rule with `reads_p` is given the parameter, too: ``delta(g, t, p=p)``; one that is
+`joint` sees all tensors of a step, as one. Hyperparameters are the annotated attributes; the others are state.
 One file a family, as in fastnn/optimizers. What article A has under these names is in `oracles.article`.
 """
-from . import classic, factored, matrix
+from . import classic, factored, matrix, measured
 from .classic import *      # noqa: F403: the rules by their names
+from .measured import *     # noqa: F403
 
-ORACLES = {name: rule for family in (classic, factored, matrix) for name, rule in family.ORACLES.items()}
+ORACLES = {name: rule for family in (classic, measured, factored, matrix) for name, rule in family.ORACLES.items()}

@@ -8,6 +8,10 @@ def ratio(a, b):
 
 
 class Optimizer:
+    reads_p = False             # whether `delta` is to be given the parameter, p=
+    joint = False               # whether the tensors of a step are one tensor to it
+    decays = False              # whether it takes weight_decay= by itself
+
     def delta(self, g, t=None, **extra):
         """The change of a parameter with gradient g (a scalar or an array) at step t."""
         g = np.asarray(g, np.result_type(g, np.float64))
