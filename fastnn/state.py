@@ -284,7 +284,7 @@ def _record(opt, key, entry, where):
     if opt.state_dtype == "float32":
         computed = np.dtype("float64" if dtype == "float64" else "float32")
         arrays = [array(slots[name], f"slot {name!r} of {where}", computed, shape) for name in opt.slots], None
-        others = {name: array(slots[name], f"slot {name!r} of {where}", computed, *_shape(slots[name], shapes)).copy("C")
+        others = {name: _anew(array(slots[name], f"slot {name!r} of {where}", computed, *_shape(slots[name], shapes)))
                   for name, shapes in others.items()}
     else:
         arrays = _codes(opt, slots, prod(shape), where)
@@ -294,6 +294,13 @@ def _record(opt, key, entry, where):
         raise StateError(f"{where}: {error}") from None
     record.others = others or None
     return record
+
+
+def _anew(value):
+    """In C's order, and with NumPy's own dtype: that of a pickled array is another object."""
+    new = np.empty(value.shape, value.dtype.name)
+    new[...] = value
+    return new
 
 
 def _shape(value, shapes):

@@ -1,4 +1,6 @@
 """What rules share that make a direction of whole gradients, with state of other shapes, and then step along it."""
+from math import isfinite
+
 import numpy as np
 
 from ..core.factored import stepped
@@ -6,14 +8,15 @@ from ..core.measuring import Products
 from .base import Optimizer
 
 STEP = 16           # the loops of rules take so many elements at a time
-SQUARES_OF_P = Products([("p", "p")], ())
+SQUARES, SQUARES_OF_P = Products([("g", "g")], ()), Products([("g", "g"), ("p", "p")], ())
 
 
 class Along(Optimizer, kernel="sgd"):
     """An optimizer whose `direction` makes of a gradient and of what is kept of its parameter what is then stepped along:
     p -= rate direction.
 
-    What it finds new of the state lies apart until the step can no longer fail.
+    What it finds new of the state lies apart until the step can no longer fail. A gradient that is infinite or NaN
+    somewhere skips the step, as a norm that clips does.
     """
 
     elementwise = lazy = False
@@ -29,8 +32,10 @@ class Along(Optimizer, kernel="sgd"):
         raise TypeError("this class is no rule")
 
     def _measure(self, plan):
-        sums = plan.dots(SQUARES_OF_P) if self.measures_p else [(0.0,)]*len(plan.records)
-        for i, (record, cohort, (squares,)) in enumerate(zip(plan.records, plan.cohort_of, sums)):
+        sums = plan.dots(SQUARES_OF_P if self.measures_p else SQUARES)
+        if not all(isfinite(value) for values in sums for value in values):
+            return False
+        for i, (record, cohort, (*_, squares)) in enumerate(zip(plan.records, plan.cohort_of, sums)):
             if record.others is None:
                 record.others = {name: np.zeros(shapes[0], record.computed)
                                  for name, shapes in self.arrays(record.shape).items()}

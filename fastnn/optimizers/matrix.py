@@ -118,10 +118,10 @@ def gram(g, axis):
 
 
 def eigh(matrix):
-    """In float64: an error of a small eigenvalue counts for much. NaN where anything is not finite."""
+    """In float64: an error of a small eigenvalue counts for much. Zeros where anything is not finite: nothing moves."""
     matrix = np.asarray(matrix, np.float64)
     if not np.isfinite(matrix).all():
-        return np.full(len(matrix), np.nan), np.full_like(matrix, np.nan)
+        return np.ones(len(matrix)), np.zeros_like(matrix)
     return np.linalg.eigh(matrix)
 
 
@@ -149,7 +149,7 @@ class Shampoo(Along, name="Shampoo"):
         return found
 
     def direction(self, h, t, g, state, squares):
-        x, new = np.atleast_1d(g), {}
+        shape, x, new = g.shape, np.atleast_1d(g), {}
         for axis in range(x.ndim):
             L, H = state[f"L{axis}"], state[f"H{axis}"]
             if L.ndim == 1:
@@ -160,7 +160,7 @@ class Shampoo(Along, name="Shampoo"):
             if t == 1 or t % h.precondition_frequency == 0 or not H.any():
                 H = new[f"H{axis}"] = inverse_root(L, h.eps, 2*x.ndim).astype(g.dtype)
             g = along_axis(H, np.atleast_1d(g), axis)
-        return g.reshape(x.shape), h.lr, 1.0, new
+        return g.reshape(shape), h.lr, 1.0, new
 
 
 def inverse_root(L, eps, order):
@@ -168,7 +168,8 @@ def inverse_root(L, eps, order):
     if L.ndim == 1:
         return (np.asarray(L, np.float64) + eps)**(-1/order)
     values, Q = eigh(L)
-    return (Q*(np.maximum(values, 0) + eps)**(-1/order)) @ Q.T
+    least = values[-1]*len(values)*np.finfo(np.float64).eps         # what is smaller is a rounding error
+    return (Q*(np.maximum(values, least) + eps)**(-1/order)) @ Q.T
 
 
 class SOAP(Along, name="SOAP"):
@@ -211,8 +212,8 @@ class SOAP(Along, name="SOAP"):
             g, m = (along_axis(Q[axis].T, x, axis) for x in (g, m))
         s = t - 1
         constants = {"one_minus_beta2": 1 - h.beta2, "eps": h.eps, "corrected_lr": 1}
-        g = np.ascontiguousarray(g)
-        v, = apart("soap", constants, g, state["v"], p=np.ascontiguousarray(m))
+        g, m = (np.ascontiguousarray(x).reshape(x.shape) for x in (g, m))
+        v, = apart("soap", constants, g, state["v"], p=m)
         for axis in axes:
             g = along_axis(Q[axis], g, axis)
         if s % h.precondition_frequency == 0:

@@ -19,6 +19,7 @@ class Adafactor(Optimizer):
     eps2: float = 1e-3
     d: float = 1.0
     R = C = V = 0
+    reads_p = True
 
     def rule(self, g, t, p=0.0):
         if g.size == 0:
