@@ -8,7 +8,7 @@ from .base import Optimizer, _registry, get_opt, optimizers, rate
 # the rows of the catalogue, in its order
 from . import sgd, adaptive, adam
 from . import adamw, adam_variants, beliefs, mixtures
-from . import norms, distances
+from . import norms, distances, factored, matrix
 from . import online
 from . import santa
 

@@ -214,6 +214,11 @@ class Optimizer(Adjustable, Stepper):
         """What is kept of a parameter in step t. `extra` is what `update` was called with."""
         return scalars
 
+    def arrays(self, shape):
+        """State of other shapes, for a parameter of this one: name -> the shapes that it may have, first the one that a
+        new one has."""
+        return {}
+
     @staticmethod
     def checked_scalars():
         """Takes what `scalars` keeps, by name. Raises ValueError for what cannot be."""
@@ -281,7 +286,8 @@ class Optimizer(Adjustable, Stepper):
     def state(self) -> Mapping[Any, Mapping[str, Any]]:
         """The state so far: for each key or position a mapping of arrays by slot.
 
-        They have the parameter's shape and are views that may be written to; keys cannot be (`forget` drops one). State
+        They have the parameter's shape, or shapes that the rule says, and are views that may be written to; keys cannot
+        be (`forget` drops one). State
         in bfloat16 or int8 is shown as the numbers that it stands for, in new float32 arrays that may not be written
         to; `load_state_dict` is how it is put back. Raises ValueError if a mapping had a key that is also a position in
         a sequence: `state_dict` keeps the two apart.
@@ -292,7 +298,8 @@ class Optimizer(Adjustable, Stepper):
         by_key, by_position = self._records
         if both := by_key.keys() & by_position.keys():
             raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
-        return {key: ReadOnly({name: record.slot(i) for i, name in enumerate(self.slots)})
+        return {key: ReadOnly({**{name: record.slot(i) for i, name in enumerate(self.slots)},
+                               **{name: values[...] for name, values in (record.others or {}).items()}})
                 for key, record in {**by_position, **by_key}.items()}
 
     def state_dict(self) -> dict[str, Any]:
