@@ -47,6 +47,14 @@ def optimizer(title, **values):
     return fastnn.get_opt(name, **values, **({"like": source} if source else {}))
 
 
+NOISY = [name for name in RULES if "rng" in type(optimizer(name)).hyperparameters]
+
+
+def seeded(name, rng=5):
+    """The argument for the noise of an optimizer, if it draws any."""
+    return {"rng": rng} if name in NOISY else {}
+
+
 def activation(name, parameters=()):
     """With the hyperparameters given, and those of the oracle where the catalogue has no defaults."""
     required = ORACLES[name].parameters if name == "threshold" else {}

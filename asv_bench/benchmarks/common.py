@@ -22,6 +22,7 @@ ACTIVATION_ARGUMENTS = {
 OPTIMIZER_ARGUMENTS = {
     "SantaE": {"burnin": 10**9, "rng": 0},
     "SantaSSS": {"burnin": 10**9, "rng": 0},
+    "NoisySGD": {"rng": 0},
 }
 LAYERS = [784, 100, 100, 100, 100, 10]
 MODELS = {                  # the shapes of a model's tensors, weights and biases in turn

@@ -14,6 +14,8 @@ from functools import cache
 
 import numpy as np
 
+from .optimizers import normal_draws
+
 OPTIONS = {"weight_decay": 0, "l2": 0, "l1": 0, "clip_value": None, "clip_norm": None, "clip_adaptive": None,
            "maximize": False, "grad_scale": 1, "centralize": False, "output_axis": -1}
 SMALLEST_UNIT = 1e-3            # AGC takes no norm of a parameter for smaller
@@ -95,8 +97,10 @@ class Loop:
         self.group_of.update((key, groups[key]) for key in live)
         self.counts.update(counts)
         for key in live:
-            self.rules.setdefault(key, self.rule())
-        drawn = self.draws(live, p, settings)
+            rule = self.rules.setdefault(key, self.rule())
+            for one in fields(rule):
+                setattr(rule, one.name, settings[key][one.name])
+        drawn = self.draws(live, p)
         for key in live:
             values = settings[key]
             delta = self.delta(key, self.regularised(g[key], p[key], values), values, **extra, **drawn[key])
@@ -162,19 +166,11 @@ class Loop:
                 g = g - g.mean(axis=all_but(values["output_axis"], g.ndim), keepdims=True)
         return g
 
-    def draws(self, live, p, settings):
-        """Santa's noise: every tensor's first velocity that is due, then every tensor's noise."""
-        extras = {key: {} for key in live}
-        if self.rng is not None:
-            for name, due in (("u0", lambda key: self.counts[key] == 1),
-                              ("noise", lambda key: self.counts[key] < settings[key]["burnin"])):
-                for key in filter(due, live):
-                    extras[key][name] = self.rng.standard_normal(p[key].shape)
-        return extras
+    def draws(self, live, p):
+        """Noise, where rules take any."""
+        tensors = [(self.rules[key], p[key].shape, self.counts[key]) for key in live]
+        return dict(zip(live, normal_draws(self.rng, tensors)))
 
     def delta(self, key, g, values, **extra):
-        rule = self.rules[key]
-        for one in fields(rule):
-            setattr(rule, one.name, values[one.name])
-        delta = rule.delta(g, self.counts[key], **extra)
+        delta = self.rules[key].delta(g, self.counts[key], **extra)
         return delta if rate_of(self.rule) else values["lr"]*delta
