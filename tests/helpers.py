@@ -49,7 +49,7 @@ RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.
 # matrices without full rank; a gradient's sums and Muon's products are rounded as a whole. RAdam's steps grow at once
 # where it begins to adapt, and with them the errors of averages so far.
 LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1e3, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
-          "SMORMS3": 256, "FTRL": 256, "SantaE": 1000, "SantaSSS": 1000}
+          "SMORMS3": 256, "FTRL": 256, "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
 ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 
@@ -70,6 +70,14 @@ def beside(opt, *params):
     """w= and b= of an `update` that returns deltas, for an optimizer that reads the parameter; else nothing."""
     reads_p = opt.measures_p or any(rules.RULES[name][-1] for name in opt.kernels)
     return dict(zip(("w", "b"), params)) if reads_p else {}
+
+
+NOISY = [name for name in RULES if "rng" in type(optimizer(name)).hyperparameters]
+
+
+def seeded(name, rng=5):
+    """The argument for the noise of an optimizer, if it draws any."""
+    return {"rng": rng} if name in NOISY else {}
 
 
 def activation(name, parameters=()):

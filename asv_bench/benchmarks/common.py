@@ -18,7 +18,8 @@ ACTIVATION_ARGUMENTS = {
     "threshold": {"threshold": 0.5, "value": -0.25},
     "maxout": {"n_prev": COLUMNS, "n": COLUMNS, "k": 2, "rng": 0},
 }
-SANTA = {"burnin": 10**9, "rng": 0}         # `timed_with` of the rows, for versions that did not have it
+# `timed_with` of the rows, for versions that did not have it: Santa draws noise only while it explores
+SANTA = {"burnin": 10**9, "rng": 0}
 LAYERS = [784, 100, 100, 100, 100, 10]
 MODELS = {                  # the shapes of a model's tensors, weights and biases in turn
     "100x10": [(10,)] * 100,

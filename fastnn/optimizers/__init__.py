@@ -6,10 +6,11 @@ step, in double precision, and handed to the rule by name.
 """
 from .base import Optimizer, _registry, get_opt, optimizers, rate
 # the rows of the catalogue, in its order
-from . import sgd, adaptive, adam
-from . import adamw, adam_variants, beliefs, mixtures
+from . import sgd, momentum, adaptive, adam
+from . import adamw, adam_variants, beliefs, mixtures, optimistic
+from . import sign
 from . import norms, distances, factored, matrix
 from . import online
-from . import santa
+from . import noisy, santa
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]

@@ -36,10 +36,30 @@ def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Opt
     Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (help(fastnn.articles));
     without it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
     which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
-    memory: see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
+    memory: see Optimizer. Where arguments ask for more state than a rule has, as get_opt("SGD", momentum=0.9) does, it
+    is a rule of its own. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
     unknown hyperparameter or option.
     """
-    return row(_registry, name, like)(*args, **kwds)
+    cls = row(_registry, name, like)
+    if like is None and "variants" in vars(cls):
+        cls, kwds = variant(cls, kwds)
+    return cls(*args, **kwds)
+
+
+def variant(cls, given):
+    """(class, arguments): the row that arguments ask for by `variants`. Words that it has no hyperparameter for are
+    flags. Raises TypeError for a flag that is none, or that is nothing without another argument."""
+    rows = {frozenset(words): _registry.catalogued(name) for words, name in cls.variants.items()}
+    flags = {word for words, found in rows.items() for word in words if word not in found.hyperparameters}
+    for word in flags & given.keys():
+        if not isinstance(given[word], (bool, np.bool_)):
+            raise TypeError(f"{cls.name}: {word} must be True or False, not {given[word]!r}")
+    asked = {word for words in rows for word in words if word in given and (word not in flags or given[word])}
+    found = rows.get(frozenset(asked), cls)
+    if asked and found is cls:
+        missing = min((words - asked for words in rows if asked < words), key=len)
+        raise TypeError(f"{cls.name}: {' and '.join(asked)} goes with {' and '.join(missing)}")
+    return found, {word: value for word, value in given.items() if word not in flags}
 
 
 def optimizers() -> list[str]:
@@ -102,6 +122,7 @@ class Optimizer(Adjustable, Stepper):
     _other_arguments = ("groups", "state_dtype", "like")
     slots = {}                  # name -> first value, None: it begins as the parameter
     scalars = {}                # name -> first value: what is kept of each parameter besides
+    variants = {}               # arguments of get_opt -> the name of the row that has the state for them; not inherited
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
