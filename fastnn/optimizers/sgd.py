@@ -9,7 +9,7 @@ from ..trees import NESTED
 from .base import EtaOptimizer, Optimizer, decay, rate
 
 
-class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
+class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG", "GradientDescent")):
     """-eta g.  (Article A registers it as "SDG".)"""
 
     eta = rate(1e-2)
