@@ -47,6 +47,11 @@ def optimizer(title, **values):
     return fastnn.get_opt(name, **values, **({"like": source} if source else {}))
 
 
+def without_decay(title):
+    """The argument that says so, where a row decays by default: such deltas need the parameters."""
+    return {"weight_decay": 0} if type(optimizer(title)).weight_decay.default else {}
+
+
 def activation(name, parameters=()):
     """With the hyperparameters given, and those of the oracle where the catalogue has no defaults."""
     required = ORACLES[name].parameters if name == "threshold" else {}

@@ -262,8 +262,9 @@ def test_options_of_every_optimizer(name):
     parameters = inspect.signature(cls).parameters
     assert list(parameters) == [*cls.hyperparameters, *OPTIONS]
     for key, default in OPTIONS.items():
-        assert parameters[key].kind is parameters[key].KEYWORD_ONLY and parameters[key].default == default
-        assert getattr(get_opt(name), key) == default
+        given = parameters[key].default
+        assert given == default or key == "weight_decay" and given > 0          # AdamW's
+        assert parameters[key].kind is parameters[key].KEYWORD_ONLY and getattr(get_opt(name), key) == given
     for key in cls.hyperparameters:
         assert parameters[key].kind is parameters[key].POSITIONAL_OR_KEYWORD
 

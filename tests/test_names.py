@@ -104,13 +104,6 @@ def test_nearest_name(get, name, nearest):
         get(name)
 
 
-def test_what_is_another_with_arguments():
-    for name in ("AdamW", "adam-w", "ADAMW"):
-        with pytest.raises(ValueError, match=rf"^Unknown optimizer: '{name}' ") as caught:
-            get_opt(name)
-        assert str(caught.value).endswith("""(it is get_opt("Adam", weight_decay=0.01))""")
-
-
 # Hyperparameters
 
 @each_entry

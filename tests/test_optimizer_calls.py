@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 import fastnn
 from fastnn import get_opt
 from fastnn.core.levels import usable
-from helpers import FLOATS, assert_same_bits, python
+from helpers import FLOATS, assert_same_bits, python, without_decay
 
 NAMES = fastnn.optimizers()
 NOISY = [name for name in NAMES if hasattr(get_opt(name), "rng")]
@@ -27,7 +27,7 @@ each_name = pytest.mark.parametrize("name", NAMES)
 
 def new(name, **hyperparameters):
     noise = {"rng": np.random.RandomState(3)} if name in NOISY else {}
-    return get_opt(name, **noise, **hyperparameters)
+    return get_opt(name, **noise, **without_decay(name), **hyperparameters)
 
 
 def numbers(shape, dtype=np.float64, seed=0):

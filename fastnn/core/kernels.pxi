@@ -4,8 +4,10 @@
 `_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uintptr_t
+from libc.string cimport memmove
 
 from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax_rows
+from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
                                  map_pair_orders)
 from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
@@ -21,6 +23,9 @@ cdef void step(int order, const real *x, const real *y, real *out, real *second,
 
 cdef void identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                    const real *h) noexcept nogil:
+    if order == VALUE:
+        memmove(out, x, n * sizeof(real))       # libc's copy is a quarter quicker than a loop; out may be x
+        return
     map_orders_of_constant(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], <real>1,
                            order, x, y, out, second, n, h)
 

@@ -69,6 +69,7 @@ cdef struct Task:
     Kind grad_kind
     bint staged             # whether anything has to be converted
     double scale            # of the gradient, by clipping its norm
+    bint ready              # whether the gradient is what the rule sees: nothing is done to it
     Py_ssize_t units        # of clipping and means by unit: element i belongs to unit i // inner % units
     Py_ssize_t inner
     const double *factors   # of each unit, NULL: none
@@ -101,7 +102,13 @@ cdef struct Pass:
 cdef inline bint is_prepared(const Task *task) noexcept nogil:
     """Whether the gradient has to be changed, element by element, before the rule sees it."""
     cdef const Constants *c = task.constants
-    return (c.clip_value != 0 or c.l2 != 0 or c.l1 != 0 or task.factors != NULL or task.means != NULL)
+    return not task.ready and (c.clip_value != 0 or c.l2 != 0 or c.l1 != 0 or task.factors != NULL
+                               or task.means != NULL)
+
+
+cdef inline double scale_of(const Task *task) noexcept nogil:
+    """What the rule's loop multiplies the gradient by, where it is not prepared."""
+    return 1 if task.ready else task.constants.scale * task.scale
 
 
 cdef inline void by_units(const Around *around, const Task *task, const double *values, bint shift, real *out,
@@ -313,7 +320,7 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
         n = min(stop - start, most)
         whole = (n + grain - 1) & -grain
         grad, target = <const float *>task.grad + start, <float *>task.target + start
-        scale = <float>(task.constants.scale * task.scale)
+        scale = <float>scale_of(task)
         if task.grad_kind != SINGLE or n < whole:
             grad = grad_room
             load_numbers(call, task.grad, task.grad_kind, start, n, whole, grad_room)
@@ -405,7 +412,7 @@ cdef inline void step_pieces(const Pass *call, const Task *task, const real *lik
     cdef Py_ssize_t n = pieces.elements
     cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
     cdef Py_ssize_t spare = (whole - n) * sizeof(real)
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef int i
     gather(call, task.grad, task.grad_kind, pieces.g, pieces, &grad[0])
     gather(call, task.target, task.kind, pieces.at, pieces, &target[0])
@@ -431,7 +438,7 @@ cdef inline void step_lines(const Pass *call, const Task *task, const real *grad
     stepped apart, so that all others are loaded and stored without crossing lines."""
     cdef Pieces pieces
     cdef real *state[MOST_SLOTS]
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef uintptr_t place = <uintptr_t>target
     cdef uintptr_t beside = <uintptr_t>(<real *>task.state + start) if call.slots else place
     cdef Py_ssize_t head = <Py_ssize_t>(-place % FASTNN_LINE // sizeof(real))
@@ -460,7 +467,7 @@ cdef inline void step_tensor(const Pass *call, const Task *task, real *target, P
     if is_prepared(task):
         step_prepared(call, task, grad, p, target + start, start, n)
     elif n < LONG or not call.add:
-        step_range(call, task, grad, p, target + start, <real>(task.constants.scale * task.scale), start, n)
+        step_range(call, task, grad, p, target + start, <real>scale_of(task), start, n)
     else:
         step_lines(call, task, grad, p, target + start, start, n)
 
@@ -477,7 +484,7 @@ cdef inline void step_rows(const Pass *call, const Task *task, real *target, Py_
     cdef Py_ssize_t row = start // task.width
     cdef Py_ssize_t offset = start - row * task.width
     cdef bint direct = task.width >= LONG_ROW and not task.staged and not is_prepared(task)
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef Py_ssize_t n, at, done, length
     cdef int i
     pieces.count = pieces.elements = 0

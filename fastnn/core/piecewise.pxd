@@ -5,7 +5,7 @@ determines it. At a y that a kink shares with a piece (-1 and 1 of hard-tanh) th
 h holds the hyperparameters in the order of the catalogue row. A comparison with NaN is false, so each formula is
 arranged (or ends in `keep_nan`) such that NaN stays NaN. f'' is 0 wherever it exists.
 """
-from fastnn.core.vecmath cimport lane, absolute
+from fastnn.core.vecmath cimport absolute, at_least, at_most, lane
 
 
 cdef inline lane keep_nan(lane value, lane x) noexcept nogil:
@@ -40,7 +40,7 @@ cdef inline lane hard_shrink(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane soft_shrink(lane x, const lane *h) noexcept nogil:
-    return <lane>0 if absolute(x) <= h[0] else (x - h[0] if x > <lane>0 else x + h[0])
+    return x - at_most(at_least(x, -h[0]), h[0])
 
 
 cdef inline lane shrink_d1(lane x, const lane *h) noexcept nogil:

@@ -102,13 +102,17 @@ class Optimizer(Adjustable, Stepper):
     _rate_name = "lr"
     _decay_rate_name = None     # what weight_decay is multiplied by, if not the learning rate
     _other_arguments = ("groups", "state_dtype", "like")
-    slots = {}                  # name -> first value
+    slots = {}                  # name -> first value, None: it begins as the parameter
     scalars = {}                # name -> first value: what is kept of each parameter besides
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    compared_with = {}          # those that `fastnn compare` gives it, where the defaults are for other tasks; not inherited
+    elementwise = True          # whether an element's step depends on nothing but that element
     lazy = True                 # whether it can step some rows of a parameter alone
+    measures = False            # whether a step asks `_measure`: its constants, or its gradients, are made of whole tensors
+    measures_p = False          # and of the parameter among them
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -121,7 +125,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
-        cls.peers = cls.__dict__.get("peers", {})
+        cls.peers, cls.compared_with = (cls.__dict__.get(name, {}) for name in ("peers", "compared_with"))
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
@@ -167,11 +171,11 @@ class Optimizer(Adjustable, Stepper):
         self._state_dtype = self._checked_state_dtype(state_dtype)
         self._paths = {}
         if state_dtype == "float32":
-            self._slots(self.slots.values(), self.scalars.values())
+            self._slots(self.slots.values(), self.scalars.values(), measures=self.measures)
         else:
             formats = [rules.STORED[spacing if state_dtype == "int8" else state_dtype]
                        for spacing in self.stored.values()]
-            self._slots(self.slots.values(), self.scalars.values(), state_dtype, formats)
+            self._slots(self.slots.values(), self.scalars.values(), state_dtype, formats, self.measures)
         self._kernels = self._compiled_rules()
 
     def _compiled_rules(self):
@@ -512,7 +516,7 @@ class Optimizer(Adjustable, Stepper):
                 known = version, self._is_scheduled(), self._is_adjusted()
             self.__dict__["_known"] = known
         _, scheduled, adjusted = known
-        again = not scheduled and len(self.kernels) == 1
+        again = not scheduled and type(self).rule_at is Optimizer.rule_at
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
             h = numbers_at(cohort.group or self, t)
@@ -521,9 +525,14 @@ class Optimizer(Adjustable, Stepper):
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
-            cohort.put(addresses, constants, names, reads_p, t, scalars, h, version if again else None)
+            cohort.put(addresses, constants, names, reads_p, self.measures_p, t, scalars, h, version if again else None)
         if again and type(self)._advance is Optimizer._advance:
             self._ready(version, self._by_time, h.clip_global_norm or 0)
+
+    def _measure(self, plan):
+        """What an optimizer that `measures` does before anything is written: give each cohort of `plan` constants that
+        are made of inner products (plan.dots), or put arrays in the place of gradients. False skips the step."""
+        return True
 
     def _is_scheduled(self):
         """Whether any hyperparameter or option depends on the step."""

@@ -5,7 +5,7 @@ stay longdouble, and everything is then computed in that dtype. t counts steps f
 where the rule does not use it. Hyperparameters are the annotated attributes; the others are state.
 One file a family, as in fastnn/optimizers. What article A has under these names is in `oracles.article`.
 """
-from . import classic
+from . import adam_family, classic
 from .classic import *      # noqa: F403: the rules by their names
 
-ORACLES = {name: rule for family in (classic,) for name, rule in family.ORACLES.items()}
+ORACLES = {name: rule for family in (classic, adam_family) for name, rule in family.ORACLES.items()}
