@@ -157,6 +157,13 @@ def amsbound(alpha=0.001, beta1=0.9, beta2=0.999, final_lr=0.1, gamma=1e-3, eps=
     return bounded(alpha, beta1, beta2, eps, eta, 0, True, final_lr, gamma)
 
 
+@chainer.opt("MSVAG")
+def msvag(lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0):
+    if eta != 1 or not is_zero(weight_decay_rate):
+        raise ValueError("fastnn has it without eta and weight_decay_rate")
+    return "M-SVAG", dict(alpha=lr, beta=beta)
+
+
 # Activations: chainer.functions
 
 chainer.same(activations, {

@@ -3,8 +3,10 @@
 A learning rate that is a schedule is called with t from 1, as everywhere here: optax counts from 0. What `mask` leaves
 out is a group's, weight_decay=0.
 """
+from math import sqrt
+
 from ..activations import _registry as activations
-from ..hyperparameters import Flag
+from ..hyperparameters import Flag, Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
@@ -108,7 +110,7 @@ def adam_of(learning_rate, b1, b2, eps, eps_root, nesterov, **options):
     if nesterov or not is_zero(eps_root):
         return NAdam if nesterov else Adam, dict(
             learning_rate=learning_rate, b1=b1, b2=b2, eps=eps, eps_root=eps_root, **options)
-    return "Adam", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, **options)
+    return "AdamW" if options else "Adam", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, **options)
 
 
 @optax.opt("adam")
@@ -147,7 +149,71 @@ def adamax(learning_rate, b1=0.9, b2=0.999, eps=1e-8):
 
 @optax.opt("adamaxw")
 def adamaxw(learning_rate, b1=0.9, b2=0.999, eps=1e-8, weight_decay=1e-4, mask=None):
-    return "AdaMax", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_decay=weight_decay)
+    return "AdaMaxW", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_decay=weight_decay)
+
+
+class RAdam(Rule, kernel="radam"):
+    """As the catalogue's, from r = threshold on, with mhat/(sqrt(vhat) + eps)."""
+
+    name, like = "radam", "optax"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    b1 = decay(0.9)
+    b2 = decay(0.999)
+    eps = epsilon(1e-8)
+    threshold = Hyperparameter(5.0, at_least=4)
+    slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
+
+    @staticmethod
+    def constants(h, t):
+        power, longest, lr = h.b2**t, 2 / (1 - h.b2) - 1, h.learning_rate / (1 - h.b1**t)
+        length = longest - 2 * t * power / (1 - power)
+        adaptive = length >= h.threshold
+        if adaptive:
+            lr *= sqrt((1 - power) * (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length))
+        return {"one_minus_beta1": 1 - h.b1, "one_minus_beta2": 1 - h.b2, "lr": lr, "adaptive": adaptive,
+                "eps": h.eps * sqrt(1 - power)}
+
+
+@optax.opt("radam")
+def radam(learning_rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, threshold=5.0, *, nesterov=False):
+    plain(eps_root, nesterov)
+    return RAdam, dict(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps, threshold=threshold)
+
+
+def plain(eps_root, nesterov):
+    if nesterov or not is_zero(eps_root):
+        raise ValueError("fastnn has it without nesterov and eps_root")
+
+
+class Yogi(Rule, kernel="yogi"):
+    """As the catalogue's, with an m from 1e-6, which moves a parameter whose gradients are 0."""
+
+    name, like = "yogi", "optax"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-2)
+    b1 = decay(0.9)
+    b2 = decay(0.999)
+    eps = epsilon(1e-3)
+    slots = {"m": 1e-6, "v": 1e-6}
+
+    @staticmethod
+    def constants(h, t):
+        correction, root = corrected(as_adam(h), t)
+        return {"one_minus_beta1": 1 - h.b1, "one_minus_beta2": 1 - h.b2, "eps": h.eps * root,
+                "corrected_lr": h.learning_rate * correction}
+
+
+@optax.opt("yogi")
+def yogi(learning_rate, b1=0.9, b2=0.999, eps=1e-3):
+    return Yogi, dict(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+
+
+@optax.opt("adabelief")
+def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nesterov=False):
+    plain(0, nesterov)
+    return "AdaBelief", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, eps_inside_root=eps_root)
 
 
 @optax.opt("adagrad")

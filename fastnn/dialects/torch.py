@@ -65,7 +65,7 @@ def adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *
 
 @torch.opt("AdamW")
 def adamw(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False):
-    return "AMSGrad" if amsgrad else "Adam", adam_values(lr, betas, eps, weight_decay, True)
+    return "AMSGrad" if amsgrad else "AdamW", adam_values(lr, betas, eps, weight_decay, True)
 
 
 @torch.opt("SparseAdam")
@@ -83,6 +83,11 @@ def nadam(lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=
     mu, nu = pair(betas, "betas")
     return "Nadam", dict(alpha=lr, mu=mu, nu=nu, eps=eps, momentum_decay=momentum_decay,
                          **decayed(weight_decay, decoupled_weight_decay))
+
+
+@torch.opt("RAdam")
+def radam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False):
+    return "RAdam", adam_values(lr, betas, eps, weight_decay, decoupled_weight_decay)
 
 
 class Adagrad(Rule, kernel="adagrad"):
