@@ -1,12 +1,15 @@
 """The loops that the build writes around the rules of optimizers, from their signatures and the catalogue's rows."""
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from fastnn import dlfs
 from fastnn.core import rules
+from fastnn.dialects import SOURCES
+from fastnn.dialects.translation import Rule
 from fastnn.optimizers.wrappers.engines import Approach
 from helpers import RULES, optimizer
 
@@ -16,7 +19,16 @@ if not (ROOT / "setup.py").is_file():
 sys.path.insert(0, str(ROOT / "tools"))
 import rule_kernels  # noqa: E402
 
-ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach]
+for source in SOURCES:
+    import_module(f"fastnn.dialects.{source}")
+
+
+def derived(cls):
+    return [each for below in cls.__subclasses__() for each in (below, *derived(below))]
+
+
+ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach,
+        *derived(Rule)]
 MOST = {"MOST_CONSTANTS": 16, "MOST_SLOTS": 8, "MOST_STORED_SLOTS": 4}
 PLAIN = "cdef inline real plain(real g, real lr) noexcept nogil:\n    return -lr * g\n"
 

@@ -32,9 +32,10 @@ def show_list(options):
         for family, name in ((family, name) for family, members in families.items() for name in members):
             if family and name == families[family][0]:
                 print(f"{family}{ENDING} ({len(families[family])})")
-            parameters = registry[name].__signature__.parameters.values()
-            told = ", ".join(shown(each) for each in parameters if each.kind is not each.KEYWORD_ONLY)
-            shared.update((each.name, each) for each in parameters if each.kind is each.KEYWORD_ONLY)
+            entry = registry[name]
+            parameters = entry.__signature__.parameters.values()
+            told = ", ".join(shown(each) for each in parameters if each.name not in entry.options)
+            shared.update((each.name, each) for each in parameters if each.name in entry.options)
             if registry.registered(name):
                 told = f"{told}  (registered)" if told else "(registered)"
             print(f"  {name:{width}}  {told}".rstrip())

@@ -33,8 +33,9 @@ UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     
 def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (help(fastnn.articles));
-    without it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
+    Names ignore case, spaces, - and _. like="torch", "optax", "keras", "chainer", "sklearn" or "dlfs" is that library's
+    name, with its arguments, defaults and arithmetic (docs/dialects.md), like="article" article A's; without it a name
+    means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
     which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
     memory: see Optimizer. Where arguments ask for more state than a rule has, as get_opt("SGD", momentum=0.9) does, it
     is a rule of its own. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
@@ -119,6 +120,7 @@ class Optimizer(Adjustable, Stepper):
 
     maker = "get_opt"
     _rate_name = "lr"
+    _decay_rate_name = None     # what weight_decay is multiplied by, if not the learning rate
     _other_arguments = ("groups", "state_dtype", "like")
     slots = {}                  # name -> first value, None: it begins as the parameter
     scalars = {}                # name -> first value: what is kept of each parameter besides
@@ -547,7 +549,7 @@ class Optimizer(Adjustable, Stepper):
             t = cohort.t + 1 if given is None else given
             h = numbers_at(cohort.group or self, t)
             if adjusted:
-                cohort.around(*around(h, self._rate_name))
+                cohort.around(*around(h, self._decay_rate_name or self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
@@ -605,7 +607,7 @@ class ReadOnly(dict):
 
 
 def around(h, rate):
-    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of the learning rate."""
+    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of what decay follows."""
     scale = -h.grad_scale if h.maximize else h.grad_scale
     return (scale, getattr(h, rate) * h.weight_decay, h.clip_value or 0, h.l2, h.l1, h.clip_norm or 0,
             h.clip_adaptive or 0, h.centralize, h.output_axis)

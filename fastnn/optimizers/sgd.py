@@ -9,7 +9,7 @@ from ..trees import NESTED
 from .base import EtaOptimizer, Optimizer, decay, rate
 
 
-class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
+class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG", "GradientDescent")):
     """-eta g.  (Article A registers it as "SDG".)
 
     get_opt("SGD", momentum=0.9) makes it SGDMomentum, which takes dampening=, too; nesterov=True beside momentum
