@@ -10,6 +10,7 @@ from fastnn import dlfs
 from fastnn.core import rules
 from fastnn.dialects import SOURCES
 from fastnn.dialects.translation import Rule
+from fastnn.optimizers.along import PARTS
 from fastnn.optimizers.wrappers.engines import Approach
 from helpers import RULES, optimizer
 
@@ -28,7 +29,7 @@ def derived(cls):
 
 
 ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach,
-        *derived(Rule)]
+        *derived(Rule), *PARTS]
 MOST = {"MOST_CONSTANTS": 16, "MOST_SLOTS": 8, "MOST_STORED_SLOTS": 4}
 PLAIN = "cdef inline real plain(real g, real lr) noexcept nogil:\n    return -lr * g\n"
 
