@@ -68,6 +68,27 @@ def rmsprop(lr=0.01, alpha=0.99, eps=1e-8, eps_inside_sqrt=False):
                            eps_inside_root=eps if eps_inside_sqrt else 0)
 
 
+class RMSpropGraves(Rule, kernel="rmsprop_buffered"):
+    """m, v with alpha; buf = momentum buf + lr g/sqrt(v - m^2 + eps); -buf."""
+
+    name, like = "RMSpropGraves", "chainer"
+    lr = rate(1e-4)
+    alpha = decay(0.95)
+    momentum = rate(0.9)
+    eps = epsilon(1e-4)
+    slots = {"m": 0, "v": 0, "buf": 0}
+
+    @staticmethod
+    def constants(h):
+        return {"one_minus_rho": 1 - h.alpha, "centre": 1, "momentum": h.momentum, "lr_in": h.lr, "lr_buf": 1,
+                "lr_step": 0, "eps_inside_root": h.eps, "eps": 0}
+
+
+@chainer.opt("RMSpropGraves")
+def rmsprop_graves(lr=1e-4, alpha=0.95, momentum=0.9, eps=1e-4):
+    return RMSpropGraves, dict(lr=lr, alpha=alpha, momentum=momentum, eps=eps)
+
+
 class SMORMS3(Rule, kernel="smorms3_beside"):
     """As the catalogue's, with -g min(lr, zeta)/(sqrt(v) + eps)."""
 

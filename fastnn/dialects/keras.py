@@ -5,6 +5,7 @@ weight_decay is decoupled in every optimizer. Losses give the error of each elem
 from math import sqrt
 
 from ..activations import _registry as activations
+from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
 from .torch import Hardsigmoid, SquaredError
 from .translation import Dialect, Rule, is_zero
@@ -108,6 +109,32 @@ def adamax(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
 def nadam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
     """The catalogue's with a momentum_decay of 1."""
     return "Nadam", dict(alpha=learning_rate, mu=beta_1, nu=beta_2, eps=epsilon, momentum_decay=1)
+
+
+class RMSprop(Rule, kernel="rmsprop_buffered"):
+    """m, v with rho; buf = momentum buf + learning_rate g/sqrt(v + epsilon), of v - m^2 where centered; -buf."""
+
+    name, like = "RMSprop", "keras"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    rho = decay(0.9)
+    momentum = rate(0.0)
+    epsilon = epsilon(1e-7)
+    centered = Flag(False)
+    slots = {"m": 0, "v": 0, "buf": 0}
+
+    @staticmethod
+    def constants(h):
+        return {"one_minus_rho": 1 - h.rho, "centre": h.centered, "momentum": h.momentum, "lr_in": h.learning_rate,
+                "lr_buf": 1, "lr_step": 0, "eps_inside_root": h.epsilon, "eps": 0}
+
+
+@keras.opt("RMSprop")
+def rmsprop(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+    if is_zero(momentum):
+        return ("RMSpropGraves", dict(eta=learning_rate, rho=rho, eps=epsilon)) if centered else (
+            "RMSprop", dict(eta=learning_rate, rho=rho, eps=0, eps_inside_root=epsilon))
+    return RMSprop, dict(learning_rate=learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, centered=centered)
 
 
 @keras.opt("Adagrad")

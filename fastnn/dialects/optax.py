@@ -216,6 +216,40 @@ def adabelief(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, *, nes
     return "AdaBelief", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, eps_inside_root=eps_root)
 
 
+class RMSprop(Rule, kernel="rmsprop_buffered"):
+    """m, v with decay; s = learning_rate g/sqrt(v + eps), of v - m^2 where centered, with eps_in_sqrt=False
+    learning_rate g/(sqrt(v) + eps); buf = momentum buf + s; -buf, with nesterov -(s + momentum buf).
+    """
+
+    name, like = "rmsprop", "optax"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-2)
+    decay = decay(0.9)
+    eps = epsilon(1e-8)
+    eps_in_sqrt = Flag(True)
+    centered = Flag(False)
+    momentum = rate(0.0)
+    nesterov = Flag(False)
+    slots = {"m": 0, "v": 0, "buf": 0}
+
+    @staticmethod
+    def constants(h):
+        inside, beside = (h.eps, 0) if h.eps_in_sqrt else (0, h.eps)
+        return {"one_minus_rho": 1 - h.decay, "centre": h.centered, "momentum": h.momentum, "lr_in": h.learning_rate,
+                "lr_buf": h.momentum if h.nesterov else 1, "lr_step": h.nesterov, "eps_inside_root": inside,
+                "eps": beside}
+
+
+@optax.opt("rmsprop")
+def rmsprop(learning_rate, decay=0.9, eps=1e-8, initial_scale=0.0, eps_in_sqrt=True, centered=False, momentum=None,
+            nesterov=False, bias_correction=False):
+    if is_zero(momentum) and not centered:
+        return "RMSprop", dict(eta=learning_rate, rho=decay, eps=0 if eps_in_sqrt else eps,
+                               eps_inside_root=eps if eps_in_sqrt else 0)
+    return RMSprop, dict(learning_rate=learning_rate, decay=decay, eps=eps, eps_in_sqrt=eps_in_sqrt, centered=centered,
+                         momentum=momentum or 0, nesterov=nesterov and not is_zero(momentum))
+
+
 @optax.opt("adagrad")
 def adagrad(learning_rate, initial_accumulator_value=0.1, eps=1e-7):
     """The sums do not contain initial_accumulator_value, which is added under the root as eps is."""

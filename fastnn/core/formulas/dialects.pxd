@@ -39,3 +39,16 @@ cdef inline real smorms3_beside(real g, real *m, real *v, real *s, real lr, real
     cdef real zeta = ratio(m[0] * m[0], v[0] + eps)
     s[0] = <real>1 + s[0] * (<real>1 - zeta)
     return ratio(-g * at_most(zeta, lr), square_root(v[0]) + eps)
+
+
+# RMSprop with momentum, centred where `centre` is 1: the rate is within what is kept (lr_in) or outside of it (lr_buf)
+
+cdef inline real rmsprop_buffered(real g, real *m, real *v, real *buf, real one_minus_rho, real centre, real momentum,
+                                  real lr_in, real lr_buf, real lr_step, real eps_inside_root,
+                                  real eps) noexcept nogil:
+    m[0] = m[0] + one_minus_rho * (g - m[0])
+    v[0] = v[0] + one_minus_rho * (g * g - v[0])
+    cdef real variance = at_least(v[0] - centre * m[0] * m[0], <real>0)      # rounding may take it below 0
+    cdef real step = ratio(lr_in * g, square_root(variance + eps_inside_root) + eps)
+    buf[0] = momentum * buf[0] + step
+    return -lr_buf * buf[0] - lr_step * step
