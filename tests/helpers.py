@@ -47,7 +47,8 @@ RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.
 # NovoGrad and Fromage where the gradient's term and the parameter's cancel. Santa divides by velocities that may lie
 # next to zero: a few elements go astray, and some explode by the rule itself. Shampoo's and SOAP's roots and bases are of
 # matrices without full rank; a gradient's sums and Muon's products are rounded as a whole.
-LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1e3, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "SMORMS3": 256, "FTRL": 256, "SantaE": 1000, "SantaSSS": 1000}
+LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1e3, "Adafactor": 256,
+          "NovoGrad": 1e5, "Fromage": 1e5, "SMORMS3": 256, "FTRL": 256, "SantaE": 1000, "SantaSSS": 1000}
 ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 

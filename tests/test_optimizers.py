@@ -143,6 +143,8 @@ def test_defaults(name):
 @each_name
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_ten_steps(name, shapes, dtype):
+    if name == "SOAP":                                      # null spaces have any basis
+        shapes = [(100, 100) if shape == (100, 200) else shape for shape in shapes]
     for hyperparameters in ({}, others(name)):
         opt, judge = pair(name, 2, dtype, **hyperparameters)
         for grads in gradients(*shapes, dtype=dtype):

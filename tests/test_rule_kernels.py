@@ -7,6 +7,7 @@ import pytest
 
 from fastnn import dlfs
 from fastnn.core import rules
+from fastnn.optimizers.along import PARTS
 from fastnn.optimizers.wrappers.engines import Approach
 from helpers import RULES, optimizer
 
@@ -16,7 +17,7 @@ if not (ROOT / "setup.py").is_file():
 sys.path.insert(0, str(ROOT / "tools"))
 import rule_kernels  # noqa: E402
 
-ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach]
+ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach, *PARTS]
 MOST = {"MOST_CONSTANTS": 16, "MOST_SLOTS": 8, "MOST_STORED_SLOTS": 4}
 PLAIN = "cdef inline real plain(real g, real lr) noexcept nogil:\n    return -lr * g\n"
 
