@@ -343,4 +343,4 @@ class TestPeers:
     def test_sm3_of_optax(self, momentum):
         params, steps = self.params()
         want = self.of_optax(lambda optax: optax.sm3(0.1, momentum), params, steps)
-        self.check(get_opt("SM3", lr=0.1, momentum=momentum, eps=1e-8), params, steps, want)
+        self.check(get_opt("SM3", lr=0.1, momentum=momentum), params, steps, want)

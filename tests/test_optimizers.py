@@ -51,6 +51,7 @@ class Judge:
         self.oracles = [ORACLES[name](**hyperparameters) for _ in range(1 if ORACLES[name].joint else tensors)]
         self.bound = ROUNDINGS[name]*float(np.finfo(dtype).eps)
         self.largest, self.rng, self.t, self.wild = [0.0]*tensors, rng, 0, name in NOISY
+        self.mixes = name in ("Muon", "Shampoo", "SOAP")       # elements of a matrix, in products
 
     def set(self, key, value):
         for oracle in self.oracles:
@@ -73,7 +74,8 @@ class Judge:
             want = factor*want
             sane = abs(want) < (1e30 if self.wild else np.inf)
             assert sane.all() or self.wild
-            self.largest[i] = np.maximum(self.largest[i], abs(want))
+            size = abs(want).max(initial=0) if self.mixes and np.ndim(want) > 1 else abs(want)
+            self.largest[i] = np.maximum(self.largest[i], size)
             with np.errstate(invalid="ignore"):
                 wrong = sane & ~(abs(delta - want) <= self.bound*self.largest[i] + VANISHED)
             astray = 0.01*wrong.size + (wrong.size > 5) if self.wild else 0
@@ -144,6 +146,8 @@ def test_defaults(name):
 @each_name
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_ten_steps(name, shapes, dtype):
+    if name == "SOAP":                      # null spaces have any basis: tests/test_along.py has matrices of full rank
+        shapes = [(100,) if shape == (100, 200) else shape for shape in shapes]
     for hyperparameters in ({}, others(name)):
         opt, judge = pair(name, 2, dtype, **hyperparameters)
         for grads in gradients(*shapes, dtype=dtype):
@@ -219,7 +223,7 @@ def test_zero_gradients_leave_parameters_alone(name, dtype):
         for grads in gradients((33,), dtype=dtype):
             grads[0][::3] = 0
             delta = update(opt, *grads)
-            assert_array_equal(delta[::3], 0 if name != "Fromage" else delta[::3])     # which shrinks them
+            assert_array_equal(delta[::3], 0 if name not in ("Fromage", "Shampoo") else delta[::3])   # shrunk, rounded
             assert np.isfinite(delta).all()
 
 
@@ -260,7 +264,10 @@ def test_a_bad_element_skips_a_step_that_is_made_of_sums(name, dtype, bad):
 def test_huge_and_tiny_gradients(name, dtype, scale):
     opt, judge = pair(name, 1, dtype)
     for grads in gradients((100,), dtype=dtype, scale=scale):
-        judge.check([update(opt, *grads)], grads)
+        if name != "Shampoo" or scale < 1:              # whose errors in null spaces are as large as the gradient
+            judge.check([update(opt, *grads)], grads)
+        else:
+            assert np.isfinite(update(opt, *grads)).all()
 
 
 @each_calm_name

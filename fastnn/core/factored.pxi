@@ -15,7 +15,7 @@ cdef void row_scaled(real *x, Py_ssize_t n, real of_row, const real *of_columns)
 
 cdef void row_bounded(real *x, Py_ssize_t n, real of_row, const real *of_columns, real eps, real *largest,
                       real *largest_of_columns) noexcept nogil:
-    """nu = min(of_row, of_columns) + x^2; x /= sqrt(nu + eps), 0 where nu is; the largest nu of the row and of columns,
+    """nu = min(of_row, of_columns) + x^2; x /= sqrt(nu + eps), 0 where that is; the largest nu of the row and of columns,
     of those that are numbers."""
     cdef real[ROOM] nu
     cdef real[BLOCK_STEP] most
@@ -34,7 +34,7 @@ cdef void row_bounded(real *x, Py_ssize_t n, real of_row, const real *of_columns
         for i in range(length & -BLOCK_STEP, length):
             most[0] = at_least(most[0], nu[i])
         for i in range(length):
-            x[i] = <real>0 if nu[i] == <real>0 else x[i] / square_root(nu[i] + eps)
+            x[i] = <real>0 if nu[i] + eps == <real>0 else x[i] / square_root(nu[i] + eps)
         n -= length
         x, of_columns, largest_of_columns = x + length, of_columns + length, largest_of_columns + length
     for k in range(1, BLOCK_STEP):

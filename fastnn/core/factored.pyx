@@ -206,7 +206,7 @@ cdef void bound_pieces(const void *work, Py_ssize_t start, Py_ssize_t stop) noex
 
 
 def bounded(cnp.ndarray x not None, cnp.ndarray of_rows not None, cnp.ndarray of_columns not None, double eps):
-    """Divide a matrix, (1, rows, columns), by sqrt(nu + eps) in place, 0 where nu is: nu = min(of_rows, of_columns) + x^2.
+    """Divide a matrix, (1, rows, columns), by sqrt(nu + eps) in place, 0 where that is: nu = min(of_rows, of_columns) + x^2.
     (the largest nu of each row, of each column), in its dtype."""
     cdef Matrices m = matrices_of(x)
     cdef cnp.ndarray largest = np.zeros(m.rows, x.dtype)

@@ -29,7 +29,7 @@ class Adafactor(Along, name="Adafactor"):
     eps2 = epsilon(1e-3)
     d = Hyperparameter(1.0, above=0)
     measures_p = True
-    peers = {"torch": ("Adafactor", dict(lr=0.01, foreach=True)), "optax": ("adafactor", dict(learning_rate=0.01))}
+    peers = {"torch": ("Adafactor", dict(lr=0.01, foreach=True))}
 
     def arrays(self, shape):
         if len(shape) < 2:
@@ -63,16 +63,17 @@ class Adafactor(Along, name="Adafactor"):
 
 
 class SM3(Along, name="SM3"):
-    """nu = min(mu_1, ..., mu_k) + g^2; mu_r = the largest nu of each index on axis r; u = g/sqrt(nu + eps), 0 where nu is
-    0; m = momentum m + (1 - momentum) u; -lr m.
+    """nu = min(mu_1, ..., mu_k) + g^2; mu_r = the largest nu of each index on axis r; u = g/sqrt(nu + eps), 0 where that
+    root is 0; m = momentum m + (1 - momentum) u; -lr m.
 
     Anil et al. 2019, arXiv 1901.11150, SM3-II with its authors' momentum. Each of the k axes has a mu of its length: mu0,
-    mu1, ... of the state; with one axis or none it is AdaGrad. The paper has no eps, optax 1e-8.
+    mu1, ... of the state; with one axis or none it is AdaGrad. optax's eps; the paper has
+    none.
     """
 
     lr = rate(0.1)
     momentum = decay(0.9)
-    eps = epsilon(0.0)
+    eps = epsilon(1e-8)
     peers = {"optax": ("sm3", dict(learning_rate=0.1))}
 
     def arrays(self, shape):

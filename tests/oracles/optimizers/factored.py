@@ -42,7 +42,7 @@ class SM3(Optimizer):
     """Anil, Gupta, Koren, Singer 2019: SM3-II, and the momentum of its authors' program."""
     lr: float = 0.1
     momentum: float = 0.9
-    eps: float = 0
+    eps: float = 1e-8
     m = 0
     mu = None
 
@@ -55,7 +55,7 @@ class SM3(Optimizer):
             self.mu = [np.zeros([x.shape[axis] if other == axis else 1 for other in axes]) for axis in axes]
         nu = x**2 + np.min(np.broadcast_arrays(*self.mu, x)[:-1], axis=0)
         self.mu = [nu.max(tuple(other for other in axes if other != axis), keepdims=True) for axis in axes]
-        u = np.where(nu > 0, x/np.sqrt(nu + self.eps), 0).reshape(g.shape)
+        u = ratio(x, np.sqrt(nu + self.eps)).reshape(g.shape)
         self.m = self.momentum*self.m + (1 - self.momentum)*u
         return -self.lr*self.m
 

@@ -69,7 +69,8 @@ class Shampoo(Optimizer):
                 self.L[axis] = np.diag(np.diag(self.L[axis]))
             if t == 1 or t % self.precondition_frequency == 0:
                 values, Q = np.linalg.eigh(self.L[axis])
-                self.H[axis] = Q @ np.diag((values.clip(0) + self.eps)**(-0.5/x.ndim)) @ Q.T
+                values = values.clip(values.max()*len(values)*np.finfo(float).eps)      # of which smaller ones are errors
+                self.H[axis] = Q @ np.diag((values + self.eps)**(-0.5/x.ndim)) @ Q.T
             delta = multiplied(delta, self.H[axis], axis)
         return -self.lr*delta.reshape(g.shape)
 
