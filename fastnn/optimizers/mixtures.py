@@ -38,8 +38,8 @@ class QHAdam(AlphaOptimizer, name="QHAdam", kernel="quasi_hyperbolic"):
     @staticmethod
     def constants(h, t):
         return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "gain": 1,
-                "m_factor": h.alpha * h.nu1 / (1 - h.beta1**t), "g_factor": h.alpha * (1 - h.nu1),
-                "v_factor": h.nu2 / (1 - h.beta2**t), "square_factor": 1 - h.nu2, "eps": h.eps}
+                "m_factor": h.nu1 / (1 - h.beta1**t), "g_factor": 1 - h.nu1, "v_factor": h.nu2 / (1 - h.beta2**t),
+                "square_factor": 1 - h.nu2, "lr": h.alpha, "eps": h.eps}
 
 
 class AdEMAMix(Optimizer, name="AdEMAMix", kernel="ademamix"):
@@ -84,23 +84,24 @@ class AdEMAMix(Optimizer, name="AdEMAMix", kernel="ademamix"):
 class SimplifiedAdEMAMix(Optimizer, name="Simplified-AdEMAMix", kernel="quasi_hyperbolic", aliases=("SimAdEMAMix",)):
     """m = beta1 m + g; vhat as in Adam; -lr (m + alpha g)/(sqrt(vhat) + eps).
 
-    Morwani et al. 2025, arXiv 2502.02431, and optax. m is a sum: lr is 1 - beta1 of Adam's. The authors' beta1_warmup
-    is a schedule of beta1.
+    Morwani et al. 2025, arXiv 2502.02431, and optax. m is a sum, of up to 1/(1 - beta1) gradients, and the first steps
+    are not corrected: the authors' code has lr = 1e-3, at which networks for digits diverge. Their beta1_warmup is a
+    schedule of beta1.
     """
 
-    lr = rate(1e-3)
+    lr = rate(3e-6)
     beta1 = decay(0.99)
     beta2 = decay(0.95)
     alpha = Hyperparameter(0.0, at_least=0)
     eps = epsilon(1e-8)
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
-    peers = {"optax": ("contrib.simplified_ademamix", dict(learning_rate=0.001))}
+    peers = {"optax": ("contrib.simplified_ademamix", dict(learning_rate=3e-6))}
 
     @staticmethod
     def constants(h, t):
         return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "gain": 1 / (1 - h.beta1),
-                "m_factor": h.lr, "g_factor": h.lr * h.alpha, "v_factor": 1 / (1 - h.beta2**t), "square_factor": 0,
+                "m_factor": 1, "g_factor": h.alpha, "v_factor": 1 / (1 - h.beta2**t), "square_factor": 0, "lr": h.lr,
                 "eps": h.eps}
 
 

@@ -5,12 +5,12 @@ from fastnn.core.vecmath cimport real, square_root
 
 
 cdef inline real quasi_hyperbolic(real g, real *m, real *v, real one_minus_beta1, real one_minus_beta2, real gain,
-                                  real m_factor, real g_factor, real v_factor, real square_factor,
+                                  real m_factor, real g_factor, real v_factor, real square_factor, real lr,
                                   real eps) noexcept nogil:
     cdef real square = g * g
     m[0] = m[0] + one_minus_beta1 * (gain * g - m[0])
     v[0] = v[0] + one_minus_beta2 * (square - v[0])
-    return ratio(-m_factor * m[0] - g_factor * g, square_root(v_factor * v[0] + square_factor * square) + eps)
+    return -lr * ratio(m_factor * m[0] + g_factor * g, square_root(v_factor * v[0] + square_factor * square) + eps)
 
 
 cdef inline real ademamix(real g, real *fast, real *slow, real *v, real one_minus_beta1, real one_minus_beta2,

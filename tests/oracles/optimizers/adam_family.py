@@ -171,8 +171,8 @@ class AdEMAMix(Optimizer):
 
 @dataclass
 class SimplifiedAdEMAMix(Optimizer):
-    """Morwani et al. 2025, and its authors' code."""
-    lr: float = 0.001
+    """Morwani et al. 2025, and its authors' code; a rate for sums of a hundred gradients."""
+    lr: float = 3e-6
     beta1: float = 0.99
     beta2: float = 0.95
     alpha: float = 0
