@@ -40,6 +40,7 @@ DIFFERENCES = {
     ("torch", "MSGD"): Difference("the first gradient is not damped"),
     ("torch", "NAG"): Difference("the gradient is taken where the parameter is"),
     ("optax", "NAG"): Difference("the gradient is taken where the parameter is"),
+    ("optax", "NoisySGD"): Difference("other noise"),
     ("optax", "AdaGrad"): Difference("squares start at 0.1, eps is under the root"),
     ("optax", "RMSprop"): Difference("eps is under the root", lambda decay: {"eps": 0, "eps_inside_root": 1e-8}),
     ("torch", "RMSpropGraves"): Difference("eps is beside the root"),

@@ -79,6 +79,7 @@ class Rprop(Optimizer, name="Rprop", kernel="rprop"):
     min_step_size = Hyperparameter(1e-6, above=0)
     max_step_size = Hyperparameter(50.0, above=0)
     slots = {"last": 0, "size": 0}
+    compared_with = {"max_step_size": 0.01}         # fastnn compare has batches
     words = {"etas": ("eta_minus", "eta_plus"), "step_sizes": ("min_step_size", "max_step_size")}
     peers = {"torch": ("Rprop", dict(lr=0.01))}
 
