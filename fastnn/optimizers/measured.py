@@ -16,6 +16,7 @@ class Measured(Optimizer):
     elementwise = lazy = False
     measures = True
     pairs = (("g", "g"),)
+    signed = ()                 # scalars that may be negative
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
@@ -24,6 +25,12 @@ class Measured(Optimizer):
             cls._products = Products(cls.pairs, cls.slots, *tried)
             cls.measures_p = (cls._products.reads_p or None in cls.slots.values()
                               or any(rules.RULES[name][3] for name in cls.kernels))
+
+    @classmethod
+    def checked_scalars(cls, **values):
+        for name, value in values.items():
+            if value < 0 and name not in cls.signed:
+                raise ValueError(f"{cls.name}'s {name} must be at least 0, not {value}")
 
     @staticmethod
     def decayed(h, t, scalars):
