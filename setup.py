@@ -19,7 +19,7 @@ import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "gates", "layouts",
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "layouts",
           "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
           "sparse", "stepping", "threads", "transactions", "ulps"]
 

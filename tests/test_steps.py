@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastnn
 from fastnn import get_opt
 from fastnn.hyperparameters import Option
-from helpers import APART, FLOATS, ROUNDINGS, RULES, assert_same_bits, optimizer
+from helpers import APART, FLOATS, NOISY, ROUNDINGS, RULES, assert_same_bits, optimizer, seeded, without_decay
 from oracles import steps
 from oracles.rules import ORACLES
 
@@ -19,7 +19,7 @@ try:
 except ImportError:                     # no wheels for musl
     bfloat16 = np.float16
 
-NOISY = [name for name in RULES if name.startswith("Santa")]
+SANTAS = [name for name in NOISY if "Santa" in name]
 CALM = [name for name in RULES if name not in NOISY]
 KINDS = ["SGD", "Adam", "Nadam", "Eve", "SantaE", "Eve like article"]   # without state, with it, with more than that
 
@@ -72,7 +72,7 @@ def threads():
 def defaults(name):
     """Hyperparameters at which decay and scale can be seen: a large rate, and eps as large as squares of gradients."""
     own = asdict(ORACLES[name]())
-    rate = {"lr": 1e-6 if name in NOISY else 0.05}
+    rate = {"lr": 1e-6 if name in SANTAS else 0.05}
     return rate | {key: 0.01 for key in own if key == "eps" or key == "eps_inside_root"}
 
 
@@ -84,8 +84,7 @@ def options(name, option, **others):
 
 
 def new(name, **values):
-    noise = {"rng": np.random.RandomState(5)} if name in NOISY else {}
-    return optimizer(name, **noise, **values)
+    return optimizer(name, **seeded(name, np.random.RandomState(5)), **values)
 
 
 @cache
@@ -121,8 +120,7 @@ class Beside:
         self.name, self.t, self.largest = name, 0, {}
         own = [fastnn.group(*one.which, **({"freeze": True} if one.freeze else {}), **one.values) for one in groups]
         self.opt = new(name, **values, **({"groups": own} if own else {}))
-        self.loop = steps.Loop(ORACLES[name], list(groups), rng=np.random.RandomState(5) if name in NOISY else None,
-                               **values)
+        self.loop = steps.Loop(ORACLES[name], list(groups), rng=np.random.RandomState(5), **values)
 
     def step(self, params, grads, **kwds):
         self.t += 1
@@ -143,7 +141,7 @@ class Beside:
         bound = ROUNDINGS[self.name]*eps*self.largest[key] + 2*eps*np.maximum(abs(before), abs(wanted))
         wrong = ~(abs(p - wanted) <= bound) & (abs(wanted) < 1e30)
         assert (abs(wanted) < 1e30).all() or noisy
-        # a few of Santa's elements go astray
+        # a few elements of noisy ones go astray
         assert wrong.sum() <= (0.01*wrong.size + (wrong.size > 5) if noisy else 0), (
             key, self.t, np.argwhere(wrong)[:3], p[wrong][:3], wanted[wrong][:3])
 
@@ -283,10 +281,11 @@ def test_any_combination(name):
 @each_float
 @each_name
 def test_options_that_are_off(name, dtype):
-    plain = walk(new(name, **defaults(name)), parameters(dtype), name=name)
-    assert_same(walk(new(name, **defaults(name), **OFF), parameters(dtype), name=name), plain)
+    values = defaults(name) | without_decay(name)
+    plain = walk(new(name, **values), parameters(dtype), name=name)
+    assert_same(walk(new(name, **values | OFF), parameters(dtype), name=name), plain)
     for far in ("clip_value", "clip_norm", "clip_global_norm", "clip_adaptive"):
-        assert_same(walk(new(name, **defaults(name), **{far: 1e30}), parameters(dtype), name=name), plain)
+        assert_same(walk(new(name, **values, **{far: 1e30}), parameters(dtype), name=name), plain)
 
 
 @each_float
@@ -375,7 +374,7 @@ def test_a_parameter_that_joins_begins_where_it_would_alone(name):
 
 @each_separate_name
 def test_joining_against_the_oracle(name):
-    values = options(name, "all, clip_value", **({"burnin": 4} if name in NOISY else {}))
+    values = options(name, "all, clip_value", **({"burnin": 4} if name in SANTAS else {}))
     both, params = Beside(name, **values), parameters()
     present = [["few"], ["few", "F"], ["F", "few"], ["number", "few", "matrix", "F"], ["matrix", "number"], [*params]]
     for t, keys in enumerate(present, 1):

@@ -19,7 +19,7 @@ from fastnn.core.clipping cimport in_float, parameter_of, rule_gradient
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport rule_double, rule_float
 from fastnn.core.loops cimport BLOCK_STEP
-from fastnn.core.passes cimport BLOCK, MOST_SLOTS, Task, decay_deltas, is_prepared, scale_of
+from fastnn.core.passes cimport BLOCK, MOST_SLOTS, Task, base_of, decay_deltas, is_prepared, scale_of
 from fastnn.core.records cimport Record, has_shape, lies_as
 from fastnn.core.reductions cimport Numbers, fold
 from fastnn.core.threads cimport share_out, threads_for
@@ -121,10 +121,11 @@ cdef inline void try_rule(const Work *work, const Task *task, const real *g, con
                           real *delta, Py_ssize_t n, Py_ssize_t whole) noexcept nogil:
     cdef int place = 0 if real is float else 1
     cdef uintptr_t kernel = work.kernels[place] if work.kernels[place] else task.constants.kernels[place]
+    cdef real keep = base_of(task, delta, whole, False)
     if real is float:
-        (<rule_float>kernel)(g, p, state, delta, whole, task.constants.single, 1, 1, False)
+        (<rule_float>kernel)(g, p, state, delta, whole, task.constants.single, 1, keep, False)
     else:
-        (<rule_double>kernel)(g, p, state, delta, whole, task.constants.double_, 1, 1, False)
+        (<rule_double>kernel)(g, p, state, delta, whole, task.constants.double_, 1, keep, False)
     if work.kernels[0] == 0:
         decay_deltas(task, p, delta, n)
 

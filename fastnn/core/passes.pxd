@@ -89,7 +89,7 @@ cdef struct Around:
 cdef struct Pass:
     # one call
     int slots
-    bint add                # add the deltas to the targets, or write them there
+    bint add                # add the deltas to the targets, or write them there; then rules read `parameter`
     const Task *tasks
     const Around *around
     const Format *formats   # of the slots, where state is stored, else NULL
@@ -156,10 +156,19 @@ cdef inline void prepare(const Around *around, const Task *task, const real *gra
         by_units(around, task, task.means, True, out, start, n)
 
 
+cdef inline real base_of(const Task *task, real *target, Py_ssize_t n, bint add) noexcept nogil:
+    """What kernels multiply the target by before they add a delta. Where deltas are written they are added to -0.0, which
+    keeps all their bits: to minus the zeros that are put there."""
+    if add:
+        return <real>(1 - task.constants.decay)
+    memset(target, 0, n * sizeof(real))
+    return <real>-1
+
+
 cdef inline void call_rule(const Pass *call, const Task *task, const real *grad, const real *p, real *const *state,
                            real *target, Py_ssize_t n, real scale, bint add) noexcept nogil:
     cdef const Constants *c = task.constants
-    cdef real keep = <real>(1 - c.decay)
+    cdef real keep = base_of(task, target, n, add)
     if real is float:
         (<rule_float>c.kernels[0])(grad, p, state, target, n, c.single, scale, keep, add)
     else:
@@ -190,33 +199,13 @@ cdef inline void copy_few(const real *x, real *out, Py_ssize_t n) noexcept nogil
         out[0] = x[0]
 
 
-cdef inline void add_few(const real *delta, real keep, real *target, Py_ssize_t n) noexcept nogil:
-    """target = keep target + delta, likewise."""
-    cdef real[8] t
-    cdef Py_ssize_t i
-    if n & 8:
-        memcpy(t, target, 8 * sizeof(real))
-        for i in range(8):
-            t[i] = keep * t[i] + delta[i]
-        memcpy(target, t, 8 * sizeof(real))
-        target, delta = target + 8, delta + 8
-    if n & 4:
-        memcpy(t, target, 4 * sizeof(real))
-        for i in range(4):
-            t[i] = keep * t[i] + delta[i]
-        memcpy(target, t, 4 * sizeof(real))
-        target, delta = target + 4, delta + 4
-    for i in range(n & 3):
-        target[i] = keep * target[i] + delta[i]
-
-
 cdef inline void step_range(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
                             real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """n elements from `start` on, which is where grad, p and target begin; the last few, which no kernel may run over,
     through a buffer."""
-    cdef real[BLOCK_STEP] delta
     cdef real[BLOCK_STEP] room
     cdef real[BLOCK_STEP] p_room
+    cdef real[BLOCK_STEP] target_room
     cdef real *state[MOST_SLOTS]
     cdef Py_ssize_t whole = n & -BLOCK_STEP
     cdef Py_ssize_t rest = n - whole
@@ -230,28 +219,33 @@ cdef inline void step_range(const Pass *call, const Task *task, const real *grad
             state[i] = <real *>task.state + i * task.padded + start + whole
         memset(room, 0, BLOCK_STEP * sizeof(real))
         copy_few(grad + whole, &room[0], rest)
-        if task.constants.reads_p:
+        if call.add:
+            memset(target_room, 0, BLOCK_STEP * sizeof(real))
+            copy_few(target + whole, &target_room[0], rest)
+        elif task.constants.reads_p:
             memset(p_room, 0, BLOCK_STEP * sizeof(real))
             copy_few(p + whole, &p_room[0], rest)
-        call_rule(call, task, room, p_room, state, delta, BLOCK_STEP, scale, False)
-        if call.add:
-            add_few(&delta[0], <real>(1 - task.constants.decay), target + whole, rest)
-        else:
-            copy_few(&delta[0], target + whole, rest)
+        call_rule(call, task, room, p_room, state, target_room, BLOCK_STEP, scale, call.add)
+        copy_few(&target_room[0], target + whole, rest)
     if not call.add:
         decay_deltas(task, p, target, n)
 
 
-cdef inline void step_prepared(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
-                               Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """The same a block at a time, of whose gradient is made what the rule is to see."""
+cdef inline void step_by_blocks(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
+                                real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The same a block at a time, of whose gradient is made what the rule is to see. Deltas are written twice, the first
+    time as zeros: some blocks at a time."""
     cdef real[BLOCK] room
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t length
+    cdef bint prepared = is_prepared(task)
     while done < n:
-        length = min(n - done, <Py_ssize_t>BLOCK)
-        prepare(call.around, task, grad + done, p + done, room, start + done, length, True)
-        step_range(call, task, room, p + done, target + done, <real>1, start + done, length)
+        length = min(n - done, <Py_ssize_t>(BLOCK if prepared else 4 * BLOCK))
+        if prepared:
+            prepare(call.around, task, grad + done, p + done, room, start + done, length, True)
+            step_range(call, task, room, p + done, target + done, <real>1, start + done, length)
+        else:
+            step_range(call, task, grad + done, p + done, target + done, scale, start + done, length)
         done += length
 
 
@@ -282,6 +276,7 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
     cdef char *codes[MOST_STORED_SLOTS]
     cdef float *scales[MOST_STORED_SLOTS]
     cdef uint32_t random[MOST_STORED_SLOTS]
+    cdef float keep
     cdef const Constants *c = task.constants
     cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef int i
@@ -290,8 +285,8 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
         scales[i] = task.scales + i * blocks + start // STORED_BLOCK
         random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
     if c.fused:
-        (<rule_stored>c.kernels[0])(grad, p, codes, scales, target, n, c.single, scale, <float>(1 - c.decay), call.add,
-                                    random)
+        keep = base_of(task, target, n, call.add)
+        (<rule_stored>c.kernels[0])(grad, p, codes, scales, target, n, c.single, scale, keep, call.add, random)
         return
     for i in range(call.slots):
         state[i] = room[i]
@@ -462,12 +457,13 @@ cdef inline void step_tensor(const Pass *call, const Task *task, real *target, P
     """n elements of a tensor of float32 or float64 from `start` on."""
     cdef const real *grad = <const real *>task.grad + start
     cdef const real *p = target + start
+    cdef real scale = <real>scale_of(task)
     if not call.add:                            # where there is no parameter, nothing reads it
         p = (<const real *>task.parameter if task.parameter != NULL else <const real *>task.grad) + start
-    if is_prepared(task):
-        step_prepared(call, task, grad, p, target + start, start, n)
-    elif n < LONG or not call.add:
-        step_range(call, task, grad, p, target + start, <real>scale_of(task), start, n)
+    if is_prepared(task) or not call.add:
+        step_by_blocks(call, task, grad, p, target + start, scale, start, n)
+    elif n < LONG:
+        step_range(call, task, grad, p, target + start, scale, start, n)
     else:
         step_lines(call, task, grad, p, target + start, start, n)
 

@@ -5,7 +5,7 @@ determines it. At a y that a kink shares with a piece (-1 and 1 of hard-tanh) th
 h holds the hyperparameters in the order of the catalogue row. A comparison with NaN is false, so each formula is
 arranged (or ends in `keep_nan`) such that NaN stays NaN. f'' is 0 wherever it exists.
 """
-from fastnn.core.vecmath cimport lane, absolute
+from fastnn.core.vecmath cimport absolute, at_least, at_most, lane
 
 
 cdef inline lane keep_nan(lane value, lane x) noexcept nogil:
@@ -40,7 +40,7 @@ cdef inline lane hard_shrink(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane soft_shrink(lane x, const lane *h) noexcept nogil:
-    return <lane>0 if absolute(x) <= h[0] else (x - h[0] if x > <lane>0 else x + h[0])
+    return x - at_most(at_least(x, -h[0]), h[0])
 
 
 cdef inline lane shrink_d1(lane x, const lane *h) noexcept nogil:
@@ -70,6 +70,21 @@ cdef inline lane hard_sigmoid_d1(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane hard_sigmoid_by_value(lane y, const lane *h) noexcept nogil:
     return keep_nan((<lane>0.2 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
+
+
+# (x + 3)/6, clipped: PyTorch's
+
+cdef inline lane hard_sigmoid_of_six(lane x, const lane *h) noexcept nogil:
+    cdef lane y = (x + <lane>3) / <lane>6
+    return <lane>0 if x <= <lane>-3 else (<lane>1 if x >= <lane>3 else y)
+
+
+cdef inline lane hard_sigmoid_of_six_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) >= <lane>3 else <lane>1 / <lane>6, x)
+
+
+cdef inline lane hard_sigmoid_of_six_by_value(lane y, const lane *h) noexcept nogil:
+    return keep_nan((<lane>1 / <lane>6 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
 
 
 cdef inline lane hard_tanh(lane x, const lane *h) noexcept nogil:

@@ -29,7 +29,8 @@ cdef class Record:
     cdef readonly cnp.ndarray scales        # of stored state: (number of slots, blocks)
     cdef Storage storage
     cdef readonly object dtype              # of the parameter
-    cdef object computed                    # the dtype that it is computed in
+    cdef readonly object computed           # the dtype that it is computed in
+    cdef public dict others                 # state of other shapes, by name, None: there is none
     cdef cnp.npy_intp dims[MOST_AXES]
     cdef int ndim
     cdef Kind kind                          # of the parameter

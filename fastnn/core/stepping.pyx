@@ -761,7 +761,7 @@ cdef class Stepper(Gate):
     cdef Record continued(self, Record record, cnp.ndarray target, object key, bint in_place):
         """The record to go on with. Raises ValueError for a parameter that is not the one that it belongs to."""
         cdef Record new
-        cdef bint stateless = not self.storage.initial and not self.storage.scalars
+        cdef bint stateless = not self.storage.initial and not self.storage.scalars and record.others is None
         if has_shape(target, record) and record.kind == kind_of(target):
             if in_place and not stateless and self.moved(record, target):
                 raise ValueError((<object>self)._another_part(key))

@@ -1,4 +1,4 @@
-"""What other sources mean by a name: their arithmetic and defaults, as rows on the same rules and kernels.
+"""What other sources mean by a name: their arguments, arithmetic and defaults, as rows on the same rules and kernels.
 
 What documentation calls article A is "Localization and Loss Function"; help(fastnn) has all letters.
 Each source is a module here, imported when it is first asked for: ``get_opt(name, like=source)``.
@@ -7,11 +7,13 @@ from importlib import import_module
 
 from ..registry import folded, hint
 
-SOURCES = {"article": "article A"}              # module -> what messages call it
+SOURCES = {                     # module -> what messages call it
+    "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
+    "sklearn": "scikit-learn", "dlfs": "the book"}
 
 
 def row(registry, name, like):
-    """The class of that name in a registry's catalogue, or in the dialect of a source.
+    """The class of that name in a registry's catalogue, or the row of a source's dialect, which is called as a class is.
 
     Raises TypeError where name or source is no string, ValueError where it is not known.
     """

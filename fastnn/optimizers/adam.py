@@ -28,7 +28,6 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
     peers = {"torch": ("Adam", dict(lr=0.001)), "optax": ("adam", dict(learning_rate=0.001))}
-    also_known = {"AdamW": 'get_opt("Adam", weight_decay=0.01)'}
 
     @staticmethod
     def constants(h, t):
@@ -43,8 +42,6 @@ class SparseAdam(Adam, name="SparseAdam", kernel="adam", aliases=("LazyAdam",)):
     PyTorch's SparseAdam and TensorFlow's LazyAdam, which differ from Adam by the place of eps, too. Arrays as gradients
     name every row; Adam steps Rows, too, with its own eps.
     """
-
-    also_known = {}
 
     @staticmethod
     def constants(h, t):

@@ -33,13 +33,34 @@ UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     
 def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (help(fastnn.articles));
-    without it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
+    Names ignore case, spaces, - and _. like="torch", "optax", "keras", "chainer", "sklearn" or "dlfs" is that library's
+    name, with its arguments, defaults and arithmetic (docs/dialects.md), like="article" article A's; without it a name
+    means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
     which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
-    memory: see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
+    memory: see Optimizer. Where arguments ask for more state than a rule has, as get_opt("SGD", momentum=0.9) does, it
+    is a rule of its own. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
     unknown hyperparameter or option.
     """
-    return row(_registry, name, like)(*args, **kwds)
+    cls = row(_registry, name, like)
+    if like is None and "variants" in vars(cls):
+        cls, kwds = variant(cls, kwds)
+    return cls(*args, **kwds)
+
+
+def variant(cls, given):
+    """(class, arguments): the row that arguments ask for by `variants`. Words that it has no hyperparameter for are
+    flags. Raises TypeError for a flag that is none, or that is nothing without another argument."""
+    rows = {frozenset(words): _registry.catalogued(name) for words, name in cls.variants.items()}
+    flags = {word for words, found in rows.items() for word in words if word not in found.hyperparameters}
+    for word in flags & given.keys():
+        if not isinstance(given[word], (bool, np.bool_)):
+            raise TypeError(f"{cls.name}: {word} must be True or False, not {given[word]!r}")
+    asked = {word for words in rows for word in words if word in given and (word not in flags or given[word])}
+    found = rows.get(frozenset(asked), cls)
+    if asked and found is cls:
+        missing = min((words - asked for words in rows if asked < words), key=len)
+        raise TypeError(f"{cls.name}: {' and '.join(asked)} goes with {' and '.join(missing)}")
+    return found, {word: value for word, value in given.items() if word not in flags}
 
 
 def optimizers() -> list[str]:
@@ -99,13 +120,16 @@ class Optimizer(Adjustable, Stepper):
 
     maker = "get_opt"
     _rate_name = "lr"
+    _decay_rate_name = None     # what weight_decay is multiplied by, if not the learning rate
     _other_arguments = ("groups", "state_dtype", "like")
     slots = {}                  # name -> first value, None: it begins as the parameter
     scalars = {}                # name -> first value: what is kept of each parameter besides
+    variants = {}               # arguments of get_opt -> the name of the row that has the state for them; not inherited
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    compared_with = {}          # those that `fastnn compare` gives it, where the defaults are for other tasks; not inherited
     elementwise = True          # whether an element's step depends on nothing but that element
     lazy = True                 # whether it can step some rows of a parameter alone
     measures = False            # whether a step asks `_measure`: its constants, or its gradients, are made of whole tensors
@@ -122,7 +146,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
-        cls.peers = cls.__dict__.get("peers", {})
+        cls.peers, cls.compared_with = (cls.__dict__.get(name, {}) for name in ("peers", "compared_with"))
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
@@ -213,6 +237,11 @@ class Optimizer(Adjustable, Stepper):
         """What is kept of a parameter in step t. `extra` is what `update` was called with."""
         return scalars
 
+    def arrays(self, shape):
+        """State of other shapes, for a parameter of this one: name -> the shapes that it may have, first the one that a
+        new one has."""
+        return {}
+
     @staticmethod
     def checked_scalars():
         """Takes what `scalars` keeps, by name. Raises ValueError for what cannot be."""
@@ -280,7 +309,8 @@ class Optimizer(Adjustable, Stepper):
     def state(self) -> Mapping[Any, Mapping[str, Any]]:
         """The state so far: for each key or position a mapping of arrays by slot.
 
-        They have the parameter's shape and are views that may be written to; keys cannot be (`forget` drops one). State
+        They have the parameter's shape, or shapes that the rule says, and are views that may be written to; keys cannot
+        be (`forget` drops one). State
         in bfloat16 or int8 is shown as the numbers that it stands for, in new float32 arrays that may not be written
         to; `load_state_dict` is how it is put back. Raises ValueError if a mapping had a key that is also a position in
         a sequence: `state_dict` keeps the two apart.
@@ -291,7 +321,8 @@ class Optimizer(Adjustable, Stepper):
         by_key, by_position = self._records
         if both := by_key.keys() & by_position.keys():
             raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
-        return {key: ReadOnly({name: record.slot(i) for i, name in enumerate(self.slots)})
+        return {key: ReadOnly({**{name: record.slot(i) for i, name in enumerate(self.slots)},
+                               **{name: values[...] for name, values in (record.others or {}).items()}})
                 for key, record in {**by_position, **by_key}.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -518,7 +549,7 @@ class Optimizer(Adjustable, Stepper):
             t = cohort.t + 1 if given is None else given
             h = numbers_at(cohort.group or self, t)
             if adjusted:
-                cohort.around(*around(h, self._rate_name))
+                cohort.around(*around(h, self._decay_rate_name or self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
@@ -576,7 +607,7 @@ class ReadOnly(dict):
 
 
 def around(h, rate):
-    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of the learning rate."""
+    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of what decay follows."""
     scale = -h.grad_scale if h.maximize else h.grad_scale
     return (scale, getattr(h, rate) * h.weight_decay, h.clip_value or 0, h.l2, h.l1, h.clip_norm or 0,
             h.clip_adaptive or 0, h.centralize, h.output_axis)

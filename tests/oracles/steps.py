@@ -14,6 +14,8 @@ from functools import cache
 
 import numpy as np
 
+from .optimizers import normal_draws
+
 OPTIONS = {"weight_decay": 0, "l2": 0, "l1": 0, "clip_value": None, "clip_norm": None, "clip_adaptive": None,
            "maximize": False, "grad_scale": 1, "centralize": False, "output_axis": -1}
 SMALLEST_UNIT = 1e-3            # AGC takes no norm of a parameter for smaller
@@ -95,8 +97,8 @@ class Loop:
         self.group_of.update((key, groups[key]) for key in live)
         self.counts.update(counts)
         for key in live:
-            self.rules.setdefault(key, self.rule())
-        drawn = self.draws(live, p, settings)
+            self.told(self.rules.setdefault(key, self.rule()), settings[key])
+        drawn = self.draws(live, p)
         if self.rule.decays:
             extra = {"weight_decay": None, **extra}
         if self.rule.joint:
@@ -126,9 +128,15 @@ class Loop:
         read = {"p": before} if self.rule.reads_p else {}
         first = self.rules.setdefault("", self.rules[live[0]])
         self.rules[live[0]] = first
+        self.told(first, values)
         after = before + self.delta(live[0], whole, values, **read, **extra)
         ends = np.cumsum([p[key].size for key in live])
         return {key: part.reshape(p[key].shape) for key, part in zip(live, np.split(after, ends[:-1]))}
+
+    @staticmethod
+    def told(rule, values):
+        for one in fields(rule):
+            setattr(rule, one.name, values[one.name])
 
     def find_group(self, key, p):
         if key in self.group_of:
@@ -187,19 +195,11 @@ class Loop:
                 g = g - g.mean(axis=all_but(values["output_axis"], g.ndim), keepdims=True)
         return g
 
-    def draws(self, live, p, settings):
-        """Santa's noise: every tensor's first velocity that is due, then every tensor's noise."""
-        extras = {key: {} for key in live}
-        if self.rng is not None:
-            for name, due in (("u0", lambda key: self.counts[key] == 1),
-                              ("noise", lambda key: self.counts[key] < settings[key]["burnin"])):
-                for key in filter(due, live):
-                    extras[key][name] = self.rng.standard_normal(p[key].shape)
-        return extras
+    def draws(self, live, p):
+        """Noise, where rules take any."""
+        tensors = [(self.rules[key], p[key].shape, self.counts[key]) for key in live]
+        return dict(zip(live, normal_draws(self.rng, tensors)))
 
     def delta(self, key, g, values, **extra):
-        rule = self.rules[key]
-        for one in fields(rule):
-            setattr(rule, one.name, values[one.name])
-        delta = rule.delta(g, self.counts[key], **extra)
+        delta = self.rules[key].delta(g, self.counts[key], **extra)
         return delta if rate_of(self.rule) else values["lr"]*delta
