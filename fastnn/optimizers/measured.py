@@ -60,7 +60,7 @@ class Layerwise(Measured):
 
 class Joint(Measured):
     """All parameters of a call together: each has the same scalars, and those of the one that has taken the most steps
-    count. An explicit t of 1 begins anew."""
+    count, for one that joins, too. An explicit t of 1 begins anew."""
 
     @staticmethod
     def begun(h, scalars):
@@ -76,7 +76,7 @@ class Joint(Measured):
     def _measure(self, plan):
         cohorts = plan.cohort_of
         newest = self._newest()
-        first = newest is None or all(cohort.next_t == 1 for cohort in cohorts)
+        first = newest is None or all(cohort.t and cohort.next_t == 1 for cohort in cohorts)
         scalars = self.begun(cohorts[0].numbers, tuple(self.scalars.values()) if first else newest)
         told = cohorts[0].next_scalars
         if self._products.tries:
