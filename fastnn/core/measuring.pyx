@@ -22,6 +22,7 @@ from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport BLOCK, MOST_SLOTS, Task, base_of, decay_deltas, is_prepared, scale_of
 from fastnn.core.records cimport Record, has_shape, lies_as
 from fastnn.core.reductions cimport Numbers, fold
+from fastnn.core.streaming cimport at_line, fastnn_prefetch
 from fastnn.core.threads cimport share_out, threads_for
 from fastnn.core.vecmath cimport real
 
@@ -29,10 +30,15 @@ from fastnn.core.levels import rules
 
 cnp.import_array()
 
+cdef extern from "reductions.h":
+    enum: FASTNN_SQUARES
+
+ctypedef void (*block_sums)(const void *x, Py_ssize_t n, int what, double factor, double *sums) noexcept nogil
 ctypedef double (*block_dot)(const void *x, const void *y, Py_ssize_t n) noexcept nogil
 
 cdef enum:
     FEW = 8192              # elements that are read before it would pay to let another thread run
+    RUN = 64                # blocks that are read one after another; each restarts the processor's fetching ahead
     # operands
     SIGN = -1               # of the other one, whose product with it is the sum of its magnitudes
     GRADIENT = 0
@@ -42,8 +48,10 @@ cdef enum:
     AFTER = SLOT + MOST_SLOTS           # a slot, as the rule would leave it
     OPERANDS = AFTER + MOST_SLOTS
 
+cdef block_sums sum_kernels[2]
 cdef block_dot dot_kernels[2]
 for place in range(2):
+    sum_kernels[place] = <block_sums><uintptr_t>rules.REDUCTIONS["block_sums"][place]
     dot_kernels[place] = <block_dot><uintptr_t>rules.REDUCTIONS["block_dot"][place]
 
 
@@ -83,6 +91,7 @@ cdef struct Work:
     bint reads_p
     uintptr_t kernels[2]    # 0: those of the task
     Py_ssize_t blocks
+    Py_ssize_t runs         # of so many blocks
     double *sums            # `count` for each block
 
 
@@ -133,11 +142,10 @@ cdef inline void try_rule(const Work *work, const Task *task, const real *g, con
 cdef inline void measure_block(const Work *work, const Task *task, const real *like, Py_ssize_t start, Py_ssize_t n,
                                double *sums) noexcept nogil:
     """`like` says in which precision."""
-    cdef real[BLOCK] g_room
-    cdef real[BLOCK] p_room
-    cdef real[BLOCK] delta
-    cdef real[BLOCK] signs
-    cdef real[MOST_SLOTS][BLOCK] room
+    cdef real[(MOST_SLOTS + 4) * BLOCK + 16] rooms
+    cdef real *room = at_line(&rooms[0])
+    cdef real *delta = room + 2 * BLOCK
+    cdef real *signs = room + 3 * BLOCK
     cdef real *state[MOST_SLOTS]
     cdef const real *found[OPERANDS]
     cdef const real *one
@@ -146,56 +154,63 @@ cdef inline void measure_block(const Work *work, const Task *task, const real *l
     cdef Py_ssize_t i
     cdef int k
     found[GRADIENT] = found[PARAMETER] = found[UPDATE] = NULL
-    if work.reads_g or work.tries:
-        found[GRADIENT] = gradient_at(task, start, n, whole, &g_room[0])
-    if work.reads_p or work.tries:
-        found[PARAMETER] = parameter_at(task, start, n, whole, &p_room[0])
     for k in range(work.slots):
         found[SLOT + k] = <const real *>task.state + k * task.padded + start
+    if work.reads_g or work.tries:
+        found[GRADIENT] = gradient_at(task, start, n, whole, room)
+    if work.reads_p or work.tries:
+        found[PARAMETER] = parameter_at(task, start, n, whole, room + BLOCK)
     if work.tries:
         for k in range(work.slots):
-            state[k] = &room[k][0]
+            state[k] = room + (4 + k) * BLOCK
             memcpy(state[k], found[SLOT + k], whole * sizeof(real))
             found[AFTER + k] = state[k]
-        try_rule(work, task, found[GRADIENT], found[PARAMETER], state, &delta[0], n, whole)
-        found[UPDATE] = &delta[0]
+            fastnn_prefetch(found[SLOT + k] + BLOCK, BLOCK * sizeof(real))      # while the rule computes
+        fastnn_prefetch(found[GRADIENT] + BLOCK, BLOCK * sizeof(real))
+        fastnn_prefetch(found[PARAMETER] + BLOCK, BLOCK * sizeof(real))
+        try_rule(work, task, found[GRADIENT], found[PARAMETER], state, delta, n, whole)
+        found[UPDATE] = delta
     for k in range(work.count):
         one = found[work.operands[2 * k]]
+        if work.operands[2 * k + 1] == work.operands[2 * k]:
+            sum_kernels[task.kind == DOUBLE](one, n, FASTNN_SQUARES, 1, sums + k)
+            continue
         if work.operands[2 * k + 1] == SIGN:
             for i in range(n):
                 signs[i] = <real>(one[i] > <real>0) - <real>(one[i] < <real>0)
-            other = &signs[0]
+            other = signs
         else:
             other = found[work.operands[2 * k + 1]]
         sums[k] = dot_kernels[task.kind == DOUBLE](one, other, n)
 
 
-cdef inline Py_ssize_t inside_out(Py_ssize_t block, Py_ssize_t blocks) noexcept nogil:
+cdef inline Py_ssize_t inside_out(Py_ssize_t run, Py_ssize_t runs) noexcept nogil:
     """Threads come from both ends and meet in the middle; so what is read last is what the step reads first."""
-    cdef Py_ssize_t half = blocks // 2
-    return half - 1 - block if block < half else blocks - 1 - (block - half)
+    cdef Py_ssize_t half = runs // 2
+    return half - 1 - run if run < half else runs - 1 - (run - half)
 
 
-cdef void measure_blocks(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+cdef void measure_runs(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     cdef const Work *work = <const Work *>context
     cdef const Task *task = work.tasks
     cdef fastnn_fp_state state
-    cdef Py_ssize_t block, low, n
+    cdef Py_ssize_t block, first, low, n
     if start >= stop:
         return
     state = fastnn_fp_enter(1)
     for start in range(start, stop):
-        block = inside_out(start, work.blocks)
-        while block < task.first_block:
+        first = RUN * inside_out(start, work.runs)
+        while first < task.first_block:
             task -= 1
-        while block >= (task + 1).first_block:          # also over tensors without elements
-            task += 1
-        low = (block - task.first_block) * BLOCK
-        n = min(task.n - low, <Py_ssize_t>BLOCK)
-        if task.kind == DOUBLE:
-            measure_block(work, task, <const double *>task.grad, low, n, work.sums + block * work.count)
-        else:
-            measure_block(work, task, <const float *>task.grad, low, n, work.sums + block * work.count)
+        for block in range(first, min(first + RUN, work.blocks)):
+            while block >= (task + 1).first_block:      # also over tensors without elements
+                task += 1
+            low = (block - task.first_block) * BLOCK
+            n = min(task.n - low, <Py_ssize_t>BLOCK)
+            if task.kind == DOUBLE:
+                measure_block(work, task, <const double *>task.grad, low, n, work.sums + block * work.count)
+            else:
+                measure_block(work, task, <const float *>task.grad, low, n, work.sums + block * work.count)
     fastnn_fp_leave(state)
 
 
@@ -204,9 +219,9 @@ cdef void measure(const Work *work, Py_ssize_t tensors, int threads) noexcept no
     cdef fastnn_fp_state state
     cdef Py_ssize_t t, first
     if threads > 1:
-        share_out(measure_blocks, work, work.blocks, 1, threads)
+        share_out(measure_runs, work, work.runs, 1, threads)
     else:
-        measure_blocks(work, 0, work.blocks)
+        measure_runs(work, 0, work.runs)
     state = fastnn_fp_enter(0)
     for t in range(tensors):
         first = work.tasks[t].first_block
@@ -259,6 +274,7 @@ cdef class Measured:
         if wanted.kernels is not None:
             work.kernels[0], work.kernels[1] = wanted.kernels
         work.blocks = layout.tasks[layout.count].first_block
+        work.runs = (work.blocks + RUN - 1) // RUN
         work.sums = <double *>malloc((work.blocks * work.count + 1) * sizeof(double))
         if work.sums == NULL:
             raise MemoryError

@@ -17,12 +17,6 @@ class FromStart(Joint):
     def constants(cls, h, t, *scalars):
         return {"lr": h.lr * cls.decayed(h, t, scalars)}
 
-    @classmethod
-    def checked_scalars(cls, **values):
-        for name, value in values.items():
-            if value < 0:
-                raise ValueError(f"{cls.__name__}'s {name} must be at least 0, not {value}")
-
 
 class DoG(FromStart, name="DoG", kernel=("from_start", "distance")):
     """r = max(r, ||p - p0||) with r = reps_rel (1 + ||p0||) at first; G += ||g||^2; -lr r/sqrt(G + eps) g.
@@ -92,6 +86,7 @@ class DAdaptAdam(Joint, AlphaOptimizer, name="D-Adapt-Adam", kernel=("dadapt", "
     slots = {"m": 0, "v": 0, "s": 0}
     scalars = {"d": 0.0, "used": 0.0, "q": 0.0}         # used: the d of the step
     pairs = (("g", "update"), ("next s", "sign"))
+    signed = ("q",)
     peers = {"optax": ("contrib.dadapt_adamw", dict())}
 
     @staticmethod
@@ -117,11 +112,6 @@ class DAdaptAdam(Joint, AlphaOptimizer, name="D-Adapt-Adam", kernel=("dadapt", "
         c, root = h.alpha * cls.decayed(h, t, scalars), sqrt(h.beta2)
         return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "root_beta2": root, "eps": h.eps,
                 "m_lr": (1 - h.beta1) * c, "s_lr": (1 - root) * c}
-
-    @classmethod
-    def checked_scalars(cls, d, used, **others):
-        if d < 0 or used < 0:
-            raise ValueError(f"{cls.name}'s d must be at least 0, not {min(d, used)}")
 
 
 class Prodigy(DAdaptAdam, name="Prodigy", kernel=("prodigy", "prodigy_ahead")):
@@ -170,6 +160,7 @@ class PolyakSGD(Joint, name="PolyakSGD", kernel="sgd"):
     max_lr = rate(1.0)
     fstar = Hyperparameter(0.0)
     eps = epsilon(0.0)
+    signed = ("f",)
     scalars = {"rate": 0.0, "f": 0.0, "told": 0.0}      # told: whether there is an f in this step
     peers = {"optax": ("polyak_sgd", dict())}
     _positional = ("t", "f")
@@ -210,6 +201,7 @@ class MoMo(Joint, AlphaOptimizer, name="MoMo", kernel="momo"):
     slots = {"m": 0}
     scalars = {"tau": 0.0, "F": 0.0, "G": 0.0, "known": 0.0, "f": 0.0, "told": 0.0}     # known: whether there is an F
     pairs = (("g", "p"), ("next m", "p"), ("next m", "next m"))
+    signed = ("F", "G", "f")
     peers = {"optax": ("contrib.momo", dict())}
     _positional = ("t", "f")
 

@@ -16,6 +16,7 @@ class Measured(Optimizer):
     elementwise = lazy = False
     measures = True
     pairs = (("g", "g"),)
+    signed = ()                 # scalars that may be negative
 
     def __init_subclass__(cls, **kwds):
         super().__init_subclass__(**kwds)
@@ -24,6 +25,12 @@ class Measured(Optimizer):
             cls._products = Products(cls.pairs, cls.slots, *tried)
             cls.measures_p = (cls._products.reads_p or None in cls.slots.values()
                               or any(rules.RULES[name][3] for name in cls.kernels))
+
+    @classmethod
+    def checked_scalars(cls, **values):
+        for name, value in values.items():
+            if value < 0 and name not in cls.signed:
+                raise ValueError(f"{cls.name}'s {name} must be at least 0, not {value}")
 
     @staticmethod
     def decayed(h, t, scalars):
@@ -53,7 +60,7 @@ class Layerwise(Measured):
 
 class Joint(Measured):
     """All parameters of a call together: each has the same scalars, and those of the one that has taken the most steps
-    count. An explicit t of 1 begins anew."""
+    count, for one that joins, too. An explicit t of 1 begins anew."""
 
     @staticmethod
     def begun(h, scalars):
@@ -69,7 +76,7 @@ class Joint(Measured):
     def _measure(self, plan):
         cohorts = plan.cohort_of
         newest = self._newest()
-        first = newest is None or all(cohort.next_t == 1 for cohort in cohorts)
+        first = newest is None or all(cohort.t and cohort.next_t == 1 for cohort in cohorts)
         scalars = self.begun(cohorts[0].numbers, tuple(self.scalars.values()) if first else newest)
         told = cohorts[0].next_scalars
         if self._products.tries:

@@ -98,11 +98,6 @@ class NovoGrad(Layerwise, name="NovoGrad", kernel="novograd"):
         divisor = sqrt(v) + h.eps
         return {"beta1": h.beta1, "g_factor": 1 / divisor if divisor else 0, "decay": h.d, "lr": h.lr}
 
-    @staticmethod
-    def checked_scalars(v):
-        if v < 0:
-            raise ValueError(f"NovoGrad's v must be at least 0, not {v}")
-
 
 class Fromage(Layerwise, name="Fromage", kernel="fromage"):
     """p = (p - lr ||p||/||g|| g)/sqrt(1 + lr^2), the ratio 1 where either norm is 0; norms below min_norm count as it.
