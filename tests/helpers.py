@@ -43,9 +43,11 @@ RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.
                                  for name in dialects.of_source(_registry, source).names())]
 
 # How many rounding errors of the largest delta that an element has had a delta may be wrong by. Some rules lose digits
-# by themselves: SMORMS3's s = 1 + s (1 - zeta) where zeta is near 1; FTRL where the l1 term lets go of a parameter. Santa
-# divides by velocities that may lie next to zero: a few elements go astray, and some explode by the rule itself.
-LOSING = {"SMORMS3": 256, "FTRL": 256, "SantaE": 1000, "SantaSSS": 1000}
+# by themselves: SMORMS3's s = 1 + s (1 - zeta) where zeta is near 1; FTRL where the l1 term lets go of a parameter; those
+# whose deltas are differences of ways from the first parameter. Santa divides by velocities that may lie next to zero: a
+# few elements go astray, and some explode by the rule itself.
+LOSING = {"SMORMS3": 256, "FTRL": 256, "MADGRAD": 256, "COCOB": 256, "ScheduleFreeSGD": 64, "ScheduleFreeAdamW": 64,
+          "SantaE": 1000, "SantaSSS": 1000}
 ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 

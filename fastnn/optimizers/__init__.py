@@ -5,6 +5,6 @@ The compiled rules stand in fastnn/core/formulas. In the docstrings g is the gra
 step, in double precision, and handed to the rule by name.
 """
 from .base import Optimizer, _registry, get_opt, optimizers, rate
-from . import sgd, adaptive, adam, online, santa            # the rows of the catalogue, in its order
+from . import sgd, adaptive, adam, online, averaged, sophia, santa            # the rows of the catalogue, in its order
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]

@@ -6,6 +6,7 @@ vector-Jacobian product from x and the gradient; optimizers are optax's, the upd
 one, parameters and state donated.
 """
 import os
+from operator import attrgetter
 
 import jax
 import jax.numpy as jnp
@@ -70,7 +71,7 @@ class Library(Side):
         if "optax" not in peers:
             return None
         called, arguments = peers["optax"]
-        rule = getattr(optax, called)(**arguments)
+        rule = attrgetter(called)(optax)(**arguments)
         params, grads = [jnp.array(p) for p in params], [jnp.array(g) for g in grads]
         state = rule.init(params)
 

@@ -6,8 +6,10 @@ where the rule does not use it. A rule with `reads_p` is given the parameter, to
 Hyperparameters are the annotated attributes; the others are state.
 One file a family, as in fastnn/optimizers. What article A has under these names is in `oracles.article`.
 """
-from . import classic, online
+from . import averaged, classic, online, sophia
+from .averaged import *     # noqa: F403
 from .classic import *      # noqa: F403: the rules by their names
 from .online import *       # noqa: F403
+from .sophia import *       # noqa: F403
 
-ORACLES = {name: rule for family in (classic, online) for name, rule in family.ORACLES.items()}
+ORACLES = {name: rule for family in (averaged, classic, online, sophia) for name, rule in family.ORACLES.items()}

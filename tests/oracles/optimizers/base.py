@@ -9,6 +9,7 @@ def ratio(a, b):
 
 class Optimizer:
     reads_p = False             # whether `delta` is to be given the parameter, p=
+    still = {}                  # hyperparameters with which a gradient of zero is a step of zero, if not by default
 
     def delta(self, g, t=None, **extra):
         """The change of a parameter with gradient g (a scalar or an array) at step t."""
