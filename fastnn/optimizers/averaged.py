@@ -10,9 +10,9 @@ from .base import Optimizer, decay, epsilon, rate
 class ASGD(Optimizer, name="ASGD", kernel="asgd"):
     """eta = lr/(1 + lambd lr (t - 1))^alpha; delta = -eta (g + lambd p); ax += (p + delta - ax)/max(1, t - 1 - t0).
 
-    Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging"; the rates are those of Bottou 2012,
-    "Stochastic gradient descent tricks". PyTorch's, but that its eta has the lr of the step before. ax, a slot, is p until
-    step t0 + 2 and then its average: `evaluation_point(params)` has it in the structure of params.
+    Polyak and Juditsky 1992, "Acceleration of stochastic approximation by averaging"; the rates are Bottou's of 2012,
+    "Stochastic gradient descent tricks". PyTorch's, but that its eta has the lr of the step before. ax, a slot, is p
+    until step t0 + 2 and then its average: `evaluation_point(params)` has it in the structure of params.
     """
 
     lr = rate(1e-2)
@@ -68,7 +68,8 @@ class ScheduleFree(Optimizer):
         return y - (1 - beta) / beta * record.slot(0)
 
 
-class ScheduleFreeSGD(ScheduleFree, name="ScheduleFreeSGD", kernel="schedule_free_sgd", aliases=("SGDScheduleFree",)):
+class ScheduleFreeSGD(ScheduleFree, name="ScheduleFreeSGD", kernel="schedule_free_sgd",
+                      aliases=("SGDScheduleFree",)):
     """z -= lr g; x += c (z - x); p = y = (1 - beta) z + beta x; c = weight/(the sum of all weights so far) with
     weight = t^r max(lr so far)^weight_lr_power.
 
