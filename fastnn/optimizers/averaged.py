@@ -1,5 +1,5 @@
 """Rules whose parameters are evaluated at an average of the steps: `evaluation_point(params)` is that."""
-from math import inf, sqrt
+from math import exp, inf, log1p, sqrt
 from typing import Any
 
 from ..groups import numbers_at
@@ -25,7 +25,7 @@ class ASGD(Optimizer, name="ASGD", kernel="asgd"):
 
     @staticmethod
     def constants(h, t):
-        eta = h.lr / (1 + h.lambd * h.lr * (t - 1))**h.alpha
+        eta = h.lr * exp(-h.alpha * log1p(h.lambd * h.lr * (t - 1))) if h.alpha else h.lr      # ** may overflow
         return {"lr": eta, "decay": eta * h.lambd, "averaged": 1 / max(1, t - 1 - h.t0)}
 
     def _evaluated(self, home, key, p):
