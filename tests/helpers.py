@@ -43,13 +43,15 @@ SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 
 RULES = [*fastnn.optimizers(), *(f"{name} like article" for name in dialects.of_source(_registry, "article").names())]
 
 # How many rounding errors of the largest delta that an element has had a delta may be wrong by. Some rules lose digits
-# by themselves: SMORMS3's s = 1 + s (1 - zeta) where zeta is near 1; FTRL where the l1 term lets go of a parameter;
-# NovoGrad and Fromage where the gradient's term and the parameter's cancel. Santa divides by velocities that may lie
-# next to zero: a few elements go astray, and some explode by the rule itself. Shampoo's and SOAP's roots and bases are of
-# matrices without full rank; a gradient's sums and Muon's products are rounded as a whole. RAdam's steps grow at once
-# where it begins to adapt, and with them the errors of averages so far.
+# by themselves: SMORMS3's s = 1 + s (1 - zeta) where zeta is near 1; FTRL where the l1 term lets go of a parameter; those
+# whose deltas are differences of ways from the first parameter; NovoGrad and Fromage where the gradient's term and the
+# parameter's cancel. Santa divides by velocities that may lie next to zero: a few elements go astray, and some explode by
+# the rule itself. Shampoo's and SOAP's roots and bases are of matrices without full rank; a gradient's sums and Muon's
+# products are rounded as a whole. RAdam's steps grow at once where it begins to adapt, and with them the errors of
+# averages so far.
 LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1e3, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
-          "SMORMS3": 256, "FTRL": 256, "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
+          "SMORMS3": 256, "FTRL": 256, "MADGRAD": 256, "COCOB": 256, "ScheduleFreeSGD": 64, "ScheduleFreeAdamW": 64,
+          "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
 ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 

@@ -567,7 +567,7 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot --schedules --trajectories", "not allowed with"),
     ("list optimisers", "optimisers"),
     ("train", "train"),
-    ("compare --optimizers Foo", "Unknown optimizer: 'Foo' (there are SGD, MSGD, "),
+    ("compare --optimizers Zzyzx", "Unknown optimizer: 'Zzyzx' (there are SGD, MSGD, "),
     ("compare --activation x", "Unknown activator: 'x' (there are step, identity, "),
     ("plot zzzz", "Unknown activator: 'zzzz' (there are step"),
     ("plot --schedules zzzz", "Unknown schedule: 'zzzz' (there are "),

@@ -198,7 +198,7 @@ RULES = {**optimizers.ORACLES, **{f"DLFS {name}": rule for name, rule in optimiz
 # noise moves it, and Fromage shrinks it
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if not rule().draws(1) and name != "Fromage"])
 def test_a_zero_gradient_gives_a_zero_step(name):
-    oracle = RULES[name]()
+    oracle = RULES[name](**RULES[name].still)
     for t in range(1, 4):
         assert_array_equal(oracle.delta(np.zeros(2), t, **extras(name, None, 2, t)), 0)
 
@@ -547,3 +547,25 @@ def test_ftrl_without_l1_is_adagrad_from_anywhere():
         delta = oracle.delta(g, p=p)
         assert_allclose(delta, adagrad.delta(g), rtol=1e-12)
         p = p + delta
+
+
+@pytest.mark.parametrize("r", [0, 2])
+def test_schedule_free_is_the_papers_average(r):
+    """Defazio et al. 2024, equations 3 to 5: y, z and x from one point."""
+    oracle, lr, beta = optimizers.ScheduleFreeSGD(lr=0.3, beta=0.8, r=r), 0.3, 0.8
+    x = y = z = seen = np.array([2.0, -1.0])
+    for t in range(1, 30):
+        seen = seen + oracle.delta(np.sin(y) + y, t)
+        z = z - lr*(np.sin(y) + y)
+        c = t**r/sum(k**r for k in range(1, t + 1))
+        x = (1 - c)*x + c*z
+        y = (1 - beta)*z + beta*x
+        assert_allclose(seen, y, rtol=1e-12, atol=1e-14)
+
+
+def test_sophia_is_a_clipped_quotient():
+    oracle = optimizers.Sophia(lr=1, beta1=0, gamma=0.5, beta2=0.5)
+    g = np.array([3.0, -0.1])
+    assert_allclose(oracle.delta(g, 1), [-1, 1])
+    assert_allclose(oracle.delta(g, 2, hessian=[8.0, -8.0]), [-1, 1])       # h is 4 and -4
+    assert_allclose(oracle.delta(g/6, 3), [-0.25, 1])

@@ -65,7 +65,7 @@ cdef class Plan(Part):
     cdef readonly list cohorts
     cdef readonly list cohort_of            # each record
     cdef list groups                        # of each record
-    cdef list keys
+    cdef readonly list keys
     cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
     cdef list parameters                    # that deltas are for, or None

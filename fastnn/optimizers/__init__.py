@@ -10,7 +10,7 @@ from . import sgd, momentum, adaptive, adam
 from . import adamw, adam_variants, beliefs, mixtures, optimistic
 from . import sign
 from . import norms, distances, factored, matrix
-from . import online
+from . import online, averaged, sophia
 from . import noisy, santa
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]

@@ -20,7 +20,7 @@ from ..hyperparameters import Hyperparameter, Option
 from ..options import Adjustable
 from ..registry import Registry, hint
 from ..state import checked, state_of
-from ..trees import checked_items, flattened
+from ..trees import checked_items, each, flattened
 
 _registry = Registry("optimizer")
 skips_are_told = ContextVar("skips_are_told", default=False)       # by who calls: a Trainer has its own way to
@@ -445,6 +445,18 @@ class Optimizer(Adjustable, Stepper):
     def gradient_point(self, params: Any) -> Any:
         """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
         return params
+
+    def evaluation_point(self, params: Any) -> Any:
+        """Where to evaluate what has been learnt, in the structure of params: params themselves, but for rules whose
+        result is an average of the steps."""
+        return self._alone(self._each, params, self._evaluated) if self._evaluated is not None else params
+
+    _evaluated = None           # (records, key, parameter) -> where it is evaluated
+
+    def _each(self, params, found):
+        """found(records, key, parameter) of all parameters, in the structure that they have."""
+        home = self._records[not isinstance(params, Mapping)]
+        return each(params, lambda key, p: found(home, key, p))
 
     # What wrappers ask for.
 

@@ -1,11 +1,9 @@
 """Gradient descent and its momenta."""
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..groups import numbers_at
-from ..trees import NESTED
 from .base import EtaOptimizer, Optimizer, decay, rate
 
 
@@ -67,18 +65,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def gradient_point(self, params: Any) -> Any:
         """Where the next step wants its gradient: `lookahead` of all parameters, in the structure that they have."""
-        by_key = isinstance(params, Mapping)
-        if not isinstance(params, NESTED):
-            return self._alone(self._point, self._records[1], params, (0,))
-        return self._alone(self._point, self._records[not by_key], params, ())
-
-    def _point(self, home, params, path):
-        if isinstance(params, Mapping):
-            return {key: self._point(home, params[key], (*path, key)) for key in params}
-        if isinstance(params, (list, tuple)):
-            return (tuple if isinstance(params, tuple) else list)(
-                self._point(home, p, (*path, i)) for i, p in enumerate(params))
-        return self._ahead(home, path if len(path) > 1 else path[0], params, params)
+        return self._alone(self._each, params, lambda home, key, p: self._ahead(home, key, p, p))
 
     def _ahead(self, home, key, value, parameter):
         """`parameter` is what functions of groups see."""

@@ -24,6 +24,7 @@ class Optimizer:
     reads_p = False             # whether `delta` is to be given the parameter, p=
     joint = False               # whether the tensors of a step are one tensor to it
     decays = False              # whether it takes weight_decay= by itself
+    still = {}                  # hyperparameters with which a gradient of zero is a step of zero, if not by default
 
     def draws(self, t):
         """Which standard normal draws `delta` takes at step t, besides the gradient."""
