@@ -97,8 +97,8 @@ def kernels(families, catalogue, most):
     known = formulas(families)
     wanted = rows(catalogue)
     if missing := wanted.keys() - known.keys():
-        raise SystemExit(f"fastnn/core/formulas has no rule {', '.join(sorted(missing))} of the form that its __init__.pxd "
-                         "describes, which a row of the catalogue names")
+        raise SystemExit(f"fastnn/core/formulas has no rule {', '.join(sorted(missing))} of the form that its "
+                         "__init__.pxd describes, which a row of the catalogue names")
     for name, spacings in wanted.items():
         check(known[name], spacings, most)
     rules = {known[name]: spacings for name, spacings in wanted.items()}
@@ -183,7 +183,8 @@ def write(root, folder, levels):
     core = Path(root, "fastnn", "core")
     catalogue = [*sorted(Path(root, "fastnn", "optimizers").rglob("*.py")),
                  *sorted(Path(root, "fastnn", "dialects").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
-    text = {"rule_kernels.pxi": kernels(sorted((core / "formulas").glob("*.pxd")), catalogue, limits(core / "passes.pxd"))}
+    families = sorted((core / "formulas").glob("*.pxd"))
+    text = {"rule_kernels.pxi": kernels(families, catalogue, limits(core / "passes.pxd"))}
     for level in levels:
         for kind in ("kernels", "rules"):
             text[f"_{kind}_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "{kind}.pxi"\n'
