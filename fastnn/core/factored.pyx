@@ -9,13 +9,12 @@ import numpy as np
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
-from fastnn.core.clipping cimport around
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.arrays cimport DOUBLE, SINGLE
-from fastnn.core.passes cimport BLOCK, MOST_CONSTANTS, MOST_SLOTS, Constants, Pass, Task, step_blocks
+from fastnn.core.passes cimport BLOCK, MOST_CONSTANTS, MOST_SLOTS, Constants, Pass, Task, step_range
 from fastnn.core.threads cimport range_body, share_out, threads_for
 
 from fastnn.core.levels import rules
@@ -222,6 +221,32 @@ def bounded(cnp.ndarray x not None, cnp.ndarray of_rows not None, cnp.ndarray of
     return largest, (<object>of_pieces).max(0)
 
 
+cdef inline void step_copies(const Pass *call, const Task *task, real *g, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Deltas take the place of g: a rule reads a copy of each block of it."""
+    cdef real[BLOCK] room
+    cdef const real *p
+    cdef Py_ssize_t n
+    while start < stop:
+        n = min(stop - start, <Py_ssize_t>BLOCK)
+        memcpy(room, g + start, n * sizeof(real))
+        p = &room[0] if task.parameter == NULL else <const real *>task.parameter + start
+        step_range(call, task, &room[0], p, g + start, <real>1, start, n)
+        start += n
+
+
+cdef void step_in_place(const void *work, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Blocks start to stop of the one tensor of a pass."""
+    cdef const Pass *call = <const Pass *>work
+    cdef const Task *task = call.tasks
+    cdef fastnn_fp_state state = fastnn_fp_enter(1)
+    cdef Py_ssize_t last = min(stop * BLOCK, task.n)
+    if task.kind == DOUBLE:
+        step_copies(call, task, <double *>task.target, start * BLOCK, last)
+    else:
+        step_copies(call, task, <float *>task.target, start * BLOCK, last)
+    fastnn_fp_leave(state)
+
+
 def stepped(str rule, dict constants not None, cnp.ndarray g not None, cnp.ndarray state not None, cnp.ndarray p=None):
     """A rule on arrays: its deltas take the place of g, and its new state that of `state`.
 
@@ -230,8 +255,8 @@ def stepped(str rule, dict constants not None, cnp.ndarray g not None, cnp.ndarr
     """
     cdef Constants c
     cdef Pass call
-    cdef Task[2] tasks
-    cdef Py_ssize_t i
+    cdef Task task
+    cdef Py_ssize_t i, blocks
     cdef Py_ssize_t n = cnp.PyArray_SIZE(g)
     cdef int kind = cnp.PyArray_TYPE(g)
     cdef int threads = threads_for(n)
@@ -245,21 +270,21 @@ def stepped(str rule, dict constants not None, cnp.ndarray g not None, cnp.ndarr
         raise ValueError(f"arrays do not fit the rule {rule}")
     memset(&c, 0, sizeof(Constants))
     memset(&call, 0, sizeof(Pass))
-    memset(&tasks, 0, sizeof(tasks))
+    memset(&task, 0, sizeof(Task))
     c.kernels[0], c.kernels[1] = addresses
-    c.reads_p, c.scale = reads_p, 1
+    c.reads_p = reads_p
     for i, name in enumerate(names):
         c.double_[i] = constants[name]
         c.single[i] = <float>c.double_[i]
-    tasks[0].grad = tasks[0].target = cnp.PyArray_BYTES(g)
-    tasks[0].parameter = NULL if p is None else cnp.PyArray_BYTES(p)
-    tasks[0].state, tasks[0].padded = cnp.PyArray_BYTES(state), state.shape[1]
-    tasks[0].constants, tasks[0].n, tasks[0].scale = &c, n, 1
-    tasks[0].kind = tasks[0].grad_kind = DOUBLE if kind == cnp.NPY_DOUBLE else SINGLE
-    tasks[1].first_block = (n + BLOCK - 1) // BLOCK
-    call.slots, call.tasks, call.around, call.grain = slots, tasks, &around, BLOCK_STEP
+    task.target = cnp.PyArray_BYTES(g)
+    task.parameter = NULL if p is None else cnp.PyArray_BYTES(p)
+    task.state, task.padded = cnp.PyArray_BYTES(state), state.shape[1]
+    task.constants, task.n = &c, n
+    task.kind = DOUBLE if kind == cnp.NPY_DOUBLE else SINGLE
+    call.slots, call.tasks = slots, &task
+    blocks = (n + BLOCK - 1) // BLOCK
     if n <= FEW:
-        step_blocks(&call, 0, tasks[1].first_block)
+        step_in_place(&call, 0, blocks)
     else:
         with nogil:
-            share_out(step_blocks, &call, tasks[1].first_block, 1, threads)
+            share_out(step_in_place, &call, blocks, 1, threads)
