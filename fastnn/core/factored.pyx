@@ -16,6 +16,7 @@ from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.arrays cimport DOUBLE, SINGLE
 from fastnn.core.passes cimport BLOCK, MOST_CONSTANTS, MOST_SLOTS, Constants, Pass, Task, step_range
 from fastnn.core.threads cimport range_body, share_out, threads_for
+from fastnn.core.vecmath cimport real
 
 from fastnn.core.levels import rules
 
