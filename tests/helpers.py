@@ -52,6 +52,7 @@ RULES = [*fastnn.optimizers(), *(f"{name} like article" for name in dialects.of_
 LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1e3, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
           "SMORMS3": 256, "FTRL": 256, "MADGRAD": 256, "COCOB": 256, "ScheduleFreeSGD": 64, "ScheduleFreeAdamW": 64,
           "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
+MIXING = ("Muon", "Shampoo", "SOAP")           # a delta is made of a whole matrix, whose largest counts
 ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 

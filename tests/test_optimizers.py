@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastnn
 from fastnn import get_opt
 from fastnn.options import Adjustable
-from helpers import APART, FLOATS, NOISY, ROUNDINGS, RULES, assert_same_bits, beside, optimizer, seeded, without_decay
+from helpers import APART, FLOATS, MIXING, NOISY, ROUNDINGS, RULES, assert_same_bits, beside, optimizer, seeded, without_decay
 from oracles.optimizers import normal_draws
 from oracles.rules import ORACLES
 
@@ -51,7 +51,7 @@ class Judge:
         self.oracles = [ORACLES[name](**hyperparameters) for _ in range(1 if ORACLES[name].joint else tensors)]
         self.bound = ROUNDINGS[name]*float(np.finfo(dtype).eps)
         self.largest, self.rng, self.t, self.wild = [0.0]*tensors, rng, 0, name in NOISY
-        self.mixes = name in ("Muon", "Shampoo", "SOAP")       # elements of a matrix, in products
+        self.mixes = name in MIXING
 
     def set(self, key, value):
         for oracle in self.oracles:

@@ -111,7 +111,7 @@ class Loop:
                 extra["weight_decay"] = values["weight_decay"]
             delta = self.delta(key, self.regularised(g[key], p[key], values), values, **read, **extra, **drawn[key])
             with np.errstate(invalid="ignore", over="ignore"):
-                rate = 0 if self.rule.decays else self.rate(values)*values["weight_decay"]
+                rate = self.decay_rate(key, values, g[key])*values["weight_decay"]
                 params[key] = (p[key] - rate*p[key] if rate else p[key]) + delta
         return True
 
@@ -137,6 +137,7 @@ class Loop:
     def told(rule, values):
         for one in fields(rule):
             setattr(rule, one.name, values[one.name])
+        rule.output_axis = values["output_axis"]
 
     def find_group(self, key, p):
         if key in self.group_of:
@@ -156,6 +157,12 @@ class Loop:
 
     def rate(self, values):
         return values[rate_of(self.rule) or "lr"]
+
+    def decay_rate(self, key, values, g):
+        if self.rule.decays:
+            return 0
+        own = self.rules[key].decay_rate(values, g, self.counts[key])
+        return self.rate(values) if own is None else own
 
     @staticmethod
     def scaled(g, values):

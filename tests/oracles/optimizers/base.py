@@ -24,7 +24,12 @@ class Optimizer:
     reads_p = False             # whether `delta` is to be given the parameter, p=
     joint = False               # whether the tensors of a step are one tensor to it
     decays = False              # whether it takes weight_decay= by itself
+    output_axis = -1            # of a matrix, to a rule for which that makes a difference
     still = {}                  # hyperparameters with which a gradient of zero is a step of zero, if not by default
+
+    def decay_rate(self, values, g, t):
+        """What weight_decay is multiplied by at step t of a tensor like g; None: the learning rate."""
+        return None
 
     def draws(self, t):
         """Which standard normal draws `delta` takes at step t, besides the gradient."""

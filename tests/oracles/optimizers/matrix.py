@@ -8,8 +8,7 @@ from .base import Optimizer, ratio
 
 @dataclass
 class Muon(Optimizer):
-    """Jordan 2024, for gradients of (inputs, outputs): the polynomial is taken of singular values. Kingma, Ba 2015 for
-    vectors."""
+    """Jordan 2024: the polynomial is taken of singular values. Loshchilov, Hutter 2019 for vectors."""
     lr: float = 0.02
     momentum: float = 0.95
     ns_steps: int = 5
@@ -20,6 +19,9 @@ class Muon(Optimizer):
     adam_eps: float = 1e-10
     m = v = 0
 
+    def decay_rate(self, values, g, t):
+        return values["adam_lr"] if g.ndim < 2 else None
+
     def rule(self, g, t):
         if g.ndim < 2:
             self.m = self.adam_beta1*self.m + (1 - self.adam_beta1)*g
@@ -29,13 +31,14 @@ class Muon(Optimizer):
         if g.size == 0:
             return g
         self.m = self.momentum*self.m + (1 - self.momentum)*g
-        G = ((1 - self.momentum)*g + self.momentum*self.m).reshape(-1, g.shape[-1]).astype(np.float64)
+        G = unfolded((1 - self.momentum)*g + self.momentum*self.m, self.output_axis).astype(np.float64)
         U, s, V = np.linalg.svd(G, full_matrices=False)
         s = ratio(s, np.sqrt(np.sum(s**2)) + self.eps)
         for _ in range(self.ns_steps):
             s = 3.4445*s - 4.7750*s**3 + 2.0315*s**5
-        inputs, outputs = G.shape
-        return -self.lr*np.sqrt(max(1, outputs/inputs))*(U*s @ V).reshape(g.shape)
+        outputs, inputs = G.shape
+        turned = np.moveaxis(g, self.output_axis, 0).shape
+        return -self.lr*np.sqrt(max(1, outputs/inputs))*np.moveaxis((U*s @ V).reshape(turned), 0, self.output_axis)
 
 
 def unfolded(g, axis):
@@ -64,15 +67,24 @@ class Shampoo(Optimizer):
         delta = x
         for axis in range(x.ndim):
             G = unfolded(x, axis)
-            self.L[axis] = self.L[axis] + G @ G.T
             if x.shape[axis] > self.max_matrix_size:
-                self.L[axis] = np.diag(np.diag(self.L[axis]))
+                self.L[axis] = self.L[axis] + np.sum(G**2, axis=1)
+            else:
+                self.L[axis] = self.L[axis] + G @ G.T
             if t == 1 or t % self.precondition_frequency == 0:
-                values, Q = np.linalg.eigh(self.L[axis])
-                values = values.clip(values.max()*len(values)*np.finfo(float).eps)      # of which smaller ones are errors
-                self.H[axis] = Q @ np.diag((values + self.eps)**(-0.5/x.ndim)) @ Q.T
-            delta = multiplied(delta, self.H[axis], axis)
+                self.H[axis] = self.root(self.L[axis], x.ndim)
+            if self.H[axis].ndim == 1:
+                delta = np.moveaxis(np.moveaxis(delta, axis, -1)*self.H[axis], -1, axis)
+            else:
+                delta = multiplied(delta, self.H[axis], axis)
         return -self.lr*delta.reshape(g.shape)
+
+    def root(self, L, axes):
+        if L.ndim == 1:
+            return (L + self.eps)**(-0.5/axes)
+        values, Q = np.linalg.eigh(L)
+        values = values.clip(values.max()*len(values)*np.finfo(float).eps)      # of which smaller ones are errors
+        return Q @ np.diag((values + self.eps)**(-0.5/axes)) @ Q.T
 
 
 @dataclass
@@ -86,6 +98,9 @@ class SOAP(Optimizer):
     max_precond_dim: int = 10000
     m = v = 0
     L = Q = None
+
+    def decay_rate(self, values, g, t):
+        return 0 if t == 1 else None
 
     def rule(self, g, t):
         if g.size == 0:
