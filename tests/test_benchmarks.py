@@ -476,10 +476,12 @@ def test_what_a_version_lacks_is_not_applicable(name):
 
 @pytest.mark.parametrize("option", MODULES["options"].CASES[1:])
 def test_versions_without_options_have_no_steps_with_them(option, monkeypatch):
+    made = fastnn.get_opt
+
     def get_opt(name, eta=0.01):
         if not isinstance(eta, float):
             raise TypeError
-        return fastnn.get_opt(name, eta=eta)
+        return made(name, eta=eta)
     monkeypatch.setitem(sys.modules, "fastnn.schedules", None)
     monkeypatch.delattr(fastnn, "schedules")
     monkeypatch.delattr(fastnn, "group")

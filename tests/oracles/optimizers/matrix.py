@@ -49,6 +49,11 @@ def multiplied(g, matrix, axis):
     return np.moveaxis(np.tensordot(matrix, g, (1, axis)), 0, axis)
 
 
+def eigh(matrix):
+    """In float64: LAPACK has nothing wider."""
+    return np.linalg.eigh(matrix.astype(np.float64))
+
+
 @dataclass
 class Shampoo(Optimizer):
     """Gupta, Koren, Singer 2018, algorithm 2. Roots are taken of singular values: those of the gradients side by side."""
@@ -61,7 +66,7 @@ class Shampoo(Optimizer):
     def rule(self, g, t):
         if g.size == 0:
             return g
-        x = np.atleast_1d(g).astype(np.float64)
+        x = np.atleast_1d(g)
         if self.L is None:
             self.L, self.H = [0]*x.ndim, [0]*x.ndim
         delta = x
@@ -82,7 +87,7 @@ class Shampoo(Optimizer):
     def root(self, L, axes):
         if L.ndim == 1:
             return (L + self.eps)**(-0.5/axes)
-        values, Q = np.linalg.eigh(L)
+        values, Q = eigh(L)
         values = values.clip(values.max()*len(values)*np.finfo(float).eps)      # of which smaller ones are errors
         return Q @ np.diag((values + self.eps)**(-0.5/axes)) @ Q.T
 
@@ -105,11 +110,11 @@ class SOAP(Optimizer):
     def rule(self, g, t):
         if g.size == 0:
             return g
-        x = g.astype(np.float64)
+        x = g
         axes = [axis for axis in range(x.ndim) if x.ndim > 1 and x.shape[axis] <= self.max_precond_dim]
         if self.L is None:
             self.L = dict.fromkeys(axes, 0)
-        delta = np.zeros(g.shape)
+        delta = np.zeros(g.shape, g.dtype)
         if t > 1:
             self.m = self.beta1*self.m + (1 - self.beta1)*x
             G, M = (self.turned(side, axes, "T") for side in (x, self.m))
@@ -120,12 +125,12 @@ class SOAP(Optimizer):
             G = unfolded(x, axis)
             self.L[axis] = self.L[axis] + (1 - self.beta2)*(G @ G.T - self.L[axis])
         if t == 1:
-            self.Q = {axis: np.linalg.eigh(self.L[axis])[1][:, ::-1] for axis in axes}
+            self.Q = {axis: eigh(self.L[axis])[1][:, ::-1] for axis in axes}
         elif (t - 1) % self.precondition_frequency == 0:
             for axis in axes:
                 sizes = np.diag(self.Q[axis].T @ self.L[axis] @ self.Q[axis])
                 order = np.argsort(-sizes, kind="stable")
-                self.Q[axis] = np.linalg.qr(self.L[axis] @ self.Q[axis][:, order])[0]
+                self.Q[axis] = np.linalg.qr((self.L[axis] @ self.Q[axis][:, order]).astype(np.float64))[0]
                 self.v = self.v.take(order, axis)
         return delta
 
