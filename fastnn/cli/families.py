@@ -10,7 +10,8 @@ PART_OF = {"adam_variants": "adam", "adamw": "adam", "beliefs": "adam", "mixture
 ENDING, EVERYTHING, REGISTERED = "-family", "all", "registered"
 # What `fastnn compare` trains unless told otherwise; of a family that has none here it is the first.
 WELL_KNOWN = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "AdaDelta", "Adam", "AdaMax", "Nadam", "AMSGrad",
-              "AdaBound", "Eve", "SantaSSS", "Lion", "AdamW", "RAdam", "LAMB", "Prodigy", "Muon", "FTRL", "ScheduleFreeAdamW")
+              "AdaBound", "Eve", "SantaSSS", "Lion", "AdamW", "RAdam", "LAMB", "Prodigy", "Muon", "FTRL",
+              "ScheduleFreeAdamW")
 
 
 def family_of(name):
