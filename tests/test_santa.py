@@ -9,7 +9,7 @@ import fastnn
 from fastnn import datasets, get_opt
 from fastnn.cli.experiment import Settings, train
 from fastnn.nn import MultiLayerNet, Trainer
-from helpers import RULES, assert_same_bits, beside, optimizer, seeded
+from helpers import RULES, assert_same_bits, beside, optimizer, seeded, without_decay
 from oracles.optimizers import ORACLES, normal_draws
 
 each_scheme = pytest.mark.parametrize("name", ["SantaE", "SantaSSS"])
@@ -132,7 +132,7 @@ def test_bad_rows_change_nothing(name, bad):
 
 @pytest.mark.parametrize("title", RULES)
 def test_every_other_optimizer_takes_rows_and_leaves_them_unused(title):
-    one, other = (optimizer(title, **seeded(title)) for _ in range(2))
+    one, other = (optimizer(title, **seeded(title), **without_decay(title)) for _ in range(2))
     used = title in ("SantaE", "SantaSSS")
     for t in (1, 2):
         g, w = gradients(t), beside(one, np.ones_like(gradients(t)))
