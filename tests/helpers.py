@@ -49,7 +49,7 @@ RULES = [*fastnn.optimizers(), *(f"{name} like article" for name in dialects.of_
 # the rule itself. Shampoo's and SOAP's roots and bases are of matrices without full rank; a gradient's sums and Muon's
 # products are rounded as a whole, and what is near zero of its singular values grows 485-fold. RAdam's steps grow at
 # once where it begins to adapt, and with them the errors of averages so far.
-LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 1.6e4, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
+LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 2e4, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
           "SMORMS3": 256, "FTRL": 256, "MADGRAD": 256, "COCOB": 256, "ScheduleFreeSGD": 64, "ScheduleFreeAdamW": 64,
           "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
 MIXING = ("Muon", "Shampoo", "SOAP")           # a delta is made of a whole matrix, whose largest counts
