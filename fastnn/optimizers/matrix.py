@@ -59,7 +59,7 @@ class Muon(Along, name="Muon"):
     adam_beta1 = decay(0.9)
     adam_beta2 = decay(0.95)
     adam_eps = epsilon(1e-10)
-    peers = {}
+    peers = {"torch": ("Muon", dict(lr=0.02, weight_decay=0)), "optax": ("contrib.muon", dict(learning_rate=0.02))}
 
     def arrays(self, shape):
         return {"m": [shape]} if len(shape) > 1 else {"m": [shape], "v": [shape]}
