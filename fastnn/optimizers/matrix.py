@@ -46,10 +46,10 @@ def averaged(constants, g, m):
 
 
 def orthogonalized(x, steps, eps, factor):
-    """In x's place, factor times the Newton-Schulz iteration of x/(||x|| + eps): X = (a + b X X^T + c (X X^T)^2) X, `steps` times.
+    """factor times the Newton-Schulz iteration of x/(||x|| + eps): X = (a + b X X^T + c (X X^T)^2) X, `steps` times.
 
     With X times c^(1/4) in X's place, A = X X^T has a + b A + A^2 = (A + b/2)^2 + a - b^2/4 where b is b/sqrt(c): three
-    products, and sums on diagonals alone.
+    products, and sums on diagonals alone. The result takes the place of x.
     """
     a, b, c = NEWTON_SCHULZ
     root = c**0.25
