@@ -27,7 +27,7 @@ class Library(Side):
         opt = fastnn.get_opt(name, **CATALOGUES["optimizers"][name].timed_with)
         params = {f"p{i}": np.array(p) for i, p in enumerate(params)}
         grads = {f"p{i}": grad for i, grad in enumerate(grads)}
-        told = {"f": LOSS} if "f" in opt._positional else {}
+        told = {"f": LOSS} if "f" in opt._positional and type(opt).peers else {}     # as its peers are told
         return Call(partial(opt.update, params, grads, **told))
 
     def train(self, task):
