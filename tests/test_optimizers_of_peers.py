@@ -46,6 +46,7 @@ DIFFERENCES = {
     ("torch", "RMSpropGraves"): Difference("eps is beside the root"),
     ("torch", "Muon"): Difference("products in bfloat16, of the transposed"),
     ("optax", "Muon"): Difference("m and g are corrected as Adam's"),
+    ("optax", "Adafactor"): Difference("factors the two longest axes"),
     ("optax", "Rprop"): Difference("each step is taken one call late"),
     ("optax", "Nadam"): Difference("mu is constant"),
     ("optax", "NAdamW"): Difference("mu is constant"),
