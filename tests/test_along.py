@@ -197,6 +197,25 @@ def test_groups_frozen_ones_and_none(name):
     assert_array_equal(params["d"], walk((4, 4))[0])
     assert opt.state.keys() == {"a", "b"}
 
+def test_memory_that_is_kept_has_one_user_at_a_time():
+    """Matrices of one shape in one call, and optimizers in turn, beside each alone."""
+    walks = {key: (p, list(grads)) for key, (p, grads) in {"a": walk((4, 3)), "b": walk((4, 3))}.items()}
+    walks["b"] = walks["b"][0] + 1, [2*grad - 1 for grad in walks["b"][1]]
+    alone = {key: p.copy() for key, (p, _) in walks.items()}
+    for key, (_, grads) in walks.items():
+        opt = get_opt("Muon")
+        for grad in grads:
+            opt.update({key: alone[key]}, {key: grad})
+    together, in_turn = ({key: p.copy() for key, (p, _) in walks.items()} for _ in range(2))
+    opt, others = get_opt("Muon"), {key: get_opt("Muon") for key in walks}
+    for grads in zip(*(grads for _, grads in walks.values())):
+        opt.update(together, dict(zip(walks, grads)))
+        for key, grad in zip(walks, grads):
+            others[key].update({key: in_turn[key]}, {key: grad})
+    for key in walks:
+        assert_array_equal(together[key], alone[key])
+        assert_array_equal(in_turn[key], alone[key])
+
 
 def test_muon_decays_vectors_by_their_own_rate():
     opt, (W, grads), (b, others) = get_opt("Muon", weight_decay=0.5), walk((4, 4)), walk((4,))

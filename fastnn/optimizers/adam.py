@@ -43,6 +43,8 @@ class SparseAdam(Adam, name="SparseAdam", kernel="adam", aliases=("LazyAdam",)):
     name every row; Adam steps Rows, too, with its own eps.
     """
 
+    peers = {"torch": ("SparseAdam", dict(lr=0.001))}
+
     @staticmethod
     def constants(h, t):
         return {**Adam.constants(h, t), "eps": h.eps}

@@ -29,7 +29,8 @@ class Adafactor(Along, name="Adafactor"):
     eps2 = epsilon(1e-3)
     d = Hyperparameter(1.0, above=0)
     measures_p = True
-    peers = {"torch": ("Adafactor", dict(lr=0.01, foreach=True))}
+    peers = {"torch": ("Adafactor", dict(lr=0.01, foreach=True)),
+             "optax": ("adafactor", dict(learning_rate=0.01, min_dim_size_to_factor=1))}
 
     def arrays(self, shape):
         if len(shape) < 2:

@@ -1,30 +1,67 @@
 """Rules that take a gradient as a matrix: what they multiply and decompose, NumPy's BLAS and LAPACK do."""
 from math import prod, sqrt
+from weakref import finalize
 
 import numpy as np
 
+from ..core.factored import stepped
 from ..core.reductions import norm, scale
 from ..hyperparameters import Hyperparameter
 from .adam import Adam
-from .along import Along, apart
+from .along import STEP, Along, apart
 from .base import decay, epsilon, rate
 
 NEWTON_SCHULZ = 3.4445, -4.7750, 2.0315
+MOST_IDLE = 16 << 20            # bytes; beside the products of larger matrices new memory costs little
+idle = {}                       # dtype and length -> memory that was kept, whose first touch has been paid for
+
+
+def room(length, dtype):
+    """An array of whatever numbers, kept from an earlier step if there is one."""
+    try:
+        return idle[dtype, length].pop()
+    except (KeyError, IndexError):
+        return np.empty(length, dtype)
+
+
+def give_back(*arrays):
+    """Keep what `room` gave, of which nothing is looked at any more."""
+    for a in arrays:
+        kept = sum(dtype.itemsize*length*len(others) for (dtype, length), others in list(idle.items()))
+        if a.nbytes > MOST_IDLE - kept:
+            idle.clear()
+        if a.nbytes <= MOST_IDLE:
+            idle.setdefault((a.dtype, a.size), []).append(a)
+
+
+def averaged(constants, g, m):
+    """The new m, in memory that is kept once this array has died; what the rule makes of it takes the place of g."""
+    n = g.size
+    memory = room(-(-n // STEP)*STEP, g.dtype)
+    memory[:n], memory[n:] = m.reshape(-1), 0
+    stepped("average", constants, g.reshape(-1), memory.reshape(1, -1))
+    new = memory[:n].reshape(g.shape)
+    finalize(new, give_back, memory).atexit = False
+    return new
 
 
 def orthogonalized(x, steps, eps, factor):
     """factor times the Newton-Schulz iteration of x/(||x|| + eps): X = (a + b X X^T + c (X X^T)^2) X, `steps` times.
 
     With X times c^(1/4) in X's place, A = X X^T has a + b A + A^2 = (A + b/2)^2 + a - b^2/4 where b is b/sqrt(c): three
-    products, and sums on diagonals alone. x may be written to.
+    products, and sums on diagonals alone. The result takes the place of x.
     """
     a, b, c = NEWTON_SCHULZ
     root = c**0.25
     size = norm([x]) + eps
     scale([x], (root if steps else factor)/size if size else 0.0)
     tall = x.shape[0] > x.shape[1]
-    short = min(x.shape)
-    A, B, y = (np.empty(shape, x.dtype) for shape in ((short, short), (short, short), x.shape))
+    short, result = min(x.shape), x
+    rooms = [room(length, x.dtype) for length in (short*short, short*short, x.size)]
+    A, B, y = (memory.reshape(shape) for memory, shape in zip(rooms, ((short, short), (short, short), x.shape)))
+    if steps % 2:
+        y[...] = x
+        x, y = y, x
     of_A, of_B = A.reshape(-1)[::short + 1], B.reshape(-1)[::short + 1]         # their diagonals
     half = 0.5*b/sqrt(c)
     for step in range(steps):
@@ -36,7 +73,8 @@ def orthogonalized(x, steps, eps, factor):
             scale([B], factor/root)
         np.matmul(x, B, out=y) if tall else np.matmul(B, x, out=y)
         x, y = y, x
-    return x
+    give_back(*rooms)
+    return result
 
 
 class Muon(Along, name="Muon"):
@@ -59,7 +97,7 @@ class Muon(Along, name="Muon"):
     adam_beta1 = decay(0.9)
     adam_beta2 = decay(0.95)
     adam_eps = epsilon(1e-10)
-    peers = {}
+    peers = {"torch": ("Muon", dict(lr=0.02, weight_decay=0)), "optax": ("contrib.muon", dict(learning_rate=0.02))}
 
     def arrays(self, shape):
         return {"m": [shape]} if len(shape) > 1 else {"m": [shape], "v": [shape]}
@@ -68,7 +106,7 @@ class Muon(Along, name="Muon"):
         if g.ndim < 2:
             return self._as_vector(h, t, g, state)
         constants = {"one_minus_momentum": 1 - h.momentum, "of_gradient": 1 - h.momentum, "of_average": h.momentum}
-        m, = apart("average", constants, g, state["m"])
+        m = averaged(constants, g, state["m"])
         axis = checked_axis(h.output_axis, g.shape)
         outputs = g.shape[axis]
         shape = (outputs, -1) if axis == 0 else (-1, outputs)

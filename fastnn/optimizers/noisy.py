@@ -1,12 +1,15 @@
 """Optimizers that draw noise: where it comes from, and that a step which fails takes none of it; annealed noise."""
 from functools import partial
-from math import sqrt
+from math import prod, sqrt
 
 import numpy as np
 
 from ..generators import generator, generator_state, position, same_kind, set_position, setter
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Optimizer, rate
+
+
+PIECE = 16384               # numbers that are drawn before they are rounded: in the cache, not in new memory of that size
 
 
 def _source_of_noise(value):
@@ -63,6 +66,18 @@ class Noisy(Optimizer):
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z
 
+    def _rounded(self, noise, record):
+        """Normal noise for a record, in the precision that its rule computes in: the same numbers."""
+        n = prod(record.shape)
+        if type(noise) is not np.random.Generator or n <= PIECE:        # others need not know `out`
+            return self._normal(noise, record.shape)
+        z, piece = np.empty(n, record.computed), np.empty(PIECE)
+        for start in range(0, n, PIECE):
+            drawn = piece[:n - start]
+            noise.standard_normal(out=drawn)
+            z[start:start + PIECE] = drawn
+        return z.reshape(record.shape)
+
     def _remembered(self):
         return {"generator": generator_state(self._noise)}
 
@@ -95,5 +110,4 @@ class NoisySGD(Noisy, name="NoisySGD", kernel="noisy_sgd"):
         return {"lr": h.lr, "noise_factor": h.lr * sqrt(h.eta) * t ** (-h.gamma / 2)}
 
     def _filled(self, plan, noise, given):
-        drawn, = self._drawn(noise, plan.records)
-        return [(record.slot(0), z) for record, z in zip(plan.records, drawn)]
+        return [(record.slot(0), self._rounded(noise, record)) for record in plan.records]

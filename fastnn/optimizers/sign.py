@@ -81,7 +81,7 @@ class Rprop(Optimizer, name="Rprop", kernel="rprop"):
     slots = {"last": 0, "size": 0}
     compared_with = {"max_step_size": 0.01}         # fastnn compare has batches
     words = {"etas": ("eta_minus", "eta_plus"), "step_sizes": ("min_step_size", "max_step_size")}
-    peers = {"torch": ("Rprop", dict(lr=0.01))}
+    peers = {"torch": ("Rprop", dict(lr=0.01)), "optax": ("rprop", dict(learning_rate=0.01))}
 
     @staticmethod
     def constants(h):

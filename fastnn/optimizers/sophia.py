@@ -29,6 +29,7 @@ class Sophia(Optimizer, name="Sophia", kernel="sophia"):
     gamma = Hyperparameter(0.01, at_least=0)
     eps = Hyperparameter(1e-12, above=0)
     slots = {"m": 0, "h": 0}
+    peers = {"optax": ("contrib.sophia", dict(learning_rate=1e-4, weight_decay=0))}
     _update_arguments = (*Optimizer._update_arguments, "hessian")
 
     @staticmethod

@@ -76,7 +76,7 @@ class Library(Side):
         state = jax.tree.map(jnp.copy, rule.init(params))       # some keep the first parameters, which are donated
 
         def advance(params, state, grads):
-            updates, state = rule.update(grads, state, params, value=LOSS)
+            updates, state = rule.update(grads, state, params, value=LOSS, obj_fn=lambda params: LOSS)
             return optax.apply_updates(params, updates), state
         advance = jax.jit(advance, donate_argnums=(0, 1))
 

@@ -35,7 +35,7 @@ def optimizer(called, params, arguments):
     """In its quickest form."""
     rule = getattr(torch.optim, called)
     forms = [form for form in ("fused", "foreach") if form in signature(rule).parameters]
-    return rule(params, **arguments, **dict.fromkeys(forms[:1], True))
+    return rule(params, **{**dict.fromkeys(forms[:1], True), **arguments})
 
 
 def softmin_backward(g, y):
@@ -71,6 +71,7 @@ BACKWARD = {
 }
 CHAINS = ("bent-identity", "tanh-shrink", "softsign", "tanhExp")
 OF_MATRICES = ("Muon",)         # its users step all that is no matrix with AdamW
+OF_SPARSE = ("SparseAdam",)     # takes no other gradients: they have every element
 
 
 class Library(Side):
@@ -99,6 +100,8 @@ class Library(Side):
         params = [torch.nn.Parameter(torch.tensor(p)) for p in params]
         for p, grad in zip(params, grads):
             p.grad = torch.tensor(grad)
+            if called in OF_SPARSE:
+                p.grad = p.grad.to_sparse(1).coalesce()
         others = [p for p in params if p.ndim != 2] if called in OF_MATRICES else []
         if not others:
             return Call(optimizer(called, params, arguments).step)
