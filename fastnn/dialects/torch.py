@@ -143,6 +143,19 @@ def adadelta(lr=1.0, rho=0.9, eps=1e-6, weight_decay=0):
     return "AdaDelta", dict(rho=rho, eps=eps, lr=lr, l2=weight_decay)
 
 
+@torch.opt("Rprop")
+def rprop(lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50)):
+    eta_minus, eta_plus = pair(etas, "etas")
+    smallest, largest = pair(step_sizes, "step_sizes")
+    return "Rprop", dict(lr=lr, eta_minus=eta_minus, eta_plus=eta_plus, min_step_size=smallest, max_step_size=largest)
+
+
+@torch.opt("ASGD")
+def asgd(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
+    """PyTorch's step has the lr of the step before, which is another one under a schedule."""
+    return "ASGD", dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, l2=weight_decay)
+
+
 # Activations
 
 class Hardsigmoid(Activation):
