@@ -296,7 +296,7 @@ CASES = {
         *several("novograd", {"b1": 0.8, "b2": 0.95, "eps": 1e-3, "weight_decay": 0.1}, learning_rate=0.02,
                  scheduled="learning_rate"),
         *several("fromage", {"min_norm": 0.5}, learning_rate=0.02, scheduled="learning_rate"),
-        *several("sm3", {"momentum": 0.5}, learning_rate=0.1, scheduled="learning_rate"),
+        *several("sm3", {"momentum": 0.5}, learning_rate=0.1),
         *several("optimistic_gradient_descent", {"alpha": 0.5, "beta": 0.25}, learning_rate=0.02,
                  scheduled="learning_rate"),
         *several("optimistic_adam", {"optimism": 0.01, "b1": 0.8, "eps": 1e-3}, learning_rate=0.02, nesterov=False),
@@ -311,7 +311,6 @@ CASES = {
                  scheduled="learning_rate"),
         *several("adopt", {"b1": 0.8, "b2": 0.9, "eps": 1e-2}, {"use_clipping": False}, learning_rate=0.02,
                  scheduled="learning_rate"),
-        *several("madgrad", {"momentum": 0.5, "eps": 1e-3, "weight_decay": 0.1}, learning_rate=0.02),
         *several("cocob", {"alpha": 10.0, "learning_rate": 0.5}),
         *several("dog", {"init_step": ("heuristic", 1e-3), "eps": 1e-4, "weight_decay": 0.1}, learning_rate=0.5),
         *several("dowg", {"eps": 1e-2, "weight_decay": 0.1}, learning_rate=0.5),
@@ -342,7 +341,9 @@ CASES = {
                  scheduled="learning_rate"),
         *several("Lion", {"weight_decay": 0.2, "beta_1": 0.8, "beta_2": 0.9}, learning_rate=0.01,
                  scheduled="learning_rate"),
-        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion")),
+        *several("Lamb", {"epsilon": 1e-3, "beta_1": 0.8, "beta_2": 0.95, "clipnorm": 0.75}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion", "Lamb")),
     ],
     "chainer": [
         *several("SGD MomentumSGD CorrectedMomentumSGD", lr=0.05, options=[

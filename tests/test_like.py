@@ -95,7 +95,7 @@ def test_what_is_written_down_is_of_these_cases(library):
 @each_library
 def test_every_optimizer_has_a_case(library):
     assert {*names(get_opt, library)} == {case.name for case in CASES[library]} | {
-        "chainer": {"NesterovAG"}, "optax": {"rprop"}, "torch": {"SparseAdam"}}.get(library, set())
+        "chainer": {"NesterovAG"}, "optax": {"rprop", "madgrad"}, "torch": {"SparseAdam"}}.get(library, set())
 
 
 def test_where_the_library_is_wrong_or_takes_other_gradients():
@@ -113,7 +113,7 @@ def test_arguments_and_defaults_are_the_librarys(name, like, folder):
     wanted = computed(like, folder)[1].get(name)
     if wanted is None:          # scikit-learn's solvers have no constructor that is public
         assert like == "sklearn" or (name, like) in [("SparseAdam", "torch"), ("NesterovAG", "chainer"),
-                                                            ("rprop", "optax")]
+                                                            ("rprop", "optax"), ("madgrad", "optax")]
         return
     entry = row(get_opt, name, like)
     ours = {key: "" if each.default is each.empty else repr(each.default) for key, each in entry.parameters.items()}

@@ -347,8 +347,8 @@ def optimistic_adam_v2(learning_rate, *, alpha=1.0, beta=1.0, b1=0.9, b2=0.999, 
 
 @optax.opt("polyak_sgd")
 def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="sps"):
-    """optax's value= is f= of the step."""
-    return "PolyakSGD", dict(lr=scaling, max_lr=max_learning_rate, fstar=f_min, eps=eps)
+    """optax's value= is f= of the step; scaling is a factor of the gradients."""
+    return "PolyakSGD", dict(max_lr=max_learning_rate, fstar=f_min, eps=eps, grad_scale=scaling)
 
 
 # optax.contrib's optimizers
@@ -404,7 +404,7 @@ def adopt(learning_rate, b1=0.9, b2=0.9999, eps=1e-6, mu_dtype=None, *, nesterov
 
 @optax.opt("madgrad")
 def madgrad(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-6):
-    """weight_decay is L2."""
+    """weight_decay is L2. Not all of optax's numbers: it has its weights in float32."""
     return "MADGRAD", dict(lr=learning_rate, momentum=momentum, eps=eps, l2=weight_decay)
 
 
