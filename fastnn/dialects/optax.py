@@ -18,7 +18,7 @@ DTYPE = "state_dtype says how state is kept"
 
 optax = Dialect("optax", {
     "mask": GROUPS, "weight_decay_mask": GROUPS, "mu_dtype": DTYPE, "accumulator_dtype": DTYPE, "dtype_momentum": DTYPE,
-    "state_dtype": DTYPE, "trust_ratio_mask": "groups have a rate of their own", "initial_scale": "",
+    "trust_ratio_mask": "groups have a rate of their own", "initial_scale": "",
     "bias_correction": "", "safeguard_warmup": "", "adapt_lower_bound": "", "clip_value_fn": "it is t^(1/4)",
     "init_estim_sq_dist": "", "variant": "", "warmup_steps": "fastnn.schedules has warm-ups of the learning rate",
     "where": "", "axis_name": ""})
@@ -455,7 +455,8 @@ def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_l
 @optax.opt("schedule_free_sgd")
 def schedule_free_sgd(learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0,
                       state_dtype=None):
-    return "ScheduleFreeSGD", dict(lr=learning_rate, beta=b1, weight_lr_power=weight_lr_power, l2=weight_decay or 0)
+    return "ScheduleFreeSGD", dict(lr=learning_rate, beta=b1, weight_lr_power=weight_lr_power, l2=weight_decay or 0,
+                                   state_dtype=state_dtype or "float32")
 
 
 @optax.opt("schedule_free_adamw")
@@ -463,7 +464,8 @@ def schedule_free_adamw(learning_rate=0.0025, warmup_steps=None, b1=0.9, b2=0.99
                         weight_lr_power=2.0, state_dtype=None):
     if not is_zero(weight_decay):
         raise ValueError("optax decays z alone; weight_decay without like= takes x, y and z along")
-    return "ScheduleFreeAdamW", dict(lr=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_lr_power=weight_lr_power)
+    return "ScheduleFreeAdamW", dict(lr=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_lr_power=weight_lr_power,
+                                     state_dtype=state_dtype or "float32")
 
 
 # Activations: jax.nn's
