@@ -99,7 +99,8 @@ def test_every_optimizer_has_a_case(library):
 
 
 def test_where_the_library_is_wrong_or_takes_other_gradients():
-    """Chainer's NesterovAG applies momentum^2 to the new velocity, optax's rprop steps one call late. PyTorch's SparseAdam takes sparse gradients alone:
+    """Chainer's NesterovAG applies momentum^2 to the new velocity, optax's rprop steps one call late. PyTorch's SparseAdam takes
+    sparse gradients alone:
     test_sparse_of_peers.py."""
     assert type(get_opt("NesterovAG", like="chainer")) is type(get_opt("Nesterov"))
     assert type(get_opt("rprop", 0.01, like="optax")) is type(get_opt("Rprop"))
