@@ -26,29 +26,12 @@ optax = Dialect("optax", {
 
 # Optimizers
 
-class Trace(Rule, kernel="heavy_ball"):
-    """m = momentum m + g; -learning_rate m, with nesterov -learning_rate (g + momentum m)."""
-
-    name, like = "sgd", "optax"
-    _rate_name = "learning_rate"
-    learning_rate = rate(1e-2)
-    momentum = rate(0.9)
-    nesterov = Flag(False)
-    slots = {"m": 0}
-    stored = {"m": "linear"}
-
-    @staticmethod
-    def constants(h):
-        return {"momentum": h.momentum, "share": 1, "lr_g": h.learning_rate if h.nesterov else 0,
-                "lr_m": h.learning_rate * h.momentum if h.nesterov else h.learning_rate}
-
-
 @optax.opt("sgd")
 def sgd(learning_rate, momentum=None, nesterov=False, accumulator_dtype=None):
     """The rate is no part of what is kept: under a schedule it is another rule than the catalogue's Momentum."""
     if is_zero(momentum):
         return "SGD", dict(eta=learning_rate)
-    return Trace, dict(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov)
+    return "SGDNesterov" if nesterov else "SGDMomentum", dict(eta=learning_rate, momentum=momentum)
 
 
 class Adam(Rule, kernel="adam"):

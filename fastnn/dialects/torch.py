@@ -4,7 +4,7 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 element or row, as reduction="none" does; `total_error` is the mean.
 """
 from ..activations import Activation, _registry as activations
-from ..hyperparameters import Flag, Hyperparameter
+from ..hyperparameters import Flag
 from ..losses import _Elementwise
 from ..optimizers.base import decay, epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
@@ -22,23 +22,6 @@ torch = Dialect("torch", {
 
 # Optimizers
 
-class Momentum(Rule, kernel="heavy_ball"):
-    """m = momentum m + (1 - dampening) g, at first g itself; -lr m, with nesterov -lr (g + momentum m)."""
-
-    name, like = "SGD", "torch"
-    lr = rate(1e-3)
-    momentum = rate(0.9)
-    dampening = Hyperparameter(0.0)
-    nesterov = Flag(False)
-    slots = {"m": 0}
-    stored = {"m": "linear"}
-
-    @staticmethod
-    def constants(h, t):
-        return {"momentum": h.momentum, "share": 1 if t == 1 else 1 - h.dampening,
-                "lr_m": h.lr * h.momentum if h.nesterov else h.lr, "lr_g": h.lr if h.nesterov else 0}
-
-
 @torch.opt("SGD")
 def sgd(lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
     """The rate is no part of what is kept: under a schedule it is another rule than the catalogue's Momentum."""
@@ -46,7 +29,9 @@ def sgd(lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         raise ValueError("nesterov needs a momentum and no dampening")
     if is_zero(momentum):
         return "SGD", dict(eta=lr, l2=weight_decay)
-    return Momentum, dict(lr=lr, momentum=momentum, dampening=dampening, nesterov=nesterov, l2=weight_decay)
+    if nesterov:
+        return "SGDNesterov", dict(eta=lr, momentum=momentum, l2=weight_decay)
+    return "SGDMomentum", dict(eta=lr, momentum=momentum, dampening=dampening, l2=weight_decay)
 
 
 def adam_values(lr, betas, eps, weight_decay, decoupled):
