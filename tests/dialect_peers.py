@@ -72,6 +72,11 @@ def run(step):
     return np.array(kept)
 
 
+def told(case, params):
+    """What a step is told besides gradients."""
+    return {"f": 1 + sum(float((p*p).sum()) for p in params.values())} if case.name in ("polyak_sgd", "momo") else {}
+
+
 # The libraries: each a function of a case, which returns what `run` takes
 
 def torch(case):
@@ -111,7 +116,8 @@ def optax(case):
 
     def step(params, grads, t):
         nonlocal state
-        updates, state = opt.update(grads, state, params)
+        value = {"value": f for f in told(case, params).values()}
+        updates, state = opt.update(grads, state, params, **value)
         for key, update in updates.items():
             params[key] += np.asarray(update)
     return step
@@ -198,7 +204,8 @@ def arguments_of(library):
     """Name -> {argument: default as text} of the library's optimizers, but for parameters and **kwargs."""
     made = {}
     for name in dict.fromkeys(case.name for case in CASES[library]):
-        parameters = signature(getattr(import_module(OPTIMIZERS[library]), name)).parameters.values()
+        home = import_module(OPTIMIZERS[library])
+        parameters = signature(getattr(home, name, None) or getattr(home.contrib, name)).parameters.values()
         made[name] = {each.name: "" if each.default is each.empty else repr(each.default) for each in parameters
                       if each.name != "params" and each.kind is not each.VAR_KEYWORD}
     return made
@@ -251,7 +258,11 @@ CASES = {
                  scheduled="lr"),
         *several("Adadelta", {"weight_decay": 0.1}, {"rho": 0.8, "eps": 1e-3}, {"maximize": True}, lr=0.5,
                  scheduled="lr"),
-        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta")),
+        *several("Rprop", {"etas": (0.25, 1.5), "step_sizes": (1e-4, 0.1)}, {"maximize": True}, lr=0.02,
+                 scheduled="lr"),
+        *several("ASGD", {"lambd": 0.1, "alpha": 0.5, "weight_decay": 0.1}, {"t0": 10.0, "maximize": True}, lr=0.02),
+        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "Adagrad", "Adadelta", "Rprop",
+                                  "ASGD")),
     ],
     "optax": [
         *several("sgd", {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}, learning_rate=0.05,
@@ -276,6 +287,39 @@ CASES = {
         *several("radam yogi adabelief", {"b1": 0.8, "b2": 0.9, "eps": 1e-2}, learning_rate=0.02,
                  scheduled="learning_rate"),
         *several("lion", {"b1": 0.8, "b2": 0.9, "weight_decay": 0.1}, learning_rate=0.01, scheduled="learning_rate"),
+        *several("sign_sgd", learning_rate=0.01, scheduled="learning_rate"),
+        *several("signum", {"beta": 0.5}, learning_rate=0.01, scheduled="learning_rate"),
+        *several("lamb", {"b1": 0.8, "b2": 0.95, "eps": 1e-3, "weight_decay": 0.1}, learning_rate=0.02,
+                 options=[{"clip_global_norm": 1.0}], scheduled="learning_rate"),
+        *several("lars", {"momentum": 0.5, "eps": 1e-2, "weight_decay": 0.1, "trust_coefficient": 0.01},
+                 learning_rate=1.0, scheduled="learning_rate"),
+        *several("novograd", {"b1": 0.8, "b2": 0.95, "eps": 1e-3, "weight_decay": 0.1}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *several("fromage", {"min_norm": 0.5}, learning_rate=0.02, scheduled="learning_rate"),
+        *several("sm3", {"momentum": 0.5}, learning_rate=0.1),
+        *several("optimistic_gradient_descent", {"alpha": 0.5, "beta": 0.25}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *several("optimistic_adam", {"optimism": 0.01, "b1": 0.8, "eps": 1e-3}, learning_rate=0.02, nesterov=False),
+        *several("optimistic_adam_v2", {"alpha": 0.5, "beta": 0.25, "b2": 0.9}, learning_rate=0.02, nesterov=False,
+                 scheduled="learning_rate"),
+        *several("polyak_sgd", {"scaling": 0.5, "f_min": 0.5, "eps": 1e-2}, {"max_learning_rate": 0.01}),
+        *several("acprop", {"b1": 0.8, "b2": 0.9, "eps": 1e-2, "eps_root": 1e-3, "weight_decay": 0.1},
+                 learning_rate=0.02, scheduled="learning_rate"),
+        *several("ademamix", {"b1": 0.8, "b3": 0.99, "alpha": 2.0, "weight_decay": 0.1}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *several("simplified_ademamix", {"b1": 0.8, "alpha": 2.0, "weight_decay": 0.1}, learning_rate=0.002,
+                 scheduled="learning_rate"),
+        *several("adopt", {"b1": 0.8, "b2": 0.9, "eps": 1e-2}, {"use_clipping": False}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *several("cocob", {"alpha": 10.0, "learning_rate": 0.5}),
+        *several("dog", {"init_step": ("heuristic", 1e-3), "eps": 1e-4, "weight_decay": 0.1}, learning_rate=0.5),
+        *several("dowg", {"eps": 1e-2, "weight_decay": 0.1}, learning_rate=0.5),
+        *several("dadapt_adamw", {"betas": (0.8, 0.95), "estim_lr0": 1e-3, "weight_decay": 0.1}, learning_rate=0.5),
+        *several("prodigy", {"betas": (0.8, 0.95), "beta3": 0.9, "estim_lr0": 1e-3, "estim_lr_coef": 0.5,
+                             "weight_decay": 0.1}, learning_rate=0.5),
+        *several("momo", {"beta": 0.5, "lower_bound": 0.5, "weight_decay": 0.1}, learning_rate=0.05),
+        *several("schedule_free_sgd", {"b1": 0.8, "weight_lr_power": 1.0, "weight_decay": 0.1}, learning_rate=0.05),
+        *several("schedule_free_adamw", {"b1": 0.8, "b2": 0.9, "weight_lr_power": 1.0}, learning_rate=0.02),
     ],
     "keras": [
         *several("SGD", {"momentum": 0.9, "clipvalue": 0.5}, {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
@@ -297,7 +341,9 @@ CASES = {
                  scheduled="learning_rate"),
         *several("Lion", {"weight_decay": 0.2, "beta_1": 0.8, "beta_2": 0.9}, learning_rate=0.01,
                  scheduled="learning_rate"),
-        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion")),
+        *several("Lamb", {"epsilon": 1e-3, "beta_1": 0.8, "beta_2": 0.95, "clipnorm": 0.75}, learning_rate=0.02,
+                 scheduled="learning_rate"),
+        *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion", "Lamb")),
     ],
     "chainer": [
         *several("SGD MomentumSGD CorrectedMomentumSGD", lr=0.05, options=[

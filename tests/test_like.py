@@ -35,7 +35,14 @@ def names(get, like):
 
 
 def optimizer(name, like, **kwds):
-    return get_opt(name, like=like, **MUST.get(like, {}) | kwds)
+    return get_opt(name, like=like, **musts(name, like) | kwds)
+
+
+def musts(name, like):
+    """Arguments without a default, and those whose default is refused."""
+    parameters = row(get_opt, name, like).parameters
+    found = {key: value for key, value in MUST.get(like, {}).items() if key in parameters}
+    return found | ({"nesterov": False} if name in ("optimistic_adam", "optimistic_adam_v2") else {})
 
 
 EACH_OPTIMIZER = [(name, like) for like in LIBRARIES for name in names(get_opt, like)]
@@ -74,7 +81,7 @@ def made(library, case, **more):
 @each_case
 def test_sixty_steps_as_the_library_takes_them(library, case, folder):
     opt = made(library, case)
-    got = dialect_peers.run(lambda params, grads, t: opt.step(params, grads))
+    got = dialect_peers.run(lambda params, grads, t: opt.step(params, grads, **dialect_peers.told(case, params)))
     wanted = computed(library, folder)[0][case.title]
     assert abs(got - wanted).max() <= CLOSE*abs(wanted).max()
 
@@ -88,13 +95,15 @@ def test_what_is_written_down_is_of_these_cases(library):
 @each_library
 def test_every_optimizer_has_a_case(library):
     assert {*names(get_opt, library)} == {case.name for case in CASES[library]} | {
-        "chainer": {"NesterovAG"}, "torch": {"SparseAdam"}}.get(library, set())
+        "chainer": {"NesterovAG"}, "optax": {"rprop", "madgrad"}, "torch": {"SparseAdam"}}.get(library, set())
 
 
 def test_where_the_library_is_wrong_or_takes_other_gradients():
-    """Chainer's NesterovAG applies momentum^2 to the new velocity. PyTorch's SparseAdam takes sparse gradients alone:
+    """Chainer's NesterovAG applies momentum^2 to the new velocity, optax's rprop steps one call late. PyTorch's SparseAdam takes
+    sparse gradients alone:
     test_sparse_of_peers.py."""
     assert type(get_opt("NesterovAG", like="chainer")) is type(get_opt("Nesterov"))
+    assert type(get_opt("rprop", 0.01, like="optax")) is type(get_opt("Rprop"))
     assert type(get_opt("SparseAdam", like="torch")) is type(get_opt("SparseAdam"))
 
 
@@ -104,7 +113,8 @@ def test_where_the_library_is_wrong_or_takes_other_gradients():
 def test_arguments_and_defaults_are_the_librarys(name, like, folder):
     wanted = computed(like, folder)[1].get(name)
     if wanted is None:          # scikit-learn's solvers have no constructor that is public
-        assert like == "sklearn" or (name, like) in [("SparseAdam", "torch"), ("NesterovAG", "chainer")]
+        assert like == "sklearn" or (name, like) in [("SparseAdam", "torch"), ("NesterovAG", "chainer"),
+                                                            ("rprop", "optax"), ("madgrad", "optax")]
         return
     entry = row(get_opt, name, like)
     ours = {key: "" if each.default is each.empty else repr(each.default) for key, each in entry.parameters.items()}
@@ -112,7 +122,7 @@ def test_arguments_and_defaults_are_the_librarys(name, like, folder):
     assert set(wanted) <= set(ours)
     assert {*ours} - {*wanted} <= {"fused", "capturable", "differentiable", "foreach"}      # not in all of PyTorch's
     for key in common:
-        if (name, like, key) == ("adadelta", "optax", "learning_rate"):     # None, which optax refuses later
+        if key in ("learning_rate", "clip_value_fn") and name in ("adadelta", "adopt"):    # None; a function
             continue
         same = number(ours[key]) == number(wanted[key]) or {ours[key], wanted[key]} <= {"None", "'adam'"}
         assert same or key == "name", (key, ours[key], wanted[key])
@@ -249,7 +259,7 @@ def test_no_gradient_no_step(name, like):
                                            row(get_opt, name, like).parameters else {})), {"W": np.ones(3)}
     opt.weight_decay = opt.l2 = 0
     opt.step(params, {"W": np.zeros(3)})
-    assert (params["W"] == 1).all() or name == "yogi"
+    assert (params["W"] == 1).all() or name in ("yogi", "ASGD", "fromage")         # which decay
 
 
 def test_groups_are_in_the_librarys_words():
@@ -304,6 +314,8 @@ def test_everything_can_be_made(get, library):
         kwds = {key: known[key] for key in required}
         if library == "keras" and "from_logits" in entry.parameters:
             kwds["from_logits"] = True
+        if get is get_opt:
+            kwds |= {key: value for key, value in musts(name, library).items() if key == "nesterov"}
         if (name, library) == ("gelu", "optax"):
             kwds["approximate"] = False
         one = get(name, like=library, **kwds)
@@ -342,6 +354,14 @@ def test_a_name_that_the_library_has_not():
         get_opt("Lion", like="torch")
     with pytest.raises(ValueError, match="did you mean Adam"):
         get_opt("Addam", like="torch")
+
+
+@pytest.mark.parametrize(("like", "name"), [(like, name) for like, found in dialects.OTHER_RULES.items()
+                                            for name in found])
+def test_names_whose_rule_is_another_one(like, name):
+    with pytest.raises(ValueError, match=f"^'{name.upper()}' of .*docs/dialects.md"):
+        get_opt(name.upper(), like=like)
+    assert name not in names(get_opt, like)
 
 
 def test_the_book():

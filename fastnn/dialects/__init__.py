@@ -11,6 +11,16 @@ SOURCES = {                     # module -> what messages call it
     "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
     "sklearn": "scikit-learn", "dlfs": "the book"}
 
+OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
+    "torch": {"Adafactor": "has eps1 as the least of a mean and of each root", "Muon": "multiplies in bfloat16",
+              "LBFGS": "is of a whole problem"},
+    "optax": {"adafactor": "factors the longest axes alone", "adan": "has 1 - b2 for b2, and eps_root",
+              "noisy_sgd": "draws other noise", "dpsgd": "draws other noise", "muon": "corrects its averages",
+              "sophia": "corrects its averages", "momo_adam": "has no counterpart", "galore": "has no counterpart",
+              "lbfgs": "is of a whole problem"},
+    "keras": {"Adafactor": "decays before it takes a norm", "Ftrl": "throws parameters that are not 0 there",
+              "Muon": "has not been compared", "ScheduleFreeAdamW": "has not been compared"}}
+
 
 def row(registry, name, like):
     """The class of that name in a registry's catalogue, or the row of a source's dialect, which is called as a class is.
@@ -25,6 +35,11 @@ def row(registry, name, like):
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
     like = folded(like)
     rows = of_source(registry, like)
+    if registry.noun == "optimizer" and isinstance(name, str):
+        others = {folded(other): why for other, why in OTHER_RULES.get(like, {}).items()}
+        if why := others.get(folded(name)):
+            raise ValueError(f"{name!r} of {SOURCES[like]} {why}: fastnn has another rule of that kind, if any, without "
+                             "like= (docs/dialects.md)")
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")
     return rows[name]

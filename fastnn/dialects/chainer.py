@@ -27,23 +27,9 @@ def momentum_sgd(lr=0.01, momentum=0.9):
     return "Momentum", dict(lr=lr, momentum=momentum)
 
 
-class CorrectedMomentumSGD(Rule, kernel="heavy_ball"):
-    """v = momentum v + g; -lr v."""
-
-    name, like = "CorrectedMomentumSGD", "chainer"
-    lr = rate(0.01)
-    momentum = rate(0.9)
-    slots = {"v": 0}
-    stored = {"v": "linear"}
-
-    @staticmethod
-    def constants(h):
-        return {"momentum": h.momentum, "share": 1, "lr_m": h.lr, "lr_g": 0}
-
-
 @chainer.opt("CorrectedMomentumSGD")
 def corrected_momentum_sgd(lr=0.01, momentum=0.9):
-    return CorrectedMomentumSGD, dict(lr=lr, momentum=momentum)
+    return "SGDMomentum", dict(eta=lr, momentum=momentum)
 
 
 @chainer.opt("NesterovAG")

@@ -107,7 +107,7 @@ def adamax(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
 
 @keras.opt("Nadam")
 def nadam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
-    """The catalogue's with a momentum_decay of 1."""
+    """The catalogue's with a momentum_decay of 1: mu_t = beta_1 (1 - 0.96^t/2)."""
     return "Nadam", dict(alpha=learning_rate, mu=beta_1, nu=beta_2, eps=epsilon, momentum_decay=1)
 
 
@@ -151,6 +151,13 @@ def adadelta(learning_rate=0.001, rho=0.95, epsilon=1e-7):
 @keras.opt("Lion")
 def lion(learning_rate=0.001, beta_1=0.9, beta_2=0.99):
     return "Lion", dict(lr=learning_rate, beta1=beta_1, beta2=beta_2)
+
+
+@keras.opt("Lamb")
+def lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=None):
+    if not is_zero(weight_decay):
+        raise ValueError("Keras decays beside the ratio of norms; LAMB without like= does so within it, as the paper")
+    return "LAMB", dict(alpha=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon)
 
 
 # Activations

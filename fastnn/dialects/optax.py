@@ -11,41 +11,27 @@ from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
 from .torch import Hardsigmoid, SquaredError
-from .translation import Dialect, Rule, is_zero
+from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
 DTYPE = "state_dtype says how state is kept"
 
 optax = Dialect("optax", {
-    "mask": GROUPS, "weight_decay_mask": GROUPS, "mu_dtype": DTYPE, "accumulator_dtype": DTYPE, "initial_scale": "",
-    "bias_correction": "", "where": "", "axis_name": ""})
+    "mask": GROUPS, "weight_decay_mask": GROUPS, "mu_dtype": DTYPE, "accumulator_dtype": DTYPE, "dtype_momentum": DTYPE,
+    "trust_ratio_mask": "groups have a rate of their own", "initial_scale": "",
+    "bias_correction": "", "safeguard_warmup": "", "adapt_lower_bound": "", "clip_value_fn": "it is t^(1/4)",
+    "init_estim_sq_dist": "", "variant": "", "warmup_steps": "fastnn.schedules has warm-ups of the learning rate",
+    "where": "", "axis_name": ""})
 
 
 # Optimizers
-
-class Trace(Rule, kernel="heavy_ball"):
-    """m = momentum m + g; -learning_rate m, with nesterov -learning_rate (g + momentum m)."""
-
-    name, like = "sgd", "optax"
-    _rate_name = "learning_rate"
-    learning_rate = rate(1e-2)
-    momentum = rate(0.9)
-    nesterov = Flag(False)
-    slots = {"m": 0}
-    stored = {"m": "linear"}
-
-    @staticmethod
-    def constants(h):
-        return {"momentum": h.momentum, "share": 1, "lr_g": h.learning_rate if h.nesterov else 0,
-                "lr_m": h.learning_rate * h.momentum if h.nesterov else h.learning_rate}
-
 
 @optax.opt("sgd")
 def sgd(learning_rate, momentum=None, nesterov=False, accumulator_dtype=None):
     """The rate is no part of what is kept: under a schedule it is another rule than the catalogue's Momentum."""
     if is_zero(momentum):
         return "SGD", dict(eta=learning_rate)
-    return Trace, dict(learning_rate=learning_rate, momentum=momentum, nesterov=nesterov)
+    return "SGDNesterov" if nesterov else "SGDMomentum", dict(eta=learning_rate, momentum=momentum)
 
 
 class Adam(Rule, kernel="adam"):
@@ -265,6 +251,204 @@ def adadelta(learning_rate, rho=0.9, eps=1e-6, weight_decay=0.0, weight_decay_ma
 @optax.opt("lion")
 def lion(learning_rate, b1=0.9, b2=0.99, mu_dtype=None, weight_decay=1e-3, mask=None):
     return "Lion", dict(lr=learning_rate, beta1=b1, beta2=b2, weight_decay=weight_decay)
+
+
+@optax.opt("sign_sgd")
+def sign_sgd(learning_rate):
+    return "signSGD", dict(lr=learning_rate)
+
+
+@optax.opt("signum")
+def signum(learning_rate, beta=0.9, accumulator_dtype=None):
+    return "Signum", dict(lr=learning_rate, beta=beta)
+
+
+@optax.opt("rprop")
+def rprop(learning_rate, eta_minus=0.5, eta_plus=1.2, min_step_size=1e-6, max_step_size=50.0):
+    """Not optax's numbers: it takes each step one call late."""
+    return "Rprop", dict(lr=learning_rate, eta_minus=eta_minus, eta_plus=eta_plus, min_step_size=min_step_size,
+                         max_step_size=max_step_size)
+
+
+@optax.opt("lamb")
+def lamb(learning_rate, b1=0.9, b2=0.999, eps=1e-6, eps_root=0.0, weight_decay=0.0, mask=None):
+    plain(eps_root, False)
+    return "LAMB", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_decay=weight_decay)
+
+
+@optax.opt("lars")
+def lars(learning_rate, weight_decay=0.0, weight_decay_mask=True, trust_coefficient=0.001, eps=0.0,
+         trust_ratio_mask=True, momentum=0.9, nesterov=False):
+    """weight_decay is L2."""
+    plain(0, nesterov)
+    return "LARS", dict(lr=learning_rate, momentum=momentum, trust_coefficient=trust_coefficient, eps=eps,
+                        l2=weight_decay)
+
+
+@optax.opt("novograd")
+def novograd(learning_rate, b1=0.9, b2=0.25, eps=1e-6, eps_root=0.0, weight_decay=0.0):
+    """weight_decay is within the momentum."""
+    plain(eps_root, False)
+    return "NovoGrad", dict(lr=learning_rate, beta1=b1, beta2=b2, eps=eps, d=weight_decay)
+
+
+@optax.opt("fromage")
+def fromage(learning_rate, min_norm=1e-6):
+    return "Fromage", dict(lr=learning_rate, min_norm=min_norm)
+
+
+@optax.opt("sm3")
+def sm3(learning_rate, momentum=0.9):
+    return "SM3", dict(lr=learning_rate, momentum=momentum)
+
+
+@optax.opt("optimistic_gradient_descent")
+def optimistic_gradient_descent(learning_rate, alpha=1.0, beta=1.0):
+    return "OptimisticGradientDescent", dict(lr=learning_rate, alpha=alpha, beta=beta)
+
+
+def without_nesterov(nesterov, eps_root):
+    if nesterov:
+        raise ValueError("fastnn has it with nesterov=False, which is the paper's and not optax's default")
+    plain(eps_root, False)
+
+
+@optax.opt("optimistic_adam")
+def optimistic_adam(learning_rate, optimism=None, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype=None, *,
+                    nesterov=True):
+    without_nesterov(nesterov, eps_root)
+    return "OptimisticAdam", dict(lr=1, alpha=learning_rate, beta=learning_rate if optimism is None else optimism,
+                                  beta1=b1, beta2=b2, eps=eps)
+
+
+@optax.opt("optimistic_adam_v2")
+def optimistic_adam_v2(learning_rate, *, alpha=1.0, beta=1.0, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, mu_dtype=None,
+                       nesterov=True):
+    without_nesterov(nesterov, eps_root)
+    return "OptimisticAdam", dict(lr=learning_rate, alpha=alpha, beta=beta, beta1=b1, beta2=b2, eps=eps)
+
+
+@optax.opt("polyak_sgd")
+def polyak_sgd(max_learning_rate=1.0, scaling=1.0, f_min=0.0, eps=0.0, variant="sps"):
+    """optax's value= is f= of the step; scaling is a factor of the gradients."""
+    return "PolyakSGD", dict(max_lr=max_learning_rate, fstar=f_min, eps=eps, grad_scale=scaling)
+
+
+# optax.contrib's optimizers
+
+class ACProp(Rule, kernel="acprop"):
+    """As the catalogue's, with g less the average before the step in s."""
+
+    name, like = "acprop", "optax"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    b1 = decay(0.9)
+    b2 = decay(0.999)
+    eps = epsilon(1e-16)
+    eps_root = epsilon(1e-16)
+    slots = {"m": 0, "s": 0}
+
+    @staticmethod
+    def constants(h, t):
+        first = t == 1
+        return {"one_minus_beta1": 1 - h.b1, "one_minus_beta2": 1 - h.b2, "beta1": 1, "lr": h.learning_rate,
+                "s_factor": 0 if first else 1 / (1 - h.b2**(t - 1)), "first": first, "eps_inside_root": h.eps_root,
+                "eps": h.eps}
+
+
+@optax.opt("acprop")
+def acprop(learning_rate, b1=0.9, b2=0.999, eps=1e-16, eps_root=1e-16, weight_decay=0.0, mask=None):
+    return ACProp, dict(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps, eps_root=eps_root,
+                        weight_decay=weight_decay)
+
+
+@optax.opt("ademamix")
+def ademamix(learning_rate, b1=0.9, b2=0.999, b3=0.9999, alpha=5.0, eps=1e-8, eps_root=0.0, mu_dtype=None,
+             weight_decay=0.0, mask=None):
+    plain(eps_root, False)
+    return "AdEMAMix", dict(lr=learning_rate, beta1=b1, beta2=b2, beta3=b3, alpha=alpha, eps=eps,
+                            weight_decay=weight_decay)
+
+
+@optax.opt("simplified_ademamix")
+def simplified_ademamix(learning_rate, b1=0.99, b2=0.95, alpha=0.0, eps=1e-8, eps_root=0.0, weight_decay=0.0,
+                        mask=None):
+    plain(eps_root, False)
+    return "Simplified-AdEMAMix", dict(lr=learning_rate, beta1=b1, beta2=b2, alpha=alpha, eps=eps,
+                                       weight_decay=weight_decay)
+
+
+@optax.opt("adopt")
+def adopt(learning_rate, b1=0.9, b2=0.9999, eps=1e-6, mu_dtype=None, *, nesterov=False, use_clipping=True,
+          clip_value_fn=None):
+    plain(0, nesterov)
+    return "ADOPT", dict(alpha=learning_rate, beta1=b1, beta2=b2, eps=eps, clip_power=0.25 if use_clipping else None)
+
+
+@optax.opt("madgrad")
+def madgrad(learning_rate, momentum=0.9, weight_decay=0.0, eps=1e-6):
+    """weight_decay is L2. Not all of optax's numbers: it has its weights in float32."""
+    return "MADGRAD", dict(lr=learning_rate, momentum=momentum, eps=eps, l2=weight_decay)
+
+
+@optax.opt("cocob")
+def cocob(learning_rate=1.0, alpha=100.0, eps=1e-8, weight_decay=0.0, mask=None):
+    """learning_rate is a factor of the gradients."""
+    if not is_zero(weight_decay):
+        raise ValueError("fastnn has it without weight_decay; l2= is that of its gradients")
+    return "COCOB", dict(alpha=alpha, eps=eps, grad_scale=learning_rate)
+
+
+@optax.opt("dog")
+def dog(learning_rate=1.0, init_step=("heuristic", 1e-6), eps=1e-8, weight_decay=None, mask=None):
+    """weight_decay is L2."""
+    way, reps_rel = pair(init_step, "init_step")
+    if way != "heuristic":
+        raise ValueError(f"init_step must be ('heuristic', a number), not {init_step!r:.80}")
+    return "DoG", dict(lr=learning_rate, reps_rel=reps_rel, eps=eps, l2=weight_decay or 0)
+
+
+@optax.opt("dowg")
+def dowg(learning_rate=1.0, init_estim_sq_dist=None, eps=1e-4, weight_decay=None, mask=None):
+    """weight_decay is L2."""
+    return "DoWG", dict(lr=learning_rate, eps=eps, l2=weight_decay or 0)
+
+
+@optax.opt("dadapt_adamw")
+def dadapt_adamw(learning_rate=1.0, betas=(0.9, 0.999), eps=1e-8, estim_lr0=1e-6, weight_decay=0.0):
+    beta1, beta2 = pair(betas, "betas")
+    return "D-Adapt-Adam", dict(alpha=learning_rate, beta1=beta1, beta2=beta2, eps=eps, d0=estim_lr0,
+                                weight_decay=weight_decay)
+
+
+@optax.opt("prodigy")
+def prodigy(learning_rate=1.0, betas=(0.9, 0.999), beta3=None, eps=1e-8, estim_lr0=1e-6, estim_lr_coef=1.0,
+            weight_decay=0.0, safeguard_warmup=False):
+    beta1, beta2 = pair(betas, "betas")
+    return "Prodigy", dict(alpha=learning_rate, beta1=beta1, beta2=beta2, beta3=beta3, eps=eps, d0=estim_lr0,
+                           d_coef=estim_lr_coef, weight_decay=weight_decay)
+
+
+@optax.opt("momo")
+def momo(learning_rate=1.0, beta=0.9, lower_bound=0.0, weight_decay=0.0, adapt_lower_bound=False):
+    """optax's value= is f= of the step."""
+    return "MoMo", dict(alpha=learning_rate, beta=beta, fstar=lower_bound, weight_decay=weight_decay)
+
+
+@optax.opt("schedule_free_sgd")
+def schedule_free_sgd(learning_rate=1.0, warmup_steps=None, b1=0.9, weight_decay=None, weight_lr_power=2.0,
+                      state_dtype=None):
+    return "ScheduleFreeSGD", dict(lr=learning_rate, beta=b1, weight_lr_power=weight_lr_power, l2=weight_decay or 0,
+                                   state_dtype=state_dtype or "float32")
+
+
+@optax.opt("schedule_free_adamw")
+def schedule_free_adamw(learning_rate=0.0025, warmup_steps=None, b1=0.9, b2=0.999, eps=1e-8, weight_decay=0.0,
+                        weight_lr_power=2.0, state_dtype=None):
+    if not is_zero(weight_decay):
+        raise ValueError("optax decays z alone; weight_decay without like= takes x, y and z along")
+    return "ScheduleFreeAdamW", dict(lr=learning_rate, beta1=b1, beta2=b2, eps=eps, weight_lr_power=weight_lr_power,
+                                     state_dtype=state_dtype or "float32")
 
 
 # Activations: jax.nn's

@@ -4,7 +4,7 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 element or row, as reduction="none" does; `total_error` is the mean.
 """
 from ..activations import Activation, _registry as activations
-from ..hyperparameters import Flag, Hyperparameter
+from ..hyperparameters import Flag
 from ..losses import _Elementwise
 from ..optimizers.base import decay, epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
@@ -22,23 +22,6 @@ torch = Dialect("torch", {
 
 # Optimizers
 
-class Momentum(Rule, kernel="heavy_ball"):
-    """m = momentum m + (1 - dampening) g, at first g itself; -lr m, with nesterov -lr (g + momentum m)."""
-
-    name, like = "SGD", "torch"
-    lr = rate(1e-3)
-    momentum = rate(0.9)
-    dampening = Hyperparameter(0.0)
-    nesterov = Flag(False)
-    slots = {"m": 0}
-    stored = {"m": "linear"}
-
-    @staticmethod
-    def constants(h, t):
-        return {"momentum": h.momentum, "share": 1 if t == 1 else 1 - h.dampening,
-                "lr_m": h.lr * h.momentum if h.nesterov else h.lr, "lr_g": h.lr if h.nesterov else 0}
-
-
 @torch.opt("SGD")
 def sgd(lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
     """The rate is no part of what is kept: under a schedule it is another rule than the catalogue's Momentum."""
@@ -46,7 +29,9 @@ def sgd(lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
         raise ValueError("nesterov needs a momentum and no dampening")
     if is_zero(momentum):
         return "SGD", dict(eta=lr, l2=weight_decay)
-    return Momentum, dict(lr=lr, momentum=momentum, dampening=dampening, nesterov=nesterov, l2=weight_decay)
+    if nesterov:
+        return "SGDNesterov", dict(eta=lr, momentum=momentum, l2=weight_decay)
+    return "SGDMomentum", dict(eta=lr, momentum=momentum, dampening=dampening, l2=weight_decay)
 
 
 def adam_values(lr, betas, eps, weight_decay, decoupled):
@@ -141,6 +126,19 @@ def adagrad(lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, ep
 @torch.opt("Adadelta")
 def adadelta(lr=1.0, rho=0.9, eps=1e-6, weight_decay=0):
     return "AdaDelta", dict(rho=rho, eps=eps, lr=lr, l2=weight_decay)
+
+
+@torch.opt("Rprop")
+def rprop(lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50)):
+    eta_minus, eta_plus = pair(etas, "etas")
+    smallest, largest = pair(step_sizes, "step_sizes")
+    return "Rprop", dict(lr=lr, eta_minus=eta_minus, eta_plus=eta_plus, min_step_size=smallest, max_step_size=largest)
+
+
+@torch.opt("ASGD")
+def asgd(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
+    """PyTorch's step has the lr of the step before, which is another one under a schedule."""
+    return "ASGD", dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, l2=weight_decay)
 
 
 # Activations

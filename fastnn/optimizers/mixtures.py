@@ -61,6 +61,7 @@ class AdEMAMix(Optimizer, name="AdEMAMix", kernel="ademamix"):
     alpha_warmup = steps()
     beta3_warmup = steps()
     slots = {"fast": 0, "slow": 0, "v": 0}
+    words = {"betas": ("beta1", "beta2", "beta3")}
     peers = {"optax": ("contrib.ademamix", dict(learning_rate=0.001))}
 
     @staticmethod
@@ -121,6 +122,7 @@ class Adan(AlphaOptimizer, name="Adan", kernel="adan"):
     beta3 = decay(0.99)
     eps = epsilon(1e-8)
     slots = {"m": 0, "d": 0, "n": 0, "last": 0}
+    words = {"betas": ("beta1", "beta2", "beta3")}
     peers = {"optax": ("adan", dict(learning_rate=0.001))}
 
     @staticmethod
