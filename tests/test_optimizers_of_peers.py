@@ -120,7 +120,8 @@ def peers_of(name):
 VARIATIONS = ("as it is", "decay", "uphill")
 # What takes other calls than the walk's; test_bench.py compares the first.
 OTHER_CALLS = {("torch", "SparseAdam"): "takes no arrays as gradients", ("torch", "Muon"): "steps nothing but matrices",
-               ("optax", "Sophia"): "asks for the objective"}
+               ("optax", "Sophia"): "asks for the objective", ("optax", "PolyakSGD"): "asks for the loss",
+               ("optax", "MoMo"): "asks for the loss", ("optax", "SM3"): "takes no arrays without axes"}
 PAIRS = [(peer, name) for name in fastnn.optimizers() for peer in peers_of(name) if (peer, name) not in OTHER_CALLS]
 
 
