@@ -19,7 +19,10 @@ from test_steps_of_peers import Case, compare, walk_optax, walk_torch
 
 DECAY = 0.1
 # Where weight_decay stands beside the rule: of PyTorch's in these alone, of optax's in all but those.
-DECOUPLED, COUPLED = ("AdamW", "Adafactor", "Muon"), ("adadelta", "lars")
+DECOUPLED = ("AdamW", "Adafactor", "Muon")
+COUPLED = ("adadelta", "lars", "contrib.dog", "contrib.dowg", "contrib.madgrad", "contrib.schedule_free_sgd")
+# rows whose own decay is not that of optax
+OTHER_DECAY = {"COCOB": "of the gradient that bets, not of the parameter", "ScheduleFreeAdamW": "of z alone"}
 
 
 class Difference(NamedTuple):
@@ -50,6 +53,7 @@ DIFFERENCES = {
     ("optax", "Rprop"): Difference("each step is taken one call late"),
     ("optax", "Nadam"): Difference("mu is constant"),
     ("optax", "NAdamW"): Difference("mu is constant"),
+    ("optax", "MADGRAD"): Difference("the root of the count is a float32"),
     ("optax", "AMSGrad"): Difference("the largest of corrected averages"),
     ("optax", "RAdam"): Difference("eps is beside the root of the corrected average",
                                    lambda decay: {"eps": rectified_eps}),
@@ -131,7 +135,7 @@ def varied(peer, name, variation):
     called, arguments = peers_of(name)[peer]
     known = signature(attrgetter(called)(library.optim if peer == "torch" else library)).parameters
     said = {"as it is": {}, "decay": {"weight_decay": DECAY}, "uphill": {"maximize": True}}[variation]
-    if not said.keys() <= known.keys():
+    if not said.keys() <= known.keys() or variation == "decay" and peer == "optax" and name in OTHER_DECAY:
         return None
     return Case(name, {"torch": torch_case, "optax": optax_case}[peer](called, arguments, **said))
 
@@ -139,6 +143,8 @@ def varied(peer, name, variation):
 def values(peer, name, variation):
     """What says the variation to fastnn."""
     called, arguments = peers_of(name)[peer]
+    if name == "NovoGrad" and variation == "decay":
+        return {"d": DECAY}
     decoupled = called not in COUPLED if peer == "optax" else (
         called in DECOUPLED or arguments.get("decoupled_weight_decay"))
     return {"as it is": {}, "decay": {"weight_decay" if decoupled else "l2": DECAY},

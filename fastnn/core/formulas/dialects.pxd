@@ -4,13 +4,6 @@ from fastnn.core.formulas.quotient cimport ratio
 from fastnn.core.vecmath cimport absolute, at_least, at_most, real, square_root
 
 
-# momentum whose rate is no part of what is kept; lr_g is not 0 in Nesterov's form
-
-cdef inline real heavy_ball(real g, real *m, real momentum, real share, real lr_m, real lr_g) noexcept nogil:
-    m[0] = momentum * m[0] + share * g
-    return -lr_m * m[0] - lr_g * g
-
-
 # eps beside the maximum
 
 cdef inline real adamax_beside(real g, real *m, real *u, real one_minus_beta1, real beta2, real corrected_lr,
