@@ -74,7 +74,7 @@ def measure_step(name, size, threads, rounds, dtype):
 
 
 def report_steps(options):
-    names = options.name or [name for name in fastnn.optimizers() if not name.startswith("Santa")]    # they draw noise
+    names = options.name or [name for name in fastnn.optimizers() if not hasattr(fastnn.get_opt(name), "rng")]   # noise
     for size in options.size:
         for threads in sorted({1, fastnn.get_num_threads()}):
             for name in names:
@@ -88,7 +88,7 @@ if __name__ == "__main__":
     parser.add_argument("what", nargs="?", choices=["activations", "steps"], default="activations")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="of steps")
     parser.add_argument("--size", type=int, nargs="+", default=[10_000_000])
-    parser.add_argument("--name", nargs="+", help="default: ReLU, sigmoid, Mish; of steps all but Santa")
+    parser.add_argument("--name", nargs="+", help="default: ReLU, sigmoid, Mish; of steps all that draw no noise")
     parser.add_argument("--rounds", type=int, default=25)
     options = parser.parse_args()
     try:

@@ -1,7 +1,7 @@
-"""Five activations and three optimizers that fastnn's catalogue lacks, each written down as in its paper.
+"""Five activations and an optimizer that fastnn's catalogue lacks, each written down as in its paper.
 
     fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH squareplus
-    fastnn compare --import examples/gallery.py --optimizers Adam,diffGrad,AdaBelief,RAdam
+    fastnn compare --import examples/gallery.py --optimizers Adam,diffGrad
 
 train_gallery.py trains a network with each of them.
 """
@@ -10,7 +10,7 @@ import math
 from fastnn import register_act, register_opt
 
 ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "squareplus"]
-OPTIMIZERS = ["diffGrad", "AdaBelief", "RAdam"]
+OPTIMIZERS = ["diffGrad"]
 
 
 # Ziyin, Hartwig and Ueda 2020, "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv 2006.08195:
@@ -71,29 +71,3 @@ def diffgrad(g, m, v, before, h):
     friction = 1/(1 + math.exp(-abs(before - g)))
     step = h.lr/(1 - h.beta1**h.t)
     return -step*friction*m/(math.sqrt(v/(1 - h.beta2**h.t)) + h.eps), m, v, g
-
-
-# Zhuang et al. 2020, "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed Gradients", arXiv 2010.07468.
-@register_opt("AdaBelief", state=("m", "s"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
-def adabelief(g, m, s, h):
-    """Adam with the squared distance of g from its average in place of its square."""
-    m += (1 - h.beta1)*(g - m)
-    s = h.beta2*s + (1 - h.beta2)*(g - m)**2 + h.eps
-    step = h.lr/(1 - h.beta1**h.t)
-    return -step*m/(math.sqrt(s/(1 - h.beta2**h.t)) + h.eps), m, s
-
-
-# Liu et al. 2020, "On the Variance of the Adaptive Learning Rate and Beyond", arXiv 1908.03265. All but the last lines
-# depends on hyperparameters and t alone: fastnn computes it once a step.
-@register_opt("RAdam", state=("m", "v"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
-def radam(g, m, v, h):
-    """Adam whose first steps, while v is still uncertain, are those of momentum."""
-    m += (1 - h.beta1)*(g - m)
-    v += (1 - h.beta2)*(g*g - v)
-    longest = 2/(1 - h.beta2) - 1
-    length = longest - 2*h.t*h.beta2**h.t/(1 - h.beta2**h.t)        # of the average v, in steps
-    lr = h.lr/(1 - h.beta1**h.t)
-    if length <= 5:
-        return -lr*m, m, v
-    trust = math.sqrt((length - 4)*(length - 2)*longest/((longest - 4)*(longest - 2)*length))
-    return -lr*trust*m/(math.sqrt(v/(1 - h.beta2**h.t)) + h.eps), m, v

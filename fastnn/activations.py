@@ -19,9 +19,9 @@ _registry = Registry("activator")
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
     """The activation of that name, with the hyperparameters given.
 
-    Names ignore case, spaces, - and _. like="article" takes article A's defaults (help(fastnn.articles)). Raises
-    ValueError for an unknown name or source or a hyperparameter out of its range, TypeError for an unknown
-    hyperparameter.
+    Names ignore case, spaces, - and _. like="torch", "optax" (jax.nn), "keras", "chainer", "sklearn", "dlfs" or
+    "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
+    name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
     return row(_registry, name, like)(*args, **kwds)
 
@@ -37,13 +37,13 @@ class CataloguedActivation(Configurable):
     maker = "get_act"
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
-    def __init_subclass__(cls, name=None, kernel=None, like=None, **kwds):
+    def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
         if name:
             cls.name, cls.kernel, cls.like = name, kernel or cls.kernel, like
             if cls.__doc__ and cls.accuracy:            # python -OO has no docstrings
                 cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {cls.accuracy}\n    "
-            (_registry.dialect(like) if like else _registry).add(name, cls)
+            (_registry.dialect(like) if like else _registry).add(name, cls, aliases)
 
     def update(self, *args: Any, **kwds: Any) -> None:
         """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""
@@ -73,7 +73,7 @@ class Step(Activation, name="step", kernel="step"):
     _alike_at_value = _by_value = True
 
 
-class Identity(Activation, name="identity", kernel="identity"):
+class Identity(Activation, name="identity", kernel="identity", aliases=("linear",)):
     """x."""
 
     _alike_at_value = _by_value = True
@@ -207,8 +207,8 @@ class Softsign(Activation, name="softsign", kernel="softsign"):
     _by_value = True
 
 
-class Swish(Activation, name="Swish", kernel="swish"):
-    """x sigmoid(beta x).  Ramachandran et al. 2017, arXiv 1710.05941."""
+class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
+    """x sigmoid(beta x); with beta = 1 the SiLU.  Ramachandran et al. 2017, arXiv 1710.05941."""
 
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
 

@@ -198,6 +198,8 @@ class Configurable:
     ----------------
     hyperparameters, options : tuple of str
         In order of declaration, those of base classes first.
+    words : dict
+        Its own synonyms: word -> the names of one hyperparameter, or of several as a sequence.
     """
 
     name = kernel = None
@@ -208,6 +210,7 @@ class Configurable:
     _scheduled = False          # whether its numbers may be schedules
     _other_arguments = ()       # of the constructor
     _attributes = frozenset()   # public ones that instances may set
+    words = {}
     _synonyms = {}
     _told = {}                  # what is said when an attribute is read that there is not, by its name
     _version = None             # another object after each change of a hyperparameter

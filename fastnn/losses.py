@@ -16,7 +16,8 @@ _registry = Registry("error function")
 
 
 def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "_Elementwise | SoftmaxCrossEntropy":
-    """The error function of that name; like="article": one that article A has (help(fastnn.articles)).
+    """The error function of that name; like="torch", "optax", "keras", "chainer", "sklearn", "dlfs" or "article": the one
+    that this source has by that name.
 
     Raises ValueError for an unknown name or source, TypeError for unknown arguments.
     """
@@ -96,6 +97,9 @@ class _Elementwise(_Loss, ElementwiseLoss):
 
 class Square(_Elementwise, name="Square", kernel="square_error"):
     """(y - t)^2 / 2."""
+
+    also_known = dict.fromkeys(("mse", "mean squared error", "MSELoss", "squared error"),
+                               'get_err("mse", like="torch"), of which Square is half')
 
 
 class Binary(_Elementwise, name="Binary", kernel="binary_cross_entropy"):

@@ -12,7 +12,7 @@ whose arithmetic it has, as in get_opt("Adam", like="article"), None for the cat
 parameters of mappings, by_position those of sequences and of gradients that became deltas; keys of nested ones are
 paths. t is how many steps a parameter has taken, scalars what its rule keeps of it besides: Eve its D and f. dtype is
 the parameter's, order says whether its elements lie in C's or Fortran's order. A slot is an array of the parameter's
-shape, in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
+shape, or of others where a rule keeps such (`arrays`: Adafactor), in the dtype that is computed in; with state_dtype "bfloat16" or "int8" it is {"codes": array, "scales": array}
 as stored.h describes them (no scales in bfloat16), and passes, the number of steps taken, chooses how the next one is
 rounded. Of hyperparameters that are functions the name is kept. rule has what a rule remembers of all parameters
 together: Santa its generator. A wrapper's state has the optimizer's in it (fastnn/optimizers/wrappers). Format 2, in
@@ -260,6 +260,7 @@ def _checked_values(opt, saved, where, names, fills):
 def _entry(opt, record):
     if opt.state_dtype == "float32":
         slots = {name: record.slot(i).copy(order=record.order) for i, name in enumerate(opt.slots)}
+        slots |= {name: values.copy() for name, values in (record.others or {}).items()}
     else:
         slots = {name: {"codes": record.slots[i].copy(), "scales": record.scales[i].copy()}
                  for i, name in enumerate(opt.slots)}
@@ -278,16 +279,33 @@ def _record(opt, key, entry, where):
     if not (is_one_of(dtype, DTYPES) and is_one_of(entry["order"], ("C", "F"))):
         raise StateError(f"{where} has dtype {dtype!r:.80} and order {entry['order']!r:.80}")
     t, scalars = integer(entry["t"], f"t of {where}"), _scalars(opt, entry["scalars"], where)
-    slots = entries(entry["slots"], f"the slots of {where}", opt.slots)
+    others = opt.arrays(shape)
+    slots = entries(entry["slots"], f"the slots of {where}", (*opt.slots, *others))
     if opt.state_dtype == "float32":
         computed = np.dtype("float64" if dtype == "float64" else "float32")
         arrays = [array(slots[name], f"slot {name!r} of {where}", computed, shape) for name in opt.slots], None
+        others = {name: _anew(array(slots[name], f"slot {name!r} of {where}", computed, *_shape(slots[name], shapes)))
+                  for name, shapes in others.items()}
     else:
         arrays = _codes(opt, slots, prod(shape), where)
     try:
-        return opt._restored(key, np.empty(shape, _dtype(dtype), entry["order"]), *arrays, t, scalars)
+        record = opt._restored(key, np.empty(shape, _dtype(dtype), entry["order"]), *arrays, t, scalars)
     except (TypeError, ValueError, MemoryError) as error:
         raise StateError(f"{where}: {error}") from None
+    record.others = others or None
+    return record
+
+
+def _anew(value):
+    """In C's order, and with NumPy's own dtype: that of a pickled array is another object."""
+    new = np.empty(value.shape, value.dtype.name)
+    new[...] = value
+    return new
+
+
+def _shape(value, shapes):
+    """That of an array, if it may have it, or one that it may have."""
+    return [shape for shape in shapes if shape == getattr(value, "shape", None)][:1] or shapes[:1]
 
 
 def _scalars(opt, saved, where):

@@ -26,10 +26,12 @@ ELSEWHERE = {
     "alpha": "PyTorch's alpha is {}; the learning rate is {rate}",
     "gamma": "a learning rate decays by a schedule: fastnn.schedules",
     "lr_decay": "a learning rate decays by a schedule: fastnn.schedules",
-    "momentum": 'get_opt("Momentum") has it', "dampening": 'get_opt("MSGD") has (1 - mu) as dampening',
-    "nesterov": 'get_opt("Nesterov") is that', "use_nesterov": 'get_opt("Nesterov") is that',
+    "momentum": 'get_opt("SGD", momentum=0.9) has it',
+    "dampening": 'get_opt("SGD", momentum=0.9, dampening=0.1) has it',
+    "nesterov": 'get_opt("SGD", momentum=0.9, nesterov=True) has it',
+    "use_nesterov": 'get_opt("SGD", momentum=0.9, nesterov=True) has it',
     "amsgrad": 'get_opt("AMSGrad") is that',
-    "centered": 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients',
+    "centered": 'get_opt("RMSprop", centered=True) has it; centralize takes the mean out of gradients',
     "freeze": 'a group freezes parameters: groups=[group("b*", freeze=True)]',
     "warmup": "a learning rate warms up in a schedule: schedules.cosine(1e-3, 10_000, warmup=500)",
     "zero_grad": "gradients are given to each step, none are kept",
@@ -43,7 +45,7 @@ KNOWN = frozenset((*SYNONYMS, *ELSEWHERE, *UNLIKE)).union(*RELATED)
 
 
 class Synonym:
-    """An attribute that stands for another hyperparameter, or for two as a tuple."""
+    """An attribute that stands for another hyperparameter, or for several as a tuple."""
 
     def __init__(self, *names):
         self.names = names
@@ -63,7 +65,7 @@ class Synonym:
 
 
 def parts(names, value):
-    """The values of these names: `value` itself for one, its two elements for two. Raises TypeError."""
+    """The values of these names: `value` itself for one, its elements for several. Raises TypeError."""
     if len(names) == 1:
         return (value,)
     try:
@@ -71,7 +73,8 @@ def parts(names, value):
     except TypeError:
         found = ()
     if len(found) != len(names) or isinstance(value, (str, bytes)):
-        raise TypeError(f"a pair ({', '.join(names)}) is expected, not {value!r}")
+        several = "a pair" if len(names) == 2 else f"a sequence of {len(names)}"
+        raise TypeError(f"{several} ({', '.join(names)}) is expected, not {value!r}")
     return found
 
 
@@ -84,6 +87,7 @@ def synonyms_of(cls):
     words = SYNONYMS | {word: (word,) for word in NESTEROV}
     if {"eta", "base_lr"} <= set(own):
         words |= {"final_lr": ("eta",)}         # AdaBound's authors' word for it
+    words |= cls.words
     found = {word: tuple(here.get(name, name) for name in names) for word, names in words.items()}
     return {word: names for word, names in found.items() if word not in own and set(names) <= set(own)}
 

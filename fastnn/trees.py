@@ -21,6 +21,16 @@ SEQUENCES = (list, tuple)
 NESTED = (Mapping, *SEQUENCES)
 
 
+def each(params, found, path=()):
+    """found(key, parameter) of all parameters, in the structure that they have; an array alone has the key 0."""
+    if isinstance(params, Mapping):
+        return {key: each(params[key], found, (*path, key)) for key in params}
+    if isinstance(params, SEQUENCES):
+        return (tuple if isinstance(params, tuple) else list)(
+            each(p, found, (*path, i)) for i, p in enumerate(params))
+    return found(path if len(path) > 1 else path[0] if path else 0, params)
+
+
 class WriteBack(partial):
     """Puts numbers that were stepped as arrays back where they were found: to be called once, after the step.
 

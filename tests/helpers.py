@@ -12,6 +12,7 @@ import pytest
 
 import fastnn
 from fastnn import dialects
+from fastnn.core import rules
 from fastnn.optimizers import _registry
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
 
@@ -37,14 +38,49 @@ SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 
             1520.0, 2.0**30, 2.0**60]
 
 
-# The optimizers of the catalogue and, "like" a source, those of the dialects: titles in `oracles.rules`.
-RULES = [*fastnn.optimizers(), *(f"{name} like {source}" for source in dialects.SOURCES
-                                 for name in dialects.of_source(_registry, source).names())]
+# The optimizers of the catalogue and, "like" article A, its own: titles in `oracles.rules`. Other libraries' rows have
+# the libraries for oracles: test_like.py.
+RULES = [*fastnn.optimizers(), *(f"{name} like article" for name in dialects.of_source(_registry, "article").names())]
+
+# How many rounding errors of the largest delta that an element has had a delta may be wrong by. Some rules lose digits
+# by themselves: SMORMS3's s = 1 + s (1 - zeta) where zeta is near 1; FTRL where the l1 term lets go of a parameter; those
+# whose deltas are differences of ways from the first parameter; NovoGrad and Fromage where the gradient's term and the
+# parameter's cancel. Santa divides by velocities that may lie next to zero: a few elements go astray, and some explode by
+# the rule itself. Shampoo's and SOAP's roots and bases are of matrices without full rank; a gradient's sums and Muon's
+# products are rounded as a whole, and what is near zero of its singular values grows 485-fold. RAdam's steps grow at
+# once where it begins to adapt, and with them the errors of averages so far.
+LOSING = {"Shampoo": 1e6, "SOAP": 1e6, "Muon": 2e4, "Adafactor": 256, "NovoGrad": 1e5, "Fromage": 1e5, "RAdam": 256,
+          "SMORMS3": 256, "FTRL": 256, "MADGRAD": 256, "COCOB": 256, "ScheduleFreeSGD": 64, "ScheduleFreeAdamW": 64,
+          "NoisySGD": 1000, "SantaE": 1000, "SantaSSS": 1000}
+MIXING = ("Muon", "Shampoo", "SOAP")           # a delta is made of a whole matrix, whose largest counts
+ROUNDINGS = {title: LOSING.get(title.partition(" like ")[0], 16) for title in RULES}
 
 
 def optimizer(title, **values):
     name, _, source = title.partition(" like ")
     return fastnn.get_opt(name, **values, **({"like": source} if source else {}))
+
+
+def without_decay(title):
+    """The argument that says so, where a row decays by default: such deltas need the parameters."""
+    return {"weight_decay": 0} if type(optimizer(title)).weight_decay.default else {}
+
+
+APART = [title for title in RULES if optimizer(title).elementwise]        # whose elements go their own ways
+
+
+def beside(opt, *params):
+    """w= and b= of an `update` that returns deltas, for an optimizer that reads the parameter; else nothing."""
+    reads_p = opt.measures_p or any(rules.RULES[name][-1] for name in opt.kernels)
+    return dict(zip(("w", "b"), params)) if reads_p else {}
+
+
+NOISY = [name for name in RULES if "rng" in type(optimizer(name)).hyperparameters]
+
+
+def seeded(name, rng=5):
+    """The argument for the noise of an optimizer, if it draws any."""
+    return {"rng": rng} if name in NOISY else {}
 
 
 def activation(name, parameters=()):

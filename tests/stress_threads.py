@@ -80,14 +80,16 @@ class Calls:
 
 def train(name, state_dtype):
     """Three steps of an optimizer of one's own."""
-    opt = fastnn.get_opt(name, state_dtype=state_dtype, **{"rng": 0} if name.startswith("Santa") else {})
+    opt = fastnn.get_opt(name, state_dtype=state_dtype)
+    if "rng" in opt.hyperparameters:
+        opt.rng = 0
     rng = np.random.default_rng(2)
     params = {i: rng.normal(size=n).astype(np.float32) for i, n in enumerate((3, 100, 20_000))}
     for _ in range(3):
         grads = {i: rng.normal(size=p.shape).astype(np.float32) for i, p in params.items()}
         opt.update(params, grads, f=0.5)
     opt.step(list(params.values()), list(grads.values()))
-    return bits(*params.values(), *opt.update(*list(grads.values())[:2]))
+    return bits(*params.values(), *opt.update(*list(grads.values())[:2], w=params[0], b=params[1]))
 
 
 class SharedOptimizer:

@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 from numpy.lib.stride_tricks import as_strided
 
 from fastnn import get_opt, group, schedules
-from helpers import assert_same_bits
+from helpers import APART, assert_same_bits, beside
 from test_state import RULES, assert_same_state, bfloat16, make
 
 KEYS = ["a", "b", ("c", 1), 4]
@@ -296,17 +296,17 @@ def test_deltas(data):
     draw = data.draw
     name, state_dtype = draw(each_rule)
     opt = make(name, state_dtype)
+    opt.weight_decay = 0                        # deltas alone have no parameters
     shapes = draw(st.lists(st.sampled_from(SHAPES), max_size=2))
     fixed = [numbers(shape, np.float32, i) for i, shape in enumerate(shapes)]
     if fixed:
-        opt.update(*fixed)
+        opt.update(*fixed, **beside(opt, *fixed))
     grads = [numbers(draw(st.sampled_from(SHAPES)), draw(st.sampled_from(ANY)), 1) if draw(st.booleans()) else a
              for a in [*fixed, np.ones(3, np.float32)][:2]]
-    fault = Countdown(draw(st.integers(1, 3)))
+    kwds, fault = beside(opt, *(np.ones(g.shape) for g in grads)), Countdown(draw(st.integers(1, 3)))
     if draw(st.booleans()):
         bad = draw(st.sampled_from([None, "1", 1j, [[1], 2], FaultyGradient([1.0], fault)]))
         grads[draw(st.integers(0, len(grads) - 1))] = bad
-    kwds = {}
     if name == "NAG" and len(grads) == 2 and draw(st.booleans()):
         def gradient(*where):
             fault()
@@ -382,6 +382,8 @@ def test_keys_that_fail(rule, count):
 def test_spoilt_gradients_stay_with_their_elements(data):
     """NaN, infinity and what has an infinite square are no errors: the other elements are as if they were not there."""
     name, state_dtype = data.draw(each_rule)
+    if name not in APART:                       # whose step is skipped
+        return
     if state_dtype == "int8":                   # where a block shares a scale; tests/test_state_dtype.py has that
         return
     dtype = data.draw(st.sampled_from([np.float32, np.float16]))

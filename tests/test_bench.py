@@ -12,13 +12,12 @@ from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
 from fastnn.cli.peers.library import Call
 from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
 from fastnn.cli.subjects import MODELS, SUBJECTS, Activations, Optimizers, Training
+from test_optimizers_of_peers import DIFFERENCES
 
 LAYERS = {"maxout"}
 COMPARED = [name for name in fastnn.activations() if name not in LAYERS]
 # A slope of 1/6 in place of 1/5; NumPy has no erf, and its users take an approximation.
 OTHERWISE = {("torch", "hard-sigmoid"), ("jax", "hard-sigmoid"), ("numpy", "GELU")}
-# The nearest that a peer has, where it is not the rule of the entry. (PyTorch's first step of MSGD is not damped.)
-NEAREST = {"torch": ["MSGD", "NAG", "Nadam", "RMSpropGraves", "AMSGrad"], "jax": ["NAG", "AdaGrad", "Nadam", "AMSGrad"]}
 
 
 def library(name):
@@ -77,7 +76,7 @@ def test_peers_step_with_the_rule_of_that_name(peer):
     side = library(peer)
     side.begin("float64")
     p, g = np.linspace(-1, 1, 60).reshape(6, 10), 2 + np.cos(np.arange(60.0)).reshape(6, 10)
-    library_of_rows, others = {"torch": "torch", "jax": "optax"}[peer], []
+    library_of_rows = {"torch": "torch", "jax": "optax"}[peer]
     rows = {name: type(fastnn.get_opt(name)).peers for name in fastnn.optimizers()}
     assert {library for peers in rows.values() for library in peers} == {"torch", "optax"}
     for name, peers in rows.items():
@@ -88,15 +87,27 @@ def test_peers_step_with_the_rule_of_that_name(peer):
         for _ in range(3):
             result = call.run()
         found = call.run.__self__.param_groups[0]["params"][0].detach() if peer == "torch" else result[0]
-        expected = {"p": p.copy()}
-        opt = fastnn.get_opt(name)
+        own = load_own().step(name, [p], [g]).run
         for _ in range(3):
-            opt.update(expected, {"p": g})
+            own()
+        expected, = own.args[0].values()
         moved = np.asarray(found) - p
-        assert (moved < 0).all(), name
-        if not np.allclose(moved, expected["p"] - p, rtol=1e-3, atol=0):
-            others.append(name)
-    assert sorted(others) == sorted(NEAREST[peer])
+        assert np.all(moved < 0) or name == "Muon", name        # orthogonal rows have both signs
+        if (library_of_rows, name) not in DIFFERENCES:
+            np.testing.assert_allclose(moved, expected - p, rtol=1e-3, err_msg=name)
+
+
+@pytest.mark.parametrize(("peer", "modules"), [("torch", ["torch.optim"]), ("optax", ["optax", "optax.contrib"])])
+def test_what_a_library_has_by_that_name_is_timed(peer, modules):
+    known = {plain(name) for module in modules for name in dir(pytest.importorskip(module)) if name[0] != "_"}
+    rows = {name: type(fastnn.get_opt(name)).peers for name in fastnn.optimizers()}
+    found = [name for name in rows if plain(name) in known]
+    assert len(found) > 10
+    assert [name for name in found if peer not in rows[name]] == []
+
+
+def plain(name):
+    return name.lower().replace("-", "").replace("_", "")
 
 
 def test_what_a_peer_has_is_not_inherited():

@@ -151,10 +151,11 @@ def test_optimizer(found, body, case):
     call = prepared(found, body, case)
     if body == "time_update_to_deltas":
         [layers] = call.args
-        assert {(update.__self__.name, update.__name__) for update, _ in layers} == {(name, "update")}
-        assert len({id(update.__self__) for update, _ in layers}) == len(layers)
+        assert {(update.__self__.name, update.__name__) for update, _, _ in layers} == {(name, "update")}
+        assert len({id(update.__self__) for update, _, _ in layers}) == len(layers)
         call()
-        assert all(delta.dtype == dtype and delta.any() for update, grads in layers for delta in update(*grads))
+        assert all(delta.dtype == dtype and delta.any() for update, grads, params in layers
+                   for delta in update(*grads, **params))
         return
     in_place = body == "time_update_in_place"
     assert (call.func.__self__.name, call.func.__name__) == (name, "update" if in_place else "step")
@@ -162,6 +163,7 @@ def test_optimizer(found, body, case):
     assert [p.shape for p in parameters] == [g.shape for g in grads] == MODULES["common"].MODELS["100x10"]
     before = [p.copy() for p in parameters]
     call()
+    call()                              # ADOPT's first step moves nothing
     assert all(p.dtype == dtype and (p != old).any() for p, old in zip(parameters, before))
 
 
@@ -227,7 +229,7 @@ def test_every_layer_of_every_model_is_stepped():
         if sum(map(math.prod, shapes)) < 10**6:
             case = "SGD", "float32", model
             [layers] = prepared(MODULES["optimizers"].Optimizers, "time_update_to_deltas", case).args
-            assert [grad.shape for _, grads in layers for grad in grads] == shapes
+            assert [grad.shape for _, grads, _ in layers for grad in grads] == shapes
 
 
 @pytest.mark.parametrize("rows", ["6 of 100", "512 of 16"])
@@ -474,10 +476,12 @@ def test_what_a_version_lacks_is_not_applicable(name):
 
 @pytest.mark.parametrize("option", MODULES["options"].CASES[1:])
 def test_versions_without_options_have_no_steps_with_them(option, monkeypatch):
+    made = fastnn.get_opt
+
     def get_opt(name, eta=0.01):
         if not isinstance(eta, float):
             raise TypeError
-        return fastnn.get_opt(name, eta=eta)
+        return made(name, eta=eta)
     monkeypatch.setitem(sys.modules, "fastnn.schedules", None)
     monkeypatch.delattr(fastnn, "schedules")
     monkeypatch.delattr(fastnn, "group")

@@ -2,6 +2,7 @@
 import contextlib
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -18,8 +19,12 @@ import pytest
 import fastnn
 import fastnn.datasets
 from fastnn.cli import build_parser, main
-from fastnn.cli.experiment import Settings, train
+from fastnn.cli.experiment import Run, Settings, build_optimizer, train
+from fastnn.cli.families import WELL_KNOWN, by_family, family_of, named, well_known
 from helpers import HANG
+
+pytest.importorskip("matplotlib")
+from fastnn.cli.figures.curves import TOGETHER, draw_curves  # noqa: E402
 
 SMALL = ("--iterations", "6", "--hidden", "8,8", "--batch-size", "16")
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -82,6 +87,21 @@ def write_idx(folder, images=40, rows=3, columns=2):
     return folder
 
 
+def table(out):
+    """{the line above a family: the names below it} of what compare or list have printed."""
+    found = {}
+    for line in out.splitlines():
+        if re.match(r"[a-z0-9_]+-family", line):
+            found[line] = names = []
+        elif line.startswith("  "):
+            names.append(line.split()[0])
+    return found
+
+
+def by_family_of(names):
+    return {f"{family}-family": members for family, members in by_family(names).items()}
+
+
 # compare
 
 def test_compare_writes_table_picture_and_curves(tmp_path):
@@ -109,15 +129,69 @@ def test_compare_writes_table_picture_and_curves(tmp_path):
     assert len({one["loss"][0] for one in runs}) == 1, "the same weights and the same first batch"
     assert len({one["loss"][2] for one in runs}) == 3
 
-    lines = out.splitlines()
-    head = next(i for i, line in enumerate(lines) if line.startswith("optimizer"))
-    assert [line.split()[0] for line in lines[head + 1:head + 4]] == [one["name"] for one in runs]
+    assert table(out) == by_family_of([one["name"] for one in runs])
+    ranks = {line.split()[0]: int(line.split()[3]) for line in out.splitlines() if line.startswith("  ")}
+    assert ranks == {one["name"]: rank for rank, one in enumerate(runs, start=1)}
     assert "\x1b" not in out and "\r" not in out
 
 
-def test_compare_runs_the_whole_catalogue(tmp_path):
-    succeed("compare", *SMALL, cwd=tmp_path)
-    assert set(by_name(tmp_path)) == set(fastnn.optimizers())
+OF_WHOLE_DATA = {"Rprop"}       # the sign of a batch's gradient changes by chance, as its docstring says
+
+
+def test_every_optimizer_trains_the_digits(tmp_path):
+    out = succeed("compare", "--optimizers", "all", cwd=tmp_path)
+    runs = by_name(tmp_path)
+    assert set(runs) == set(fastnn.optimizers())
+    reached = {name: one["test_accuracy"] for name, one in runs.items() if name not in OF_WHOLE_DATA}
+    assert {name: accuracy for name, accuracy in reached.items() if not (accuracy or 0) >= 0.95} == {}
+    assert f"{len(runs)} optimizers: " in out
+
+
+def test_compare_takes_the_best_known_ones_unless_told_otherwise(tmp_path):
+    out = succeed("compare", *SMALL, cwd=tmp_path)
+    runs = by_name(tmp_path)
+    assert {*WELL_KNOWN} <= {*fastnn.optimizers()}
+    assert {one["family"] for one in runs.values()} == {family_of(name) for name in fastnn.optimizers()}
+    assert {*runs} == {*well_known()}
+    assert out.startswith(f"{len(runs)} optimizers, the best known of {len(fastnn.optimizers())} (--optimizers all): ")
+
+
+def test_families(tmp_path):
+    """A name that is an optimizer's own is the optimizer; no optimizer is in two families, or in none."""
+    out = succeed("compare", "--optimizers", "Santa Family,sgd", *SMALL, cwd=tmp_path)
+    assert {name: one["family"] for name, one in by_name(tmp_path).items()} == {
+        "SantaE": "santa", "SantaSSS": "santa", "SGD": "sgd"}
+    assert table(out)["sgd-family"] == ["SGD"] and {*table(out)["santa-family"]} == {"SantaE", "SantaSSS"}
+    assert {"Adam", "Nadam"} <= {*named(["adam-family"])} == {*named(["ADAM", "adamfamily"])}
+    assert named(["santa"]) == named(["santa-family"]) and named(["all"]) == fastnn.optimizers()
+    families = [named([f"{family}-family"]) for family in {*map(family_of, fastnn.optimizers())}]
+    assert sorted(sum(families, [])) == sorted(fastnn.optimizers())
+
+
+def test_a_row_may_be_compared_with_other_arguments(monkeypatch):
+    monkeypatch.setattr(type(fastnn.get_opt("Adam")), "compared_with", {"lr": 0.5, "beta1": 0.25})
+    assert (build_optimizer("Adam").lr, build_optimizer("Adam").beta1) == (0.5, 0.25)
+    assert (build_optimizer("Adam", 0.125).lr, build_optimizer("AMSGrad").lr) == (0.125, 0.001)
+
+
+@pytest.mark.parametrize("count", [TOGETHER, TOGETHER + 1, 70])
+def test_the_picture_has_a_panel_for_each_family_where_curves_are_many(count, monkeypatch):
+    families, drawn = ["sgd", "adaptive", "adam", "santa"], []
+    monkeypatch.setattr("fastnn.cli.figures.curves.save", lambda figure, file: drawn.append(figure))
+    loss = [2.0, 1.5, 1.0, 0.5]
+    runs = [Run(f"rule{i}", families[i % 4], 0.1, {}, "finished", 4, 0.5 + i, 0.9, 1.0, 2.0, loss) for i in range(count)]
+    runs[1] = Run("rule1", "adaptive", 0.1, {}, "diverged", 2, loss=loss[:2])
+    draw_curves(None, [*runs, Run("stopped", "sgd", 0.1, {}, "interrupted")], "title")
+    panels = drawn[0].axes
+    told = {axes.get_title("left"): [text.get_text() for text in axes.texts] for axes in panels}
+    assert len(panels) == (1 if count <= TOGETHER else 4)
+    for run in runs:
+        told_in = [title for title, words in told.items() if run.name in words]
+        assert told_in == ["" if count <= TOGETHER else f"{run.family}-family"]
+    assert len({axes.get_ylim() for axes in panels}) == 1, "the same scales"
+    boxes = [axes.get_position() for axes in panels]
+    assert all(0 < box.x0 < box.x1 < 1 and 0 < box.y0 < box.y1 < 1 for box in boxes)
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
 def test_curves_do_not_depend_on_the_number_of_processes(tmp_path):
@@ -164,7 +238,7 @@ def test_divergence_is_shown_and_stops_nobody_else(tmp_path):
         assert one["final_loss"] is one["test_accuracy"] is None
         assert len(one["loss"]) == one["iterations"] < 6, "stopped at once"
         assert one["loss"][0] is not None
-        assert re.search(rf"^{name} +1e\+30 +diverged at iteration {one['iterations']}$", out, re.MULTILINE)
+        assert re.search(rf"^  {name} +1e\+30 +diverged at iteration {one['iterations']}$", out, re.MULTILINE)
 
 
 def test_all_may_diverge(tmp_path):
@@ -223,6 +297,13 @@ def test_bench_takes_whole_catalogues(tmp_path):
     assert {row["name"] for row in rows if row["subject"] == "activations"} == {*fastnn.activations()} - {"maxout"}
     training, = (row for row in rows if row["subject"] == "training")
     assert (training["yardstick"], training["best_peer"], training["ratio"]) == ("numpy", None, None)
+
+
+def test_bench_takes_families(tmp_path):
+    succeed("bench", "--names", "santa-family,SantaE,ReLU", *QUICK, "--json", "bench.json", cwd=tmp_path)
+    rows = read_json(tmp_path / "bench.json")["rows"]
+    assert [row["name"] for row in rows if row["subject"] == "optimizers"] == ["SantaE", "SantaSSS"]
+    assert {row["name"] for row in rows if row["subject"] == "activations"} == {"ReLU"}
 
 
 def test_bench_imports_only_the_peers_asked_for(tmp_path):
@@ -292,7 +373,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path):
         time.sleep(seconds)
         out, err = interrupt(process)
         assert (process.returncode, err) == (130, "")
-        if re.search(r"^Adam .* interrupted at iteration [1-9]\d*$", out, re.MULTILINE):
+        if re.search(r"^  Adam .* interrupted at iteration [1-9]\d*$", out, re.MULTILINE):
             break
     assert "Eve" not in out
     assert read_json(tmp_path / "compare.json")["complete"] is False
@@ -368,7 +449,7 @@ def shown_on_a_terminal(*args, cwd):
 def test_a_terminal_gets_a_progress_bar_and_colours(tmp_path):
     text = shown_on_a_terminal("compare", "--optimizers", "SGD,Adam", "--lr", "SGD=1e30", *SMALL, cwd=tmp_path)
     assert "2/2" in text and "\x1b[" in text
-    assert re.search(r"\x1b\[31mSGD +1e\+30 +diverged at iteration \d", text)
+    assert re.search(r"\x1b\[31m  SGD +1e\+30 +diverged at iteration \d", text)
 
 
 @posix
@@ -422,6 +503,13 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("compare --optimizers Adem", "Adam"),
     ("compare --optimizers Adam,nonsense", "nonsense"),
     ("compare --optimizers ,", "at least one name"),
+    ("compare --optimizers adm-family", "Unknown family: 'adm-family' (did you mean adam"),
+    ("compare --optimizers Adam,xyzzy-family", "Unknown family: 'xyzzy-family' (there are sgd, "),
+    ("compare --optimizers adam-family --lr SGD=1", "SGD is not among the optimizers to run"),
+    ("compare --lr adam-family=1", "Unknown optimizer"),
+    ("bench --names adm-family", "adam"),
+    ("bench activations --names adam-family", "Unknown activator: 'adam-family'"),
+    ("plot --trajectories adm-family", "Unknown family"),
     ("compare --activation relo", "ReLU"),
     ("compare --activation maxout", ""),
     ("compare --iterations 0", "--iterations: must be at least 1, not '0'"),
@@ -483,7 +571,7 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot --schedules --trajectories", "not allowed with"),
     ("list optimisers", "optimisers"),
     ("train", "train"),
-    ("compare --optimizers Foo", "Unknown optimizer: 'Foo' (there are SGD, MSGD, "),
+    ("compare --optimizers Zzyzx", "Unknown optimizer: 'Zzyzx' (there are SGD, MSGD, "),
     ("compare --activation x", "Unknown activator: 'x' (there are step, identity, "),
     ("plot zzzz", "Unknown activator: 'zzzz' (there are step"),
     ("plot --schedules zzzz", "Unknown schedule: 'zzzz' (there are "),
@@ -658,6 +746,12 @@ def test_list_names_everything(tmp_path):
     out = succeed("list", cwd=tmp_path)
     listed = {line.split()[0] for line in out.splitlines() if line.startswith("  ")}
     assert listed == {*fastnn.activations(), *fastnn.optimizers(), *fastnn.losses()}
+
+
+def test_list_is_by_family(tmp_path):
+    wanted = by_family_of(fastnn.optimizers())
+    found = table(succeed("list", "optimizers", cwd=tmp_path))
+    assert found == {f"{family} ({len(names)})": names for family, names in wanted.items()}
 
 
 def test_list_shows_hyperparameters(tmp_path):

@@ -83,25 +83,7 @@ def diffgrad(g, state, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
     return -lr*friction*(m/(1 - beta1**t))/(np.sqrt(v/(1 - beta2**t)) + eps)
 
 
-def adabelief(g, state, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-    m = state["m"] = beta1*state.get("m", 0) + (1 - beta1)*g
-    s = state["s"] = beta2*state.get("s", 0) + (1 - beta2)*(g - m)**2 + eps
-    return -lr*m/(1 - beta1**t)/(np.sqrt(s/(1 - beta2**t)) + eps)
-
-
-def radam(g, state, t, lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):
-    m = state["m"] = beta1*state.get("m", 0) + (1 - beta1)*g
-    v = state["v"] = beta2*state.get("v", 0) + (1 - beta2)*g*g
-    m = m/(1 - beta1**t)
-    longest = 2/(1 - beta2) - 1
-    length = longest - 2*t*beta2**t/(1 - beta2**t)
-    if length <= 5:
-        return -lr*m
-    trust = math.sqrt((length - 4)*(length - 2)*longest/((longest - 4)*(longest - 2)*length))
-    return -lr*trust*m/(np.sqrt(v/(1 - beta2**t)) + eps)
-
-
-@pytest.mark.parametrize("rule", [diffgrad, adabelief, radam])
+@pytest.mark.parametrize("rule", [diffgrad])
 @pytest.mark.parametrize("hyperparameters", [{}, {"lr": 0.1, "beta1": 0.5, "beta2": 0.9}])
 def test_optimizers_are_those_of_the_papers(gallery, rule, hyperparameters):
     rng, state = np.random.default_rng(0), {}
@@ -113,13 +95,13 @@ def test_optimizers_are_those_of_the_papers(gallery, rule, hyperparameters):
 
 def test_every_entry_is_tested(gallery):
     assert set(FORMULAS) == set(gallery.gallery.ACTIVATIONS)
-    assert {"diffGrad", "AdaBelief", "RAdam"} == set(gallery.gallery.OPTIMIZERS)
+    assert {"diffGrad"} == set(gallery.gallery.OPTIMIZERS)
     for name in (*FORMULAS, *gallery.gallery.OPTIMIZERS):
         assert name in (*fastnn.activations(), *fastnn.optimizers())
 
 
 @pytest.mark.parametrize(("activation", "optimizer"), [
-    *((name, "Adam") for name in FORMULAS), ("ReLU", "diffGrad"), ("ReLU", "AdaBelief"), ("ReLU", "RAdam")])
+    *((name, "Adam") for name in FORMULAS), ("ReLU", "diffGrad")])
 def test_every_entry_learns(gallery, activation, optimizer):
     assert gallery.accuracy(activation, optimizer, iterations=300) > 0.9
 
@@ -128,9 +110,9 @@ def test_the_script_prints_a_table():
     done = python("import runpy, sys; sys.argv = sys.argv[1:]; sys.path.insert(0, sys.argv[0].rpartition('/')[0])\n"
                   "runpy.run_path(sys.argv[0], run_name='__main__')", (EXAMPLES / "train_gallery.py").as_posix(), 3)
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("snake", "RAdam"):
+    for name in ("snake", "diffGrad"):
         assert name in done.stdout
-    assert done.stdout.count("%") == 9
+    assert done.stdout.count("%") == 7
 
 
 def test_the_guide_can_be_typed_in():

@@ -5,7 +5,7 @@ from numpy.testing import assert_array_equal
 
 import fastnn
 from fastnn import get_opt
-from helpers import assert_same_bits, python
+from helpers import assert_same_bits, python, seeded
 
 HALVES = [np.float16]
 try:
@@ -21,7 +21,7 @@ each_name = pytest.mark.parametrize("name", NAMES)
 
 
 def new(name, **options):
-    return get_opt(name, **({"rng": 3} if name.startswith("Santa") else {}), **options)
+    return get_opt(name, **seeded(name), **options)
 
 
 def numbers(shape, seed, dtype=np.float32, scale=1.0):

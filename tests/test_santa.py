@@ -9,8 +9,8 @@ import fastnn
 from fastnn import datasets, get_opt
 from fastnn.cli.experiment import Settings, train
 from fastnn.nn import MultiLayerNet, Trainer
-from helpers import RULES, assert_same_bits, optimizer
-from oracles.optimizers import ORACLES, santa_draws
+from helpers import RULES, assert_same_bits, beside, optimizer, seeded, without_decay
+from oracles.optimizers import ORACLES, normal_draws
 
 each_scheme = pytest.mark.parametrize("name", ["SantaE", "SantaSSS"])
 
@@ -92,7 +92,7 @@ def test_rows_handed_over_win_over_the_hyperparameter(name):
     one, other, oracle = get_opt(name, rng=5), get_opt(name, rng=5, N=60), ORACLES[name]()
     rng = np.random.default_rng(5)
     for t in range(1, 120):
-        g, drawn = gradients(t), santa_draws(rng, [(40,)], t, 100)[0]
+        g, drawn = gradients(t), normal_draws(rng, [(oracle, (40,), t)])[0]
         delta = one.update(g, N=60)
         assert_same_bits(delta, other.update(g))
         np.testing.assert_allclose(delta, oracle.delta(g, t, N=60, **drawn), rtol=1e-9, atol=1e-15)
@@ -104,7 +104,7 @@ def test_they_are_for_one_step(name):
     one, other, oracle = get_opt(name, rng=5), get_opt(name, rng=5), ORACLES[name]()
     rng = np.random.default_rng(5)
     for t, N in enumerate([None, 7, np.int64(9), 10**400, None, 1], 1):
-        g, drawn = gradients(t), santa_draws(rng, [(40,)], t, 100)[0]
+        g, drawn = gradients(t), normal_draws(rng, [(oracle, (40,), t)])[0]
         delta = one.update(g, **{} if N is None else {"N": N})
         if N != 10**400:
             other.N = 1000 if N is None else N
@@ -132,11 +132,11 @@ def test_bad_rows_change_nothing(name, bad):
 
 @pytest.mark.parametrize("title", RULES)
 def test_every_other_optimizer_takes_rows_and_leaves_them_unused(title):
-    seeded = {"rng": 0} if "Santa" in title else {}
-    one, other = optimizer(title, **seeded), optimizer(title, **seeded)
+    one, other = (optimizer(title, **seeded(title), **without_decay(title)) for _ in range(2))
     used = title in ("SantaE", "SantaSSS")
     for t in (1, 2):
-        assert np.array_equal(one.update(gradients(t), N=3), other.update(gradients(t))) != used
+        g, w = gradients(t), beside(one, np.ones_like(gradients(t)))
+        assert np.array_equal(one.update(g, N=3, **w), other.update(g, **w)) != used
 
 
 @each_scheme

@@ -10,7 +10,7 @@ from fastnn import dlfs, get_opt
 from fastnn.core.levels import usable
 from fastnn.datasets import load_digits
 from fastnn.nn import MultiLayerNet, Trainer
-from helpers import assert_same_bits, python
+from helpers import assert_same_bits, beside, python, without_decay
 from oracles.stored import stored
 
 ABLE = [name for name in fastnn.optimizers() if type(get_opt(name)).stored]
@@ -133,14 +133,14 @@ def test_int8_has_a_floor_under_averages_of_squares():
 @each_name
 @each_small_dtype
 def test_nan_stays_with_its_element(name, state_dtype):
-    good, spoilt = (get_opt(name, state_dtype=state_dtype) for _ in range(2))
+    good, spoilt = (get_opt(name, state_dtype=state_dtype, **without_decay(name)) for _ in range(2))
     rest = np.arange(700) != 517
     for step, grad in enumerate(gradients(700)):
         grad[517] = 1e-6                                # never the largest of its block
-        wanted = good.update(grad)
+        wanted = good.update(grad, **beside(good, np.ones(700, np.float32)))
         if step == 2:
             grad[517] = np.nan
-        delta = spoilt.update(grad)
+        delta = spoilt.update(grad, **beside(spoilt, np.ones(700, np.float32)))
         assert_array_equal(delta[rest], wanted[rest])
         assert np.isnan(delta[517]) == (step >= 2)
 
@@ -165,7 +165,8 @@ def test_every_form_gives_the_same(name, state_dtype):
     start = [np.asarray(gradients(shape, 1)[0]) for shape in shapes]
     forms = []
     for form in ("deltas", "mapping", "sequence", "gaps", "threads"):
-        opt, params = get_opt(name, state_dtype=state_dtype), [p.copy() for p in start]
+        opt = get_opt(name, state_dtype=state_dtype, **without_decay(name))
+        params = [p.copy() for p in start]
         if form == "gaps":
             params[0] = np.repeat(params[0], 2, axis=1)[:, ::2]
         fastnn.set_num_threads(3 if form == "threads" else 1)

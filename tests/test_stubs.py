@@ -21,7 +21,8 @@ def stub(name):
         if isinstance(entry, ast.FunctionDef):
             functions[entry.name] = parameters(entry)
         elif isinstance(entry, ast.ClassDef):
-            classes[entry.name] = {each.name: each for each in entry.body if isinstance(each, ast.FunctionDef)}
+            classes[entry.name] = {each.name: each for each in entry.body
+                                   if isinstance(each, ast.FunctionDef) and not is_a_setter(each)}
         elif isinstance(entry, ast.AnnAssign):
             names.add(entry.target.id)
     return functions, classes, names
@@ -29,6 +30,10 @@ def stub(name):
 
 def is_a(decorator, entry):
     return any(isinstance(each, ast.Name) and each.id == decorator for each in entry.decorator_list)
+
+
+def is_a_setter(entry):
+    return any(isinstance(each, ast.Attribute) and each.attr == "setter" for each in entry.decorator_list)
 
 
 def parameters(entry):

@@ -4,6 +4,9 @@ A row is a class with `kernel=` in fastnn/optimizers, fastnn/dialects or fastnn/
 that name in fastnn/core/formulas, whose signature says what state and which constants it has. Rows with `stored` get
 loops over state in bfloat16 and int8 as well, which load and store a block around the rule and find each slot's largest
 magnitude on the way, while the processor waits for its divisions.
+
+One loop serves deltas that are added and deltas that are written: the engine has these added to -0.0, which changes no
+bit. A rule that reads the parameter has a second one, for a parameter that is not the target.
 """
 import ast
 import re
@@ -121,29 +124,22 @@ def whole(rule):
     """The loops over state in the parameter's precision."""
     return f"""
 cdef void {rule.name}(const real *g, const real *p, real *const *s, real *target, Py_ssize_t n, const real *c,
-        real scale, real keep, bint add) noexcept nogil:
+        real scale, real keep, bint in_place) noexcept nogil:
     cdef Py_ssize_t i
     cdef real t
 {declared(f"real *s{k} = s[{k}]" for k in range(len(rule.slots)))}\
 {declared(f"real c{k} = c[{k}]" for k in range(len(rule.constants)))}\
-    if add:
-        for i in range(n & -BLOCK_STEP):
-            t = target[i]
-            target[i] = keep * t + {call(rule, "t", "real")}
-    else:
-        for i in range(n & -BLOCK_STEP):
-            target[i] = {call(rule, "p[i]", "real")}
-"""
+{loops(rule, "real")}"""
 
 
 def quantized(rule, spacings, dtype):
     """The loops over blocks of state in fewer bits."""
     names = [SPACINGS[dtype][spacing] for spacing in spacings]
     slots = range(len(rule.slots))
-    largest = "".join(f"\n            m{k} = fastnn_larger(m{k}, s{k}[i])" for k in slots)
+    largest = [f"m{k} = fastnn_larger(m{k}, s{k}[i])" for k in slots]
     return f"""
 cdef void {rule.name}_{dtype}(const float *g, const float *p, char *const *codes, float *const *scales,
-        float *target, Py_ssize_t n, const float *c, float scale, float keep, bint add,
+        float *target, Py_ssize_t n, const float *c, float scale, float keep, bint in_place,
         const uint32_t *random) noexcept nogil:
     cdef Py_ssize_t i
     cdef float t
@@ -151,14 +147,20 @@ cdef void {rule.name}_{dtype}(const float *g, const float *p, char *const *codes
 {declared(f"int32_t m{k} = 0" for k in slots)}\
 {declared(f"float c{k} = c[{k}]" for k in range(len(rule.constants)))}\
 {statements(f"fastnn_load_{names[k]}(codes[{k}], scales[{k}], s{k}, n)" for k in slots)}\
-    if add:
-        for i in range(n & -BLOCK_STEP):
-            t = target[i]
-            target[i] = keep * t + {call(rule, "t", "float")}{largest}
-    else:
-        for i in range(n & -BLOCK_STEP):
-            target[i] = {call(rule, "p[i]", "float")}{largest}
+{loops(rule, "float", largest)}\
 {statements(f"fastnn_store_{names[k]}(s{k}, codes[{k}], scales[{k}], n, random[{k}], m{k})" for k in slots)}"""
+
+
+def loops(rule, real, largest=()):
+    """One loop, or one for each place that the parameter may have."""
+    def loop(p, indent):
+        body = ["t = target[i]", f"target[i] = keep * t + {call(rule, p, real)}", *largest]
+        lines = ["for i in range(n & -BLOCK_STEP):", *("    " + line for line in body)]
+        return "".join(f"{indent}{line}\n" for line in lines)
+
+    if not rule.reads_p:
+        return loop("t", "    ")
+    return f"    if in_place:\n{loop('t', '        ')}    else:\n{loop('p[i]', '        ')}"
 
 
 def declared(variables):

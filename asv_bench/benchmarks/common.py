@@ -18,11 +18,8 @@ ACTIVATION_ARGUMENTS = {
     "threshold": {"threshold": 0.5, "value": -0.25},
     "maxout": {"n_prev": COLUMNS, "n": COLUMNS, "k": 2, "rng": 0},
 }
-# Santa draws noise only while it explores: that phase is timed, however often asv calls.
-OPTIMIZER_ARGUMENTS = {
-    "SantaE": {"burnin": 10**9, "rng": 0},
-    "SantaSSS": {"burnin": 10**9, "rng": 0},
-}
+# `timed_with` of the rows, for versions that did not have it: Santa draws noise only while it explores
+SANTA = {"burnin": 10**9, "rng": 0}
 LAYERS = [784, 100, 100, 100, 100, 10]
 MODELS = {                  # the shapes of a model's tensors, weights and biases in turn
     "100x10": [(10,)] * 100,
@@ -85,7 +82,8 @@ def activation(name, dtype):
 
 def optimizer(name, **arguments):
     with absent_from(ValueError, TypeError):
-        return fastnn.get_opt(name, **OPTIMIZER_ARGUMENTS.get(name, {}), **arguments)
+        row = type(fastnn.get_opt(name))
+        return fastnn.get_opt(name, **getattr(row, "timed_with", SANTA if name.startswith("Santa") else {}), **arguments)
 
 
 def normal(size, dtype, layout="contiguous", seed=0):

@@ -7,8 +7,17 @@ from .common import DTYPES, MODELS, optimizer, tensors, warm
 
 def update_each(layers):
     """Article A: an optimizer a layer, for its weights and biases; deltas come back."""
-    for update, grads in layers:
+    for update, grads, params in layers:
+        update(*grads, **params)
+
+
+def wanted(update, grads, params):
+    """The parameters by article A's names for them, where the rule reads them."""
+    try:
         update(*grads)
+    except TypeError:
+        return dict(zip(("w", "b"), params))
+    return {}
 
 
 class Optimizers:
@@ -26,5 +35,6 @@ class Optimizers:
 
     @warm
     def time_update_to_deltas(self, name, dtype, model):
-        grads = tensors(model, dtype, 1)
-        return partial(update_each, [(optimizer(name).update, grads[i:i + 2]) for i in range(0, len(grads), 2)])
+        params, grads = tensors(model, dtype, 0), tensors(model, dtype, 1)
+        pairs = [(optimizer(name).update, grads[i:i + 2], params[i:i + 2]) for i in range(0, len(grads), 2)]
+        return partial(update_each, [(update, g, wanted(update, g, p)) for update, g, p in pairs])

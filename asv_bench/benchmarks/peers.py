@@ -1,15 +1,15 @@
-"""fastnn's time as a multiple of NumPy's and PyTorch's, in one process, in turn; below 1 fastnn is quicker.
+"""fastnn's time as a multiple of NumPy's, PyTorch's and JAX's, in one process, in turn; below 1 fastnn is quicker.
 
-The sides are those of `fastnn bench`: n/a in versions before it, and without PyTorch.
+The sides are those of `fastnn bench`: n/a in versions before it, and without the library.
 """
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
 from .catalogue import ACTIVATIONS, OPTIMIZERS
 from .common import DTYPES, MODELS, SIZES, absent_from, normal, tensors
 
-PEERS = ["numpy", "torch"]
+PEERS = ["numpy", "torch", "jax"]
 ROUNDS = 5
-PAUSE = {"numpy": 0, "torch": 0.04}     # its idle threads spin for 30 ms
+PAUSE = {"numpy": 0, "torch": 0.04, "jax": 0.04}        # PyTorch's idle threads spin for 30 ms
 
 
 def sides(peer, dtype):

@@ -65,9 +65,8 @@ class Optimizers(_Throughput):
 
     def case(self, name, dtype):
         """(call, bytes): parameters and state read and written, gradients read."""
-        opt = optimizer(name)
+        opt, parameters, grads = optimizer(name), tensors(MODEL, dtype, 0), tensors(MODEL, dtype, 1)
+        opt.step(parameters, grads)
         with absent_from(AttributeError):
-            slots = len(opt.slots)
-        parameters = tensors(MODEL, dtype, 0)
-        moved = (3 + 2 * slots) * sum(p.nbytes for p in parameters)
-        return partial(opt.step, parameters, tensors(MODEL, dtype, 1)), moved
+            state = sum(array.nbytes for slots in opt.state.values() for array in slots.values())
+        return partial(opt.step, parameters, grads), 3 * sum(p.nbytes for p in parameters) + 2 * state

@@ -82,14 +82,16 @@ def add_import(parser):
 
 def add_compare(commands):
     parser = commands.add_parser(
-        "compare", help="train one network with every optimizer and compare them",
+        "compare", help="train one network with many optimizers and compare them",
         description="Train one network once per optimizer, from the same weights and on the same batches. "
                     "Shows a table and writes compare.png and compare.json. Ctrl-C keeps what is finished.")
     add = parser.add_argument
     add("--optimizers", action=Several, parse=names, default=[], metavar="NAME",
-        help="which ones, apart by commas or spaces (default: all)")
+        help="which ones, apart by commas or spaces: names, families such as adam-family (fastnn list optimizers "
+             "shows them), or all (default: the best known of each family)")
     add("--lr", type=rate, action="append", default=[], metavar="NAME=VALUE",
-        help="the learning rate of one optimizer; may be repeated (default: its own)")
+        help="the learning rate of one optimizer; may be repeated (default: its own, or the one its row is compared "
+             "with)")
     add("--data", metavar="FOLDER",
         help="a folder with MNIST's four IDX files (default: 1,797 digits of 8 x 8 pixels)")
     add("--iterations", type=integer(1), default=1500, metavar="N",
@@ -125,7 +127,8 @@ def add_bench(commands):
     add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers or training")
     several = dict(action=Several, apart=subjects)
     add("--names", **several, parse=names, default=[], metavar="NAME",
-        help="which activations and optimizers, apart by commas or spaces (default: all of the subject)")
+        help="which activations, optimizers and families of optimizers (adam-family), apart by commas or spaces "
+             "(default: all of the subject)")
     peers = "numpy", "torch", "jax", "sklearn"
     add("--peers", **several, parse=some_of(*peers), metavar="NAME",
         help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
@@ -154,7 +157,8 @@ def add_plot(commands):
                     "--trajectories the optimizers' paths on x^2/20 + y^2 (trajectories.png), or with --schedules "
                     "the schedules of hyperparameters (schedules.png).")
     add = parser.add_argument
-    add("names", nargs="*", type=names, default=[], metavar="NAME", help="which ones (default: all)")
+    add("names", nargs="*", type=names, default=[], metavar="NAME",
+        help="which ones, families of optimizers such as adam-family among them (default: all)")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")

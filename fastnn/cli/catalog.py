@@ -5,6 +5,7 @@ from fastnn.losses import _registry as losses
 from fastnn.optimizers import _registry as optimizers
 
 from .environment import environment
+from .families import ENDING, by_family
 
 __all__ = ["CATALOGUES", "resolve", "show_list", "show_info"]
 
@@ -17,8 +18,8 @@ def resolve(catalogue, name):
 
 
 def show_list(options):
-    """Print the names of the catalogues asked for, each with its hyperparameters and their defaults, and what all
-    entries of a catalogue take besides once, in its last line."""
+    """Print the names of the catalogues asked for, each with its hyperparameters and their defaults, optimizers by
+    family, and what all entries of a catalogue take besides once, in its last line."""
     registries = {catalogue: CATALOGUES[catalogue] if options.like is None else
                   of_source(CATALOGUES[catalogue], options.like) for catalogue in options.catalogues or CATALOGUES}
     width = max(len(name) for registry in registries.values() for name in registry.names())
@@ -27,10 +28,14 @@ def show_list(options):
         own = sum(map(registry.registered, names))
         print(f"{catalogue} ({len(names)}{f', {own} of them registered' if own else ''})")
         shared = {}
-        for name in names:
-            parameters = registry[name].__signature__.parameters.values()
-            told = ", ".join(shown(each) for each in parameters if each.kind is not each.KEYWORD_ONLY)
-            shared.update((each.name, each) for each in parameters if each.kind is each.KEYWORD_ONLY)
+        families = by_family(names) if registry is optimizers else {None: names}
+        for family, name in ((family, name) for family, members in families.items() for name in members):
+            if family and name == families[family][0]:
+                print(f"{family}{ENDING} ({len(families[family])})")
+            entry = registry[name]
+            parameters = entry.__signature__.parameters.values()
+            told = ", ".join(shown(each) for each in parameters if each.name not in entry.options)
+            shared.update((each.name, each) for each in parameters if each.name in entry.options)
             if registry.registered(name):
                 told = f"{told}  (registered)" if told else "(registered)"
             print(f"  {name:{width}}  {told}".rstrip())

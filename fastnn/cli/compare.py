@@ -10,6 +10,7 @@ from .catalog import resolve
 from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
+from .families import named, well_known
 from .files import OutputFolder
 from .imports import imports_of
 from .report import make_report, ranked
@@ -42,7 +43,9 @@ def run(options):
     title = (f"{'-'.join(map(str, sizes))} network, {settings.activation}, {settings.dtype}; "
              f"{settings.iterations} iterations of batch {settings.batch_size} on {len(data[0][0])} images, "
              f"seed {settings.seed}")
-    report.say(f"{len(tasks)} optimizer{'s' * (len(tasks) > 1)}: {title}")
+    count, there_are = f"{len(tasks)} optimizer{'s' * (len(tasks) > 1)}", len(fastnn.optimizers())
+    few = "" if options.optimizers or len(tasks) == there_are else f", the best known of {there_are} (--optimizers all)"
+    report.say(f"{count}{few}: {title}")
 
     runs, complete = collect(tasks, settings, data, imports, jobs, report)
     if not any(one.status != "interrupted" for one in runs):
@@ -70,7 +73,7 @@ def run(options):
 def choose(wanted, rates):
     """The optimizers to run as (name, lr) pairs, each once; lr is None where the optimizer's own is used."""
     with as_user_error():
-        names = dict.fromkeys(resolve("optimizers", name) for name in wanted or fastnn.optimizers())
+        names = named(wanted) if wanted else well_known()
         lr = {resolve("optimizers", name): value for name, value in rates}
         for name in names:
             build_optimizer(name, lr.get(name))

@@ -6,6 +6,9 @@ import numpy as np
 
 import fastnn
 
+from .catalog import CATALOGUES
+from .families import family_of
+
 __all__ = ["Settings", "Run", "layer_sizes", "memory_needed", "build_network", "build_optimizer", "begin",
            "train"]
 
@@ -41,6 +44,7 @@ class Run:
     """
 
     name: str
+    family: str
     lr: float
     hyperparameters: dict
     status: str = "finished"            # or "diverged", "interrupted"
@@ -87,8 +91,9 @@ def build_network(settings, data):
 
 
 def build_optimizer(name, lr=None, seed=0):
-    """The optimizer with its own hyperparameters, but for `lr`; one that draws noise draws it from `seed`."""
-    options = {} if lr is None else {"lr": lr}
+    """The optimizer with its own hyperparameters, or its row's `compared_with`, but for `lr`; one that draws noise draws
+    it from `seed`."""
+    options = {**CATALOGUES["optimizers"][name].compared_with, **({} if lr is None else {"lr": lr})}
     opt = fastnn.get_opt(name, **options)
     # the same seed as that of the weights would give the same numbers: velocities proportional to the weights
     return fastnn.get_opt(name, rng=(seed, 2), **options) if "rng" in opt.hyperparameters else opt
@@ -97,7 +102,7 @@ def build_optimizer(name, lr=None, seed=0):
 def begin(name, opt):
     """The `Run` of an optimizer before its first step."""
     values = {key: getattr(opt, key) for key in opt.hyperparameters}
-    return Run(name, opt.lr, {key: value for key, value in values.items() if isinstance(value, (int, float))})
+    return Run(name, family_of(name), opt.lr, {key: value for key, value in values.items() if isinstance(value, (int, float))})
 
 
 def train(name, lr, settings, data, progress):

@@ -9,6 +9,7 @@ from fastnn.schedules import catalogue
 from .catalog import CATALOGUES, resolve
 from .errors import as_user_error, require
 from .experiment import build_optimizer
+from .families import named
 from .files import OutputFolder
 
 __all__ = ["run"]
@@ -85,7 +86,7 @@ def layer_values(layer, x):
 def trajectories(names):
     """A function that draws the paths of the optimizers `names`, or all, to a file."""
     with as_user_error():
-        chosen = dict.fromkeys(resolve("optimizers", name) for name in names or fastnn.optimizers())
+        chosen = named(names or fastnn.optimizers())
     paths = [(name, *best_path(name)) for name in chosen]
     from .figures.paths import draw_paths
     note = (f"{STEPS} steps from ({START[0]:g}, {START[1]:g}); "

@@ -1,9 +1,11 @@
 """What the commands show: a progress bar and colours on a terminal, plain lines anywhere else."""
 from contextlib import contextmanager
 
+from .families import ENDING, by_family
+
 __all__ = ["make_report", "ranked"]
 
-COLUMNS = ("optimizer", "lr", "final loss", "test accuracy", "update", "of a step")
+COLUMNS = ("optimizer", "lr", "final loss", "rank", "test accuracy", "update", "of a step")
 
 
 def make_report(stream):
@@ -48,12 +50,16 @@ class PlainReport:
         yield show
 
     def table(self, runs):
-        """One line a run, best first."""
-        runs = ranked(runs)
-        header, *lines = layout([COLUMNS, *map(cells, runs)])
+        """One line a run, family by family, in each the best first."""
+        ranks = {run.name: rank for rank, run in enumerate(ranked(runs), start=1)}
+        families = by_family(ranked(runs), lambda run: run.family)
+        header, *lines = layout([COLUMNS, *(cells(run, ranks[run.name]) for run in sum(families.values(), []))])
         self.say(header, "bold")
-        for rank, (run, line) in enumerate(zip(runs, lines)):
-            self.say(line, "red" if run.final_loss is None else "green" if rank == 0 else None)
+        lines = iter(lines)
+        for family, members in families.items():
+            self.say(f"{family}{ENDING}", "bold")
+            for run, line in zip(members, lines):
+                self.say(line, "red" if run.final_loss is None else "green" if ranks[run.name] == 1 else None)
 
 
 class TerminalReport(PlainReport):
@@ -99,11 +105,11 @@ class TerminalReport(PlainReport):
             yield show
 
 
-def cells(run):
+def cells(run, rank):
     """A table row: text for each of `COLUMNS`, or fewer for a run that came to no final loss and says why."""
     if run.final_loss is None:
-        return run.name, f"{run.lr:g}", run.outcome
-    return (run.name, f"{run.lr:g}", f"{run.final_loss:.3g}", f"{100 * run.test_accuracy:.1f} %",
+        return f"  {run.name}", f"{run.lr:g}", run.outcome
+    return (f"  {run.name}", f"{run.lr:g}", f"{run.final_loss:.3g}", str(rank), f"{100 * run.test_accuracy:.1f} %",
             f"{run.update_us:.0f} us", f"{100 * run.share:.0f} %")
 
 

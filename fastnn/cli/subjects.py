@@ -7,6 +7,7 @@ import fastnn
 
 from .catalog import resolve
 from .errors import UserError
+from .families import named
 from .peers.library import BATCH, WIDTHS, Task
 
 __all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
@@ -125,12 +126,13 @@ def choose_names(subjects, wanted):
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
     found = {}
-    for name in wanted:
-        catalogue, name = find(name, [known for known in comparable if not subjects or known in subjects])
-        if name not in comparable[catalogue]:
-            raise UserError(f"{name} is a layer with weights: there is nothing to compare it with")
-        if name not in found.setdefault(catalogue, []):
-            found[catalogue].append(name)
+    for word in wanted:
+        catalogue, meant = find(word, [known for known in comparable if not subjects or known in subjects])
+        for name in meant:
+            if name not in comparable[catalogue]:
+                raise UserError(f"{name} is a layer with weights: there is nothing to compare it with")
+            if name not in found.setdefault(catalogue, []):
+                found[catalogue].append(name)
     for subject in subjects:
         if subject in comparable and subject not in found:
             raise UserError(f"--names has none of the {subject}")
@@ -138,11 +140,11 @@ def choose_names(subjects, wanted):
 
 
 def find(name, catalogues):
-    """(catalogue, name as it spells it); the error of the first one if none has it."""
+    """(catalogue, names as it spells them): one, or those of a family; the errors of all if none has it."""
     errors = []
     for catalogue in catalogues:
         try:
-            return catalogue, resolve(catalogue, name)
+            return catalogue, named([name]) if catalogue == "optimizers" else [resolve(catalogue, name)]
         except ValueError as error:
             errors.append(error)
     if not errors:

@@ -7,6 +7,7 @@ bits for any number of threads.
 from libc.math cimport fabs, isfinite, sqrt
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport DOUBLE, FLOAT16, SINGLE, Kind
 from fastnn.core.cohorts cimport Cohort
@@ -49,7 +50,7 @@ cdef inline Numbers gradient_of(const Task *task) noexcept nogil:
     return numbers
 
 
-cdef inline Numbers parameter_of(const Task *task) noexcept nogil:
+cdef Numbers parameter_of(const Task *task) noexcept nogil:
     cdef Numbers numbers
     numbers.data, numbers.n, numbers.kind = task.target, task.n, task.kind
     if task.parameter != NULL:
@@ -57,26 +58,39 @@ cdef inline Numbers parameter_of(const Task *task) noexcept nogil:
     return numbers
 
 
-cdef inline const float *in_float(const char *numbers, Kind kind, Py_ssize_t start, Py_ssize_t n,
-                                  float *room) noexcept nogil:
+cdef const float *in_float(const char *numbers, Kind kind, Py_ssize_t start, Py_ssize_t n, float *room) noexcept nogil:
     if kind == SINGLE:
         return <const float *>numbers + start
     load_halves[kind - FLOAT16](numbers + 2 * start, room, n)
     return room
 
 
-cdef void prepared(const void *context, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil:
-    """Numbers of a task's gradient as its rule will see them, but for the means that are looked for."""
-    cdef const Task *task = <const Task *>context
+cdef inline void prepare_block(const Task *task, Py_ssize_t start, Py_ssize_t n, void *out,
+                               bint centred) noexcept nogil:
     cdef float[BLOCK] room
     cdef float[BLOCK] p_room
     cdef Numbers p = parameter_of(task)
     if task.kind == DOUBLE:
         prepare(&around, task, <const double *>task.grad + start, <const double *>p.data + start, <double *>out, start,
-                n, False)
+                n, centred)
     else:
         prepare(&around, task, in_float(task.grad, task.grad_kind, start, n, room),
-                in_float(p.data, p.kind, start, n, p_room), <float *>out, start, n, False)
+                in_float(p.data, p.kind, start, n, p_room), <float *>out, start, n, centred)
+
+
+cdef void prepared(const void *context, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil:
+    """Numbers of a task's gradient as its rule will see them, but for the means that are looked for."""
+    prepare_block(<const Task *>context, start, n, out, False)
+
+
+cdef void rule_gradient(const Task *task, Py_ssize_t start, Py_ssize_t n, void *out) noexcept nogil:
+    if task.ready:
+        if task.kind == DOUBLE:
+            memcpy(out, <const double *>task.grad + start, n * sizeof(double))
+        else:
+            memcpy(out, <const float *>task.grad + start, n * sizeof(float))
+    else:
+        prepare_block(task, start, n, out, True)
 
 
 cdef double total_of(const double *norms, Py_ssize_t count) noexcept:

@@ -7,9 +7,10 @@ cdef class Cohort:
     cdef readonly long long t               # steps that they have taken
     cdef readonly tuple scalars             # what the rule keeps of each besides arrays
     cdef readonly long long next_t          # both after the step that is prepared
-    cdef tuple next_scalars
+    cdef readonly tuple next_scalars
     cdef readonly object version            # of the hyperparameters that the constants were made of
-    cdef object numbers                     # those hyperparameters, where they are the same at each step
+    cdef readonly object numbers            # those hyperparameters
+    cdef double decay                       # of the parameter, by what goes around the rule
     cdef tuple names                        # of the constants, None: in order
     cdef Constants constants
     # what is clipped and centred by reductions; 0: not

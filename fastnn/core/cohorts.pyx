@@ -22,9 +22,9 @@ cdef class Cohort:
         self.next_t, self.next_scalars = t, scalars
         self.constants.scale = 1
 
-    def put(self, tuple kernels, constants, tuple names, bint reads_p, t, tuple scalars, numbers, version):
-        """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), and what is
-        kept of each parameter after it. They are made of hyperparameters of that version: `numbers` at step t."""
+    def put(self, tuple kernels, constants, tuple names, bint reads_p, bint measures_p, t, tuple scalars, numbers, version):
+        """Prepare step t: the rule's addresses, its constants (by name, or in order where names is None), whether it or
+        what is measured for it reads the parameter, and what is kept of each parameter after it. They are made of hyperparameters of that version: `numbers` at step t."""
         cdef Py_ssize_t i
         cdef Constants *c = &self.constants
         self.next_t = number_of_step(t)
@@ -37,7 +37,7 @@ cdef class Cohort:
         for i in range(len(kernels)):
             c.kernels[i] = <uintptr_t>kernels[i]
         c.reads_p = reads_p
-        self.needs_parameter = reads_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
+        self.needs_parameter = reads_p or measures_p or c.decay != 0 or c.l2 != 0 or c.l1 != 0 or self.clip_adaptive != 0
         self.next_scalars, self.numbers, self.version = scalars, numbers, version
 
     cdef int put_constants(self, object constants) except -1:
@@ -56,13 +56,21 @@ cdef class Cohort:
                 c.double_[i] = (<dict>constants)[self.names[i]]
         for i in range(count):
             c.single[i] = <float>c.double_[i]
+        c.decay = self.decay
         return 0
+
+    def measured(self, constants, tuple scalars, double decayed):
+        """Other constants and scalars, made of sums over whole tensors. The parameter's decay is `decayed` times what it
+        would be."""
+        self.put_constants(constants)
+        self.constants.decay = self.decay * decayed
+        self.next_scalars = scalars
 
     def around(self, double scale, double decay, double clip_value, double l2, double l1, double clip_norm,
                double clip_adaptive, bint centralize, int output_axis):
         """What is done around the rule. Comes before `put`."""
         cdef Constants *c = &self.constants
-        c.scale, c.decay, c.clip_value, c.l2, c.l1 = scale, decay, clip_value, l2, l1
+        c.scale, self.decay, c.clip_value, c.l2, c.l1 = scale, decay, clip_value, l2, l1
         self.clip_norm, self.clip_adaptive = clip_norm, clip_adaptive
         self.centralize, self.output_axis = centralize, output_axis
 

@@ -39,17 +39,17 @@ ctypedef void (*row_loss_float)(const float *x, const float *t, const Py_ssize_t
 ctypedef void (*row_loss_double)(const double *x, const double *t, const Py_ssize_t *labels, double *grad, double *losses,
                                  Py_ssize_t n, Py_ssize_t count) noexcept nogil
 
-# An optimizer's rule f, which gives the delta of each element: with `add` target = keep target + f(scale g, target),
-# else target = f(scale g, p), where p is not read unless the rule does. state holds a pointer for each slot, c the
-# constants of the step.
+# An optimizer's rule f, which gives the delta of each element: target = keep target + f(scale g, p). With `in_place` the
+# target is the parameter and p is not looked at, else the rule reads p, if it reads the parameter. state holds a pointer
+# for each slot, c the constants of the step.
 ctypedef void (*rule_float)(const float *g, const float *p, float *const *state, float *target, Py_ssize_t n,
-                            const float *c, float scale, float keep, bint add) noexcept nogil
+                            const float *c, float scale, float keep, bint in_place) noexcept nogil
 ctypedef void (*rule_double)(const double *g, const double *p, double *const *state, double *target, Py_ssize_t n,
-                             const double *c, double scale, double keep, bint add) noexcept nogil
+                             const double *c, double scale, double keep, bint in_place) noexcept nogil
 # the same in one with loading and storing a block of up to STORED_BLOCK elements whose state is kept in fewer bits; a
 # number for random rounding of each slot
 ctypedef void (*rule_stored)(const float *g, const float *p, char *const *codes, float *const *scales, float *target,
-                             Py_ssize_t n, const float *c, float scale, float keep, bint add,
+                             Py_ssize_t n, const float *c, float scale, float keep, bint in_place,
                              const uint32_t *random) noexcept nogil
 
 # what is done to gradients before a rule sees them: around.pxi

@@ -64,6 +64,12 @@ cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, real 
                         piecewise.zero[real], piecewise.hard_sigmoid_by_value[real],
                         order, x, y, out, second, n, h)
 
+cdef void hard_sigmoid_of_six(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                              const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.hard_sigmoid_of_six[real], piecewise.hard_sigmoid_of_six_d1[real],
+                        piecewise.zero[real], piecewise.hard_sigmoid_of_six_by_value[real],
+                        order, x, y, out, second, n, h)
+
 cdef void log_sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                       const real *h) noexcept nogil:
     map_orders_by_value(sigmoidal.log_sigmoid[real], sigmoidal.log_sigmoid_d1[real],
@@ -156,6 +162,10 @@ cdef void square_error(int order, const real *x, const real *y, real *out, real 
                        const real *h) noexcept nogil:
     map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, second, n)
 
+cdef void squared_difference(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                             const real *h) noexcept nogil:
+    map_pair_orders(losses.squared_difference[real], losses.squared_difference_d1[real], order, x, y, out, second, n)
+
 cdef void cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                         const real *h) noexcept nogil:
     map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, second, n)
@@ -207,6 +217,7 @@ ELEMENTWISE = {
     "threshold": (<uintptr_t>threshold[float], <uintptr_t>threshold[double]),
     "sigmoid": (<uintptr_t>sigmoid[float], <uintptr_t>sigmoid[double]),
     "hard_sigmoid": (<uintptr_t>hard_sigmoid[float], <uintptr_t>hard_sigmoid[double]),
+    "hard_sigmoid_of_six": (<uintptr_t>hard_sigmoid_of_six[float], <uintptr_t>hard_sigmoid_of_six[double]),
     "log_sigmoid": (<uintptr_t>log_sigmoid[float], <uintptr_t>log_sigmoid[double]),
     "tanh": (<uintptr_t>tanh[float], <uintptr_t>tanh[double]),
     "tanh_shrink": (<uintptr_t>tanh_shrink[float], <uintptr_t>tanh_shrink[double]),
@@ -224,6 +235,7 @@ ELEMENTWISE = {
     "tanhexp": (<uintptr_t>tanhexp[float], <uintptr_t>tanhexp[double]),
     "gelu": (<uintptr_t>gelu[float], <uintptr_t>gelu[double]),
     "square_error": (<uintptr_t>square_error[float], <uintptr_t>square_error[double]),
+    "squared_difference": (<uintptr_t>squared_difference[float], <uintptr_t>squared_difference[double]),
     "cross_entropy": (<uintptr_t>cross_entropy[float], <uintptr_t>cross_entropy[double]),
     "binary_cross_entropy": (<uintptr_t>binary_cross_entropy[float], <uintptr_t>binary_cross_entropy[double]),
     "sigmoid_cross_entropy": (<uintptr_t>sigmoid_cross_entropy[float], <uintptr_t>sigmoid_cross_entropy[double]),

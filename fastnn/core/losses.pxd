@@ -13,6 +13,16 @@ cdef inline real square_error_d1(real y, real t) noexcept nogil:
     return y - t
 
 
+# (y - t)^2
+
+cdef inline real squared_difference(real y, real t) noexcept nogil:
+    return (y - t) * (y - t)
+
+
+cdef inline real squared_difference_d1(real y, real t) noexcept nogil:
+    return <real>2 * (y - t)
+
+
 # cross entropy: -t log(y); the logarithm is held at -100 and the denominator at 1e-12, so that both stay finite at 0
 
 cdef inline real held_log(real y) noexcept nogil:

@@ -69,6 +69,7 @@ cdef struct Task:
     Kind grad_kind
     bint staged             # whether anything has to be converted
     double scale            # of the gradient, by clipping its norm
+    bint ready              # whether the gradient is what the rule sees: nothing is done to it
     Py_ssize_t units        # of clipping and means by unit: element i belongs to unit i // inner % units
     Py_ssize_t inner
     const double *factors   # of each unit, NULL: none
@@ -88,7 +89,7 @@ cdef struct Around:
 cdef struct Pass:
     # one call
     int slots
-    bint add                # add the deltas to the targets, or write them there
+    bint add                # add the deltas to the targets, or write them there; then rules read `parameter`
     const Task *tasks
     const Around *around
     const Format *formats   # of the slots, where state is stored, else NULL
@@ -101,7 +102,13 @@ cdef struct Pass:
 cdef inline bint is_prepared(const Task *task) noexcept nogil:
     """Whether the gradient has to be changed, element by element, before the rule sees it."""
     cdef const Constants *c = task.constants
-    return (c.clip_value != 0 or c.l2 != 0 or c.l1 != 0 or task.factors != NULL or task.means != NULL)
+    return not task.ready and (c.clip_value != 0 or c.l2 != 0 or c.l1 != 0 or task.factors != NULL
+                               or task.means != NULL)
+
+
+cdef inline double scale_of(const Task *task) noexcept nogil:
+    """What the rule's loop multiplies the gradient by, where it is not prepared."""
+    return 1 if task.ready else task.constants.scale * task.scale
 
 
 cdef inline void by_units(const Around *around, const Task *task, const double *values, bint shift, real *out,
@@ -149,10 +156,19 @@ cdef inline void prepare(const Around *around, const Task *task, const real *gra
         by_units(around, task, task.means, True, out, start, n)
 
 
+cdef inline real base_of(const Task *task, real *target, Py_ssize_t n, bint add) noexcept nogil:
+    """What kernels multiply the target by before they add a delta. Where deltas are written they are added to -0.0, which
+    keeps all their bits: to minus the zeros that are put there."""
+    if add:
+        return <real>(1 - task.constants.decay)
+    memset(target, 0, n * sizeof(real))
+    return <real>-1
+
+
 cdef inline void call_rule(const Pass *call, const Task *task, const real *grad, const real *p, real *const *state,
                            real *target, Py_ssize_t n, real scale, bint add) noexcept nogil:
     cdef const Constants *c = task.constants
-    cdef real keep = <real>(1 - c.decay)
+    cdef real keep = base_of(task, target, n, add)
     if real is float:
         (<rule_float>c.kernels[0])(grad, p, state, target, n, c.single, scale, keep, add)
     else:
@@ -183,33 +199,13 @@ cdef inline void copy_few(const real *x, real *out, Py_ssize_t n) noexcept nogil
         out[0] = x[0]
 
 
-cdef inline void add_few(const real *delta, real keep, real *target, Py_ssize_t n) noexcept nogil:
-    """target = keep target + delta, likewise."""
-    cdef real[8] t
-    cdef Py_ssize_t i
-    if n & 8:
-        memcpy(t, target, 8 * sizeof(real))
-        for i in range(8):
-            t[i] = keep * t[i] + delta[i]
-        memcpy(target, t, 8 * sizeof(real))
-        target, delta = target + 8, delta + 8
-    if n & 4:
-        memcpy(t, target, 4 * sizeof(real))
-        for i in range(4):
-            t[i] = keep * t[i] + delta[i]
-        memcpy(target, t, 4 * sizeof(real))
-        target, delta = target + 4, delta + 4
-    for i in range(n & 3):
-        target[i] = keep * target[i] + delta[i]
-
-
 cdef inline void step_range(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
                             real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
     """n elements from `start` on, which is where grad, p and target begin; the last few, which no kernel may run over,
     through a buffer."""
-    cdef real[BLOCK_STEP] delta
     cdef real[BLOCK_STEP] room
     cdef real[BLOCK_STEP] p_room
+    cdef real[BLOCK_STEP] target_room
     cdef real *state[MOST_SLOTS]
     cdef Py_ssize_t whole = n & -BLOCK_STEP
     cdef Py_ssize_t rest = n - whole
@@ -223,28 +219,33 @@ cdef inline void step_range(const Pass *call, const Task *task, const real *grad
             state[i] = <real *>task.state + i * task.padded + start + whole
         memset(room, 0, BLOCK_STEP * sizeof(real))
         copy_few(grad + whole, &room[0], rest)
-        if task.constants.reads_p:
+        if call.add:
+            memset(target_room, 0, BLOCK_STEP * sizeof(real))
+            copy_few(target + whole, &target_room[0], rest)
+        elif task.constants.reads_p:
             memset(p_room, 0, BLOCK_STEP * sizeof(real))
             copy_few(p + whole, &p_room[0], rest)
-        call_rule(call, task, room, p_room, state, delta, BLOCK_STEP, scale, False)
-        if call.add:
-            add_few(&delta[0], <real>(1 - task.constants.decay), target + whole, rest)
-        else:
-            copy_few(&delta[0], target + whole, rest)
+        call_rule(call, task, room, p_room, state, target_room, BLOCK_STEP, scale, call.add)
+        copy_few(&target_room[0], target + whole, rest)
     if not call.add:
         decay_deltas(task, p, target, n)
 
 
-cdef inline void step_prepared(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
-                               Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """The same a block at a time, of whose gradient is made what the rule is to see."""
+cdef inline void step_by_blocks(const Pass *call, const Task *task, const real *grad, const real *p, real *target,
+                                real scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The same a block at a time, of whose gradient is made what the rule is to see. Deltas are written twice, the first
+    time as zeros: some blocks at a time."""
     cdef real[BLOCK] room
     cdef Py_ssize_t done = 0
     cdef Py_ssize_t length
+    cdef bint prepared = is_prepared(task)
     while done < n:
-        length = min(n - done, <Py_ssize_t>BLOCK)
-        prepare(call.around, task, grad + done, p + done, room, start + done, length, True)
-        step_range(call, task, room, p + done, target + done, <real>1, start + done, length)
+        length = min(n - done, <Py_ssize_t>(BLOCK if prepared else 4 * BLOCK))
+        if prepared:
+            prepare(call.around, task, grad + done, p + done, room, start + done, length, True)
+            step_range(call, task, room, p + done, target + done, <real>1, start + done, length)
+        else:
+            step_range(call, task, grad + done, p + done, target + done, scale, start + done, length)
         done += length
 
 
@@ -275,6 +276,7 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
     cdef char *codes[MOST_STORED_SLOTS]
     cdef float *scales[MOST_STORED_SLOTS]
     cdef uint32_t random[MOST_STORED_SLOTS]
+    cdef float keep
     cdef const Constants *c = task.constants
     cdef Py_ssize_t blocks = (task.padded + STORED_BLOCK - 1) // STORED_BLOCK
     cdef int i
@@ -283,8 +285,8 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
         scales[i] = task.scales + i * blocks + start // STORED_BLOCK
         random[i] = fastnn_random(call.count, i) + <uint32_t>start * <uint32_t>FASTNN_WEYL
     if c.fused:
-        (<rule_stored>c.kernels[0])(grad, p, codes, scales, target, n, c.single, scale, <float>(1 - c.decay), call.add,
-                                    random)
+        keep = base_of(task, target, n, call.add)
+        (<rule_stored>c.kernels[0])(grad, p, codes, scales, target, n, c.single, scale, keep, call.add, random)
         return
     for i in range(call.slots):
         state[i] = room[i]
@@ -313,7 +315,7 @@ cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t star
         n = min(stop - start, most)
         whole = (n + grain - 1) & -grain
         grad, target = <const float *>task.grad + start, <float *>task.target + start
-        scale = <float>(task.constants.scale * task.scale)
+        scale = <float>scale_of(task)
         if task.grad_kind != SINGLE or n < whole:
             grad = grad_room
             load_numbers(call, task.grad, task.grad_kind, start, n, whole, grad_room)
@@ -405,7 +407,7 @@ cdef inline void step_pieces(const Pass *call, const Task *task, const real *lik
     cdef Py_ssize_t n = pieces.elements
     cdef Py_ssize_t whole = (n + BLOCK_STEP - 1) & -BLOCK_STEP
     cdef Py_ssize_t spare = (whole - n) * sizeof(real)
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef int i
     gather(call, task.grad, task.grad_kind, pieces.g, pieces, &grad[0])
     gather(call, task.target, task.kind, pieces.at, pieces, &target[0])
@@ -431,7 +433,7 @@ cdef inline void step_lines(const Pass *call, const Task *task, const real *grad
     stepped apart, so that all others are loaded and stored without crossing lines."""
     cdef Pieces pieces
     cdef real *state[MOST_SLOTS]
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef uintptr_t place = <uintptr_t>target
     cdef uintptr_t beside = <uintptr_t>(<real *>task.state + start) if call.slots else place
     cdef Py_ssize_t head = <Py_ssize_t>(-place % FASTNN_LINE // sizeof(real))
@@ -455,12 +457,13 @@ cdef inline void step_tensor(const Pass *call, const Task *task, real *target, P
     """n elements of a tensor of float32 or float64 from `start` on."""
     cdef const real *grad = <const real *>task.grad + start
     cdef const real *p = target + start
+    cdef real scale = <real>scale_of(task)
     if not call.add:                            # where there is no parameter, nothing reads it
         p = (<const real *>task.parameter if task.parameter != NULL else <const real *>task.grad) + start
-    if is_prepared(task):
-        step_prepared(call, task, grad, p, target + start, start, n)
-    elif n < LONG or not call.add:
-        step_range(call, task, grad, p, target + start, <real>(task.constants.scale * task.scale), start, n)
+    if is_prepared(task) or not call.add:
+        step_by_blocks(call, task, grad, p, target + start, scale, start, n)
+    elif n < LONG:
+        step_range(call, task, grad, p, target + start, scale, start, n)
     else:
         step_lines(call, task, grad, p, target + start, start, n)
 
@@ -477,7 +480,7 @@ cdef inline void step_rows(const Pass *call, const Task *task, real *target, Py_
     cdef Py_ssize_t row = start // task.width
     cdef Py_ssize_t offset = start - row * task.width
     cdef bint direct = task.width >= LONG_ROW and not task.staged and not is_prepared(task)
-    cdef real scale = <real>(task.constants.scale * task.scale)
+    cdef real scale = <real>scale_of(task)
     cdef Py_ssize_t n, at, done, length
     cdef int i
     pieces.count = pieces.elements = 0

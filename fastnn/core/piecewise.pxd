@@ -72,6 +72,21 @@ cdef inline lane hard_sigmoid_by_value(lane y, const lane *h) noexcept nogil:
     return keep_nan((<lane>0.2 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
 
 
+# (x + 3)/6, clipped: PyTorch's
+
+cdef inline lane hard_sigmoid_of_six(lane x, const lane *h) noexcept nogil:
+    cdef lane y = (x + <lane>3) / <lane>6
+    return <lane>0 if x <= <lane>-3 else (<lane>1 if x >= <lane>3 else y)
+
+
+cdef inline lane hard_sigmoid_of_six_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) >= <lane>3 else <lane>1 / <lane>6, x)
+
+
+cdef inline lane hard_sigmoid_of_six_by_value(lane y, const lane *h) noexcept nogil:
+    return keep_nan((<lane>1 / <lane>6 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
+
+
 cdef inline lane hard_tanh(lane x, const lane *h) noexcept nogil:
     return <lane>-1 if x < <lane>-1 else (<lane>1 if x > <lane>1 else x)
 

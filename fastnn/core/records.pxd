@@ -15,7 +15,7 @@ cdef enum:
 
 
 cdef class Storage:
-    cdef tuple initial
+    cdef tuple initial                      # None: the slot begins as the parameter
     cdef tuple scalars                      # the first values of what is kept besides slots
     cdef object name                        # of the dtype, or None
     cdef object dtype                       # of the codes
@@ -29,7 +29,8 @@ cdef class Record:
     cdef readonly cnp.ndarray scales        # of stored state: (number of slots, blocks)
     cdef Storage storage
     cdef readonly object dtype              # of the parameter
-    cdef object computed                    # the dtype that it is computed in
+    cdef readonly object computed           # the dtype that it is computed in
+    cdef public dict others                 # state of other shapes, by name, None: there is none
     cdef cnp.npy_intp dims[MOST_AXES]
     cdef int ndim
     cdef Kind kind                          # of the parameter
@@ -48,6 +49,9 @@ cdef class Record:
 
 # a parameter's first state; `key` is for errors. `lazy`: its memory is not touched before it is needed
 cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=*)
+
+# slots of a new record that begin as the parameter
+cdef int begin_as(Record record, cnp.ndarray p) except -1
 
 # a contiguous copy that lies as the record's slots do
 cdef cnp.ndarray conforming(cnp.ndarray a, Record record, object dtype)

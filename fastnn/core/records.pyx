@@ -117,9 +117,17 @@ cdef Record new_record(cnp.ndarray like, Storage storage, object key, bint lazy=
         record.scales = np.zeros((len(storage.initial), (record.padded + STORED_BLOCK - 1) // STORED_BLOCK), np.float32)
     for i in range(len(storage.initial)):
         if record.padded > MANY and not lazy or storage.initial[i]:
-            fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i], record.slots.dtype),
+            fill((<object>record.slots)[i], np.broadcast_to(np.array(storage.initial[i] or 0, record.slots.dtype),
                                                             record.padded))
     return record
+
+
+cdef int begin_as(Record record, cnp.ndarray p) except -1:
+    cdef int i
+    for i in range(len(record.storage.initial)):
+        if record.storage.initial[i] is None:
+            fill(record.slot(i), p)
+    return 0
 
 
 @cython.final

@@ -107,7 +107,8 @@ FASTNN_LOOP double fastnn_term(double v, int what, double factor)
 /* fastnn_block_sums_*: the sum of each block of x, and one for x of no elements. Fewer than 16 in the end are
    whole quads and one filled up with zeros.
    fastnn_add_rows_*: each column of a matrix, whose rows are `stride` apart, added to its element of `sums`.
-   fastnn_scale_*: x times factor, in place. */
+   fastnn_scale_*: x times factor, in place.
+   fastnn_block_dot_*: the inner product of two blocks of up to FASTNN_SUM_BLOCK elements. */
 #define FASTNN_REDUCTIONS_OF(T)                                                                                        \
 FASTNN_LOOP double fastnn_block_sum_##T(const T *x, ptrdiff_t n, int what, double factor)                              \
 {                                                                                                                      \
@@ -192,6 +193,33 @@ static inline void fastnn_add_rows_##T(const void *numbers, ptrdiff_t rows, ptrd
         fastnn_rows_added_##T(x, rows, stride, columns, FASTNN_VALUES, factor, sums);                                  \
     else                                                                                                               \
         fastnn_rows_added_##T(x, rows, stride, columns, FASTNN_SCALED_SQUARES, factor, sums);                          \
+}                                                                                                                      \
+                                                                                                                       \
+FASTNN_LOOP fastnn_quad fastnn_products_##T(const T *x, const T *y, fastnn_quad to)                                    \
+{                                                                                                                      \
+    return fastnn_quad_add(to, fastnn_quad_mul(fastnn_quad_##T(x), fastnn_quad_##T(y)));                               \
+}                                                                                                                      \
+                                                                                                                       \
+static inline double fastnn_block_dot_##T(const void *of, const void *with, ptrdiff_t n)                               \
+{                                                                                                                      \
+    const T *x = (const T *)of, *y = (const T *)with;                                                                  \
+    fastnn_quad a = fastnn_quad_of(0, 0, 0, 0), b = a, c = a, d = a;                                                   \
+    T rest[2][16] = {{0}};                                                                                             \
+    for (; n > 0; n -= 16, x += 16, y += 16) {                                                                         \
+        if (n < 16) {                                                                                                  \
+            for (ptrdiff_t i = 0; i < n; i++) {                                                                        \
+                rest[0][i] = x[i];                                                                                     \
+                rest[1][i] = y[i];                                                                                     \
+            }                                                                                                          \
+            x = rest[0];                                                                                               \
+            y = rest[1];                                                                                               \
+        }                                                                                                              \
+        a = fastnn_products_##T(x, y, a);                                                                              \
+        b = fastnn_products_##T(x + 4, y + 4, b);                                                                      \
+        c = fastnn_products_##T(x + 8, y + 8, c);                                                                      \
+        d = fastnn_products_##T(x + 12, y + 12, d);                                                                    \
+    }                                                                                                                  \
+    return fastnn_quad_sum(fastnn_quad_add(fastnn_quad_add(a, c), fastnn_quad_add(b, d)));                             \
 }                                                                                                                      \
                                                                                                                        \
 static inline void fastnn_scale_##T(void *numbers, ptrdiff_t n, double factor)                                         \

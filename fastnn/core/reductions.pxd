@@ -37,3 +37,6 @@ cdef int unit_norms(const Numbers *x, const Units *shape, double *norms) except 
 # Sums are in double
 cdef int unit_means(const Numbers *x, const Units *shape, fill_numbers fill, const void *context,
                     double *means) except -1
+
+# Add rows of `width` sums into the first one, as a tree
+cdef void fold(double *sums, Py_ssize_t rows, Py_ssize_t width) noexcept nogil

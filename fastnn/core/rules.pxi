@@ -31,6 +31,7 @@ include "rule_kernels.pxi"
 include "around.pxi"
 include "reductions.pxi"
 include "columns.pxi"
+include "factored.pxi"
 
 
 cdef inline int32_t largest_of(const float *x, Py_ssize_t n) noexcept nogil:

@@ -23,8 +23,9 @@ from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
 from fastnn.core.gates cimport Gate
 from fastnn.core.layouts cimport Layout
+from fastnn.core.measuring cimport Measured, Products
 from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, Pass, Task, step_blocks
-from fastnn.core.records cimport (Record, Storage, checked_gradient, checked_parameter, conforming, fits, has_shape,
+from fastnn.core.records cimport (Record, Storage, begin_as, checked_gradient, checked_parameter, conforming, fits, has_shape,
                                   lies_as, new_record, shape_of, usable, whole_of)
 from fastnn.core.reductions cimport Numbers, norms_of
 from fastnn.core.spans cimport Span, by_address, clear_of, overlaps_itself, span_of
@@ -64,7 +65,7 @@ cdef class Plan(Part):
     cdef readonly list cohorts
     cdef readonly list cohort_of            # each record
     cdef list groups                        # of each record
-    cdef list keys
+    cdef readonly list keys
     cdef list targets                       # contiguous: a parameter or a copy of it
     cdef list grads
     cdef list parameters                    # that deltas are for, or None
@@ -78,6 +79,7 @@ cdef class Plan(Part):
     cdef bint listed                        # whether keys are the positions in a list, all of them
     cdef object write_back                  # puts plain numbers back where they came from, or None
     cdef Layout layout                      # of the last step, where it still holds
+    cdef Measured measured                  # what is found out about whole tensors, while `_measure` runs, else None
     cdef readonly bint written              # once or more
     cdef dict new_home                      # the records that there will be, if there are new ones
     cdef object filled                      # (slot, the array that it is filled with before the pass)
@@ -100,6 +102,8 @@ cdef class Plan(Part):
         cdef cnp.ndarray copy
         if known == NULL:
             record = new_record(target, self.owner.storage, key)
+            if self.add:
+                begin_as(record, target)
         else:
             record = self.owner.continued(<Record>known, target, key, self.add)
         self.groups.append(group)
@@ -163,7 +167,7 @@ cdef class Plan(Part):
                 self.grads[i] = conforming(grad, <Record>self.records[i], grad.dtype)
 
     cdef void assemble(self) except *:
-        """Put parameters of one group and age into one cohort."""
+        """Put parameters of one group and age into one cohort; each into its own where constants are made of sums."""
         cdef dict known = {}
         cdef Py_ssize_t i
         cdef Cohort before
@@ -171,7 +175,10 @@ cdef class Plan(Part):
         self.cohort_of = []
         for i in range(len(self.records)):
             before = (<Record>self.records[i]).cohort
-            if cohort is None or not (before.t == cohort.t and self.groups[i] is cohort.group
+            if self.owner.measures:
+                cohort = Cohort(self.groups[i], before.t, before.scalars)
+                known[i] = cohort
+            elif cohort is None or not (before.t == cohort.t and self.groups[i] is cohort.group
                                       and before.scalars is cohort.scalars):
                 same = self.groups[i], before.t, before.scalars
                 cohort = known.get(same)
@@ -257,6 +264,8 @@ cdef class Plan(Part):
     cdef bint taken(self, double clip_global_norm, undo, bint looked) except -1:
         """looked: whether everything has been looked at, and no other code has run since."""
         cdef Transaction transaction = self.transaction
+        cdef Reduced reduced = None
+        cdef Measured measured = None           # until all is written
         if not looked:
             if transaction is not None:
                 transaction.look()
@@ -264,13 +273,19 @@ cdef class Plan(Part):
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(self.layout, clip_global_norm):
-                self.skipped = True
-                if undo is not None:
-                    undo()
+                return self.skip(undo)
+        if self.owner.measures:
+            self.measured = measured = Measured(self.layout)
+            try:
+                found = (<object>self.owner)._measure(self)
+            finally:
+                self.measured = None
+            if not found:
                 if transaction is not None:
-                    transaction.end()
-                return False
-            self.look()                         # other threads may have run
+                    transaction.look()
+                return self.skip(undo)
+        if reduced is not None or measured is not None:
+            self.look()                         # other code, or other threads, may have run
             if transaction is not None:
                 transaction.look()
         if transaction is not None:
@@ -281,6 +296,46 @@ cdef class Plan(Part):
         if self.write_back is not None:
             self.write_back()                   # here, where no signal's handler can come before it
         return True
+
+    cdef bint skip(self, undo) except -1:
+        self.skipped = True
+        if undo is not None:
+            undo()
+        if self.transaction is not None:
+            self.transaction.end()
+        return False
+
+    cdef Measured measuring(self):
+        """What an optimizer's `_measure` asks; looks at everything."""
+        if self.measured is None:
+            raise RuntimeError("only a step that is being taken can be measured")
+        self.look()
+        return self.measured
+
+    def dots(self, Products wanted not None):
+        """Inner products over each tensor, as a tuple for each record: see fastnn/core/measuring.pyx."""
+        return self.measuring().dots(wanted)
+
+    def gradient(self, Py_ssize_t i):
+        """The gradient of record i as its rule sees it - scaled, clipped, decayed, centred - as a new array of the
+        parameter's shape and order, float64 for float64 parameters and else float32."""
+        return self.measuring().gradient(self.place(i))
+
+    def replace_gradient(self, Py_ssize_t i, array):
+        """Step record i with this array, of the kind that `gradient` gives, as its rule's g: nothing more is done to it.
+        It must overlap nothing else."""
+        self.measuring().replace(self.place(i), array)
+
+    def fill(self, cnp.ndarray slot not None, cnp.ndarray values not None):
+        """Let the step begin by writing values into a slot of one of its records: arrays of one shape and dtype."""
+        if not (cnp.PyArray_SAMESHAPE(slot, values) and slot.descr is values.descr):
+            raise ValueError(f"{values.dtype} of shape {shape_of(values)} for a slot of {slot.dtype} and {shape_of(slot)}")
+        self.filled = [*self.filled, (slot, values)]
+
+    cdef Py_ssize_t place(self, Py_ssize_t i) except -1:
+        if not 0 <= i < len(self.records):
+            raise IndexError(f"there are {len(self.records)} records")
+        return i
 
     def norm(self):
         """The norm of all gradients together; rows that are named more than once are summed. Looks at everything."""
@@ -357,6 +412,7 @@ cdef class Stepper(Gate):
     cdef Span *spans                        # of the parameters of the last plan that was found free of overlaps
     cdef Py_ssize_t span_count
     cdef Plan last                          # the last plan that changed parameters in place, if it may serve again
+    cdef bint measures                      # whether constants are made of sums over whole tensors, by `_measure`
     cdef object ready                       # the version of hyperparameters for which `prepare_again` serves
     cdef bint by_time                       # whether its constants depend on t
     cdef double clip_global_norm
@@ -542,14 +598,15 @@ cdef class Stepper(Gate):
         step's constants, or keep those that they have unless `by_time`."""
         self.ready, self.by_time, self.clip_global_norm = version, by_time, clip_global_norm
 
-    def _slots(self, initial, scalars=(), name=None, stored=()):
-        """First values of the slots and of what is kept of a parameter besides; or slots in fewer bits: the dtype's
-        name and one of rules.STORED for each."""
+    def _slots(self, initial, scalars=(), name=None, stored=(), bint measures=False):
+        """First values of the slots, None for one that begins as the parameter, and of what is kept of a parameter
+        besides; or slots in fewer bits: the dtype's name and one of rules.STORED for each. `measures`: whether a step
+        asks `_measure` for its constants."""
         cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
         self.enter()
         try:
             self.replace({}, {}, 0, {})         # whoever is initialised once more begins anew
-            self.storage = storage
+            self.storage, self.measures = storage, measures
         finally:
             self.leave()
 
@@ -612,6 +669,16 @@ cdef class Stepper(Gate):
     def _regrouped(self):
         """Groups have been changed: the next step looks at all parameters again."""
         self.stale = True
+
+    def _newest(self):
+        """The scalars of the record that has taken the most steps; None if there is none."""
+        cdef Record record
+        cdef Record newest = None
+        for records in (self.by_key, self.by_position):
+            for record in (<dict>records).values():
+                if newest is None or record.cohort.t > newest.cohort.t:
+                    newest = record
+        return None if newest is None else newest.cohort.scalars
 
     @property
     def _passes(self):
@@ -694,7 +761,7 @@ cdef class Stepper(Gate):
     cdef Record continued(self, Record record, cnp.ndarray target, object key, bint in_place):
         """The record to go on with. Raises ValueError for a parameter that is not the one that it belongs to."""
         cdef Record new
-        cdef bint stateless = not self.storage.initial and not self.storage.scalars
+        cdef bint stateless = not self.storage.initial and not self.storage.scalars and record.others is None
         if has_shape(target, record) and record.kind == kind_of(target):
             if in_place and not stateless and self.moved(record, target):
                 raise ValueError((<object>self)._another_part(key))
@@ -856,6 +923,7 @@ cdef class Stepper(Gate):
         """The deltas are written to new arrays, which are put into the list. parameters: what they are for, or None."""
         cdef Plan plan = Plan.__new__(Plan, self, False, False)
         cdef cnp.ndarray g, p
+        cdef Record record
         cdef list keys = list(range(len(grads)))
         cdef list groups
         self.forget_plan()                      # its cohorts' counts
@@ -885,7 +953,11 @@ cdef class Stepper(Gate):
                     result_dtype(p)
                 if shape_of(p) != shape_of(g):
                     raise ValueError(f"parameter {position} has shape {shape_of(p)}, its gradient {shape_of(g)}")
-                plan.parameters.append(conforming(p, <Record>plan.records[len(plan.records) - 1], dtype))
+                record = <Record>plan.records[len(plan.records) - 1]
+                p = conforming(p, record, dtype)
+                plan.parameters.append(p)
+                if not record.used:
+                    begin_as(record, p)
         plan.assemble()
         return plan
 

@@ -470,6 +470,13 @@ cdef inline real log(real x) noexcept nogil:
     return low if x > <real>0 else (<real>-INFINITY if x == <real>0 else <real>NAN)
 
 
+cdef inline real cube_root(real x) noexcept nogil:
+    """The cube root of x >= 0, within 2 ULP: by exp and log, whose errors a step of Newton's takes away."""
+    cdef real third = <real>0.3333333333333333
+    cdef real y = exp_any(third * log(x))
+    return y - third * (y - x / (y * y)) if x > <real>0 and x < <real>INFINITY else x
+
+
 cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:
     """tanh(x + low) for x >= 0 and a small correction `low`: -m / (2 + m), m = expm1(-2x).
 

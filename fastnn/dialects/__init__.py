@@ -1,4 +1,4 @@
-"""What other sources mean by a name: their arithmetic and defaults, as rows on the same rules and kernels.
+"""What other sources mean by a name: their arguments, arithmetic and defaults, as rows on the same rules and kernels.
 
 What documentation calls article A is "Localization and Loss Function"; help(fastnn) has all letters.
 Each source is a module here, imported when it is first asked for: ``get_opt(name, like=source)``.
@@ -7,11 +7,23 @@ from importlib import import_module
 
 from ..registry import folded, hint
 
-SOURCES = {"article": "article A"}              # module -> what messages call it
+SOURCES = {                     # module -> what messages call it
+    "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
+    "sklearn": "scikit-learn", "dlfs": "the book"}
+
+OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
+    "torch": {"Adafactor": "has eps1 as the least of a mean and of each root", "Muon": "multiplies in bfloat16",
+              "LBFGS": "is of a whole problem"},
+    "optax": {"adafactor": "factors the longest axes alone", "adan": "has 1 - b2 for b2, and eps_root",
+              "noisy_sgd": "draws other noise", "dpsgd": "draws other noise", "muon": "corrects its averages",
+              "sophia": "corrects its averages", "momo_adam": "has no counterpart", "galore": "has no counterpart",
+              "lbfgs": "is of a whole problem"},
+    "keras": {"Adafactor": "decays before it takes a norm", "Ftrl": "throws parameters that are not 0 there",
+              "Muon": "has not been compared", "ScheduleFreeAdamW": "has not been compared"}}
 
 
 def row(registry, name, like):
-    """The class of that name in a registry's catalogue, or in the dialect of a source.
+    """The class of that name in a registry's catalogue, or the row of a source's dialect, which is called as a class is.
 
     Raises TypeError where name or source is no string, ValueError where it is not known.
     """
@@ -23,6 +35,11 @@ def row(registry, name, like):
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
     like = folded(like)
     rows = of_source(registry, like)
+    if registry.noun == "optimizer" and isinstance(name, str):
+        others = {folded(other): why for other, why in OTHER_RULES.get(like, {}).items()}
+        if why := others.get(folded(name)):
+            raise ValueError(f"{name!r} of {SOURCES[like]} {why}: fastnn has another rule of that kind, if any, without "
+                             "like= (docs/dialects.md)")
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")
     return rows[name]

@@ -55,7 +55,8 @@ def _report(cls):
     else:
         delta, *state = cls._formula.roots
         formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
-        kernel, loops = kernels.rule(delta, state), {0: "delta", 1: "step"}
+        kernel = kernels.rule(delta, state)
+        loops = {case: title for case, title in enumerate(("delta", "step")) if case in kernel.loops}
     own = Signature([each for each in cls.__signature__.parameters.values() if each.name in cls.hyperparameters])
     lines = [f"{cls.name}: {own}", "", *listing(formulas)]
     once = [node for node in kernel.hoisted if node.op not in graph.LEAVES]

@@ -85,8 +85,8 @@ def rule(delta, state):
     state : sequence of Node
         The new state.
 
-    Both ways to use a delta give the same bits. Where it is added the parameter is read from the target, and nowhere is
-    it read by rules that have no use for it: there may be none.
+    In place the parameter is read from the target. Nowhere is it read by rules that have no use for it, which have one
+    loop: there may be none.
     """
     scaled = graph.node("mul", graph.argument("scale"), graph.element("g"))
     kept = graph.node("mul", graph.argument("keep"), graph.element("target"))
@@ -95,12 +95,13 @@ def rule(delta, state):
     changed = [(slot, new) for slot, new in zip(slots, state) if new is not graph.element(slot)]
     writes = [*(slot for slot, _ in changed), "target"]
     arguments = {"g": "real*", "p": "real*", STATE: "real**", "target": "real*", "n": "size", "c": "real*",
-                 "scale": "real", "keep": "real", "add": "int32"}
+                 "scale": "real", "keep": "real", "in_place": "int32"}
     roots = [*(node for _, node in changed), delta]
-    written = graph.replaced(roots, {graph.element("g"): scaled})
-    *new, added = graph.replaced(roots, {graph.element("g"): scaled, PARAMETER: graph.element("target")})
-    loops = {0: Loop(written, writes), 1: Loop([*new, graph.node("add", kept, added)], writes)}
-    return Kernel(arguments, "add", loops, slots, constants, "c")
+    loops = {}
+    for in_place, parameter in enumerate((PARAMETER, graph.element("target"))):
+        *new, added = graph.replaced(roots, {graph.element("g"): scaled, PARAMETER: parameter})
+        loops[in_place] = Loop([*new, graph.node("add", kept, added)], writes)
+    return Kernel(arguments, "in_place", loops if reads_parameter(roots) else {1: loops[1]}, slots, constants, "c")
 
 
 def reads_parameter(roots):

@@ -5,6 +5,12 @@ The compiled rules stand in fastnn/core/formulas. In the docstrings g is the gra
 step, in double precision, and handed to the rule by name.
 """
 from .base import Optimizer, _registry, get_opt, optimizers, rate
-from . import sgd, adaptive, adam, santa            # the rows of the catalogue, in its order
+# the rows of the catalogue, in its order
+from . import sgd, momentum, adaptive, adam
+from . import adamw, adam_variants, beliefs, mixtures, optimistic
+from . import sign
+from . import norms, distances, factored, matrix
+from . import online, averaged, sophia
+from . import noisy, santa
 
 __all__ = ["Optimizer", "get_opt", "optimizers", "rate"]

@@ -28,7 +28,6 @@ class Adam(AlphaOptimizer, name="Adam", kernel="adam"):
     slots = {"m": 0, "v": 0}
     stored = {"m": "linear", "v": "logarithmic"}
     peers = {"torch": ("Adam", dict(lr=0.001)), "optax": ("adam", dict(learning_rate=0.001))}
-    also_known = {"AdamW": 'get_opt("Adam", weight_decay=0.01)'}
 
     @staticmethod
     def constants(h, t):
@@ -44,7 +43,7 @@ class SparseAdam(Adam, name="SparseAdam", kernel="adam", aliases=("LazyAdam",)):
     name every row; Adam steps Rows, too, with its own eps.
     """
 
-    also_known = {}
+    peers = {"torch": ("SparseAdam", dict(lr=0.001))}
 
     @staticmethod
     def constants(h, t):
@@ -75,8 +74,8 @@ class Nadam(AlphaOptimizer, name="Nadam", kernel="nadam"):
     """m, v and vhat as in Adam with mu and nu; mu_t = mu (1 - 0.96^(t momentum_decay)/2), M_t = mu_1 ... mu_t;
     mhat = mu_(t+1) m/(1 - M_(t+1)) + (1 - mu_t) g/(1 - M_t); -alpha mhat/(sqrt(vhat) + eps).
 
-    Dozat 2016, "Incorporating Nesterov momentum into Adam". PyTorch's NAdam; Keras has 0.004 as a fixed momentum_decay,
-    optax and article A none.
+    Dozat 2016, "Incorporating Nesterov momentum into Adam". PyTorch's NAdam; Keras has 0.96^t, a momentum_decay
+    of 1, optax and article A no decay.
     """
 
     alpha = rate(2e-3)

@@ -20,7 +20,7 @@ from ..hyperparameters import Hyperparameter, Option
 from ..options import Adjustable
 from ..registry import Registry, hint
 from ..state import checked, state_of
-from ..trees import checked_items, flattened
+from ..trees import checked_items, each, flattened
 
 _registry = Registry("optimizer")
 skips_are_told = ContextVar("skips_are_told", default=False)       # by who calls: a Trainer has its own way to
@@ -33,13 +33,34 @@ UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     
 def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
     """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
 
-    Names ignore case, spaces, - and _. like="article" is article A's arithmetic and defaults (help(fastnn.articles));
-    without it a name means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
+    Names ignore case, spaces, - and _. like="torch", "optax", "keras", "chainer", "sklearn" or "dlfs" is that library's
+    name, with its arguments, defaults and arithmetic (docs/dialects.md), like="article" article A's; without it a name
+    means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
     which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
-    memory: see Optimizer. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
+    memory: see Optimizer. Where arguments ask for more state than a rule has, as get_opt("SGD", momentum=0.9) does, it
+    is a rule of its own. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
     unknown hyperparameter or option.
     """
-    return row(_registry, name, like)(*args, **kwds)
+    cls = row(_registry, name, like)
+    if like is None and "variants" in vars(cls):
+        cls, kwds = variant(cls, kwds)
+    return cls(*args, **kwds)
+
+
+def variant(cls, given):
+    """(class, arguments): the row that arguments ask for by `variants`. Words that it has no hyperparameter for are
+    flags. Raises TypeError for a flag that is none, or that is nothing without another argument."""
+    rows = {frozenset(words): _registry.catalogued(name) for words, name in cls.variants.items()}
+    flags = {word for words, found in rows.items() for word in words if word not in found.hyperparameters}
+    for word in flags & given.keys():
+        if not isinstance(given[word], (bool, np.bool_)):
+            raise TypeError(f"{cls.name}: {word} must be True or False, not {given[word]!r}")
+    asked = {word for words in rows for word in words if word in given and (word not in flags or given[word])}
+    found = rows.get(frozenset(asked), cls)
+    if asked and found is cls:
+        missing = min((words - asked for words in rows if asked < words), key=len)
+        raise TypeError(f"{cls.name}: {' and '.join(asked)} goes with {' and '.join(missing)}")
+    return found, {word: value for word, value in given.items() if word not in flags}
 
 
 def optimizers() -> list[str]:
@@ -99,14 +120,20 @@ class Optimizer(Adjustable, Stepper):
 
     maker = "get_opt"
     _rate_name = "lr"
+    _decay_rate_name = None     # what weight_decay is multiplied by, if not the learning rate
     _other_arguments = ("groups", "state_dtype", "like")
-    slots = {}                  # name -> first value
+    slots = {}                  # name -> first value, None: it begins as the parameter
     scalars = {}                # name -> first value: what is kept of each parameter besides
+    variants = {}               # arguments of get_opt -> the name of the row that has the state for them; not inherited
     stored = {}                 # name -> how int8 spaces its numbers, for each slot; empty: float32 alone
     kernels = ()                # the names of the rules
     peers = {}                  # what `fastnn bench` times beside it: library -> (name there, arguments); not inherited
     timed_with = {}             # the arguments that benchmarks give it
+    compared_with = {}          # those that `fastnn compare` gives it, where the defaults are for other tasks; not inherited
+    elementwise = True          # whether an element's step depends on nothing but that element
     lazy = True                 # whether it can step some rows of a parameter alone
+    measures = False            # whether a step asks `_measure`: its constants, or its gradients, are made of whole tensors
+    measures_p = False          # and of the parameter among them
     skipped: int = 0
     lr: Any
     _state_dtype = "float32"
@@ -119,7 +146,7 @@ class Optimizer(Adjustable, Stepper):
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
         super().__init_subclass__(**kwds)
-        cls.peers = cls.__dict__.get("peers", {})
+        cls.peers, cls.compared_with = (cls.__dict__.get(name, {}) for name in ("peers", "compared_with"))
         if kernel:
             cls.kernels = (kernel,) if isinstance(kernel, str) else kernel
         cls._by_time = len(signature(cls.constants).parameters) > 1
@@ -165,11 +192,11 @@ class Optimizer(Adjustable, Stepper):
         self._state_dtype = self._checked_state_dtype(state_dtype)
         self._paths = {}
         if state_dtype == "float32":
-            self._slots(self.slots.values(), self.scalars.values())
+            self._slots(self.slots.values(), self.scalars.values(), measures=self.measures)
         else:
             formats = [rules.STORED[spacing if state_dtype == "int8" else state_dtype]
                        for spacing in self.stored.values()]
-            self._slots(self.slots.values(), self.scalars.values(), state_dtype, formats)
+            self._slots(self.slots.values(), self.scalars.values(), state_dtype, formats, self.measures)
         self._kernels = self._compiled_rules()
 
     def _compiled_rules(self):
@@ -209,6 +236,11 @@ class Optimizer(Adjustable, Stepper):
     def advanced(h, t, scalars, extra):
         """What is kept of a parameter in step t. `extra` is what `update` was called with."""
         return scalars
+
+    def arrays(self, shape):
+        """State of other shapes, for a parameter of this one: name -> the shapes that it may have, first the one that a
+        new one has."""
+        return {}
 
     @staticmethod
     def checked_scalars():
@@ -277,7 +309,8 @@ class Optimizer(Adjustable, Stepper):
     def state(self) -> Mapping[Any, Mapping[str, Any]]:
         """The state so far: for each key or position a mapping of arrays by slot.
 
-        They have the parameter's shape and are views that may be written to; keys cannot be (`forget` drops one). State
+        They have the parameter's shape, or shapes that the rule says, and are views that may be written to; keys cannot
+        be (`forget` drops one). State
         in bfloat16 or int8 is shown as the numbers that it stands for, in new float32 arrays that may not be written
         to; `load_state_dict` is how it is put back. Raises ValueError if a mapping had a key that is also a position in
         a sequence: `state_dict` keeps the two apart.
@@ -288,7 +321,8 @@ class Optimizer(Adjustable, Stepper):
         by_key, by_position = self._records
         if both := by_key.keys() & by_position.keys():
             raise ValueError(f"{', '.join(map(repr, both))}: both a key and a position; state_dict() has the two apart")
-        return {key: ReadOnly({name: record.slot(i) for i, name in enumerate(self.slots)})
+        return {key: ReadOnly({**{name: record.slot(i) for i, name in enumerate(self.slots)},
+                               **{name: values[...] for name, values in (record.others or {}).items()}})
                 for key, record in {**by_position, **by_key}.items()}
 
     def state_dict(self) -> dict[str, Any]:
@@ -412,6 +446,18 @@ class Optimizer(Adjustable, Stepper):
         """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
         return params
 
+    def evaluation_point(self, params: Any) -> Any:
+        """Where to evaluate what has been learnt, in the structure of params: params themselves, but for rules whose
+        result is an average of the steps."""
+        return self._alone(self._each, params, self._evaluated) if self._evaluated is not None else params
+
+    _evaluated = None           # (records, key, parameter) -> where it is evaluated
+
+    def _each(self, params, found):
+        """found(records, key, parameter) of all parameters, in the structure that they have."""
+        home = self._records[not isinstance(params, Mapping)]
+        return each(params, lambda key, p: found(home, key, p))
+
     # What wrappers ask for.
 
     def _take(self, leaves, extra, transaction):
@@ -510,18 +556,23 @@ class Optimizer(Adjustable, Stepper):
                 known = version, self._is_scheduled(), self._is_adjusted()
             self.__dict__["_known"] = known
         _, scheduled, adjusted = known
-        again = not scheduled and len(self.kernels) == 1
+        again = not scheduled and type(self).rule_at is Optimizer.rule_at
         for cohort in plan.cohorts:
             t = cohort.t + 1 if given is None else given
             h = numbers_at(cohort.group or self, t)
             if adjusted:
-                cohort.around(*around(h, self._rate_name))
+                cohort.around(*around(h, self._decay_rate_name or self._rate_name))
             scalars = self.advanced(h, t, cohort.scalars, extra) if self.scalars else ()
             addresses, names, reads_p = self._kernels[self.kernels[self.rule_at(h, t)]]
             constants = self.constants(h, t, *scalars) if self._by_time else self.constants(h)
-            cohort.put(addresses, constants, names, reads_p, t, scalars, h, version if again else None)
+            cohort.put(addresses, constants, names, reads_p, self.measures_p, t, scalars, h, version if again else None)
         if again and type(self)._advance is Optimizer._advance:
             self._ready(version, self._by_time, h.clip_global_norm or 0)
+
+    def _measure(self, plan):
+        """What an optimizer that `measures` does before anything is written: give each cohort of `plan` constants that
+        are made of inner products (plan.dots), or put arrays in the place of gradients. False skips the step."""
+        return True
 
     def _is_scheduled(self):
         """Whether any hyperparameter or option depends on the step."""
@@ -568,7 +619,7 @@ class ReadOnly(dict):
 
 
 def around(h, rate):
-    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of the learning rate."""
+    """What `Cohort.around` takes, of hyperparameters and options as numbers; rate is the name of what decay follows."""
     scale = -h.grad_scale if h.maximize else h.grad_scale
     return (scale, getattr(h, rate) * h.weight_decay, h.clip_value or 0, h.l2, h.l1, h.clip_norm or 0,
             h.clip_adaptive or 0, h.centralize, h.output_axis)

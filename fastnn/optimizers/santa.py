@@ -1,13 +1,10 @@
 """Santa: optimizers that draw noise (Chen et al. 2016, arXiv 1512.07962)."""
-from functools import partial
 from math import inf, isfinite, sqrt
 
-import numpy as np
-
-from ..generators import generator, generator_state, position, same_kind, set_position, setter
 from ..groups import numbers_at
 from ..hyperparameters import Choice, Hyperparameter, as_float
 from .base import EtaOptimizer, decay, epsilon, rate
+from .noisy import Noisy, generator_of_noise
 
 
 def santa_cooling(t, rate):
@@ -32,20 +29,8 @@ def inverse_temperature(h, t):
     return beta
 
 
-def _source_of_noise(value):
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
-        return value
-    return np.random.default_rng(value)
-
-
-def _seed(value):
-    """value as it was given, if it can be a source of noise."""
-    _source_of_noise(value)
-    return value
-
-
-class Santa(EtaOptimizer):
-    """What the schemes share: noise, its generator, and the constants of a step."""
+class Santa(Noisy, EtaOptimizer):
+    """What the schemes share: their first values, their noise and the constants of a step."""
 
     eta = Hyperparameter(1e-3, above=0)
     sigma = decay(0.95)
@@ -55,16 +40,10 @@ class Santa(EtaOptimizer):
     burnin = Hyperparameter(100, at_least=0, integer=True)
     C = rate(5.0)
     N = Hyperparameter(1000, at_least=1, integer=True)
-    rng = Choice(None, _seed, shared="all parameters draw from one generator")
+    rng = generator_of_noise()
     slots = {"v": 0, "preconditioner": 0, "u": 0, "alpha": 0, "noise": 0}
-    lazy = False                # noise moves every row
     timed_with = {"burnin": 10**9, "rng": 0}        # noise is drawn before the burn-in's end alone
-    _drawn_from = _noise = None
     _rows = None                # the N of this step, where one was handed over
-
-    def _hyperparameter_set(self):
-        if self._drawn_from is not self.rng or self._noise is None:
-            self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
 
     def constants(self, h, t):
         warmth = self._warmth(h, t)
@@ -83,21 +62,13 @@ class Santa(EtaOptimizer):
     def rule_at(h, t):
         return 0 if t < h.burnin else 1
 
-    def _advance(self, plan, extra):
+    def _prepare(self, plan, extra):
         given = extra.get("N")
         self.__dict__["_rows"] = None if given is None else type(self).N.number(given)
-        self._prepare(plan, extra)
-        noise = self._noise                     # rng may be set meanwhile
-        before, passes = position(noise), self._passes
-        done = False
-        try:
-            done = self._run(plan, self._filled(plan, noise, extra.get("t")), setter(noise, before))
-        finally:
-            if not done and self._passes == passes:         # skipped, or something failed before the step
-                set_position(noise, before)
+        super()._prepare(plan, extra)
 
     def _filled(self, plan, noise, given):
-        """First values and noise: pairs of a slot and what it is filled with."""
+        """First values and noise."""
         steps = [(record, numbers_at(cohort.group or self, t), t)
                  for record, cohort in zip(plan.records, plan.cohort_of)
                  for t in [cohort.t + 1 if given is None else self._time(given)]]
@@ -110,27 +81,7 @@ class Santa(EtaOptimizer):
                 record.slot(3)[...] = sqrt(h.eta) * h.C
         filled = [(record.slot(2), self._beginning(h, t) * velocity)
                   for (record, h, t), velocity in zip(starting, velocities)]
-        filled += [(record.slot(4), z) for record, z in zip(exploring, drawn)]
-        return [(slot, np.asarray(values, slot.dtype)) for slot, values in filled]
-
-    def _drawn(self, noise, *groups):
-        """Normal noise for each record of each group."""
-        return [[self._normal(noise, record.shape) for record in group] for group in groups]
-
-    def _normal(self, noise, shape):
-        z = np.array(noise.standard_normal(shape), np.float64)             # our own, whoever keeps the other
-        if z.shape != shape:
-            raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
-        return z
-
-    def _remembered(self):
-        return {"generator": generator_state(self._noise)}
-
-    def _recalled(self, remembered):
-        new = generator(remembered["generator"])
-        if same_kind(self._noise, new):
-            return setter(self._noise, position(new))
-        return partial(self.__dict__.update, rng=new, _drawn_from=new, _noise=new)
+        return filled + [(record.slot(4), z) for record, z in zip(exploring, drawn)]
 
 
 class SantaE(Santa, name="SantaE", kernel=("santa_e_explore", "santa_e_refine")):

@@ -1,18 +1,21 @@
 """Gradient descent and its momenta."""
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ..groups import numbers_at
-from ..trees import NESTED
 from .base import EtaOptimizer, Optimizer, decay, rate
 
 
-class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG",)):
-    """-eta g.  (Article A registers it as "SDG".)"""
+class SGD(EtaOptimizer, name="SGD", kernel="sgd", aliases=("SDG", "GradientDescent")):
+    """-eta g.  (Article A registers it as "SDG".)
+
+    get_opt("SGD", momentum=0.9) makes it SGDMomentum, which takes dampening=, too; nesterov=True beside momentum
+    SGDNesterov.
+    """
 
     eta = rate(1e-2)
+    variants = {("momentum",): "SGDMomentum", ("momentum", "nesterov"): "SGDNesterov"}
     peers = {"torch": ("SGD", dict(lr=0.01)), "optax": ("sgd", dict(learning_rate=0.01))}
 
     @staticmethod
@@ -62,18 +65,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
 
     def gradient_point(self, params: Any) -> Any:
         """Where the next step wants its gradient: `lookahead` of all parameters, in the structure that they have."""
-        by_key = isinstance(params, Mapping)
-        if not isinstance(params, NESTED):
-            return self._alone(self._point, self._records[1], params, (0,))
-        return self._alone(self._point, self._records[not by_key], params, ())
-
-    def _point(self, home, params, path):
-        if isinstance(params, Mapping):
-            return {key: self._point(home, params[key], (*path, key)) for key in params}
-        if isinstance(params, (list, tuple)):
-            return (tuple if isinstance(params, tuple) else list)(
-                self._point(home, p, (*path, i)) for i, p in enumerate(params))
-        return self._ahead(home, path if len(path) > 1 else path[0], params, params)
+        return self._alone(self._each, params, lambda home, key, p: self._ahead(home, key, p, p))
 
     def _ahead(self, home, key, value, parameter):
         """`parameter` is what functions of groups see."""
@@ -126,21 +118,3 @@ class Nesterov(Momentum, name="Nesterov", kernel="nesterov"):
     def constants(h):
         return {"momentum": h.momentum, "lr": h.lr, "momentum_squared": h.momentum**2,
                 "lr_ahead": (1 + h.momentum) * h.lr}
-
-
-class Lion(Optimizer, name="Lion", kernel="lion"):
-    """-lr sign(beta1 m + (1 - beta1) g); then m += (1 - beta2)(g - m).  Chen et al. 2023, arXiv 2302.06675.
-
-    The paper's decoupled decay is `weight_decay`, off by default. sign(0) is 0.
-    """
-
-    lr = rate(1e-4)
-    beta1 = decay(0.9)
-    beta2 = decay(0.99)
-    slots = {"m": 0}
-    stored = {"m": "linear"}
-    peers = {"optax": ("lion", dict(learning_rate=1e-4, weight_decay=0))}
-
-    @staticmethod
-    def constants(h):
-        return {"one_minus_beta1": 1 - h.beta1, "one_minus_beta2": 1 - h.beta2, "lr": h.lr}

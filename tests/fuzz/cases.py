@@ -14,7 +14,7 @@ from fastnn.core.normalization import normalize, normalize_batch, normalize_batc
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.optimizers import _registry as RULES
 from fastnn.optimizers.wrappers import Wrapper
-from helpers import Number
+from helpers import Number, seeded
 
 from . import operands as make
 from .hooks import Hook, Hooked, Key
@@ -468,9 +468,8 @@ def clip(c, grads):
 def optimizer(c):
     name, state_dtype = c.of(OPTIMIZERS)
     hook = Hook(c) if c.once_in(3) else None
-    kwds, twin_kwds = {}, {}
+    kwds, twin_kwds = seeded(name), seeded(name)
     if name.startswith("Santa"):
-        kwds["rng"], twin_kwds["rng"] = 5, 5
         kwds["burnin"] = twin_kwds["burnin"] = c.of((100, 0, 1))
         if hook is not None and c.once_in(2):
             kwds["rng"] = Noise(5, hook)
@@ -816,7 +815,7 @@ def sparse(c):
     """Steps with Rows, beside steps of plain copies with Rows of plain copies."""
     name, state_dtype = c.of(OPTIMIZERS)
     hook = Hook(c) if c.once_in(4) else None
-    kwds, twin_kwds = {"rng": 5} if name.startswith("Santa") else {}, {"rng": 5} if name.startswith("Santa") else {}
+    kwds, twin_kwds = seeded(name), seeded(name)
     if c.below(2):
         options(c, hook, kwds, twin_kwds)
     state_dtype = state_dtype if c.once_in(8) else "float32"
@@ -993,7 +992,7 @@ STRANGE = [None, -1, 2**70, "x", 1.5, float("nan"), [], {}, (), True, np.ones(3)
 def state(c):
     """load_state_dict of something that was a state."""
     name, state_dtype = c.of(OPTIMIZERS)
-    kwds = {"rng": 5} if name.startswith("Santa") else {}
+    kwds = seeded(name)
     if c.below(2):
         kwds["groups"] = [group("a", freeze=bool(c.below(2)), weight_decay=0.5), group("b", lr=Rate((0.5,)))]
     opt, source = (get_opt(name, state_dtype=state_dtype, **kwds) for _ in range(2))

@@ -92,7 +92,7 @@ class Eve(optimizers.Eve):
 class Santa(Optimizer):
     """Chen, Carlson, Gan, Li, Carin 2016 (arXiv 1512.07962), as article A reads it: f is the gradient as it is given.
 
-    `delta` takes the standard normal draws of `optimizers.santa_draws`: `u0` at t = 1, `noise` while t < burnin.
+    `delta` takes standard normal draws: `u0` at t = 1, `noise` while t < burnin.
     """
     eta: float = 0.01
     sigma: float = 0.95
@@ -103,6 +103,9 @@ class Santa(Optimizer):
     C: float = 5
     N: int = 16
     v = p_last = 0
+
+    def draws(self, t):
+        return ("u0",)*(t == 1) + ("noise",)*(t < self.burnin)
 
     def rule(self, g, t, u0=None, noise=None):
         root_eta = np.sqrt(g.dtype.type(self.eta))

@@ -4,7 +4,7 @@
     g <- clipped by value, by a tensor's norm, by the norm of all, or unit by unit (AGC)
     g <- g + l2*p + l1*sign(p)
     g <- g - its mean over all axes but output_axis, if centralize
-    p <- p - lr*weight_decay*p + rule(g)
+    p <- p - lr*weight_decay*p + rule(g), or p + rule(g) of a rule that `decays` by itself
 
 Each parameter has its own rule, state and number of the step t, from 1; a value that is a function is called with it.
 """
@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from functools import cache
 
 import numpy as np
+
+from .optimizers import normal_draws
 
 OPTIONS = {"weight_decay": 0, "l2": 0, "l1": 0, "clip_value": None, "clip_norm": None, "clip_adaptive": None,
            "maximize": False, "grad_scale": 1, "centralize": False, "output_axis": -1}
@@ -95,15 +97,47 @@ class Loop:
         self.group_of.update((key, groups[key]) for key in live)
         self.counts.update(counts)
         for key in live:
-            self.rules.setdefault(key, self.rule())
-        drawn = self.draws(live, p, settings)
+            self.told(self.rules.setdefault(key, self.rule()), settings[key])
+        drawn = self.draws(live, p)
+        if self.rule.decays:
+            extra = {"weight_decay": None, **extra}
+        if self.rule.joint:
+            params.update(self.moved_together(live, p, g, settings, extra))
+            return True
         for key in live:
             values = settings[key]
-            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **extra, **drawn[key])
+            read = {"p": p[key]} if self.rule.reads_p else {}
+            if self.rule.decays:
+                extra["weight_decay"] = values["weight_decay"]
+            delta = self.delta(key, self.regularised(g[key], p[key], values), values, **read, **extra, **drawn[key])
             with np.errstate(invalid="ignore", over="ignore"):
-                kept = p[key] - self.rate(values)*values["weight_decay"]*p[key] if values["weight_decay"] else p[key]
-                params[key] = kept + delta
+                rate = self.decay_rate(key, values, g[key])*values["weight_decay"]
+                params[key] = (p[key] - rate*p[key] if rate else p[key]) + delta
         return True
+
+    def moved_together(self, live, p, g, settings, extra):
+        """The parameters after a step of a rule that sees one tensor, for which all have the same values and age."""
+        if not live:
+            return {}
+        values = settings[live[0]]
+        assert all(settings[key][name] == values[name] for key in live for name in ("weight_decay", "lr"))
+        whole, before = (np.concatenate([np.ravel(a[key]) for key in live]) for a in (
+            {key: self.regularised(g[key], p[key], settings[key]) for key in live}, p))
+        if self.rule.decays:
+            extra["weight_decay"] = values["weight_decay"]
+        read = {"p": before} if self.rule.reads_p else {}
+        first = self.rules.setdefault("", self.rules[live[0]])
+        self.rules[live[0]] = first
+        self.told(first, values)
+        after = before + self.delta(live[0], whole, values, **read, **extra)
+        ends = np.cumsum([p[key].size for key in live])
+        return {key: part.reshape(p[key].shape) for key, part in zip(live, np.split(after, ends[:-1]))}
+
+    @staticmethod
+    def told(rule, values):
+        for one in fields(rule):
+            setattr(rule, one.name, values[one.name])
+        rule.output_axis = values["output_axis"]
 
     def find_group(self, key, p):
         if key in self.group_of:
@@ -123,6 +157,12 @@ class Loop:
 
     def rate(self, values):
         return values[rate_of(self.rule) or "lr"]
+
+    def decay_rate(self, key, values, g):
+        if self.rule.decays:
+            return 0
+        own = self.rules[key].decay_rate(values, g, self.counts[key])
+        return self.rate(values) if own is None else own
 
     @staticmethod
     def scaled(g, values):
@@ -162,19 +202,11 @@ class Loop:
                 g = g - g.mean(axis=all_but(values["output_axis"], g.ndim), keepdims=True)
         return g
 
-    def draws(self, live, p, settings):
-        """Santa's noise: every tensor's first velocity that is due, then every tensor's noise."""
-        extras = {key: {} for key in live}
-        if self.rng is not None:
-            for name, due in (("u0", lambda key: self.counts[key] == 1),
-                              ("noise", lambda key: self.counts[key] < settings[key]["burnin"])):
-                for key in filter(due, live):
-                    extras[key][name] = self.rng.standard_normal(p[key].shape)
-        return extras
+    def draws(self, live, p):
+        """Noise, where rules take any."""
+        tensors = [(self.rules[key], p[key].shape, self.counts[key]) for key in live]
+        return dict(zip(live, normal_draws(self.rng, tensors)))
 
     def delta(self, key, g, values, **extra):
-        rule = self.rules[key]
-        for one in fields(rule):
-            setattr(rule, one.name, values[one.name])
-        delta = rule.delta(g, self.counts[key], **extra)
+        delta = self.rules[key].delta(g, self.counts[key], **extra)
         return delta if rate_of(self.rule) else values["lr"]*delta

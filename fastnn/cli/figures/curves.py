@@ -1,8 +1,10 @@
-"""compare.png: the smoothed loss curves of one comparison."""
+"""compare.png: the curves of ``fastnn compare``, in one panel or, where they are many, in one for each family."""
 import numpy as np
 from matplotlib.ticker import LogFormatter
-from matplotlib.transforms import blended_transform_factory
 
+from fastnn.cli.families import ENDING, by_family
+
+from .legend import LINE, WIDTH, legend
 from .style import FAINT, PALETTE, new_figure, save, styled
 
 __all__ = ["draw_curves"]
@@ -10,32 +12,82 @@ __all__ = ["draw_curves"]
 STYLES = ("-", (0, (4, 1.5)), (0, (1.1, 1.1)))
 MARKERS = "os^Dv<>pPXhd"
 MARKS = 9           # on each curve
-LINE = 0.215        # inches between two lines of the legend
-LEFT, RIGHT = 0.08, 0.66    # of the axes, as shares of the figure's width
+TOGETHER = 24       # curves that one panel may have
+OTHERS = "#d8dce2"  # the curves of other families
+# inches
+HEAD, FOOT, LEFT = 0.95, 0.55, 0.88     # above and below all panels, and to the left of each
+ALONE, ONE_OF_SEVERAL = (6.38, 4.1, 0), (4.2, 1.5, 0.75)    # width, least height, and room above
 
 
 @styled
 def draw_curves(file, runs, title):
     """Write the curves of `runs`, best first, as PNG to `file`.
 
-    Every curve has its own pair of colour and line style, its own marker, and a line to its name. A run that
-    diverged ends in a cross.
+    In its panel every curve has its own pair of colour and line style, its own marker, and a line to its name. A run
+    that diverged ends in a cross. More curves than `TOGETHER` have a panel for each family, on the same scales, with the
+    other families' curves in grey.
     """
     runs = [run for run in runs if run.status != "interrupted"]
-    height = max(5.6, 1.9 + LINE * len(runs))
-    figure = new_figure(11, height)
-    axes = figure.add_axes((LEFT, 0.55 / height, RIGHT - LEFT, 1 - 1.5 / height))
-    curves = [smooth(np.array([loss for loss in run.loss if loss is not None])) for run in runs]
-    looks = [look(rank) for rank in range(len(runs))]
+    curves = {run.name: smooth(np.array([loss for loss in run.loss if loss is not None])) for run in runs}
+    several = len(runs) > TOGETHER
+    panels = by_family(runs, lambda run: run.family) if several else {None: runs}
+    width, least, above = ONE_OF_SEVERAL if several else ALONE
+    columns = arranged(panels, least, above, [[] for _ in range(min(2, len(panels)))])
+    whole, lowest = LEFT + width + WIDTH, max(column[-1][0] for column in columns)
+    figure = new_figure(len(columns) * whole, HEAD + lowest + FOOT)
+    limits = (0, max(map(len, curves.values()))), loss_range(runs, list(curves.values()))
+    for i, column in enumerate(columns):
+        for bottom, height, family in column:
+            axes = add_axes(figure, (LEFT + i * whole, FOOT + lowest - bottom, width, height), limits)
+            for run in runs:
+                if run not in panels[family]:
+                    axes.plot(np.arange(1, len(curves[run.name]) + 1), curves[run.name], color=OTHERS, linewidth=0.8,
+                              zorder=1)
+            draw_members(axes, panels[family], [curves[run.name] for run in panels[family]])
+            if several:
+                axes.set_title(f"{family}{ENDING}", loc="left", fontsize=11, weight="bold", pad=8)
+        axes.set_xlabel("iteration")
+    write(figure, LEFT, 0.36, "Training loss by optimizer", fontsize=14, weight="bold")
+    if several:
+        title += "; loss on the batch, smoothed; grey: the other families"
+    else:
+        axes.set_ylabel("loss on the batch, smoothed")
+    write(figure, LEFT, 0.62, title, fontsize=8.5, color=FAINT)
+    save(figure, file)
 
+
+def arranged(panels, least, above, columns):
+    """The columns with (bottom, height, family) of each panel, in inches from the top, the next in the shortest column."""
+    def depth(column):
+        return column[-1][0] if column else 0
+
+    for family, members in panels.items():
+        column, height = min(columns, key=depth), max(least, 0.4 + LINE * len(members))
+        column.append((depth(column) + above + height, height, family))
+    return columns
+
+
+def write(figure, left, top, text, **options):
+    width, height = figure.get_size_inches()
+    figure.text(left / width, 1 - top / height, text, va="center", **options)
+
+
+def add_axes(figure, box, limits):
+    """The axes in a box of (left, bottom, width, height) inches."""
+    width, height = figure.get_size_inches()
+    axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))   # for less than two decades
     axes.grid(True, which="major")
-    axes.set_xlim(0, max(map(len, curves)))
-    axes.set_ylim(loss_range(runs, curves))
-    axes.set_xlabel("iteration")
-    axes.set_ylabel("loss on the batch, smoothed")
+    axes.set_xlim(limits[0])
+    axes.set_ylim(limits[1])
+    return axes
+
+
+def draw_members(axes, runs, curves):
+    """The curves that belong into a panel, and its legend."""
+    looks = [look(rank) for rank in range(len(runs))]
     for rank, (run, curve, style) in enumerate(zip(runs, curves, looks)):
         x, step = np.arange(1, len(curve) + 1), max(1, len(curve) // MARKS)
         # All marks lie above all lines, and neighbours in rank have theirs at different places: where curves
@@ -48,10 +100,6 @@ def draw_curves(file, runs, title):
             axes.plot([len(curve)] * len(shown), shown, "x", color=style["color"], markersize=8,
                       markeredgewidth=2, zorder=5, clip_on=False)
     legend(axes, runs, curves, looks)
-    figure.text(LEFT, 1 - 0.36 / height, "Training loss by optimizer", fontsize=14, weight="bold",
-                va="center")
-    figure.text(LEFT, 1 - 0.62 / height, title, fontsize=8.5, color=FAINT, va="center")
-    save(figure, file)
 
 
 def look(rank):
@@ -79,68 +127,3 @@ def loss_range(runs, curves):
     start = next((run.loss[0] for run in runs if run.loss and run.loss[0]), 1.0)
     highest = min(values.max(initial=start), 5 * start)
     return max(values.min(initial=highest), 1e-12) / 1.3, highest * 1.3
-
-
-def legend(axes, runs, curves, looks):
-    """One line a run to the right of the axes, each as near to the end of its curve as the others allow.
-
-    The runs that diverged stand at the top.
-    """
-    to_axes = axes.transScale + axes.transLimits
-    levels = []
-    for run, curve in zip(runs, curves):
-        if run.status == "diverged":
-            levels.append(1.0)
-        else:
-            levels.append(float(np.clip(to_axes.transform((1, max(curve[-1], 1e-300)))[1], 0, 1)))
-    order = sorted(range(len(runs)), key=lambda i: (runs[i].status == "diverged", levels[i], -i))
-    gap = LINE / (axes.get_position().height * axes.figure.get_figheight())
-    places = spread([levels[i] for i in order], gap)
-
-    where = blended_transform_factory(axes.figure.transFigure, axes.transAxes)
-    text = {"transform": where, "va": "center"}
-    for i, place in zip(order, places):
-        run, style = runs[i], looks[i]
-        if run.status != "diverged":
-            axes.plot([RIGHT, RIGHT + 0.025], [levels[i], place], transform=where, color=style["color"],
-                      linewidth=0.8, clip_on=False)
-        axes.plot([RIGHT + 0.03, RIGHT + 0.05, RIGHT + 0.07], [place] * 3, transform=where, markevery=[1],
-                  clip_on=False, **style)
-        axes.text(RIGHT + 0.08, place, run.name, **text)
-        if run.final_loss is None:
-            axes.text(0.985, place, run.outcome, color=FAINT, ha="right", **text)
-        else:
-            axes.text(0.915, place, f"{run.final_loss:.2g}", color=FAINT, ha="right", **text)
-            axes.text(0.985, place, f"{100 * run.test_accuracy:.1f} %", color=FAINT, ha="right", **text)
-    above = max(1.0, places[-1]) + 1.3 * gap
-    for right, heading in ((0.915, "final\nloss"), (0.985, "test\naccuracy")):
-        axes.text(right, above, heading, color=FAINT, ha="right", fontsize=7.5, linespacing=1.05, **text)
-
-
-def spread(levels, gap):
-    """Places at least `gap` apart for the ascending `levels`, each as near to its own as may be, in 0..1."""
-    # Labels that touch form a cluster, which sits where its members' mean wants it.
-    clusters = []
-    for level in levels:
-        clusters.append([level])
-        while len(clusters) > 1 and _bottom(clusters[-1], gap) < _top(clusters[-2], gap) + gap:
-            last = clusters.pop()
-            clusters[-1] += last
-    places = [_bottom(cluster, gap) + i * gap for cluster in clusters for i in range(len(cluster))]
-    ceiling = max(1.0, (len(places) - 1) * gap)
-    for i in reversed(range(len(places))):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - gap
-    floor = 0.0
-    for i in range(len(places)):
-        places[i] = max(places[i], floor)
-        floor = places[i] + gap
-    return places
-
-
-def _bottom(cluster, gap):
-    return sum(cluster) / len(cluster) - gap * (len(cluster) - 1) / 2
-
-
-def _top(cluster, gap):
-    return _bottom(cluster, gap) + gap * (len(cluster) - 1)

@@ -3,9 +3,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "BATCH", "WIDTHS", "Call", "Side", "Task"]
+__all__ = ["ARGUMENTS", "BATCH", "LOSS", "WIDTHS", "Call", "Side", "Task"]
 
 ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
+LOSS = 1.0                                      # what rules that read the loss are told, where a library has them
 
 WIDTHS, BATCH = (784, 100, 100, 100, 100, 10), 128      # of the network that is trained
 

@@ -6,7 +6,7 @@ import numpy as np
 import fastnn
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side
+from .library import ARGUMENTS, LOSS, WIDTHS, Call, Side
 
 __all__ = ["Library"]
 
@@ -27,7 +27,8 @@ class Library(Side):
         opt = fastnn.get_opt(name, **CATALOGUES["optimizers"][name].timed_with)
         params = {f"p{i}": np.array(p) for i, p in enumerate(params)}
         grads = {f"p{i}": grad for i, grad in enumerate(grads)}
-        return Call(partial(opt.update, params, grads))
+        told = {"f": LOSS} if "f" in opt._positional and type(opt).peers else {}     # as its peers are told
+        return Call(partial(opt.update, params, grads, **told))
 
     def train(self, task):
         from fastnn.nn import MultiLayerNet

@@ -6,6 +6,7 @@ vector-Jacobian product from x and the gradient; optimizers are optax's, the upd
 one, parameters and state donated.
 """
 import os
+from operator import attrgetter
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, Call, Side
+from .library import ARGUMENTS, LOSS, Call, Side
 
 __all__ = ["Library"]
 
@@ -69,13 +70,13 @@ class Library(Side):
         peers = CATALOGUES["optimizers"][name].peers
         if "optax" not in peers:
             return None
-        called, arguments = peers["optax"]
-        rule = getattr(optax, called)(**arguments)
+        called, arguments = peers["optax"]      # such as "adam", or "contrib.prodigy"
+        rule = optax.with_extra_args_support(attrgetter(called)(optax)(**arguments))
         params, grads = [jnp.array(p) for p in params], [jnp.array(g) for g in grads]
-        state = rule.init(params)
+        state = jax.tree.map(jnp.copy, rule.init(params))       # some keep the first parameters, which are donated
 
         def advance(params, state, grads):
-            updates, state = rule.update(grads, state, params)
+            updates, state = rule.update(grads, state, params, value=LOSS, obj_fn=lambda params: LOSS)
             return optax.apply_updates(params, updates), state
         advance = jax.jit(advance, donate_argnums=(0, 1))
 

@@ -31,6 +31,12 @@ FORWARD = {
 }
 
 
+def optimizer(called, params, arguments):
+    """In its quickest form."""
+    rule = getattr(torch.optim, called)
+    forms = [form for form in ("fused", "foreach") if form in signature(rule).parameters]
+    return rule(params, **{**dict.fromkeys(forms[:1], True), **arguments})
+
 
 def softmin_backward(g, y):
     return torch.neg(aten._softmax_backward_data.default(g, y, -1, y.dtype))
@@ -64,6 +70,8 @@ BACKWARD = {
                                  x.dtype),
 }
 CHAINS = ("bent-identity", "tanh-shrink", "softsign", "tanhExp")
+OF_MATRICES = ("Muon",)         # its users step all that is no matrix with AdamW
+OF_SPARSE = ("SparseAdam",)     # takes no other gradients: they have every element
 
 
 class Library(Side):
@@ -89,12 +97,18 @@ class Library(Side):
         if "torch" not in peers:
             return None
         called, arguments = peers["torch"]
-        rule = getattr(torch.optim, called)
-        form = "fused" if "fused" in signature(rule).parameters else "foreach"
         params = [torch.nn.Parameter(torch.tensor(p)) for p in params]
         for p, grad in zip(params, grads):
             p.grad = torch.tensor(grad)
-        return Call(rule(params, **arguments, **{form: True}).step)
+            if called in OF_SPARSE:
+                p.grad = p.grad.to_sparse(1).coalesce()
+        others = [p for p in params if p.ndim != 2] if called in OF_MATRICES else []
+        if not others:
+            return Call(optimizer(called, params, arguments).step)
+        steps = [optimizer("AdamW", others, {}).step]
+        if len(others) < len(params):
+            steps.append(optimizer(called, [p for p in params if p.ndim == 2], arguments).step)
+        return Call(lambda: [step() for step in steps])
 
     def train(self, task):
         x, labels = torch.from_numpy(task.x), torch.from_numpy(task.labels)

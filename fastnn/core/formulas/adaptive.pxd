@@ -21,11 +21,29 @@ cdef inline real adadelta(real g, real *v, real *u, real one_minus_rho, real eps
     return lr * delta
 
 
-cdef inline real rmsprop_graves(real g, real *m, real *v, real one_minus_rho, real lr, real eps) noexcept nogil:
+cdef inline real rmsprop_momentum(real g, real *v, real *buf, real one_minus_rho, real momentum, real lr,
+                                  real eps_inside_root, real eps) noexcept nogil:
+    v[0] = v[0] + one_minus_rho * (g * g - v[0])
+    buf[0] = momentum * buf[0] + ratio(g, square_root(v[0] + eps_inside_root) + eps)
+    return -lr * buf[0]
+
+
+cdef inline real centered_root(real g, real *m, real *v, real one_minus_rho, real eps_inside_root) noexcept nogil:
     m[0] = m[0] + one_minus_rho * (g - m[0])
     v[0] = v[0] + one_minus_rho * (g * g - v[0])
     cdef real variance = at_least(v[0] - m[0] * m[0], <real>0)       # rounding may take it below 0
-    return ratio(-lr * g, square_root(variance + eps))
+    return square_root(variance + eps_inside_root)
+
+
+cdef inline real rmsprop_centered(real g, real *m, real *v, real one_minus_rho, real lr, real eps_inside_root,
+                                  real eps) noexcept nogil:
+    return ratio(-lr * g, centered_root(g, m, v, one_minus_rho, eps_inside_root) + eps)
+
+
+cdef inline real rmsprop_centered_momentum(real g, real *m, real *v, real *buf, real one_minus_rho, real momentum,
+                                           real lr, real eps_inside_root, real eps) noexcept nogil:
+    buf[0] = momentum * buf[0] + ratio(g, centered_root(g, m, v, one_minus_rho, eps_inside_root) + eps)
+    return -lr * buf[0]
 
 
 cdef inline real smorms3(real g, real *m, real *v, real *s, real lr, real eps) noexcept nogil:

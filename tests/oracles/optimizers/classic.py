@@ -228,7 +228,7 @@ class Santa(Optimizer):
     eta/beta (1 - g_last/g)/u, which is not in its authors' programs either (github.com/cchangyou/Santa), and with
     velocities that are at beta's temperature from the start: where beta is 1 there, they are the paper's.
 
-    `delta` takes the standard normal draws of `santa_draws`: `u0` at t = 1, `noise` while t < burnin.
+    `delta` takes standard normal draws: `u0` at t = 1, `noise` while t < burnin.
     """
     eta: float = 0.001
     sigma: float = 0.95
@@ -239,6 +239,9 @@ class Santa(Optimizer):
     C: float = 5
     N: int = 1000
     v = g_last = 0
+
+    def draws(self, t):
+        return ("u0",)*(t == 1) + ("noise",)*(t < self.burnin)
 
     def rule(self, mean_gradient, t, u0=None, noise=None, N=None):
         N = mean_gradient.dtype.type(self.N) if N is None else N
@@ -279,19 +282,6 @@ class SantaSSS(Santa):
         if hot is not None:
             self.alpha = self.alpha + (self.u*self.u - heat)/2
         return theta + g*self.u/2
-
-
-def santa_draws(rng, shapes, t, burnin):
-    """The draws of Santa's step t in article A's order: every tensor's u0, then every tensor's noise.
-
-    Returns one dict of extras of `delta` a tensor. `rng` is a Generator or a RandomState.
-    """
-    extras = [{} for _ in shapes]
-    for name, due in (("u0", t == 1), ("noise", t < burnin)):
-        for extra, shape in zip(extras, shapes):
-            if due:
-                extra[name] = rng.standard_normal(shape)
-    return extras
 
 
 @dataclass
@@ -335,20 +325,6 @@ class AMSBound(AdaBound):
         self.observe(g)
         self.vhat = np.maximum(self.vhat, self.v)
         return self.bounded(self.vhat, t)
-
-
-@dataclass
-class Lion(Optimizer):
-    """Chen et al. 2023, algorithm 2 without weight decay."""
-    lr: float = 1e-4
-    beta1: float = 0.9
-    beta2: float = 0.99
-    m = 0
-
-    def rule(self, g, t):
-        update = self.beta1*self.m + (1 - self.beta1)*g
-        self.m = self.beta2*self.m + (1 - self.beta2)*g
-        return -self.lr*np.sign(update)
 
 
 # "Deep Learning from Scratch", chapter 6: eps = 1e-7 stands outside the root.
@@ -425,7 +401,7 @@ class DLFSAdam(Optimizer):
 
 ORACLES = {rule.__name__: rule for rule in (
     SGD, MSGD, NAG, AdaGrad, RMSprop, AdaDelta, Adam, SparseAdam, RMSpropGraves, SMORMS3, AdaMax, Nadam, Eve, SantaE,
-    SantaSSS, AMSGrad, AdaBound, AMSBound, Lion, Momentum, Nesterov)}
+    SantaSSS, AMSGrad, AdaBound, AMSBound, Momentum, Nesterov)}
 
 DLFS = {"SGD": DLFSSGD, "Momentum": Momentum, "Nesterov": Nesterov, "AdaGrad": DLFSAdaGrad,
         "RMSprop": DLFSRMSprop, "Adam": DLFSAdam}

@@ -1,0 +1,9 @@
+from collections.abc import Iterable
+
+class Products:
+    def __init__(self, pairs: Iterable[tuple[str, str]], slots: Iterable[str],
+                 kernels: tuple[int, int] | None = None) -> None: ...
+    @property
+    def tries(self) -> bool: ...
+    @property
+    def reads_p(self) -> bool: ...

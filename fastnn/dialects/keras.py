@@ -1,0 +1,273 @@
+"""Keras 3.15.1: keras.optimizers, activations and losses, by its names, arguments and defaults.
+
+weight_decay is decoupled in every optimizer. Losses give the error of each element or row; `total_error` is the mean.
+"""
+from math import sqrt
+
+from ..activations import _registry as activations
+from ..hyperparameters import Flag
+from ..optimizers.base import decay, epsilon, rate
+from .torch import Hardsigmoid, SquaredError
+from .translation import Dialect, Rule, is_zero
+
+AVERAGE = "fastnn.ExponentialAverage(optimizer, ...) keeps an average"
+
+
+def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema=False, ema_momentum=0.99,
+           ema_overwrite_frequency=None, loss_scale_factor=None, gradient_accumulation_steps=None, name=None):
+    clips = {"clip_norm": clipnorm, "clip_value": clipvalue, "clip_global_norm": global_clipnorm}
+    return {"weight_decay": 0 if weight_decay is None else weight_decay,
+            "grad_scale": 1 if loss_scale_factor is None else 1 / loss_scale_factor,
+            **{option: None if is_zero(value) else value for option, value in clips.items()}}
+
+
+keras = Dialect("keras", {
+    "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
+    "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "", "reduction": "",
+    "dtype": "", "label_smoothing": "", "ignore_class": ""}, shared)
+
+
+# Optimizers
+
+@keras.opt("SGD")
+def sgd(learning_rate=0.01, momentum=0.0, nesterov=False):
+    if is_zero(momentum):
+        return "SGD", dict(eta=learning_rate)
+    return "Nesterov" if nesterov else "Momentum", dict(lr=learning_rate, momentum=momentum)
+
+
+class Adam(Rule, kernel="adam"):
+    """m and v as in Adam; -learning_rate sqrt(1 - beta_2^t)/(1 - beta_1^t) m/(sqrt(v) + epsilon)."""
+
+    name, like = "Adam", "keras"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    beta_1 = decay(0.9)
+    beta_2 = decay(0.999)
+    epsilon = epsilon(1e-7)
+    slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
+
+    @staticmethod
+    def constants(h, t):
+        return {"one_minus_beta1": 1 - h.beta_1, "one_minus_beta2": 1 - h.beta_2, "eps_inside_root": 0,
+                "eps": h.epsilon, "corrected_lr": h.learning_rate * sqrt(1 - h.beta_2**t) / (1 - h.beta_1**t)}
+
+
+class AMSGrad(Adam, kernel="amsgrad"):
+    """As Adam, with the largest v so far."""
+
+    given = {"amsgrad": True}
+    slots = {"m": 0, "v": 0, "vhat": 0}
+    stored = {}
+
+    @staticmethod
+    def constants(h, t):
+        constants = Adam.constants(h, t)
+        return {"lr": constants.pop("corrected_lr"), **constants}
+
+
+def adam_of(learning_rate, beta_1, beta_2, epsilon, amsgrad, **options):
+    return AMSGrad if amsgrad else Adam, dict(
+        learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon, **options)
+
+
+@keras.opt("Adam")
+def adam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
+    return adam_of(learning_rate, beta_1, beta_2, epsilon, amsgrad)
+
+
+@keras.opt("AdamW")
+def adamw(learning_rate=0.001, weight_decay=0.004, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False):
+    return adam_of(learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay or 0)
+
+
+class Adamax(Rule, kernel="adamax_beside"):
+    """m as in Adam; u = max(beta_2 u, |g|); -learning_rate/(1 - beta_1^t) m/(u + epsilon)."""
+
+    name, like = "Adamax", "keras"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    beta_1 = decay(0.9)
+    beta_2 = decay(0.999)
+    epsilon = epsilon(1e-7)
+    slots = {"m": 0, "u": 0}
+    stored = {"m": "linear", "u": "logarithmic"}
+
+    @staticmethod
+    def constants(h, t):
+        return {"one_minus_beta1": 1 - h.beta_1, "beta2": h.beta_2, "eps": h.epsilon,
+                "corrected_lr": h.learning_rate / (1 - h.beta_1**t)}
+
+
+@keras.opt("Adamax")
+def adamax(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    return Adamax, dict(learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+@keras.opt("Nadam")
+def nadam(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7):
+    """The catalogue's with a momentum_decay of 1: mu_t = beta_1 (1 - 0.96^t/2)."""
+    return "Nadam", dict(alpha=learning_rate, mu=beta_1, nu=beta_2, eps=epsilon, momentum_decay=1)
+
+
+class RMSprop(Rule, kernel="rmsprop_buffered"):
+    """m, v with rho; buf = momentum buf + learning_rate g/sqrt(v + epsilon), of v - m^2 where centered; -buf."""
+
+    name, like = "RMSprop", "keras"
+    _rate_name = "learning_rate"
+    learning_rate = rate(1e-3)
+    rho = decay(0.9)
+    momentum = rate(0.0)
+    epsilon = epsilon(1e-7)
+    centered = Flag(False)
+    slots = {"m": 0, "v": 0, "buf": 0}
+
+    @staticmethod
+    def constants(h):
+        return {"one_minus_rho": 1 - h.rho, "centre": h.centered, "momentum": h.momentum, "lr_in": h.learning_rate,
+                "lr_buf": 1, "lr_step": 0, "eps_inside_root": h.epsilon, "eps": 0}
+
+
+@keras.opt("RMSprop")
+def rmsprop(learning_rate=0.001, rho=0.9, momentum=0.0, epsilon=1e-7, centered=False):
+    if is_zero(momentum):
+        return ("RMSpropGraves", dict(eta=learning_rate, rho=rho, eps=epsilon)) if centered else (
+            "RMSprop", dict(eta=learning_rate, rho=rho, eps=0, eps_inside_root=epsilon))
+    return RMSprop, dict(learning_rate=learning_rate, rho=rho, momentum=momentum, epsilon=epsilon, centered=centered)
+
+
+@keras.opt("Adagrad")
+def adagrad(learning_rate=0.001, initial_accumulator_value=0.1, epsilon=1e-7):
+    """The sums do not contain initial_accumulator_value, which is added under the root as epsilon is."""
+    return "AdaGrad", dict(eta=learning_rate, eps=0, eps_inside_root=initial_accumulator_value + epsilon)
+
+
+@keras.opt("Adadelta")
+def adadelta(learning_rate=0.001, rho=0.95, epsilon=1e-7):
+    return "AdaDelta", dict(rho=rho, eps=epsilon, lr=learning_rate)
+
+
+@keras.opt("Lion")
+def lion(learning_rate=0.001, beta_1=0.9, beta_2=0.99):
+    return "Lion", dict(lr=learning_rate, beta1=beta_1, beta2=beta_2)
+
+
+@keras.opt("Lamb")
+def lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_decay=None):
+    if not is_zero(weight_decay):
+        raise ValueError("Keras decays beside the ratio of norms; LAMB without like= does so within it, as the paper")
+    return "LAMB", dict(alpha=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon)
+
+
+# Activations
+
+keras.same(activations, {
+    "identity": "linear", "sigmoid": "sigmoid", "log-sigmoid": "log_sigmoid", "tanh": "tanh",
+    "tanh-shrink": "tanh_shrink", "hard-tanh": "hard_tanh", "ReLU6": "relu6","softplus": "softplus",
+    "softsign": "softsign", "Swish": "silu swish", "Mish": "mish"})
+
+
+@keras.act("hard_sigmoid")
+def hard_sigmoid():
+    """Keras 2 had the catalogue's slope."""
+    return Hardsigmoid, {}
+
+
+@keras.act("relu")
+def relu(negative_slope=0.0, max_value=None, threshold=0.0):
+    if max_value is not None or threshold:
+        raise ValueError("fastnn's has no max_value and no threshold")
+    return ("ReLU", {}) if is_zero(negative_slope) else ("leaky-ReLU", dict(alpha=negative_slope))
+
+
+@keras.act("leaky_relu")
+def leaky_relu(negative_slope=0.2):
+    """The function's slope; that of the layer LeakyReLU is 0.3."""
+    return "leaky-ReLU", dict(alpha=negative_slope)
+
+
+@keras.act("elu")
+def elu(alpha=1.0):
+    return "ELU", dict(alpha=alpha)
+
+
+@keras.act("celu")
+def celu(alpha=1.0):
+    return "CELU", dict(alpha=alpha)
+
+
+@keras.act("selu")
+def selu():
+    """Keras's constants have 16 digits."""
+    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+
+
+@keras.act("gelu")
+def gelu(approximate=False):
+    if approximate:
+        raise ValueError("fastnn has the exact GELU, approximate=False")
+    return "GELU", {}
+
+
+@keras.act("hard_shrink")
+def hard_shrink(threshold=0.5):
+    return "hard-shrink", dict(lambda_=threshold)
+
+
+@keras.act("soft_shrink")
+def soft_shrink(threshold=0.5):
+    return "soft-shrink", dict(lambda_=threshold)
+
+
+@keras.act("threshold")
+def threshold(threshold=20, default_value=20):
+    return "threshold", dict(threshold=threshold, value=default_value)
+
+
+@keras.act("softmax")
+def softmax(axis=-1):
+    return "softmax", dict(axis=axis)
+
+
+@keras.act("log_softmax")
+def log_softmax(axis=-1):
+    return "log-softmax", dict(axis=axis)
+
+
+# Losses
+
+@keras.err("MeanSquaredError", "mean_squared_error", "mse", "Square")
+def mean_squared_error(reduction="sum_over_batch_size", name="mean_squared_error", dtype=None):
+    """(y - t)^2, twice the catalogue's Square."""
+    return SquaredError, {}
+
+
+def only_logits(from_logits, axis, instead):
+    if axis != -1:
+        raise ValueError(f"axis must be -1, not {axis!r:.80}")
+    if not from_logits:
+        raise ValueError(f"Keras clips probabilities at 1e-7; from_logits=True is here, and get_err({instead!r}) is "
+                         "of probabilities that are not clipped")
+
+
+@keras.err("BinaryCrossentropy", "binary_crossentropy", "Binary")
+def binary_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
+                        name="binary_crossentropy", dtype=None):
+    """Of each element, not the mean along an axis."""
+    only_logits(from_logits, axis, "Binary")
+    return "sigmoid-binary-cross-entropy", {}
+
+
+@keras.err("CategoricalCrossentropy", "categorical_crossentropy", "Cross")
+def categorical_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
+                             name="categorical_crossentropy", dtype=None):
+    only_logits(from_logits, axis, "Cross")
+    return "softmax-cross-entropy", {}
+
+
+@keras.err("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
+def sparse_categorical_crossentropy(from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
+                                    name="sparse_categorical_crossentropy", dtype=None):
+    only_logits(from_logits, axis, "Cross")
+    return "softmax-cross-entropy", {}

@@ -1,0 +1,48 @@
+"""scikit-learn 1.9.1: the solvers, activations and losses of MLPClassifier and MLPRegressor, by its names and defaults."""
+from math import sqrt
+
+from ..activations import _registry as activations
+from ..losses import _registry as losses
+from ..optimizers.base import decay, epsilon, rate
+from .translation import Dialect, Rule, is_zero
+
+sklearn = Dialect("sklearn", {
+    "alpha": "it is divided by the rows of a batch and spares intercepts: l2=alpha/rows, in a group",
+    "learning_rate": "a learning rate that changes is a schedule: fastnn.schedules",
+    "power_t": "a learning rate that changes is a schedule: fastnn.schedules"})
+
+
+@sklearn.opt("sgd", "SGD", "SGDOptimizer")
+def sgd(learning_rate_init=0.001, momentum=0.9, nesterovs_momentum=True, *, learning_rate="constant", power_t=0.5,
+        alpha=None):
+    if is_zero(momentum):
+        return "SGD", dict(eta=learning_rate_init)
+    return "Nesterov" if nesterovs_momentum else "Momentum", dict(lr=learning_rate_init, momentum=momentum)
+
+
+class Adam(Rule, kernel="adam"):
+    """m and v as in Adam; -learning_rate_init sqrt(1 - beta_2^t)/(1 - beta_1^t) m/(sqrt(v) + epsilon)."""
+
+    name, like = "adam", "sklearn"
+    _rate_name = "learning_rate_init"
+    learning_rate_init = rate(1e-3)
+    beta_1 = decay(0.9)
+    beta_2 = decay(0.999)
+    epsilon = epsilon(1e-8)
+    slots = {"m": 0, "v": 0}
+    stored = {"m": "linear", "v": "logarithmic"}
+
+    @staticmethod
+    def constants(h, t):
+        return {"one_minus_beta1": 1 - h.beta_1, "one_minus_beta2": 1 - h.beta_2, "eps_inside_root": 0,
+                "eps": h.epsilon, "corrected_lr": h.learning_rate_init * sqrt(1 - h.beta_2**t) / (1 - h.beta_1**t)}
+
+
+@sklearn.opt("adam", "AdamOptimizer")
+def adam(learning_rate_init=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, *, alpha=None):
+    return Adam, dict(learning_rate_init=learning_rate_init, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon)
+
+
+sklearn.same(activations, {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "ReLU": "relu",
+                           "softmax": "softmax"})
+sklearn.same(losses, {"Square": "squared_error mse"})

@@ -1,0 +1,289 @@
+"""PyTorch 2.14.1: torch.optim, torch.nn's activations and losses, by its names, arguments and defaults.
+
+weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the error of each
+element or row, as reduction="none" does; `total_error` is the mean.
+"""
+from ..activations import Activation, _registry as activations
+from ..hyperparameters import Flag
+from ..losses import _Elementwise
+from ..optimizers.base import decay, epsilon, rate
+from .translation import Dialect, Rule, is_zero, pair
+
+
+def shared(*, maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):
+    return {"maximize": maximize}
+
+
+torch = Dialect("torch", {
+    "foreach": "", "fused": "", "capturable": "", "differentiable": "", "inplace": "forward(x, out=x) is in place",
+    "size_average": "", "reduce": "", "reduction": "error functions give each element's error, total_error() the mean",
+    "weight": "", "pos_weight": "", "ignore_index": "", "label_smoothing": ""}, shared)
+
+
+# Optimizers
+
+@torch.opt("SGD")
+def sgd(lr=1e-3, momentum=0, dampening=0, weight_decay=0, nesterov=False):
+    """The rate is no part of what is kept: under a schedule it is another rule than the catalogue's Momentum."""
+    if nesterov and (is_zero(momentum) or not is_zero(dampening)):
+        raise ValueError("nesterov needs a momentum and no dampening")
+    if is_zero(momentum):
+        return "SGD", dict(eta=lr, l2=weight_decay)
+    if nesterov:
+        return "SGDNesterov", dict(eta=lr, momentum=momentum, l2=weight_decay)
+    return "SGDMomentum", dict(eta=lr, momentum=momentum, dampening=dampening, l2=weight_decay)
+
+
+def adam_values(lr, betas, eps, weight_decay, decoupled):
+    beta1, beta2 = pair(betas, "betas")
+    return dict(alpha=lr, beta1=beta1, beta2=beta2, eps=eps, **decayed(weight_decay, decoupled))
+
+
+def decayed(weight_decay, decoupled):
+    return {"weight_decay" if decoupled else "l2": weight_decay}
+
+
+@torch.opt("Adam")
+def adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, *, decoupled_weight_decay=False):
+    return "AMSGrad" if amsgrad else "Adam", adam_values(lr, betas, eps, weight_decay, decoupled_weight_decay)
+
+
+@torch.opt("AdamW")
+def adamw(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, amsgrad=False):
+    return "AMSGrad" if amsgrad else "AdamW", adam_values(lr, betas, eps, weight_decay, True)
+
+
+@torch.opt("SparseAdam")
+def sparse_adam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
+    return "SparseAdam", adam_values(lr, betas, eps, 0, False)
+
+
+@torch.opt("Adamax")
+def adamax(lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
+    return "AdaMax", adam_values(lr, betas, eps, weight_decay, False)
+
+
+@torch.opt("NAdam")
+def nadam(lr=2e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, momentum_decay=4e-3, decoupled_weight_decay=False):
+    mu, nu = pair(betas, "betas")
+    return "Nadam", dict(alpha=lr, mu=mu, nu=nu, eps=eps, momentum_decay=momentum_decay,
+                         **decayed(weight_decay, decoupled_weight_decay))
+
+
+@torch.opt("RAdam")
+def radam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False):
+    return "RAdam", adam_values(lr, betas, eps, weight_decay, decoupled_weight_decay)
+
+
+class RMSprop(Rule, kernel="rmsprop_buffered"):
+    """m, v with alpha; buf = momentum buf + g/(sqrt(v) + eps), of v - m^2 where centered; -lr buf."""
+
+    name, like = "RMSprop", "torch"
+    lr = rate(1e-2)
+    alpha = decay(0.99)
+    eps = epsilon(1e-8)
+    momentum = rate(0.0)
+    centered = Flag(False)
+    slots = {"m": 0, "v": 0, "buf": 0}
+
+    @staticmethod
+    def constants(h):
+        return {"one_minus_rho": 1 - h.alpha, "centre": h.centered, "momentum": h.momentum, "lr_in": 1, "lr_buf": h.lr,
+                "lr_step": 0, "eps_inside_root": 0, "eps": h.eps}
+
+
+@torch.opt("RMSprop")
+def rmsprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
+    if is_zero(momentum) and not centered:
+        return "RMSprop", dict(eta=lr, rho=alpha, eps=eps, l2=weight_decay)
+    return RMSprop, dict(lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, l2=weight_decay)
+
+
+class Adagrad(Rule, kernel="adagrad"):
+    """G += g^2, from initial_accumulator_value; -lr/(1 + (t - 1) lr_decay) g/(sqrt(G) + eps)."""
+
+    name, like = "Adagrad", "torch"
+    lr = rate(1e-2)
+    lr_decay = rate(0.0)
+    initial_accumulator_value = rate(0.0)
+    eps = epsilon(1e-10)
+    slots = {"G": 0}
+
+    @staticmethod
+    def constants(h, t):
+        return {"lr": h.lr / (1 + (t - 1) * h.lr_decay), "eps_inside_root": h.initial_accumulator_value, "eps": h.eps}
+
+
+@torch.opt("Adagrad")
+def adagrad(lr=1e-2, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10):
+    """The sums do not contain initial_accumulator_value, which is added under the root."""
+    if is_zero(lr_decay):
+        return "AdaGrad", dict(eta=lr, eps=eps, eps_inside_root=initial_accumulator_value, l2=weight_decay)
+    return Adagrad, dict(lr=lr, lr_decay=lr_decay, initial_accumulator_value=initial_accumulator_value, eps=eps,
+                         l2=weight_decay)
+
+
+@torch.opt("Adadelta")
+def adadelta(lr=1.0, rho=0.9, eps=1e-6, weight_decay=0):
+    return "AdaDelta", dict(rho=rho, eps=eps, lr=lr, l2=weight_decay)
+
+
+@torch.opt("Rprop")
+def rprop(lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50)):
+    eta_minus, eta_plus = pair(etas, "etas")
+    smallest, largest = pair(step_sizes, "step_sizes")
+    return "Rprop", dict(lr=lr, eta_minus=eta_minus, eta_plus=eta_plus, min_step_size=smallest, max_step_size=largest)
+
+
+@torch.opt("ASGD")
+def asgd(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
+    """PyTorch's step has the lr of the step before, which is another one under a schedule."""
+    return "ASGD", dict(lr=lr, lambd=lambd, alpha=alpha, t0=t0, l2=weight_decay)
+
+
+# Activations
+
+class Hardsigmoid(Activation):
+    """(x + 3)/6, clipped to [0, 1]; f'(-3) = f'(3) = 0."""
+
+    name, kernel, like = "hard-sigmoid", "hard_sigmoid_of_six", "torch"
+    _by_value = True
+
+
+@torch.act("Hardsigmoid")
+def hardsigmoid(inplace=False):
+    return Hardsigmoid, {}
+
+
+torch.same(activations, {
+    "identity": "Identity", "sigmoid": "Sigmoid", "log-sigmoid": "LogSigmoid", "tanh": "Tanh",
+    "tanh-shrink": "Tanhshrink", "softsign": "Softsign"})
+
+
+@torch.act("ReLU")
+def relu(inplace=False):
+    return "ReLU", {}
+
+
+@torch.act("ReLU6")
+def relu6(inplace=False):
+    return "ReLU6", {}
+
+
+@torch.act("SELU")
+def selu(inplace=False):
+    """PyTorch's constants have 16 digits."""
+    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+
+
+@torch.act("SiLU", "Swish")
+def silu(inplace=False):
+    return "Swish", {}
+
+
+@torch.act("Mish")
+def mish(inplace=False):
+    return "Mish", {}
+
+
+@torch.act("Hardtanh")
+def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
+    """f'(-1) = f'(1) = 1, where PyTorch has 0."""
+    if (min_val, max_val) == (0, 6):
+        return "ReLU6", {}
+    if (min_val, max_val) != (-1, 1):
+        raise ValueError("min_val and max_val must be -1 and 1, or 0 and 6")
+    return "hard-tanh", {}
+
+
+@torch.act("LeakyReLU")
+def leaky_relu(negative_slope=0.01, inplace=False):
+    """f'(0) = 1, where PyTorch has the slope."""
+    return "leaky-ReLU", dict(alpha=negative_slope)
+
+
+@torch.act("ELU")
+def elu(alpha=1.0, inplace=False):
+    return "ELU", dict(alpha=alpha)
+
+
+@torch.act("CELU")
+def celu(alpha=1.0, inplace=False):
+    return "CELU", dict(alpha=alpha)
+
+
+@torch.act("GELU")
+def gelu(approximate="none"):
+    if approximate != "none":
+        raise ValueError(f"fastnn has the exact GELU, approximate='none', not {approximate!r:.80}")
+    return "GELU", {}
+
+
+@torch.act("Softplus")
+def softplus(beta=1.0, threshold=20.0):
+    """Exact beyond the threshold, too, where PyTorch returns x."""
+    if beta != 1:
+        raise ValueError(f"beta must be 1, not {beta!r:.80}")
+    return "softplus", {}
+
+
+@torch.act("Hardshrink")
+def hardshrink(lambd=0.5):
+    return "hard-shrink", dict(lambda_=lambd)
+
+
+@torch.act("Softshrink")
+def softshrink(lambd=0.5):
+    return "soft-shrink", dict(lambda_=lambd)
+
+
+@torch.act("Threshold")
+def threshold(threshold, value, inplace=False):
+    return "threshold", dict(threshold=threshold, value=value)
+
+
+@torch.act("Softmax")
+def softmax(dim=-1):
+    """PyTorch wants dim to be given."""
+    return "softmax", dict(axis=dim)
+
+
+@torch.act("Softmin")
+def softmin(dim=-1):
+    return "softmin", dict(axis=dim)
+
+
+@torch.act("LogSoftmax")
+def log_softmax(dim=-1):
+    return "log-softmax", dict(axis=dim)
+
+
+# Losses
+
+class SquaredError(_Elementwise):
+    """(y - t)^2."""
+
+    name, kernel, like = "MSELoss", "squared_difference", "torch"
+
+
+@torch.err("MSELoss", "mse", "Square")
+def mse_loss(size_average=None, reduce=None, reduction="mean"):
+    """Twice what the catalogue's Square is."""
+    return SquaredError, {}
+
+
+@torch.err("BCELoss", "Binary")
+def bce_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
+    return "Binary", {}
+
+
+@torch.err("BCEWithLogitsLoss")
+def bce_with_logits_loss(weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
+    return "sigmoid-binary-cross-entropy", {}
+
+
+@torch.err("CrossEntropyLoss", "Cross")
+def cross_entropy_loss(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
+                       label_smoothing=0.0):
+    """Of logits, along the last axis, where PyTorch takes the second one."""
+    return "softmax-cross-entropy", {}
