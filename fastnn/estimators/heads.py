@@ -14,10 +14,14 @@ from fastnn.losses import get_err
 
 
 class Head:
-    """`gradient(z, t, share)` is the loss and its gradient in z, a new array or z's own memory.
+    """`gradient(z, t, share)` is the loss and its gradient in z, a new array or z's own memory; `output(z)` is what
+    predictions are made of, in z's memory.
 
     share holds what each row counts, as one column that sums to 1, or is None: all count the same.
     """
+
+    def __init__(self, dtype):
+        self.least = float(np.finfo(dtype).eps)     # of a probability
 
     def targets(self, y, dtype):
         """What `gradient` takes, from scikit-learn's two-dimensional y."""
@@ -28,26 +32,29 @@ def _mean(errors, share):
     """Of the errors of rows, or of all outputs of rows: the sum over these, the mean over those, a float."""
     if share is not None:
         errors = errors * (share if errors.ndim == 2 else share[:, 0])
-    return float(errors.sum(dtype=np.float64)) / (len(errors) if share is None else 1)
+    total = float(np.add.reduce(errors, None, np.float64))
+    return total / len(errors) if share is None else total
 
 
 def _shared(gradient, share):
-    gradient *= gradient.dtype.type(1 / len(gradient)) if share is None else share
+    gradient *= 1 / len(gradient) if share is None else share
     return gradient
 
 
 class Softmax(Head):
 
-    def __init__(self):
+    def __init__(self, dtype):
+        super().__init__(dtype)
         self._loss, self._softmax = get_err("softmax-cross-entropy"), get_act("softmax")
+        self._losses = -math.log1p(-self.least), -math.log(self.least)
 
     def targets(self, y, dtype):
         return y.argmax(axis=1)
 
     def gradient(self, z, t, share):
         errors, gradient = self._loss._value_and_gradient(z, t)
-        eps = np.finfo(z.dtype).eps
-        np.clip(errors, -math.log1p(-eps), -math.log(eps), out=errors)
+        least, most = self._losses
+        np.minimum(np.maximum(errors, least, out=errors), most, out=errors)
         return _mean(errors, share), _shared(gradient, share)
 
     def output(self, z):
@@ -56,13 +63,15 @@ class Softmax(Head):
 
 class Logistic(Head):
 
-    def __init__(self):
+    def __init__(self, dtype):
+        super().__init__(dtype)
         self._sigmoid, self._loss = get_act("sigmoid"), get_err("Binary")
 
     def gradient(self, z, t, share):
         y = self._sigmoid.forward(z, out=z)
-        eps = np.finfo(z.dtype).eps
-        errors = self._loss.forward(np.clip(y, eps, 1 - eps), t, keep=False)
+        held = np.maximum(y, self.least)
+        np.minimum(held, 1 - self.least, out=held)
+        errors, _ = self._loss._value_and_derivative(held, t, held, False)
         y -= t
         return _mean(errors, share), _shared(y, share)
 
@@ -99,7 +108,8 @@ class Poisson(Head):
 class Catalogued(Head):
     """A loss of the catalogue, element by element, of the scores themselves."""
 
-    def __init__(self, loss):
+    def __init__(self, dtype, loss):
+        super().__init__(dtype)
         self._loss = loss
 
     def gradient(self, z, t, share):

@@ -25,6 +25,7 @@ from fastnn.core.elementwise import ElementwiseLoss
 from fastnn.losses import get_err
 from fastnn.optimizers.base import Optimizer
 
+from .epochs import Epoch, listed
 from .heads import HEADS, Catalogued
 from .network import Network, predicted
 from .running import progress_of, threads
@@ -50,7 +51,7 @@ class _Perceptron:
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
-        dtype = self._checked(len(sizes), incremental)
+        dtype, solver = self._checked(len(sizes), incremental)
         labels = y
         X, y = self._validate_input(X, y, incremental, reset=first)
         if sample_weight is not None:
@@ -69,13 +70,14 @@ class _Perceptron:
             if self.solver == "lbfgs":
                 self._train_lbfgs(X, y, sample_weight, dtype)
             else:
-                self._train(X, y, sample_weight, dtype, incremental)
+                self._train(X, y, sample_weight, dtype, solver, incremental)
         if not all(np.isfinite(p).all() for p in self.coefs_ + self.intercepts_):
             raise ValueError(NOT_FINITE)
         return self
 
     def _checked(self, hidden, incremental):
-        """The dtype asked for, or None, after a look at the parameters that scikit-learn's has not, or not like this."""
+        """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
+        estimators have not, or not like this."""
         dtype = None if self.dtype is None else np.dtype(self.dtype)
         if dtype not in (None, np.float32, np.float64):
             raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
@@ -84,6 +86,8 @@ class _Perceptron:
         for name in ("l1", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise refused(self, name, f"must be a number of at least 0, not {getattr(self, name)!r}")
+        if self.clip_global_norm is not None and not self.clip_global_norm > 0:
+            raise refused(self, "clip_global_norm", f"must be a positive number or None, not {self.clip_global_norm!r}")
         if self.n_jobs == 0:
             raise refused(self, "n_jobs", "must not be 0")
         if self.solver == "lbfgs":
@@ -91,9 +95,8 @@ class _Perceptron:
                 value = getattr(self, name)
                 if value is not nothing and np.any(value):
                     raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
-        elif not incremental or not hasattr(self, "_optimizer"):
-            solver_of(self)
-        return dtype
+            return dtype, None
+        return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
 
     def _hidden_activations(self, hidden):
         """One activation for each hidden layer."""
@@ -126,13 +129,13 @@ class _Perceptron:
         """Those of the rows. A classifier's classes have some of their own."""
         return sample_weight
 
-    def _head(self):
-        return HEADS[self.out_activation_]()
+    def _head(self, dtype):
+        return HEADS[self.out_activation_](dtype)
 
     def _network(self, X, rng=None):
         hidden = len(self.coefs_) - 1
-        return Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden), self._head(), self.alpha, self.l1,
-                       self._dropout(hidden), rng, issparse(X))
+        return Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden),
+                       self._head(self.coefs_[0].dtype), self.alpha, self.l1, self._dropout(hidden), rng, issparse(X))
 
     def _initialize(self, y, layer_units, dtype):
         super()._initialize(y, layer_units, dtype)
@@ -176,7 +179,7 @@ class _Perceptron:
 
     # The stochastic solvers
 
-    def _train(self, X, y, sample_weight, dtype, incremental):
+    def _train(self, X, y, sample_weight, dtype, solver, incremental):
         X_val = y_val = weight_val = None
         if self.early_stopping:
             if incremental:
@@ -186,12 +189,13 @@ class _Perceptron:
         size = min(200, n) if self.batch_size == "auto" else min(self.batch_size, n)
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+        if incremental and hasattr(self, "_stepped"):
+            self.coefs_, self.intercepts_ = self._stepped
         self.coefs_ = [np.require(W, dtype, ["C", "A", "W"]) for W in self.coefs_]
         self.intercepts_ = [np.require(b, dtype, ["C", "A", "W"]) for b in self.intercepts_]
-        if not incremental or not hasattr(self, "_optimizer"):
-            self._optimizer = solver_of(self)
+        self._optimizer = solver
         net = self._network(X, self._random_state)
-        epoch = _Epochs(net, self._optimizer.optimizer, X, net.head.targets(y, dtype), sample_weight, size)
+        epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
         try:
             with progress_of(self) as advance:
                 self._epochs(epoch, X_val, y_val, weight_val, incremental, advance)
@@ -225,6 +229,9 @@ class _Perceptron:
                 order = order[drawn]
             self.loss_ = epoch.run(order if self.shuffle else None)
             self.n_iter_ += 1
+            if epoch.evaluated is not epoch.params:     # a rule whose result is an average of its steps
+                self._stepped = listed(epoch.params)
+                self.coefs_, self.intercepts_ = listed(epoch.evaluated)
             self.t_ += n
             self.loss_curve_.append(self.loss_)
             if self.verbose:
@@ -264,56 +271,8 @@ class _Perceptron:
         if dtype != coefs[0].dtype:
             coefs, intercepts = ([p.astype(dtype) for p in ps] for ps in (coefs, intercepts))
         with threads(self.n_jobs), np.errstate(all="ignore"):
-            return predicted(X, coefs, intercepts, self._hidden_activations(len(coefs) - 1), self._head(), issparse(X))
-
-
-class _Epochs:
-    """Passes over all rows, batch by batch, with a step after each."""
-
-    def __init__(self, net, optimizer, X, t, weights, size):
-        self.net, self.optimizer, self.X, self.t, self.weights, self.size = net, optimizer, X, t, weights, size
-        self.n = X.shape[0]
-        self.dtype = net.affine[0].W.dtype
-        self.sparse = issparse(X)
-        if self.sparse:
-            self.X = X.tocsr().astype(self.dtype, copy=False)
-        self.params = {f"{kind}{i}": p for i, layer in enumerate(net.affine, start=1)
-                       for kind, p in (("W", layer.W), ("b", layer.b))}
-
-    def run(self, order):
-        """The mean loss of the batches, each before its step. order: the rows' indices, or None as they lie."""
-        total = 0.0
-        for start in range(0, self.n, self.size):
-            rows = slice(start, min(start + self.size, self.n))
-            count = rows.stop - start
-            if order is not None:
-                rows = order[rows]
-            x = self._batch(rows)
-            weights = None if self.weights is None else self.weights[rows]
-            total += self._step(x, self.t[rows], weights) * count
-        return total / self.n
-
-    def _batch(self, rows):
-        x = self.X[rows] if self.sparse or isinstance(rows, slice) else self.X.take(rows, axis=0)
-        return x if x.dtype == self.dtype else x.astype(self.dtype)
-
-    def _step(self, x, t, weights):
-        net, params = self.net, self.params
-        point = self.optimizer.gradient_point(params)
-        if point is not params:             # NAG looks ahead
-            net.set(*_listed(point))
-        loss, coef_grads, intercept_grads = net.loss_and_gradients(x, t, weights)
-        if point is not params:
-            net.set(*_listed(params))
-        grads = {}
-        for i, (dW, db) in enumerate(zip(coef_grads, intercept_grads), start=1):
-            grads[f"W{i}"], grads[f"b{i}"] = dW, db
-        self.optimizer.update(params, grads, f=loss, N=self.n)
-        return loss
-
-
-def _listed(params):
-    return [p for key, p in params.items() if key[0] == "W"], [p for key, p in params.items() if key[0] == "b"]
+            return predicted(X, coefs, intercepts, self._hidden_activations(len(coefs) - 1), self._head(dtype),
+                             issparse(X))
 
 
 class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
@@ -421,16 +380,16 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
 
-    def _head(self):
+    def _head(self, dtype):
         if self.loss in ("squared_error", "poisson"):
-            return super()._head()
+            return super()._head(dtype)
         try:
             loss = get_err(self.loss) if isinstance(self.loss, str) else copy.copy(self.loss)
         except ValueError as error:
             raise refused(self, "loss", f"does not fit: {error}") from error
         if not isinstance(loss, ElementwiseLoss):
             raise refused(self, "loss", f"must be an elementwise loss, not {self.loss!r}")
-        return Catalogued(loss)
+        return Catalogued(dtype, loss)
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See

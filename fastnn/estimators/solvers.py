@@ -24,8 +24,9 @@ class BaseOptimizer:
     def learning_rate(self):
         return float(_at(self.optimizer.lr, max(self.optimizer.t, 1)))
 
-    def update_params(self, params, grads):
-        self.optimizer.step(params, grads)
+    def update_params(self, params, grads, **told):
+        """A step in place; told: what some rules of the catalogue ask for, the loss f and the number of rows N."""
+        self.optimizer.update(params, grads, **told)
 
     def iteration_ends(self, time_step):
         """Called at the end of an epoch, with the number of rows so far."""
@@ -37,7 +38,14 @@ class BaseOptimizer:
         return True
 
 
-class SGDOptimizer(BaseOptimizer):
+class _Own(BaseOptimizer):
+    """One of scikit-learn's own two, which ask for nothing else."""
+
+    def update_params(self, params, grads, **told):
+        self.optimizer.step(params, grads)
+
+
+class SGDOptimizer(_Own):
 
     def __init__(self, params=(), learning_rate_init=0.1, lr_schedule="constant", momentum=0.9, nesterov=True, power_t=0.5,
                  **options):
@@ -60,7 +68,7 @@ class SGDOptimizer(BaseOptimizer):
         return False
 
 
-class AdamOptimizer(BaseOptimizer):
+class AdamOptimizer(_Own):
 
     def __init__(self, params=(), learning_rate_init=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **options):
         super().__init__(learning_rate_init, get_opt("adam", like="sklearn", **{
