@@ -86,6 +86,8 @@ class _Perceptron:
         for name in ("l1", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise refused(self, name, f"must be a number of at least 0, not {getattr(self, name)!r}")
+        if self.solver == "sgd" and self.momentum == 1:
+            raise refused(self, "momentum", "must be below 1")
         if self.clip_global_norm is not None and not self.clip_global_norm > 0:
             raise refused(self, "clip_global_norm", f"must be a positive number or None, not {self.clip_global_norm!r}")
         if self.n_jobs == 0:
@@ -159,6 +161,7 @@ class _Perceptron:
     def _train_lbfgs(self, X, y, sample_weight, dtype):
         """In double precision, whatever X is: SciPy's parameters are."""
         X = X.astype(np.float64, copy=False)
+        self._cast(np.float64)
         units = [X.shape[1], *(b.shape[0] for b in self.intercepts_)]
         self._net = self._network(X)
         try:
@@ -166,8 +169,12 @@ class _Perceptron:
             self._fit_lbfgs(X, t, sample_weight, None, None, None, None, units)
         finally:
             del self._net
-        self.coefs_ = [np.ascontiguousarray(W, dtype) for W in self.coefs_]
-        self.intercepts_ = [np.ascontiguousarray(b, dtype) for b in self.intercepts_]
+            self._cast(dtype)
+
+    def _cast(self, dtype):
+        """Parameters of this dtype that may be changed in place: copies of those that may not."""
+        self.coefs_, self.intercepts_ = ([np.require(p, dtype, ["C", "A", "W"]) for p in ps]
+                                         for ps in (self.coefs_, self.intercepts_))
 
     def _backprop(self, X, y, sample_weight, activations, deltas, coef_grads, intercept_grads):
         net = getattr(self, "_net", None)
@@ -189,10 +196,10 @@ class _Perceptron:
         size = min(200, n) if self.batch_size == "auto" else min(self.batch_size, n)
         if self.batch_size != "auto" and self.batch_size > n:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
-        if incremental and hasattr(self, "_stepped"):
-            self.coefs_, self.intercepts_ = self._stepped
-        self.coefs_ = [np.require(W, dtype, ["C", "A", "W"]) for W in self.coefs_]
-        self.intercepts_ = [np.require(b, dtype, ["C", "A", "W"]) for b in self.intercepts_]
+        stepped = vars(self).pop("_stepped", None)
+        if incremental and stepped is not None:
+            self.coefs_, self.intercepts_ = stepped
+        self._cast(dtype)
         self._optimizer = solver
         net = self._network(X, self._random_state)
         epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
