@@ -1,4 +1,5 @@
 """A pass over all rows, batch by batch."""
+import numpy as np
 from scipy.sparse import issparse
 
 
@@ -18,6 +19,8 @@ class Epoch:
         self.sparse = issparse(X)
         if self.sparse:
             self.X = X.tocsr().astype(self.dtype, copy=False)
+        else:
+            self._room = np.empty((size, X.shape[1]), X.dtype)
         self.params = {f"{kind}{i}": p for i, layer in enumerate(net.affine, start=1)
                        for kind, p in (("W", layer.W), ("b", layer.b))}
 
@@ -34,11 +37,17 @@ class Epoch:
             count = rows.stop - start
             if order is not None:
                 rows = order[rows]
-            x = self.X[rows] if self.sparse or order is None else self.X.take(rows, 0)
-            if x.dtype != self.dtype:
-                x = x.astype(self.dtype)
-            total += self._step(x, self.t[rows], None if self.weights is None else self.weights[rows]) * count
+            total += self._step(self._batch(rows, count), self.t[rows],
+                                None if self.weights is None else self.weights[rows]) * count
         return total / self.n
+
+    def _batch(self, rows, count):
+        """These rows of X, the memory of the last batch where they are drawn from it."""
+        if self.sparse or isinstance(rows, slice):
+            x = self.X[rows]
+        else:
+            x = self.X.take(rows, 0, self._room[:count], "clip")        # which spares a copy: indices are in range
+        return x if x.dtype == self.dtype else x.astype(self.dtype)
 
     def _step(self, x, t, weights):
         net, params = self.net, self.params

@@ -68,6 +68,8 @@ class Network:
         if total == 0:
             raise ZeroDivisionError("Weights sum to zero, can't be normalized")
         share = None if weights is None else (weights / total).astype(self.affine[0].W.dtype, copy=False)[:, np.newaxis]
+        for layer in self.affine:               # the next gradients may lie where the last ones did
+            layer.dW = layer.db = None
         training = self._passes.get(rows)
         if training is None:
             if len(self._passes) > 1:           # a batch and the last, smaller one of an epoch
