@@ -54,7 +54,8 @@ class Epoch:
         point = self.solver.optimizer.gradient_point(params)
         if point is not params:             # NAG looks ahead
             net.set(*listed(point))
-        loss, coef_grads, intercept_grads = net.loss_and_gradients(x, t, weights)
+        loss, coef_grads, intercept_grads = net.loss_and_gradients(
+            x, t, weights, self.solver.penalize if self.solver.adds_penalties else None)
         if point is not params:
             net.set(*listed(params))
         self.solver.update_params(params, dict(zip(params, alternating(coef_grads, intercept_grads))), f=loss, N=self.n)

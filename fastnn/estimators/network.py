@@ -58,10 +58,11 @@ class Network:
         for layer, W, b in zip(self.affine, coefs, intercepts):
             layer.W, layer.b = W, b
 
-    def loss_and_gradients(self, x, t, weights=None):
+    def loss_and_gradients(self, x, t, weights=None, penalize=None):
         """The loss, and lists of new arrays: the gradients of coefs and of intercepts.
 
-        t is what the head's `targets` returned, weights those of the rows.
+        t is what the head's `targets` returned, weights those of the rows. `penalize` is given the factors of the
+        penalties' gradients where somebody else adds them.
         """
         rows = x.shape[0]
         total = rows if weights is None else float(weights.sum())
@@ -77,21 +78,17 @@ class Network:
             training = self._passes[rows] = TrainingPass(self.layers, rows, self.affine[0].W.dtype)
         loss, dout = self.head.gradient(training.forward(x), t, share)
         training.backward(dout)
-        coef_grads = [layer.dW for layer in self.affine]
-        if self.alpha or self.l1:
-            loss += self._penalty(coef_grads, total)
-        return loss, coef_grads, [layer.db for layer in self.affine]
-
-    def _penalty(self, gradients, total):
-        """What the penalties add to the loss; their gradients are added to these."""
-        squares = absolutes = 0.0
-        for layer, gradient in zip(self.affine, gradients):
-            if self.alpha:
-                squares += sum_of_squares(layer.W)
-            if self.l1:
-                absolutes += float(np.abs(layer.W).sum(dtype=np.float64))
-            add_decay(gradient, layer.W, self.alpha / total, self.l1 / total)
-        return (0.5 * self.alpha * squares + self.l1 * absolutes) / total
+        l2, l1 = self.alpha / total, self.l1 / total
+        if penalize is not None:
+            penalize(l2, l1)
+        elif l2 or l1:
+            for layer in self.affine:
+                add_decay(layer.dW, layer.W, l2, l1)
+        for layer in self.affine if l2 or l1 else ():
+            loss += 0.5 * l2 * sum_of_squares(layer.W)
+            if l1:
+                loss += l1 * float(np.abs(layer.W).sum(dtype=np.float64))
+        return loss, [layer.dW for layer in self.affine], [layer.db for layer in self.affine]
 
 
 def predicted(x, coefs, intercepts, activations, head, sparse=False):

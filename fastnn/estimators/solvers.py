@@ -16,6 +16,8 @@ BIASES = "b*"           # their keys in the mappings that are stepped
 class BaseOptimizer:
     """An optimizer of the catalogue, with what scikit-learn's loop asks of its own."""
 
+    adds_penalties = False      # whether the gradients of l2 and l1 penalties are added in the pass of the step
+
     def __init__(self, learning_rate_init=0.1, optimizer=None):
         self.learning_rate_init = learning_rate_init
         self.optimizer = get_opt("SGD", lr=learning_rate_init) if optimizer is None else optimizer
@@ -27,6 +29,14 @@ class BaseOptimizer:
     def update_params(self, params, grads, **told):
         """A step in place; told: what some rules of the catalogue ask for, the loss f and the number of rows N."""
         self.optimizer.update(params, grads, **told)
+
+    def penalize(self, l2, l1):
+        """Have the next steps add the gradients of penalties of the coefficients."""
+        opt = self.optimizer
+        if opt.l2 != l2:
+            opt.l2 = l2
+        if opt.l1 != l1:
+            opt.l1 = l1
 
     def iteration_ends(self, time_step):
         """Called at the end of an epoch, with the number of rows so far."""
@@ -104,11 +114,15 @@ def solver_of(estimator):
         return BaseOptimizer(given.lr, copy.deepcopy(given))
     if estimator.weight_decay:
         options["weight_decay"] = estimator.weight_decay
-        options["groups"] = [*options.get("groups", ()), group(BIASES, weight_decay=0)]
     if estimator.clip_global_norm is not None:
         options["clip_global_norm"] = estimator.clip_global_norm
+    adds = given in ("sgd", "adam") and options.keys() <= {"lr", "weight_decay"}
+    if adds or estimator.weight_decay:
+        options["groups"] = [*options.get("groups", ()), group(BIASES, **dict.fromkeys(("weight_decay", "l2", "l1"), 0))]
     try:
-        return _by_name(estimator, given, options)
+        solver = _by_name(estimator, given, options)
+        solver.adds_penalties = adds
+        return solver
     except (TypeError, ValueError) as error:
         raise refused(estimator, "solver_args" if estimator.solver_args else "solver", f"does not fit: {error}") from error
 
