@@ -20,8 +20,8 @@ import rule_kernels                         # noqa: E402
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
 ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "layouts",
-          "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
-          "sparse", "stepping", "threads", "transactions", "ulps"]
+          "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "row_norms", "rows",
+          "spans", "sparse", "stepping", "threads", "transactions", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
