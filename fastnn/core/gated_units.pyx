@@ -14,10 +14,8 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.memory cimport new_result
 from fastnn.core.pair_blocks cimport PAIR_BLOCK, Operand, Pairs, run_pairs
 from fastnn.core.pair_kernels cimport PAIR_PARAMETERS
-from fastnn.core.streaming cimport FASTNN_STREAMS
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.levels import pairs
-from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
@@ -25,7 +23,6 @@ cdef enum:
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t UNIT = pairs.STEP
-cdef Py_ssize_t stream_above = last_level_cache()       # bytes of inputs and outputs together
 
 
 cdef void run_part(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -43,7 +40,6 @@ cdef int run(Pairs *work, Py_ssize_t n) except -1:
     if n < WITH_GIL:
         run_part(work, 0, n)
         return 0
-    work.streaming = FASTNN_STREAMS and n * (4 if work.single else 8) * (5 if work.back else 3) > stream_above
     threads = threads_for(n if work.single else 2 * n)
     with nogil:
         return share_watched(run_part, work, n, PAIR_BLOCK, threads, n)
@@ -102,7 +98,7 @@ cdef class GatedUnit:
                 (<float *>work.parameters)[i] = <float>numbers[i]
             else:
                 work.parameters[i] = numbers[i]
-        work.single, work.back, work.streaming = single, back, False
+        work.single, work.back = single, back
         work.unit = UNIT
         work.g.first = work.second.first = NULL
         return first
@@ -251,11 +247,3 @@ cdef object given_back(cnp.ndarray wide, cnp.ndarray result, object dtype, objec
         fill(result, wide)
         wide = result
     return wide[()] if cnp.PyArray_NDIM(wide) == 0 else wide
-
-
-def _stream_above(nbytes):
-    """Write past the cache when a call's inputs and outputs exceed so many bytes; the number before. For tests."""
-    global stream_above
-    before = stream_above
-    stream_above = nbytes
-    return before

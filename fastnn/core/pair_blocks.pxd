@@ -1,6 +1,6 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""A call of a kernel of two operands, block by block: rows that lie apart gathered, the number of elements made up to what
-a kernel takes, results past the cache where they outgrow it.
+"""A call of a kernel of two operands: long rows where they lie, what lies in pieces gathered block by block, the number of
+elements made up to what a kernel takes. Stores past the cache were measured, and gave nothing.
 
 An operand is rows of `chunk` elements, `step` elements from one to the next: the halves of an axis are two operands in
 one array.
@@ -9,13 +9,12 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.pair_kernels cimport PAIR_PARAMETERS, pair_double, pair_float
-from fastnn.core.streaming cimport FASTNN_LINE, at_line, fastnn_prefetch, fastnn_stream, fastnn_stream_end
+from fastnn.core.streaming cimport at_line
 from fastnn.core.vecmath cimport real
 
 cdef enum:
     PAIR_BLOCK = 512        # elements that stay in the first-level cache
     PAIR_ROOM = 528         # and what moves them to the beginning of a cache line
-    PAIRS_AHEAD = 2         # blocks between the one that is worked on and the one that is fetched
 
 cdef struct Operand:
     char *first             # or NULL
@@ -26,7 +25,6 @@ cdef struct Pairs:
     double parameters[PAIR_PARAMETERS]      # or floats
     bint single
     bint back
-    bint streaming
     Py_ssize_t unit         # the kernel is given a multiple of so many elements
     Py_ssize_t chunk
     Operand a
@@ -73,10 +71,7 @@ cdef inline void put_pairs(const Pairs *work, const Operand *operand, const real
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t many
     if in_one_piece(work, operand, start, n):
-        if work.streaming and (<uintptr_t>place | n * sizeof(real)) % FASTNN_LINE == 0:
-            fastnn_stream(place, block, n * sizeof(real))
-        else:
-            memcpy(place, block, n * sizeof(real))
+        memcpy(place, block, n * sizeof(real))
         return
     many = work.chunk - start % work.chunk
     while at < n:
@@ -97,15 +92,9 @@ cdef inline void call_pairs(const Pairs *work, const real *a, const real *b, con
 cdef inline real *target_of(const Pairs *work, const Operand *operand, real *room, Py_ssize_t start, Py_ssize_t n,
                             Py_ssize_t made_up) noexcept nogil:
     """Where a kernel writes n results: where they belong, or `room`."""
-    if not work.streaming and n == made_up and in_one_piece(work, operand, start, n):
+    if n == made_up and in_one_piece(work, operand, start, n):
         return place_of(work, operand, room, start)
     return room
-
-
-cdef inline void fetch(const Pairs *work, const Operand *operand, const real *like, Py_ssize_t start,
-                       Py_ssize_t n) noexcept nogil:
-    if in_one_piece(work, operand, start, n):
-        fastnn_prefetch(place_of(work, operand, like, start), n * sizeof(real))
 
 
 cdef inline void run_pair_block(const Pairs *work, const real *like, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -130,24 +119,32 @@ cdef inline void run_pair_block(const Pairs *work, const real *like, Py_ssize_t 
         put_pairs(work, &work.second, second, start, n)
 
 
+cdef inline Py_ssize_t run_whole(const Pairs *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """The elements from start on that a kernel can be given where they lie: how many they were, perhaps none."""
+    cdef Py_ssize_t n = stop - start
+    cdef const real *g = NULL
+    cdef real *second = NULL
+    if not (work.a.step == work.chunk and work.b.step == work.chunk and work.out.step == work.chunk):
+        n = min(n, work.chunk - start % work.chunk)
+    n &= -work.unit
+    if n:
+        if work.back:
+            g = place_of(work, &work.g, like, start)
+            second = place_of(work, &work.second, like, start)
+        call_pairs(work, <const real *>place_of(work, &work.a, like, start),
+                   <const real *>place_of(work, &work.b, like, start), g, place_of(work, &work.out, like, start), second, n)
+    return n
+
+
 cdef inline void run_pairs(const Pairs *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop; those that go past the cache from the beginning of a cache line of `out` on."""
-    cdef Py_ssize_t n = PAIR_BLOCK
-    cdef Py_ssize_t ahead
-    if work.streaming:
-        n = (-<uintptr_t>place_of(work, &work.out, like, start) % FASTNN_LINE) // sizeof(real)
-        if n == 0:
-            n = PAIR_BLOCK
+    """Elements start to stop."""
+    cdef Py_ssize_t n
     while start < stop:
-        n = min(n, stop - start)
-        ahead = start + PAIRS_AHEAD * PAIR_BLOCK
-        if work.streaming and ahead + PAIR_BLOCK <= stop:
-            fetch(work, &work.a, like, ahead, PAIR_BLOCK)
-            fetch(work, &work.b, like, ahead, PAIR_BLOCK)
-            if work.back:
-                fetch(work, &work.g, like, ahead, PAIR_BLOCK)
-        run_pair_block(work, like, start, n)
+        if work.chunk >= PAIR_BLOCK:
+            start += run_whole(work, like, start, stop)
+            n = min(stop - start, work.unit)        # up to the next row, and some of it
+        else:
+            n = min(stop - start, <Py_ssize_t>PAIR_BLOCK)
+        if n:
+            run_pair_block(work, like, start, n)
         start += n
-        n = PAIR_BLOCK
-    if work.streaming:
-        fastnn_stream_end()
