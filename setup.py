@@ -19,9 +19,9 @@ import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "layouts",
-          "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
-          "sparse", "stepping", "threads", "transactions", "ulps"]
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gated_units", "gates",
+          "layouts", "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions",
+          "row_norms", "rows", "spans", "sparse", "stepping", "threads", "transactions", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
@@ -105,7 +105,7 @@ class BuildWithWhatIsThere(build_ext):
                 extension.extra_link_args += sanitizers
             if "._" in extension.name:
                 extension.extra_compile_args += kernel_flags
-                if "_kernels_" in extension.name and not extension.name.endswith("v4"):
+                if "_rules_" not in extension.name and not extension.name.endswith("v4"):
                     extension.extra_compile_args += interleaved
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
@@ -173,7 +173,7 @@ def extension(name, flags=(), folder=CORE, package="fastnn.core."):
 rule_kernels.write(ROOT, ROOT / GENERATED, levels())
 setup(
     ext_modules=[extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
-                 for kind in ("kernels", "rules")]          # first, they take longest
+                 for kind in ("kernels", "rules", "pairs")]          # first, they take longest
     + [extension(name) for name in ENGINE]
     + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere},

@@ -14,6 +14,7 @@ from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
+_gated = Registry("gated unit")         # fastnn/gated.py; they are found by get_act as well
 
 
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
@@ -23,6 +24,8 @@ def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Act
     "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
     name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
+    if like is None and isinstance(name, str) and name in _gated and name not in _registry:
+        return _gated[name](*args, **kwds)
     return row(_registry, name, like)(*args, **kwds)
 
 
@@ -35,6 +38,7 @@ class CataloguedActivation(Configurable):
     """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
 
     maker = "get_act"
+    catalogue = _registry
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
@@ -43,7 +47,7 @@ class CataloguedActivation(Configurable):
             cls.name, cls.kernel, cls.like = name, kernel or cls.kernel, like
             if cls.__doc__ and cls.accuracy:            # python -OO has no docstrings
                 cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {cls.accuracy}\n    "
-            (_registry.dialect(like) if like else _registry).add(name, cls, aliases)
+            (cls.catalogue.dialect(like) if like else cls.catalogue).add(name, cls, aliases)
 
     def update(self, *args: Any, **kwds: Any) -> None:
         """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""

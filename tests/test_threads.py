@@ -348,7 +348,7 @@ CORE = Path(__file__).parents[1]/"fastnn"/"core"
 
 
 @pytest.mark.skipif(not CORE.is_dir(), reason="no sources beside the tests")
-@pytest.mark.parametrize("kind", ["kernels", "rules"])
+@pytest.mark.parametrize("kind", ["kernels", "rules", "pairs"])
 def test_every_level_is_compiled_from_one_source(kind, tmp_path):
     """Also those that this processor cannot run."""
     sys.path.insert(0, str(CORE.parents[1] / "tools"))
