@@ -5,7 +5,7 @@ element or row, as reduction="none" does; `total_error` is the mean.
 """
 from ..activations import Activation, _registry as activations
 from ..hyperparameters import Flag, Hyperparameter
-from ..losses import _Elementwise
+from ..losses import Elementwise
 from ..optimizers.base import decay, epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
 
@@ -262,7 +262,7 @@ def log_softmax(dim=-1):
 
 # Losses
 
-class SquaredError(_Elementwise):
+class SquaredError(Elementwise):
     """(y - t)^2."""
 
     name, kernel, like = "MSELoss", "squared_difference", "torch"

@@ -6,7 +6,7 @@ import numpy as np
 
 import fastnn
 from fastnn import SAM, Accumulate, ExponentialAverage, Lookahead, get_act, get_err, get_opt, group
-from fastnn.core import elementwise, kernels, rows, stepping
+from fastnn.core import elementwise, kernels, row_losses, rows, stepping
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.dropout import drop, masked
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
@@ -1040,7 +1040,7 @@ NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1
            np.array(2), np.array([1, 2]), Odd(-7), Odd(2**40), Index(2), Index("2"), Index(2.5), Index(None), object()]
 UNBOUND = [(elementwise.ElementwiseActivation, "forward"), (elementwise.ElementwiseActivation, "value_and_grad"),
            (elementwise.Elementwise, "_bound"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),
-           (rows.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
+           (row_losses.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
            (type(get_opt("Adam")), "_step_deltas"), (type(get_opt("Adam")), "_restore")]
 
 

@@ -63,3 +63,5 @@ ORACLES = {
     "softmax-cross-entropy": _softmax_cross,
     "sigmoid-binary-cross-entropy": _elementwise(_sigmoid_binary),
 }
+
+ROWS = ["softmax-cross-entropy"]          # one loss a row; all others are elementwise
