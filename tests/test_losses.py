@@ -10,17 +10,30 @@ from oracles.losses import ORACLES, ROWS
 
 ROW = "softmax-cross-entropy"
 ELEMENTWISE = [name for name in fastnn.losses() if name not in ROWS]
-PROBABILITIES = ["Binary", "Cross"]
+PROBABILITIES = ["Binary", "Cross", "Jensen-Shannon", "MSLE"]
+OTHER_HYPERPARAMETERS = [               # besides the defaults; those of options that are no numbers, too
+    ("Huber", {"delta": 0.3}), ("Huber", {"delta": 30.0}), ("smooth-L1", {"beta": 0.3}), ("smooth-L1", {"beta": 30.0}),
+    ("quantile", {"q": 0.875}), ("epsilon-insensitive", {"epsilon": 1.5}), ("epsilon-insensitive", {"epsilon": 0.0}),
+    ("squared-epsilon-insensitive", {"epsilon": 1.5}), ("MAPE", {"epsilon": 0.3, "scale": 1.0}),
+    ("contrastive", {"margin": 2.5}), ("KL", {"log_target": True}), ("KL", {"log_input": False}),
+    ("Poisson", {"log_input": False}), ("Poisson", {"log_input": False, "eps": 0.01}),
+    ("sigmoid-binary-cross-entropy", {"class_weight": (0.5, 3.0)}),
+    ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.25}),
+    ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.5, "class_weight": (2.0, 0.25)}),
+    ("sigmoid-focal", {"gamma": 0.0}), ("sigmoid-focal", {"gamma": 1.0, "alpha": None}),
+    ("sigmoid-focal", {"gamma": 3.0, "alpha": 0.75}), ("sigmoid-focal", {"gamma": 2.0, "label_smoothing": 0.25})]
+CASES = [*((name, {}) for name in ELEMENTWISE), *OTHER_HYPERPARAMETERS]
+each_case = pytest.mark.parametrize(("name", "values"), CASES, ids=str)
 
 each_name = pytest.mark.parametrize("name", fastnn.losses())
 each_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-def samples(name, dtype):
+def samples(name, dtype, probabilities=False):
     """Predictions and targets of shape (n, 4); targets sum to one along the last axis."""
     rng = np.random.default_rng(5)
-    if name in PROBABILITIES:
+    if name in PROBABILITIES or probabilities:
         y = np.concatenate([rng.uniform(size=(40, 4)), 10.0**rng.uniform(-30, 0, (20, 4)),
                             1 - 10.0**rng.uniform(-7, 0, (20, 4)),
                             [[0, 1, 0, 1], [1e-13, 1e-12, 1e-11, 1], [1e-40, 3e-44, 4e-44, 1e-45]]])
@@ -34,30 +47,70 @@ def samples(name, dtype):
     return y.astype(dtype), (t*2**20).round().astype(dtype)/2**20
 
 
-def largest_terms(name, y, t):
+def largest_terms(name, y, t, h):
     """Of value and gradient, elementwise: 0 where there is no difference of terms."""
     y, t = y.astype(np.float64), t.astype(np.float64)
-    if name != "sigmoid-binary-cross-entropy":
-        return 0, 0
-    with np.errstate(over="ignore"):
-        p = 1/(1 + np.exp(y))               # sigmoid(x) - t = (1 - t) - sigmoid(-x)
-        return 0, np.where(y < 0, np.maximum(1 - p, t), np.maximum(p, 1 - t))
+    with np.errstate(all="ignore"):
+        d, logs = abs(y - t), np.where(t > 0, abs(np.log(np.where(t > 0, t, 1))), 0)
+        if name == "sigmoid-binary-cross-entropy":
+            p, s = 1/(1 + np.exp(y)), t*(1 - h["label_smoothing"]) + h["label_smoothing"]/2
+            negative, positive = h.get("class_weight") or (1, 1)
+            if h["label_smoothing"] or h["class_weight"]:
+                return 0, np.maximum(negative*(1 - s)*(1 - p), positive*s*p)
+            return 0, np.where(y < 0, np.maximum(1 - p, t), np.maximum(p, 1 - t))  # sigmoid(x) - t = (1 - t) - sigmoid(-x)
+        if name == "sigmoid-focal":
+            p, s = 1/(1 + np.exp(-y)), t*(1 - h["label_smoothing"]) + h["label_smoothing"]/2
+            q = p*(1 - s) + (1 - p)*s
+            alpha = 1 if h["alpha"] is None else np.maximum(h["alpha"]*s, (1 - h["alpha"])*(1 - s))
+            hard = (t == 0) | (t == 1)
+            cross = s*np.log1p(np.exp(-y)) + (1 - s)*np.log1p(np.exp(y))
+            return 0, np.where(hard & (h["label_smoothing"] == 0), 0,
+                               alpha*q**h["gamma"]*np.maximum(1, h["gamma"]*np.nan_to_num(p*(1 - p)/q*cross)))
+        if name == "log-cosh":
+            return np.where(d > 1.25, d, 0), 0
+        if name.endswith("epsilon-insensitive"):
+            return (d**2, 2*d) if name.startswith("squared") else (d, 0)
+        if name.endswith("hinge"):
+            term = np.maximum(1, abs(t*y))
+            return (term**2, 2*np.where(t, abs(t), 1)*term) if name.startswith("squared") else (term, 0)
+        if name == "contrastive":
+            below = np.maximum(h["margin"], abs(y))
+            return np.maximum(t*y*y, (1 - t)*below**2), 2*np.maximum(t*abs(y), (1 - t)*below)
+        if name == "KL":
+            if h["log_target"]:
+                return np.exp(t)*np.maximum(abs(t), abs(y)), 0
+            return t*np.maximum(logs, abs(y) if h["log_input"] else np.nan_to_num(abs(np.log(y)), posinf=0)), 0
+        if name == "Jensen-Shannon":
+            m = (y + t)/2
+            return np.nan_to_num(np.maximum(t*abs(np.log(t/m)), y*abs(np.log(y/m)))/2), 0
+        if name == "Poisson":
+            if h["log_input"]:
+                return np.maximum(np.exp(y), t*abs(y)), np.maximum(np.exp(y), t)
+            return np.maximum(y, t*abs(np.log(y + h["eps"]))), np.maximum(1, t/(y + h["eps"]))
+        if name == "MSLE":
+            return np.maximum(np.log1p(y), np.log1p(t))**2, 0
+    return 0, 0
 
 
 def test_every_loss_has_an_oracle():
     assert set(fastnn.losses()) == set(ORACLES)
 
 
-@each_elementwise                           # the other one: test_rows.py
+@each_case                                  # the other ones: test_rows.py
 @each_float
-def test_values_and_gradients(name, dtype):
+def test_values_and_gradients(name, values, dtype):
     """Terms of one sign need no floor: small losses and gradients keep their digits."""
-    y, t = samples(name, dtype)
-    err = get_err(name)
+    y, t = samples(name, dtype, values.get("log_input") is False)
+    err = get_err(name, **values)
+    held = {k: getattr(err, k) for k in err.hyperparameters if k != "ignore_label"}
+    held = {k: float(dtype(v)) if isinstance(v, float) else v for k, v in held.items()}
+    if held.get("class_weight", 0) is None:
+        del held["class_weight"]
     results = err.forward(y, t), err.backward()
-    for got, exact, floor in zip(results, ORACLES[name](y, t), largest_terms(name, y, t)):
+    floors = largest_terms(name, y, t, {"class_weight": None, **held})
+    for got, exact, floor, bound in zip(results, ORACLES[name](y, t, **held), floors, bounds.loss_ulps(name)):
         assert got.dtype == dtype
-        assert_close(got, exact, y, bounds.TERM_ULPS, dtype, floor)
+        assert_close(got, exact, np.stack([y, t], -1).reshape(-1, 2), bound, dtype, floor)
     assert_same_bits(err.backward(y, t), results[1])
 
 

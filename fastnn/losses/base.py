@@ -1,5 +1,6 @@
 """What all error functions share: predictions and targets by name, reductions, weights, what is kept for `backward`."""
 import math
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from .. import bounds
 from ..core import kernels
 from ..core import losses as compiled
+from ..core.arrays import as_array
 from ..core.elementwise import ElementwiseLoss
 from ..core.pair_losses import reduced
 from ..core.row_losses import RowLoss
@@ -25,6 +27,42 @@ def checked_reduction(value):
         raise ValueError(f"reduction must be one of {', '.join(map(repr, REDUCTIONS))}, "
                          f"not {value!r:.80}{hint(value, REDUCTIONS)}")
     return value
+
+
+def checked_flag(name):
+    """A check of a hyperparameter that is True or False."""
+    def checked(value):
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, not {value!r:.80}")
+        return bool(value)
+    return checked
+
+
+def checked_weights(classes):
+    """A check of class_weight: None, or so many numbers (any, of None) from 0 on, as a tuple."""
+    def checked(value):
+        if value is None:
+            return None
+        weights = as_array(value, "class_weight")
+        if weights.dtype.kind not in "biuf":
+            raise TypeError(f"class_weight must be numbers, one a class, not {value!r:.80}")
+        if weights.ndim != 1 or classes not in (None, weights.size):
+            raise ValueError(f"class_weight must be {'' if classes is None else f'{classes} '}numbers, one a class, "
+                             f"not an array of shape {weights.shape}")
+        found = tuple(map(float, weights))
+        if not all(0 <= weight < math.inf for weight in found):
+            raise ValueError(f"class_weight must be finite and at least 0, not {value!r:.80}")
+        return found
+    return checked
+
+
+def checked_ignored_label(value):
+    """None or an integer. Raises TypeError."""
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"ignore_label must be an integer or None, not {value!r:.80}")
+    return index(value)
 
 
 class Reduction(Option):
@@ -75,7 +113,7 @@ class Loss(Configurable):
         if name:
             cls.name, cls.kernel = name, kernel
             if cls.__doc__:                             # python -OO has no docstrings
-                cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {bounds.LOSSES}\n    "
+                cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {bounds.of_loss(name)}\n    "
             registry.add(name, cls, aliases)
 
     def _kernel_constants(self, names):
@@ -127,8 +165,12 @@ class Elementwise(Loss, ElementwiseLoss):
     _ignored = None             # a target that counts for nothing
 
     def _hyperparameter_set(self):
-        addresses, names = compiled.LOSSES[self.kernel]
+        addresses, names = compiled.LOSSES[self._formula()]
         self._bind(addresses, self._kernel_constants(names))
+
+    def _formula(self):
+        """The kernel, where hyperparameters choose it."""
+        return self.kernel
 
     def forward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None, *, keep: bool = True,
                 sample_weight: Any = None, reduction: str | None = None, y_pred: Any = None, y_true: Any = None) -> Any:

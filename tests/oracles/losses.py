@@ -4,7 +4,7 @@
 are elementwise. The fused pairs take logits: sigmoid-binary-cross-entropy is elementwise too;
 softmax-cross-entropy has its classes on the last axis, targets that sum to one there, and one loss a sample.
 """
-from mpmath import exp, fsum, isnan, log, log1p, mpf, nan
+from mpmath import cosh, exp, fsum, isnan, log, log1p, mpf, nan, sign, tanh
 
 from .activations import FAR, SOFTMAX_ROWS, by_rows
 
@@ -32,12 +32,6 @@ def _cross(y, t):
     return -t*_log(y), -t/max(y, DENOMINATOR_FLOOR)
 
 
-def _sigmoid_binary(x, t):
-    x = max(min(x, FAR), -FAR)
-    p, q = 1/(1 + exp(-x)), 1/(1 + exp(x))
-    return t*log1p(exp(-x)) + (1 - t)*log1p(exp(x)), (1 - t)*p - t*q  # p - t without cancellation
-
-
 def _softmax_cross_row(x, t):
     log_p, q, _ = SOFTMAX_ROWS["log-softmax"](x)
     p, _, _ = SOFTMAX_ROWS["softmax"](x)
@@ -45,9 +39,127 @@ def _softmax_cross_row(x, t):
     return [loss]*len(x), [(1 - c)*a - c*b for a, b, c in zip(p, q, t)]  # p - t without cancellation
 
 
+# Differences d = y - t. A derivative at a kink is 0.
+
+def _absolute(y, t):
+    return abs(y - t), sign(y - t)
+
+
+def _squared(y, t):
+    return (y - t)**2, 2*(y - t)
+
+
+def _huber(y, t, delta=1):
+    d = y - t
+    return (d*d/2, d) if abs(d) <= delta else (delta*(abs(d) - delta/2), delta*sign(d))
+
+
+def _smooth_l1(y, t, beta=1):
+    d = y - t
+    return (d*d/(2*beta), d/beta) if abs(d) < beta else (abs(d) - beta/2, sign(d))
+
+
+def _log_cosh(y, t):
+    d = y - t
+    far = abs(d) > 500                      # cosh is exp/2 then, to more digits than there are
+    return (abs(d) - log(2), sign(d)) if far else (log(cosh(d)), tanh(d))
+
+
+def _quantile(y, t, q=mpf("0.5")):
+    d = y - t
+    return max(q*-d, (1 - q)*d), -q if d < 0 else 1 - q if d > 0 else 0
+
+
+def _epsilon_insensitive(y, t, epsilon=mpf("0.1")):
+    d = y - t
+    return max(abs(d) - epsilon, 0), sign(d) if abs(d) > epsilon else 0
+
+
+def _squared_epsilon_insensitive(y, t, epsilon=mpf("0.1")):
+    beyond = max(abs(y - t) - epsilon, 0)
+    return beyond**2, 2*beyond*sign(y - t)
+
+
+def _percentage(y, t, epsilon=mpf("1e-7"), scale=100):
+    size = max(abs(t), epsilon)
+    return scale*abs(y - t)/size, scale*sign(y - t)/size
+
+
+def _squared_log(y, t):
+    d = log1p(y) - log1p(t)
+    return d*d, 2*d/(1 + y)
+
+
+def _contrastive(y, t, margin=1):
+    below = max(margin - y, 0)
+    return t*y*y + (1 - t)*below**2, 2*t*y - 2*(1 - t)*below
+
+
+# Probabilities, rates and their logarithms; 0 log 0 is 0.
+
+def _kl(y, t, log_input=True, log_target=False):
+    if log_target:
+        return exp(t)*(t - y), -exp(t)
+    if t == 0:
+        return 0, 0
+    return (t*(log(t) - y), -t) if log_input else (t*log(t/y), -t/y)
+
+
+def _jensen_shannon(y, t):
+    m = (y + t)/2
+    if y == t:
+        return 0, 0
+    of_t, of_y = t*log(t/m) if t else 0, y*log(y/m) if y else 0
+    return (of_t + of_y)/2, log(y/m)/2 if y else -mpf("inf")
+
+
+def _poisson(y, t, log_input=True, eps=mpf("1e-8")):
+    if log_input:
+        y = max(min(y, FAR), -FAR)
+        power = mpf("inf") if y > 10**6 else exp(y)
+        return power - t*y, power - t
+    return y - t*log(y + eps), 1 - t/(y + eps)
+
+
+# Logits and scores.
+
+def _smoothed_sigmoid_binary(x, t, label_smoothing=0, class_weight=(1, 1)):
+    x = max(min(x, FAR), -FAR)
+    (negative, positive), t = class_weight, t*(1 - label_smoothing) + mpf(label_smoothing)/2
+    p, q = 1/(1 + exp(-x)), 1/(1 + exp(x))
+    return (positive*t*log1p(exp(-x)) + negative*(1 - t)*log1p(exp(x)), negative*(1 - t)*p - positive*t*q)
+
+
+def _focal(x, t, label_smoothing=0, alpha=mpf("0.25"), gamma=2):
+    x = max(min(x, FAR), -FAR)
+    t = t*(1 - label_smoothing) + mpf(label_smoothing)/2
+    p, rest = 1/(1 + exp(-x)), 1/(1 + exp(x))
+    cross = t*log1p(exp(-x)) + (1 - t)*log1p(exp(x))
+    wrong = p*(1 - t) + rest*t
+    share = 1 if alpha is None else alpha*t + (1 - alpha)*(1 - t)
+    if not wrong:
+        return 0, 0
+    slope = wrong**gamma*((1 - t)*p - t*rest) + gamma*wrong**(gamma - 1)*(1 - 2*t)*p*rest*cross
+    return share*wrong**gamma*cross, share*slope
+
+
+def _hinge(y, t):
+    side = t or mpf(-1)
+    return max(1 - side*y, 0), -side if side*y < 1 else 0
+
+
+def _squared_hinge(y, t):
+    side = t or mpf(-1)
+    return max(1 - side*y, 0)**2, -2*side*max(1 - side*y, 0)
+
+
 def _elementwise(rule):
-    def oracle(y, t):
-        return by_rows(lambda y, t: list(zip(*map(rule, y, t))), None, y, t)
+    def oracle(y, t, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+
+        def of_one(y, t):
+            return (nan, nan) if isnan(y) or isnan(t) else map(mpf, rule(y, t, **h))
+        return by_rows(lambda y, t: list(zip(*map(of_one, y, t))), None, y, t)
     return oracle
 
 
@@ -58,10 +170,27 @@ def _softmax_cross(x, t):
 
 ORACLES = {
     "Square": _elementwise(_square),
+    "squared-error": _elementwise(_squared),
+    "L1": _elementwise(_absolute),
+    "Huber": _elementwise(_huber),
+    "smooth-L1": _elementwise(_smooth_l1),
+    "log-cosh": _elementwise(_log_cosh),
+    "quantile": _elementwise(_quantile),
+    "epsilon-insensitive": _elementwise(_epsilon_insensitive),
+    "squared-epsilon-insensitive": _elementwise(_squared_epsilon_insensitive),
+    "MAPE": _elementwise(_percentage),
+    "MSLE": _elementwise(_squared_log),
+    "contrastive": _elementwise(_contrastive),
     "Binary": _elementwise(_binary),
     "Cross": _elementwise(_cross),
+    "KL": _elementwise(_kl),
+    "Jensen-Shannon": _elementwise(_jensen_shannon),
+    "Poisson": _elementwise(_poisson),
+    "sigmoid-binary-cross-entropy": _elementwise(_smoothed_sigmoid_binary),
+    "sigmoid-focal": _elementwise(_focal),
+    "hinge": _elementwise(_hinge),
+    "squared-hinge": _elementwise(_squared_hinge),
     "softmax-cross-entropy": _softmax_cross,
-    "sigmoid-binary-cross-entropy": _elementwise(_sigmoid_binary),
 }
 
 ROWS = ["softmax-cross-entropy"]          # one loss a row; all others are elementwise

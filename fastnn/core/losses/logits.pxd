@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of logits and scores."""
-from fastnn.core.vecmath cimport absolute, exp, log1p, real
+from fastnn.core.vecmath cimport absolute, at_least, exp, fma, log, log1p, real
 
 
 # binary cross entropy of sigmoid(y): log(1 + exp(y)) - y t, and sigmoid(y) - t, written as in sigmoidal.pxd
@@ -15,3 +15,89 @@ cdef inline real sigmoid_cross_entropy_d1(real y, real t) noexcept nogil:
     cdef real e = exp(-absolute(y))
     cdef real s = e / (<real>1 + e)
     return s - t if y < <real>0 else (<real>1 - t) - s
+
+
+# the same with targets t kept + spread (label smoothing), the term of 1 - t times `negative`, that of t times `positive`
+
+cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real spread, real negative,
+                                                real positive) noexcept nogil:
+    cdef real a = absolute(y)
+    cdef real s = fma(t, kept, spread)
+    cdef real n = negative * (<real>1 - s)
+    cdef real p = positive * s
+    cdef real wrong = n if y > <real>0 else p
+    return fma(n + p, log1p(exp(-a)), <real>0 if wrong == <real>0 else a * wrong)
+
+
+cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, real spread, real negative,
+                                                   real positive) noexcept nogil:
+    cdef real e = exp(-absolute(y))
+    cdef real small = e / (<real>1 + e)
+    cdef real large = <real>1 / (<real>1 + e)
+    cdef real s = fma(t, kept, spread)
+    cdef real n = negative * (<real>1 - s)
+    cdef real p = positive * s
+    return fma(n, large if y > <real>0 else small, -(p * (small if y > <real>0 else large)))
+
+
+# focal (Lin et al.): (alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(y), where
+# q = p (1 - t) + (1 - p) t is the probability of the wrong answer; targets t kept + spread
+
+cdef inline real power(real q, real gamma) noexcept nogil:
+    """q^gamma, q from 0 to 1; the powers that are used most by products."""
+    cdef real any_power = <real>0 if q == <real>0 else exp(gamma * log(q))
+    return <real>1 if gamma == <real>0 else (q if gamma == <real>1 else (
+        q * q if gamma == <real>2 else (q * q * q if gamma == <real>3 else any_power)))
+
+
+cdef inline real sigmoid_focal(real y, real t, real kept, real spread, real negative, real positive,
+                               real gamma) noexcept nogil:
+    cdef real s = fma(t, kept, spread)
+    cdef real e = exp(-absolute(y))
+    cdef real small = e / (<real>1 + e)
+    cdef real large = <real>1 / (<real>1 + e)
+    cdef real p = small if y < <real>0 else large
+    cdef real rest = large if y < <real>0 else small
+    return fma(positive, s, negative * (<real>1 - s)) * power(fma(p, <real>1 - s, rest * s), gamma) * (
+        sigmoid_cross_entropy(y, s))
+
+
+cdef inline real sigmoid_focal_d1(real y, real t, real kept, real spread, real negative, real positive,
+                                  real gamma) noexcept nogil:
+    cdef real s = fma(t, kept, spread)
+    cdef real e = exp(-absolute(y))
+    cdef real small = e / (<real>1 + e)
+    cdef real large = <real>1 / (<real>1 + e)
+    cdef real p = small if y < <real>0 else large
+    cdef real rest = large if y < <real>0 else small
+    cdef real q = fma(p, <real>1 - s, rest * s)
+    cdef real growth = <real>0 if q == <real>0 else gamma * ((<real>1 - s) - s) * (p * rest / q)
+    cdef real cross = sigmoid_cross_entropy(y, s)
+    return fma(positive, s, negative * (<real>1 - s)) * power(q, gamma) * (
+        fma(p, <real>1 - s, -(rest * s)) + (<real>0 if growth == <real>0 else growth * cross))
+
+
+# hinge: max(1 - t y, 0) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1; the derivative at the kink is 0
+
+cdef inline real side(real t) noexcept nogil:
+    return <real>-1 if t == <real>0 else t
+
+
+cdef inline real hinge(real y, real t) noexcept nogil:
+    return at_least(fma(-side(t), y, <real>1), <real>0)
+
+
+cdef inline real hinge_d1(real y, real t) noexcept nogil:
+    cdef real m = fma(-side(t), y, <real>1)
+    return -side(t) if m > <real>0 else (<real>0 if m <= <real>0 else m)
+
+
+# max(1 - t y, 0)^2
+
+cdef inline real squared_hinge(real y, real t) noexcept nogil:
+    cdef real m = at_least(fma(-side(t), y, <real>1), <real>0)
+    return m * m
+
+
+cdef inline real squared_hinge_d1(real y, real t) noexcept nogil:
+    return <real>-2 * side(t) * at_least(fma(-side(t), y, <real>1), <real>0)
