@@ -26,10 +26,42 @@ cnp.import_array()
 
 cdef enum:
     BLOCK = 512             # elements: what is summed as one
-    LANES = 8               # sums of a block
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t STEP = losses.STEP          # a kernel is given a multiple of so many elements
+
+# what is done to a block, compiled for this level: losses.pxi
+ctypedef void (*weigh_float)(float *a, const float *weights, Py_ssize_t n) noexcept nogil
+ctypedef void (*weigh_double)(double *a, const double *weights, Py_ssize_t n) noexcept nogil
+ctypedef double (*total_float)(const float *a, Py_ssize_t n) noexcept nogil
+ctypedef double (*total_double)(const double *a, Py_ssize_t n) noexcept nogil
+ctypedef void (*scaled_float)(const float *a, float *out, Py_ssize_t n, float factor) noexcept nogil
+ctypedef void (*scaled_double)(const double *a, double *out, Py_ssize_t n, double factor) noexcept nogil
+
+cdef uintptr_t[3] of_floats = losses.BLOCKS["float32"]
+cdef uintptr_t[3] of_doubles = losses.BLOCKS["float64"]
+
+
+cdef inline void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<weigh_float>of_floats[0])(a, weights, n)
+    else:
+        (<weigh_double>of_doubles[0])(a, weights, n)
+
+
+cdef inline double total(const real *a, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return (<total_float>of_floats[1])(a, n)
+    else:
+        return (<total_double>of_doubles[1])(a, n)
+
+
+cdef inline void scaled(const real *a, real *out, Py_ssize_t n, real factor) noexcept nogil:
+    if real is float:
+        (<scaled_float>of_floats[2])(a, out, n, factor)
+    else:
+        (<scaled_double>of_doubles[2])(a, out, n, factor)
+
 
 cdef struct Work:
     uintptr_t kernel
@@ -69,29 +101,10 @@ cdef inline const real *weights_at(const Work *work, const real *weights, real *
     return room
 
 
-cdef inline void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        a[i] = <real>0 if weights[i] == <real>0 else a[i] * weights[i]
-
-
 cdef inline void leave_out(real *a, const real *t, real ignored, Py_ssize_t n) noexcept nogil:
     cdef Py_ssize_t i
     for i in range(n):
         a[i] = <real>0 if t[i] == ignored else a[i]
-
-
-cdef inline double total(const real *a, Py_ssize_t n) noexcept nogil:
-    cdef double[LANES] sums
-    cdef Py_ssize_t i, j
-    for j in range(LANES):
-        sums[j] = 0
-    for i in range(0, n & -8, 8):
-        for j in range(LANES):
-            sums[j] += <double>a[i + j]
-    for i in range(n & -8, n):
-        sums[i & 7] += <double>a[i]
-    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
 
 
 cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) noexcept nogil:
@@ -106,9 +119,6 @@ cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) no
     cdef const real *t = <const real *>work.t + start
     cdef const real *weights
     cdef const real *slope = second
-    cdef real *to
-    cdef real share = <real>work.share
-    cdef Py_ssize_t i
     if work.order == FIRST:
         slope = first
     y = padded(y + start, y_room, n, work.step)
@@ -131,9 +141,7 @@ cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) no
     if work.values != NULL:
         memcpy(<real *>work.values + start, first, n * sizeof(real))
     if work.slopes != NULL:
-        to = <real *>work.slopes + start
-        for i in range(n):
-            to[i] = slope[i] * share
+        scaled(slope, <real *>work.slopes + start, n, <real>work.share)
 
 
 cdef void run_blocks(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:

@@ -54,7 +54,11 @@ class SigmoidFocal(_Binary, name="sigmoid-focal", kernel="sigmoid_focal",
     @staticmethod
     def constants(h):
         negative, positive = (1, 1) if h.alpha is None else (1 - h.alpha, h.alpha)
-        return {**h.smoothed(h), "negative": negative, "positive": positive, "gamma": h.gamma}
+        factors = {name: h.gamma >= k for k, name in enumerate(("one", "two", "three"), 1)}
+        return {**h.smoothed(h), **factors, "negative": negative, "positive": positive, "gamma": h.gamma}
+
+    def _formula(self):
+        return "sigmoid_focal" if self.gamma in (0, 1, 2, 3) else "sigmoid_focal_power"
 
 
 class Hinge(Elementwise, name="hinge", kernel="hinge", aliases=("hinge loss",)):

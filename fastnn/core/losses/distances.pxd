@@ -126,9 +126,10 @@ cdef inline real percentage_error_d1(real y, real t, real epsilon, real scale) n
 cdef inline real log_of_quotient(real y, real t) noexcept nogil:
     """log((1 + y)/(1 + t))."""
     cdef real r = (y - t) / (<real>1 + t)
-    cdef real near = log1p(at_most(at_least(r, <real>-0.25), <real>1))
+    cdef real held = at_most(at_least(r, <real>-0.25), <real>1)
+    cdef real near = log1p(held)
     cdef real far = log((<real>1 + y) / (<real>1 + t))
-    return near if r >= <real>-0.25 and r <= <real>1 else far
+    return near if held == r else far
 
 
 cdef inline real squared_log_error(real y, real t) noexcept nogil:

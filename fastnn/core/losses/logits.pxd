@@ -43,38 +43,65 @@ cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, re
 # focal (Lin et al.): (alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(y), where
 # q = p (1 - t) + (1 - p) t is the probability of the wrong answer; targets t kept + spread
 
-cdef inline real power(real q, real gamma) noexcept nogil:
-    """q^gamma, q from 0 to 1; the powers that are used most by products."""
-    cdef real any_power = <real>0 if q == <real>0 else exp(gamma * log(q))
-    return <real>1 if gamma == <real>0 else (q if gamma == <real>1 else (
-        q * q if gamma == <real>2 else (q * q * q if gamma == <real>3 else any_power)))
+cdef inline real small_power(real q, real one, real two, real three) noexcept nogil:
+    """q^(one + two + three), each of them 0 or 1."""
+    return fma(q, one, <real>1 - one) * fma(q, two, <real>1 - two) * fma(q, three, <real>1 - three)
 
 
-cdef inline real sigmoid_focal(real y, real t, real kept, real spread, real negative, real positive,
-                               real gamma) noexcept nogil:
-    cdef real s = fma(t, kept, spread)
+cdef inline real wrong_share(real y, real s, real *p, real *rest) noexcept nogil:
+    """q, p and 1 - p."""
     cdef real e = exp(-absolute(y))
     cdef real small = e / (<real>1 + e)
     cdef real large = <real>1 / (<real>1 + e)
-    cdef real p = small if y < <real>0 else large
-    cdef real rest = large if y < <real>0 else small
-    return fma(positive, s, negative * (<real>1 - s)) * power(fma(p, <real>1 - s, rest * s), gamma) * (
+    p[0] = small if y < <real>0 else large
+    rest[0] = large if y < <real>0 else small
+    return fma(p[0], <real>1 - s, rest[0] * s)
+
+
+cdef inline real focal_slope(real y, real s, real p, real rest, real q, real gamma) noexcept nogil:
+    """What is times share and power: (p - s) + gamma q'/q times the cross entropy."""
+    cdef real least = <real>1e-37 if real is float else <real>1e-300            # not 0/0
+    cdef real growth = gamma * ((<real>1 - s) - s) * (p * rest / at_least(q, least))
+    cdef real grown = growth * sigmoid_cross_entropy(y, s)
+    return fma(p, <real>1 - s, -(rest * s)) + (<real>0 if growth == <real>0 else grown)
+
+
+cdef inline real sigmoid_focal(real y, real t, real kept, real spread, real negative, real positive, real gamma, real one,
+                               real two, real three) noexcept nogil:
+    cdef real s = fma(t, kept, spread)
+    cdef real p, rest
+    cdef real q = wrong_share(y, s, &p, &rest)
+    cdef real loss = fma(positive, s, negative * (<real>1 - s)) * small_power(q, one, two, three) * (
         sigmoid_cross_entropy(y, s))
+    return <real>0 if q == <real>0 else loss
 
 
-cdef inline real sigmoid_focal_d1(real y, real t, real kept, real spread, real negative, real positive,
-                                  real gamma) noexcept nogil:
+cdef inline real sigmoid_focal_d1(real y, real t, real kept, real spread, real negative, real positive, real gamma,
+                                  real one, real two, real three) noexcept nogil:
     cdef real s = fma(t, kept, spread)
-    cdef real e = exp(-absolute(y))
-    cdef real small = e / (<real>1 + e)
-    cdef real large = <real>1 / (<real>1 + e)
-    cdef real p = small if y < <real>0 else large
-    cdef real rest = large if y < <real>0 else small
-    cdef real q = fma(p, <real>1 - s, rest * s)
-    cdef real growth = <real>0 if q == <real>0 else gamma * ((<real>1 - s) - s) * (p * rest / q)
-    cdef real cross = sigmoid_cross_entropy(y, s)
-    return fma(positive, s, negative * (<real>1 - s)) * power(q, gamma) * (
-        fma(p, <real>1 - s, -(rest * s)) + (<real>0 if growth == <real>0 else growth * cross))
+    cdef real p, rest
+    cdef real q = wrong_share(y, s, &p, &rest)
+    return fma(positive, s, negative * (<real>1 - s)) * small_power(q, one, two, three) * (
+        focal_slope(y, s, p, rest, q, gamma))
+
+
+# the same for any power, by exp and log
+
+cdef inline real sigmoid_focal_power(real y, real t, real kept, real spread, real negative, real positive,
+                                     real gamma) noexcept nogil:
+    cdef real s = fma(t, kept, spread)
+    cdef real p, rest
+    cdef real q = wrong_share(y, s, &p, &rest)
+    cdef real loss = fma(positive, s, negative * (<real>1 - s)) * exp(gamma * log(q)) * sigmoid_cross_entropy(y, s)
+    return <real>0 if q == <real>0 else loss
+
+
+cdef inline real sigmoid_focal_power_d1(real y, real t, real kept, real spread, real negative, real positive,
+                                        real gamma) noexcept nogil:
+    cdef real s = fma(t, kept, spread)
+    cdef real p, rest
+    cdef real q = wrong_share(y, s, &p, &rest)
+    return fma(positive, s, negative * (<real>1 - s)) * exp(gamma * log(q)) * focal_slope(y, s, p, rest, q, gamma)
 
 
 # hinge: max(1 - t y, 0) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1; the derivative at the kink is 0

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of predicted probabilities and rates."""
-from fastnn.core.vecmath cimport at_least, at_most, exp_any, log, log1p, real
+from fastnn.core.vecmath cimport at_least, at_most, exp_any, fma, log, log1p, real
 
 
 # cross entropy: -t log(y); the logarithm is held at -100 and the denominator at 1e-12, so that both stay finite at 0
@@ -22,8 +22,9 @@ cdef inline real cross_entropy_d1(real y, real t) noexcept nogil:
 cdef inline real held_log_of_complement(real y) noexcept nogil:
     """log(1 - y), where 1 - y would round a small y away."""
     cdef real far = held_log(<real>1 - y)
-    cdef real near = log1p(-at_most(y, <real>0.25))
-    return near if y < <real>0.25 and y >= <real>0 else far
+    cdef real small = at_most(at_least(y, <real>0), <real>0.25)
+    cdef real near = log1p(-small)
+    return near if small == y else far
 
 
 cdef inline real binary_cross_entropy(real y, real t) noexcept nogil:
@@ -57,9 +58,10 @@ cdef inline real kl_of_two_logs_d1(real y, real t) noexcept nogil:
 cdef inline real log_of_ratio(real a, real b) noexcept nogil:
     """log(a/b), which keeps its digits where a is near b."""
     cdef real r = (a - b) / b
-    cdef real near = log1p(at_most(at_least(r, <real>-0.25), <real>1))
+    cdef real held = at_most(at_least(r, <real>-0.25), <real>1)
+    cdef real near = log1p(held)
     cdef real far = log(a) - log(b)
-    return near if r >= <real>-0.25 and r <= <real>1 else far
+    return near if held == r else far
 
 
 cdef inline real kl_of_probabilities(real y, real t) noexcept nogil:
@@ -82,9 +84,9 @@ cdef inline real log_over_mean(real y, real t) noexcept nogil:
 
 
 cdef inline real jensen_shannon(real y, real t) noexcept nogil:
-    cdef real of_t = <real>0 if t == <real>0 else t * log_over_mean(t, y)
-    cdef real of_y = <real>0 if y == <real>0 else y * log_over_mean(y, t)
-    return <real>0.5 * (of_t + of_y)
+    cdef real of_t = at_least(log_over_mean(t, y), <real>-1000)                 # of 0 alone: not 0 * -inf
+    cdef real of_y = at_least(log_over_mean(y, t), <real>-1000)
+    return <real>0.5 * fma(t, of_t, y * of_y)
 
 
 cdef inline real jensen_shannon_d1(real y, real t) noexcept nogil:
