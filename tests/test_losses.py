@@ -114,6 +114,114 @@ def test_values_and_gradients(name, values, dtype):
     assert_same_bits(err.backward(y, t), results[1])
 
 
+ROW_CASES = [*((name, {}) for name in ROWS if name != ROW), ("softmax-focal", {"gamma": 0.0}),
+             ("softmax-focal", {"gamma": 3.0}), ("softmax-focal", {"gamma": 1.5}), ("cosine", {"eps": 1.0}),
+             ("Tversky", {"alpha": 0.25, "beta": 0.75}), ("Tversky", {"smooth": 1.0}), ("dice", {"smooth": 1.0})]
+
+
+@pytest.mark.parametrize(("name", "values"), ROW_CASES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 4, 9, 130])
+@each_float
+def test_values_and_gradients_of_rows(name, values, n, dtype):
+    """Sums are taken in double precision; where they cancel the unit is that of 1, their size here."""
+    rng = np.random.default_rng(n)
+    y, t = rng.normal(size=(60, n))*3, rng.dirichlet(np.ones(n), 60)
+    if name in ("Tversky", "dice"):
+        y, t = rng.uniform(size=(60, n)), rng.uniform(size=(60, n))
+    t[::2] = np.eye(n)[rng.integers(n, size=30)]
+    y, t = y.astype(dtype), t.astype(dtype)
+    err = get_err(name, **values)
+    got, gradient = err.forward(y, t), err.backward()
+    loss, slope = ORACLES[name](y, t, **values)
+    assert got.dtype == gradient.dtype == dtype
+    scale = 8*np.finfo(dtype).eps
+    assert_allclose(got, loss, rtol=scale, atol=scale*(n if dtype is np.float64 else 1))
+    assert_allclose(gradient, slope, rtol=scale, atol=scale)
+    assert_same_bits(err.backward(y, t), gradient)
+    assert_same_bits(err.forward(y, t, keep=False), got)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("cosine", "Tversky", "dice")])
+@each_float
+def test_every_loss_of_classes_takes_labels(name, dtype):
+    rng = np.random.default_rng(8)
+    x, t = (4*rng.normal(size=(2, 9, 5))).astype(dtype), rng.integers(5, size=(2, 9))
+    err, other = get_err(name), get_err(name)
+    assert_allclose(err.forward(x, t), other.forward(x, np.eye(5, dtype=dtype)[t]), rtol=1e-6)
+    assert_allclose(err.backward(), other.backward(), rtol=1e-6, atol=1e-7)
+    ignoring = get_err(name, ignore_label=-1)
+    t[0, ::2] = -1
+    assert_array_equal(ignoring.forward(x, t)[0, ::2], 0)
+    assert_array_equal(ignoring.backward()[0, ::2], 0)
+    assert_same_bits(ignoring.forward(x, t)[1], err.forward(x[1], t[1]))
+    counted = t >= 0
+    assert ignoring(x, t, reduction="mean") == pytest.approx(float(err(x[counted], t[counted], reduction="mean")), rel=1e-6)
+    with pytest.raises(ValueError, match="labels must be from 0 to 4"):
+        ignoring.forward(x, t - 5)
+    with pytest.raises(ValueError, match="labels must be from 0 to 4"):
+        err.forward(x, t)
+
+
+@pytest.mark.parametrize("name", ["cosine", "Tversky", "dice"])
+def test_losses_of_pairs_of_rows_take_no_labels(name):
+    with pytest.raises(ValueError, match="targets must have shape"):
+        get_err(name).forward(np.ones((3, 4)), [0, 1, 2])
+
+
+@pytest.mark.parametrize("name", ["softmax-cross-entropy", "softmax-focal"])
+def test_weights_of_classes_and_smoothing(name):
+    rng = np.random.default_rng(9)
+    x, t, weights = rng.normal(size=(8, 5)), rng.dirichlet(np.ones(5), 8), np.array([0.5, 0, 2, 1, 3])
+    labels = rng.integers(5, size=8)
+    for given, rows in ((t, t), (labels, np.eye(5)[labels])):
+        err = get_err(name, label_smoothing=0.25, class_weight=weights)
+        plain = get_err(name)
+        made = (rows*0.75 + 0.05)*weights
+        assert_allclose(err(x, given), plain(x, made), rtol=1e-14)
+        assert_allclose(err.backward(), plain.backward(), rtol=1e-13, atol=1e-15)
+        counted = 8 if given is t else weights[labels].sum()
+        assert err(x, given, reduction="mean") == pytest.approx(plain(x, made).sum()/counted, rel=1e-14)
+    for bad in (np.ones(4), np.ones(6)):
+        with pytest.raises(ValueError, match="class_weight must have 5 numbers"):
+            get_err(name, class_weight=bad)(x, labels)
+
+
+@pytest.mark.parametrize(("values", "error"), [
+    ({"class_weight": [-1, 2]}, ValueError), ({"class_weight": [np.nan, 2]}, ValueError),
+    ({"class_weight": np.ones((2, 2))}, ValueError), ({"class_weight": "ab"}, TypeError),
+    ({"label_smoothing": -0.1}, ValueError), ({"label_smoothing": 1.5}, ValueError), ({"label_smoothing": "a"}, TypeError),
+    ({"ignore_label": 1.5}, TypeError), ({"ignore_label": True}, TypeError), ({"ignore_label": "a"}, TypeError)])
+def test_bad_options_of_classes(values, error):
+    with pytest.raises(error, match=next(iter(values))):
+        get_err(ROW, **values)
+
+
+@pytest.mark.parametrize("name", ["sigmoid-binary-cross-entropy", "sigmoid-focal", "hinge", "squared-hinge"])
+@each_float
+def test_ignored_targets(name, dtype):
+    x, t = (a.astype(dtype) for a in (np.random.default_rng(4).normal(size=(900, 3)), np.ones((900, 3))))
+    t[::2] = 0
+    ignored = np.random.default_rng(5).integers(2, size=t.shape).astype(bool)
+    x[ignored], given = np.nan, np.where(ignored, -1, t)
+    err, plain = get_err(name, ignore_label=-1), get_err(name)
+    losses, gradient = err(x, given), err.backward()
+    assert_array_equal(losses[ignored], 0)
+    assert_array_equal(gradient[ignored], 0)
+    assert_same_bits(losses[~ignored], plain(x[~ignored], t[~ignored]))
+    assert_same_bits(gradient[~ignored], plain.backward())
+    assert err(x, given, reduction="mean") == pytest.approx(plain(x[~ignored], t[~ignored], reduction="mean"), rel=1e-14)
+    assert_allclose(err.backward()[~ignored], plain.backward(), rtol=2*np.finfo(dtype).eps)
+    assert_same_bits(err.backward(x, given, reduction="mean"), err.backward())
+    assert np.isnan(err(x[ignored], given[ignored], reduction="mean"))
+
+
+def test_a_kullback_leibler_divergence_of_what():
+    with pytest.raises(ValueError, match="log_target=True goes with log_input=True"):
+        get_err("KL", log_input=False, log_target=True)
+    with pytest.raises(TypeError, match="log_input must be True or False"):
+        get_err("KL", log_input=1)
+
+
 @pytest.mark.parametrize(("name", "y", "t", "loss", "gradient"), [
     ("Binary", 0, 1, 100, -1e12), ("Binary", 0, 0, 0, 0), ("Binary", 1, 1, 0, 0), ("Binary", 1, 0, 100, 1e12),
     ("Binary", 0, 0.5, 50, -5e11), ("Cross", 0, 1, 100, -1e12), ("Cross", 0, 0, 0, 0), ("Cross", 1, 1, 0, -1),

@@ -35,7 +35,48 @@ def focal(x, t, alpha, gamma, reduction):
     return {"none": loss, "mean": loss.mean(), "sum": loss.sum()}[reduction]
 
 
+def by_formula(loss):
+    """A row loss in PyTorch's operations."""
+    def reduced(x, t, reduction):
+        losses = loss(x, F.one_hot(t, x.shape[-1]).to(x.dtype) if t.ndim < x.ndim else t)
+        return {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
+    return reduced
+
+
+def softmax_focal(x, t):
+    """kornia.losses.focal_loss without alpha, of distributions."""
+    log_p = F.log_softmax(x, -1)
+    return -(t*(1 - log_p.exp())**2*log_p).sum(-1)
+
+
+def categorical_hinge(x, t):
+    """keras.losses.categorical_hinge."""
+    return (1 + ((1 - t)*x).amax(-1) - (t*x).sum(-1)).clamp(min=0)
+
+
+def tversky(x, t):
+    """keras.losses.tversky of each row."""
+    inner = (x*t).sum(-1)
+    return 1 - (inner + 1e-7)/(inner + 0.5*((1 - t)*x).sum(-1) + 0.5*(t*(1 - x)).sum(-1) + 1e-7)
+
+
+def dice(x, t):
+    return 1 - (2*(x*t).sum(-1) + 1e-7)/(x.sum(-1) + t.sum(-1) + 1e-7)
+
+
 CASES = [
+    ("cosine", {}, by_formula(lambda x, t: 1 - F.cosine_similarity(x, t, dim=-1)), SCORES, OTHERS),
+    ("softmax-focal", {}, by_formula(softmax_focal), SCORES, LABELS),
+    ("softmax-focal", {}, by_formula(softmax_focal), SCORES, GIVEN),
+    ("categorical-hinge", {}, by_formula(categorical_hinge), SCORES, LABELS),
+    ("Tversky", {}, by_formula(tversky), SHARES, BITS),
+    ("dice", {}, by_formula(dice), SHARES, BITS),
+    ("Jensen-Shannon", {}, lambda y, t, reduction: (F.kl_div(((y + t)/2).log(), t, reduction=reduction)
+                                                    + F.kl_div(((y + t)/2).log(), y, reduction=reduction))/2, SHARES, GIVEN),
+    ("quantile", {"q": 0.9}, lambda y, t, reduction: by_formula(
+        lambda y, t: torch.maximum(0.9*(t - y), -0.1*(t - y)))(y, t, reduction), SCORES, OTHERS),
+    ("hinge", {}, by_formula(lambda y, t: (1 - (2*t - 1)*y).clamp(min=0)), SCORES, BITS),
+    ("log-cosh", {}, by_formula(lambda y, t: (y - t).cosh().log()), SCORES, OTHERS),
     ("squared-error", {}, F.mse_loss, SCORES, OTHERS),
     ("L1", {}, F.l1_loss, SCORES, OTHERS),
     ("Huber", {}, F.huber_loss, SCORES, OTHERS),

@@ -6,6 +6,7 @@
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.kernels cimport BOTH, VALUE
+from fastnn.core.losses cimport rows
 from fastnn.core.loops cimport MAP_STEP
 from fastnn.core.vecmath cimport real
 
@@ -49,4 +50,56 @@ STEP = MAP_STEP             # as of elementwise kernels
 BLOCKS = {
     "float32": (<uintptr_t>weigh[float], <uintptr_t>total[float], <uintptr_t>scaled[float]),
     "float64": (<uintptr_t>weigh[double], <uintptr_t>total[double], <uintptr_t>scaled[double]),
+}
+
+
+# Losses of rows: kernels.pxd.
+
+cdef void cosine(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses, Py_ssize_t n,
+                 Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.cosine_row(x + r * n, t + r * n, grad + r * n if grad != NULL else <real *>NULL, losses + r, n, h)
+
+
+cdef void tversky(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses, Py_ssize_t n,
+                  Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.tversky_row(x + r * n, t + r * n, grad + r * n if grad != NULL else <real *>NULL, losses + r, n, h)
+
+
+cdef void categorical_hinge(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                            Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.categorical_hinge_row(x + r * n, t + r * n if t != NULL else <const real *>NULL,
+                                   labels[r] if t == NULL else -1, grad + r * n if grad != NULL else <real *>NULL,
+                                   losses + r, n)
+
+
+cdef void sparsemax(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses, Py_ssize_t n,
+                    Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.sparsemax_row(x + r * n, t + r * n if t != NULL else <const real *>NULL, labels[r] if t == NULL else -1,
+                           grad + r * n if grad != NULL else <real *>NULL, losses + r, n)
+
+
+cdef void softmax_focal(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                        Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.focal_row(x + r * n, t + r * n if t != NULL else <const real *>NULL, labels[r] if t == NULL else -1,
+                       grad + r * n if grad != NULL else <real *>NULL, losses + r, n, h)
+
+
+# name: ((address for float, for double), names of the constants)
+ROW_LOSSES = {
+    "cosine": ((<uintptr_t>cosine[float], <uintptr_t>cosine[double]), ("eps",)),
+    "tversky": ((<uintptr_t>tversky[float], <uintptr_t>tversky[double]), ("alpha", "beta", "smooth")),
+    "categorical_hinge": ((<uintptr_t>categorical_hinge[float], <uintptr_t>categorical_hinge[double]), ()),
+    "sparsemax": ((<uintptr_t>sparsemax[float], <uintptr_t>sparsemax[double]), ()),
+    "softmax_focal": ((<uintptr_t>softmax_focal[float], <uintptr_t>softmax_focal[double]),
+                      ("gamma", "one", "two", "three")),
 }

@@ -2,11 +2,12 @@
 from typing import Any
 
 from ..dialects import row
-from . import classification, distances, probabilities
+from . import classification, distances, probabilities, similarities
 from .base import Elementwise, Loss, Rows
 from .base import registry as _registry
 
-__all__ = ["Elementwise", "Loss", "Rows", "classification", "distances", "get_err", "losses", "probabilities"]
+__all__ = ["Elementwise", "Loss", "Rows", "classification", "distances", "get_err", "losses", "probabilities",
+           "similarities"]
 
 
 def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Elementwise | Rows":

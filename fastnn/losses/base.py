@@ -230,7 +230,8 @@ class Rows(Loss, RowLoss):
     _ignored = None             # a label that counts for nothing
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ROW_LOSSES[self.kernel], (), self._takes_labels)
+        addresses, names = compiled.ROW_LOSSES.get(self.kernel) or (kernels.ROW_LOSSES[self.kernel], ())
+        self._bind(addresses, self._kernel_constants(names), self._takes_labels)
 
     def forward(self, x: Any = None, t: Any = None, *, keep: bool = True, sample_weight: Any = None,
                 reduction: str | None = None, y_pred: Any = None, y_true: Any = None) -> Any:

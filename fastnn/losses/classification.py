@@ -79,7 +79,32 @@ class SquaredHinge(Elementwise, name="squared-hinge", kernel="squared_hinge"):
     _ignored = _Binary._ignored
 
 
-class SoftmaxCrossEntropy(Rows, name="softmax-cross-entropy", kernel="softmax_cross_entropy",
+class _Ignoring(Rows):
+    """Of labels, of which one may count for nothing, or distributions."""
+
+    ignore_label = Choice(None, checked_ignored_label)
+
+    @property
+    def _ignored(self):
+        return self.ignore_label
+
+
+class _Labels(_Ignoring):
+    """Of distributions, which may be smoothed, and have weights of classes."""
+
+    label_smoothing = Hyperparameter(0.0, at_least=0, below=1)
+    class_weight = Choice(None, checked_weights(None))
+
+    @property
+    def _smoothing(self):
+        return self.label_smoothing
+
+    @property
+    def _classes(self):
+        return self.class_weight
+
+
+class SoftmaxCrossEntropy(_Labels, name="softmax-cross-entropy", kernel="softmax_cross_entropy",
                           aliases=("CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")):
     """Cross entropy of softmax(x) along the last axis, from the logits x. Its derivative is softmax(x) - t.
 
@@ -90,18 +115,35 @@ class SoftmaxCrossEntropy(Rows, name="softmax-cross-entropy", kernel="softmax_cr
     the number of rows.
     """
 
-    label_smoothing = Hyperparameter(0.0, at_least=0, below=1)
-    ignore_label = Choice(None, checked_ignored_label)
-    class_weight = Choice(None, checked_weights(None))
 
-    @property
-    def _smoothing(self):
-        return self.label_smoothing
+class SoftmaxFocal(_Labels, name="softmax-focal", kernel="softmax_focal",
+                   aliases=("categorical focal", "CategoricalFocalCrossentropy", "softmax focal loss")):
+    """-sum(t (1 - p)^gamma log(p)) with p = softmax(x) along the last axis.  Lin et al. 2017, arXiv 1708.02002.
 
-    @property
-    def _ignored(self):
-        return self.ignore_label
+    Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which it is with gamma = 0;
+    keras.losses.CategoricalFocalCrossentropy(from_logits=True) has an alpha of 0.25, the same for all classes.
+    """
 
-    @property
-    def _classes(self):
-        return self.class_weight
+    gamma = Hyperparameter(2.0, at_least=0, below=1e3)
+
+    @staticmethod
+    def constants(h):
+        return {"gamma": h.gamma, **{name: h.gamma >= k and h.gamma in (1, 2, 3)
+                                     for k, name in enumerate(("one", "two", "three"), 1)}}
+
+
+class Sparsemax(_Ignoring, name="sparsemax-loss", kernel="sparsemax", aliases=("sparsemax loss",)):
+    """sum over the support of (x^2 - tau^2)/2 + t t/2 - t x of the scores x along the last axis; its derivative is
+    sparsemax(x) - t, where sparsemax(x) = max(x - tau, 0) sums to one.  Martins and Astudillo 2016, arXiv 1602.02068.
+
+    Targets are integer labels or distributions, as in softmax-cross-entropy. optax.losses.sparsemax_loss is that of two
+    classes; TensorFlow Addons' sparsemax_loss this one.
+    """
+
+
+class CategoricalHinge(_Ignoring, name="categorical-hinge", kernel="categorical_hinge"):
+    """max(1 + max((1 - t) x) - sum(t x), 0) of scores x along the last axis; derivative 0 at the kink, and of equal scores
+    the first counts as the largest.
+
+    Targets are integer labels or one-hot rows. keras.losses.CategoricalHinge: the target's own 0 is among the others.
+    """

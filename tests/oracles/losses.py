@@ -163,9 +163,66 @@ def _elementwise(rule):
     return oracle
 
 
-def _softmax_cross(x, t):
-    loss, grad = by_rows(_softmax_cross_row, -1, x, t)
-    return loss[..., 0], grad
+# Rows: the loss once, the gradient of each element.
+
+def _softmax_focal_row(x, t, gamma=2):
+    shares = [exp(a - max(x)) for a in x]
+    p = [a/fsum(shares) for a in shares]
+    rest = [(fsum(shares) - a)/fsum(shares) for a in shares]
+    loss = -fsum(c*q**gamma*log(a) for a, q, c in zip(p, rest, t) if c)
+    g = [c*((gamma*a*q**(gamma - 1)*log(a) if gamma else 0) - q**gamma) for a, q, c in zip(p, rest, t)]
+    return loss, [a - b*fsum(g) for a, b in zip(g, p)]
+
+
+def _sparsemax_row(x, t):
+    """By sorting, as in the paper's algorithm 1."""
+    ranked = sorted(x, reverse=True)
+    k = max(k for k in range(1, len(x) + 1) if 1 + k*ranked[k - 1] > fsum(ranked[:k]))
+    tau = (fsum(ranked[:k]) - 1)/k
+    p = [max(a - tau, 0) for a in x]
+    return (fsum(a*a - tau*tau for a in x if a > tau)/2 + fsum(c*c for c in t)/2 - fsum(a*c for a, c in zip(x, t)),
+            [a - c for a, c in zip(p, t)])
+
+
+def _categorical_hinge_row(x, t):
+    """keras.losses.categorical_hinge."""
+    others = [(1 - c)*a for a, c in zip(x, t)]
+    top, loss = others.index(max(others)), 1 + max(others) - fsum(a*c for a, c in zip(x, t))
+    if loss <= 0:
+        return 0, [0]*len(x)
+    return loss, [(1 - c if i == top else 0) - c for i, c in enumerate(t)]
+
+
+def _cosine_row(x, t, eps=mpf("1e-8")):
+    inner, x_norm, t_norm = fsum(a*c for a, c in zip(x, t)), fsum(a*a for a in x)**.5, fsum(c*c for c in t)**.5
+    n, m = max(x_norm, eps), max(t_norm, eps)
+    return 1 - inner/(n*m), [-(c/(n*m) - (inner*a/(n**3*m) if x_norm > eps else 0)) for a, c in zip(x, t)]
+
+
+def _tversky_row(x, t, alpha=mpf("0.5"), beta=mpf("0.5"), smooth=mpf("1e-7")):
+    hit = fsum(a*c for a, c in zip(x, t)) + smooth
+    whole = hit + alpha*fsum(a*(1 - c) for a, c in zip(x, t)) + beta*fsum((1 - a)*c for a, c in zip(x, t))
+    return 1 - hit/whole, [-(c*whole - hit*(c + alpha*(1 - c) - beta*c))/whole**2 for c in t]
+
+
+def _dice_row(x, t, smooth=mpf("1e-7")):
+    """As in keras.losses.dice: of the sums."""
+    inner, both = 2*fsum(a*c for a, c in zip(x, t)) + smooth, fsum(x) + fsum(t) + smooth
+    return 1 - inner/both, [-(2*c*both - inner)/both**2 for c in t]
+
+
+def _rows(rule):
+    def oracle(x, t, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+
+        def of_row(x, t):
+            if any(map(isnan, (*x, *t))):
+                return [nan]*len(x), [nan]*len(x)
+            loss, grad = rule(x, t, **h)
+            return [mpf(loss)]*len(x), list(map(mpf, grad))
+        loss, grad = by_rows(of_row, -1, x, t)
+        return loss[..., 0], grad
+    return oracle
 
 
 ORACLES = {
@@ -190,7 +247,14 @@ ORACLES = {
     "sigmoid-focal": _elementwise(_focal),
     "hinge": _elementwise(_hinge),
     "squared-hinge": _elementwise(_squared_hinge),
-    "softmax-cross-entropy": _softmax_cross,
+    "softmax-cross-entropy": _rows(lambda x, t: (lambda loss, grad: (loss[0], grad))(*_softmax_cross_row(x, t))),
+    "softmax-focal": _rows(_softmax_focal_row),
+    "sparsemax-loss": _rows(_sparsemax_row),
+    "categorical-hinge": _rows(_categorical_hinge_row),
+    "cosine": _rows(_cosine_row),
+    "Tversky": _rows(_tversky_row),
+    "dice": _rows(_dice_row),
 }
 
-ROWS = ["softmax-cross-entropy"]          # one loss a row; all others are elementwise
+# one loss a row; all others are elementwise
+ROWS = ["softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky", "dice"]
