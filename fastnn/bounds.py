@@ -17,12 +17,27 @@ FLOOR = 1/16
 # The largest errors along rows, and of losses, in units of the largest term of the formula.
 TERM_ULPS = 4
 
+# Of losses that have more: value and derivative.
+LOSS_ULPS = {"sigmoid-focal": (12, 16), "MSLE": (8, 8)}
+
 # What docstrings say.
 ELEMENTWISE = ("float32 is within 2 ULP of the exact value, its first derivative within 4, the second within 16; "
                "float64 within 3, 6 and 16 (fastnn/bounds.py).")
 ROWS = ("Within 4 ULP of the exact value, derivatives and vector-Jacobian products of the largest term of their formula "
         "(fastnn/core/softmax.pxd), for rows of any length.")
 LOSSES = "Value and derivative are within 4 ULP of the largest term of the formula, in float32 and float64."
+
+
+def loss_ulps(name: str) -> tuple[int, int]:
+    """The largest errors of a loss and its derivative, in units of the largest term of the formula."""
+    return LOSS_ULPS.get(name, (TERM_ULPS, TERM_ULPS))
+
+
+def of_loss(name: str) -> str:
+    """What the docstring of a loss says."""
+    if name not in LOSS_ULPS:
+        return LOSSES
+    return "Value and derivative are within {} and {} ULP of the largest term of the formula.".format(*loss_ulps(name))
 
 
 def crossing(name: str, order: int, beta: float = 1.0) -> float:

@@ -335,12 +335,11 @@ def test_names_that_people_type(get, name, other):
 
 @pytest.mark.parametrize("name", ["mse", "MSE", "mean_squared_error", "MSELoss"])
 def test_the_mean_squared_error_is_not_square(name):
-    with pytest.raises(ValueError, match=r"""it is get_err\("mse", like="torch"\), of which Square is half"""):
-        get_err(name)
+    assert get_err(name).name == "squared-error" and get_err(name)(3.0, 1.0) == 2*get_err("Square")(3.0, 1.0) == 4
 
 
 @pytest.mark.parametrize(("get", "name"), [
-    (get_err, "hinge"), (get_err, "xylophone"), (get_act, "xylophone"), (get_opt, "xylophone")])
+    (get_err, "xylophone"), (get_act, "xylophone"), (get_opt, "xylophone")])
 def test_an_unknown_name_lists_what_there_is(get, name):
     for like in (None, "torch", "keras"):
         with pytest.raises(ValueError, match="there are ") as caught:

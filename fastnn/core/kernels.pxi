@@ -6,10 +6,9 @@
 from libc.stdint cimport uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax_rows
+from fastnn.core cimport gated, piecewise, sigmoidal, softmax_rows
 from fastnn.core.kernels cimport VALUE
-from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
-                                 map_pair_orders)
+from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant
 from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
 from fastnn.core.vecmath cimport real
 
@@ -156,31 +155,6 @@ cdef void gelu(int order, const real *x, const real *y, real *out, real *second,
     map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, second, n, h)
 
 
-# Error functions of a prediction x and a target y: the value (order 0) and its derivative.
-
-cdef void square_error(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                       const real *h) noexcept nogil:
-    map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, second, n)
-
-cdef void squared_difference(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                             const real *h) noexcept nogil:
-    map_pair_orders(losses.squared_difference[real], losses.squared_difference_d1[real], order, x, y, out, second, n)
-
-cdef void cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                        const real *h) noexcept nogil:
-    map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, second, n)
-
-cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                               const real *h) noexcept nogil:
-    map_pair_orders(losses.binary_cross_entropy[real], losses.binary_cross_entropy_d1[real],
-                    order, x, y, out, second, n)
-
-cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                                const real *h) noexcept nogil:
-    map_pair_orders(losses.sigmoid_cross_entropy[real], losses.sigmoid_cross_entropy_d1[real],
-                    order, x, y, out, second, n)
-
-
 # Row functions.
 
 cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
@@ -200,7 +174,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
     softmax_rows.rows(LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
-                                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+                                Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
     softmax_rows.losses_of_rows(x, t, labels, grad, losses, n, count)
 
 
@@ -234,11 +208,6 @@ ELEMENTWISE = {
     "mish": (<uintptr_t>mish[float], <uintptr_t>mish[double]),
     "tanhexp": (<uintptr_t>tanhexp[float], <uintptr_t>tanhexp[double]),
     "gelu": (<uintptr_t>gelu[float], <uintptr_t>gelu[double]),
-    "square_error": (<uintptr_t>square_error[float], <uintptr_t>square_error[double]),
-    "squared_difference": (<uintptr_t>squared_difference[float], <uintptr_t>squared_difference[double]),
-    "cross_entropy": (<uintptr_t>cross_entropy[float], <uintptr_t>cross_entropy[double]),
-    "binary_cross_entropy": (<uintptr_t>binary_cross_entropy[float], <uintptr_t>binary_cross_entropy[double]),
-    "sigmoid_cross_entropy": (<uintptr_t>sigmoid_cross_entropy[float], <uintptr_t>sigmoid_cross_entropy[double]),
 }
 
 ROWS = {

@@ -39,7 +39,6 @@ cdef extern from *:
     void seen_all "FASTNN_SEEN"(int seen) noexcept nogil
 
 ctypedef real (*formula)(real x, const real *h) noexcept nogil
-ctypedef real (*pair_formula)(real x, real y) noexcept nogil
 
 cdef enum:
     BLOCK_STEP = 16
@@ -148,21 +147,3 @@ cdef inline void map_orders_of_constant(formula f, formula d1, formula d2, real 
             out[i] = slope * y[i]
     else:
         map_orders(f, d1, d2, order, x, y, out, second, n, h)
-
-
-cdef inline void map_pair(pair_formula f, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n & -MAP_STEP):
-        out[i] = f(x[i], y[i])
-
-
-cdef inline void map_pair_orders(pair_formula f, pair_formula d1, int order, const real *x, const real *y, real *out,
-                                 real *second, Py_ssize_t n) noexcept nogil:
-    """f, f', or both by `order`."""
-    if order == BOTH:
-        map_pair(f, x, y, out, n)
-        map_pair(d1, x, y, second, n)
-    elif order == VALUE:
-        map_pair(f, x, y, out, n)
-    else:
-        map_pair(d1, x, y, out, n)

@@ -7,7 +7,7 @@ from math import sqrt
 from ..activations import _registry as activations
 from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid, SquaredError
+from .torch import Hardsigmoid
 from .translation import Dialect, Rule, is_zero
 
 AVERAGE = "fastnn.ExponentialAverage(optimizer, ...) keeps an average"
@@ -240,7 +240,7 @@ def log_softmax(axis=-1):
 @keras.err("MeanSquaredError", "mean_squared_error", "mse", "Square")
 def mean_squared_error(reduction="sum_over_batch_size", name="mean_squared_error", dtype=None):
     """(y - t)^2, twice the catalogue's Square."""
-    return SquaredError, {}
+    return "squared-error", {}
 
 
 def only_logits(from_logits, axis, instead):

@@ -10,7 +10,7 @@ from ..hyperparameters import Flag, Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid, SquaredError
+from .torch import Hardsigmoid
 from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
@@ -513,4 +513,4 @@ optax.same(losses, {
 @optax.err("squared_error", "mse")
 def squared_error():
     """(y - t)^2, twice optax's l2_loss."""
-    return SquaredError, {}
+    return "squared-error", {}
