@@ -21,7 +21,7 @@ import numpy as np
 import fastnn
 
 from .activations import Activation
-from .bounds import FLOOR, ULPS, crossing, unit
+from .bounds import CROSSINGS, FLOOR, ULPS, crossing, unit
 from .core.ulps import largest_error
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
@@ -380,8 +380,8 @@ def report(names, orders, dtypes, options, oracle):
 
 
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,
-at least those of the subnormal numbers; where f' and f'' of Swish, Mish, tanhExp and GELU cross zero away from the
-origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the
+at least those of the subnormal numbers; where f' and f'' of {", ".join(CROSSINGS)}
+cross zero away from the origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the
 dtype holds them. NaN and infinities are as they should be, or the error is infinite. "f' grad" is `backward(x, grad=...)`
 on about a million arguments, without the rounding of the product.
 """

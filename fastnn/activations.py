@@ -1,6 +1,7 @@
 """The catalogue of activations: one class each, with its hyperparameters and the kernel that computes it.
 
-The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
+The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, quadratic.pxd, algebraic.pxd,
+transcendental.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
 from typing import Any
@@ -121,9 +122,27 @@ class Sigmoid(Activation, name="sigmoid", kernel="sigmoid"):
 
 
 class HardSigmoid(Activation, name="hard-sigmoid", kernel="hard_sigmoid"):
-    """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch and Keras 3 have the slope 1/6)."""
+    """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch, JAX and Keras 3 have h-sigmoid)."""
 
     _by_value = True
+
+
+class HSigmoid(Activation, name="h-sigmoid", kernel="ramp"):
+    """(x + 3)/6, clipped to [0, 1]; f'(-3) = f'(3) = 0.  Howard et al. 2019, arXiv 1905.02244."""
+
+    _by_value = True
+
+    def _kernel_parameters(self):
+        return (3,)
+
+
+class SparseSigmoid(Activation, name="sparse-sigmoid", kernel="ramp"):
+    """(x + 1)/2, clipped to [0, 1], the derivative of sparse-plus; f'(-1) = f'(1) = 0."""
+
+    _by_value = True
+
+    def _kernel_parameters(self):
+        return (1,)
 
 
 class LogSigmoid(Activation, name="log-sigmoid", kernel="log_sigmoid"):
@@ -154,10 +173,52 @@ class ReLU(Activation, name="ReLU", kernel="relu"):
     _alike_at_value = _by_value = True
 
 
-class ReLU6(Activation, name="ReLU6", kernel="relu6"):
+class ReLU6(Activation, name="ReLU6", kernel="clipped"):
     """x, clipped to [0, 6]; f'(0) = f'(6) = 0."""
 
     _alike_at_value = _by_value = True
+
+    def _kernel_parameters(self):
+        return 0, 6
+
+
+class ReLUk(Activation, name="ReLU-k", kernel="clipped", aliases=("clipped-ReLU",)):
+    """x, clipped to [0, k]; f'(0) = f'(k) = 0."""
+
+    _alike_at_value = _by_value = True
+
+    k = Hyperparameter(6.0, at_least=1e-30, below=1e30)
+
+    def _kernel_parameters(self):
+        return 0, self.k
+
+
+class ClippedLinear(Activation, name="clipped-linear", kernel="clipped"):
+    """x, clipped to [low, high]; f'(low) = f'(high) = 0 (PyTorch's Hardtanh)."""
+
+    _alike_at_value = _by_value = True
+
+    low = Hyperparameter(-1.0, above=-1e30, below=1e30)
+    high = Hyperparameter(1.0, above=-1e30, below=1e30)
+
+    def _check_together(self, values):
+        found = {**self.__dict__, **values}
+        if found["low"] > found["high"]:
+            raise ValueError(f"low must be at most high, not {found['low']!r} with {found['high']!r}")
+
+
+class SquaredReLU(Activation, name="squared-ReLU", kernel="star_relu", aliases=("ReLU2", "ReLU-squared")):
+    """max(x, 0)^2; f''(0) = 0.  So et al. 2021, arXiv 2109.08668."""
+
+    def _kernel_parameters(self):
+        return 1, 0
+
+
+class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
+    """scale max(x, 0)^2 + bias; f''(0) = 0.  Yu et al. 2022, arXiv 2210.13452."""
+
+    scale = Hyperparameter(0.8944, at_least=1e-6, below=1e6)
+    bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
 class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
@@ -205,6 +266,42 @@ class Softplus(Activation, name="softplus", kernel="softplus"):
     _by_value = True
 
 
+class SparsePlus(Activation, name="sparse-plus", kernel="sparse_plus"):
+    """(x + 1)^2/4 between -1 and 1, 0 below, x above; f''(-1) = f''(1) = 0 (jax.nn's)."""
+
+
+class Squareplus(Activation, name="squareplus", kernel="squareplus"):
+    """(x + sqrt(x^2 + b))/2.  Barron 2021, arXiv 2112.11687."""
+
+    _by_value = True
+
+    b = Hyperparameter(4.0, at_least=1e-12, below=1e12)
+
+
+class ISRU(Activation, name="ISRU", kernel="isru"):
+    """x/sqrt(1 + alpha x^2).  Carlile et al. 2017, arXiv 1710.09967."""
+
+    alpha = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+    def _kernel_parameters(self):
+        return self.alpha, self.alpha
+
+
+class ISRLU(Activation, name="ISRLU", kernel="isru"):
+    """x, below 0 x/sqrt(1 + alpha x^2).  Carlile et al. 2017, arXiv 1710.09967."""
+
+    alpha = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+    def _kernel_parameters(self):
+        return self.alpha, 0
+
+
+class Exponential(Activation, name="exponential", kernel="exponential", aliases=("exp",)):
+    """exp(x)."""
+
+    _by_value = True
+
+
 class Softsign(Activation, name="softsign", kernel="softsign"):
     """x/(1 + |x|); f''(0) = 0."""
 
@@ -215,6 +312,23 @@ class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
     """x sigmoid(beta x); with beta = 1 the SiLU.  Ramachandran et al. 2017, arXiv 1710.05941."""
 
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
+
+
+class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
+    """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+
+    beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
+
+
+class HardSwish(Activation, name="hard-swish", kernel="hard_swish", aliases=("h-swish", "hard-SiLU")):
+    """x (x + 3)/6 between -3 and 3, 0 below, x above; f'(-3) = 0, f'(3) = 1, f''(-3) = f''(3) = 0.
+
+    Howard et al. 2019, arXiv 1905.02244.
+    """
+
+
+class Dish(Activation, name="Dish", kernel="dish"):
+    """x (1 + x/sqrt(1 + x^2))/2: much like Mish, without exponentials (Thinc's)."""
 
 
 class Mish(Activation, name="Mish", kernel="mish"):

@@ -6,7 +6,7 @@
 from libc.stdint cimport uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport gated, piecewise, sigmoidal, softmax_rows
+from fastnn.core cimport algebraic, gated, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant
 from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
@@ -63,10 +63,10 @@ cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, real 
                         piecewise.zero[real], piecewise.hard_sigmoid_by_value[real],
                         order, x, y, out, second, n, h)
 
-cdef void hard_sigmoid_of_six(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                              const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.hard_sigmoid_of_six[real], piecewise.hard_sigmoid_of_six_d1[real],
-                        piecewise.zero[real], piecewise.hard_sigmoid_of_six_by_value[real],
+cdef void ramp(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.ramp[real], piecewise.ramp_d1[real],
+                        piecewise.zero[real], piecewise.ramp_by_value[real],
                         order, x, y, out, second, n, h)
 
 cdef void log_sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -97,9 +97,10 @@ cdef void relu(int order, const real *x, const real *y, real *out, real *second,
     map_orders_by_value(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], piecewise.step[real],
                         order, x, y, out, second, n, h)
 
-cdef void relu6(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], piecewise.relu6_d1[real],
+cdef void clipped(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                  const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.clipped[real], piecewise.clipped_d1[real],
+                        piecewise.zero[real], piecewise.clipped_d1[real],
                         order, x, y, out, second, n, h)
 
 cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -154,6 +155,43 @@ cdef void gelu(int order, const real *x, const real *y, real *out, real *second,
                const real *h) noexcept nogil:
     map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, second, n, h)
 
+cdef void hard_swish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                     const real *h) noexcept nogil:
+    map_orders(quadratic.hard_swish[real], quadratic.hard_swish_d1[real], quadratic.hard_swish_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void sparse_plus(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders(quadratic.sparse_plus[real], quadratic.sparse_plus_d1[real], quadratic.sparse_plus_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void star_relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders(quadratic.star_relu[real], quadratic.star_relu_d1[real], quadratic.star_relu_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void squareplus(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                     const real *h) noexcept nogil:
+    map_orders_by_value(algebraic.squareplus[real], algebraic.squareplus_d1[real],
+                        algebraic.squareplus_d2[real], algebraic.squareplus_by_value[real],
+                        order, x, y, out, second, n, h)
+
+cdef void isru(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(algebraic.isru[real], algebraic.isru_d1[real], algebraic.isru_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void dish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(algebraic.dish[real], algebraic.dish_d1[real], algebraic.dish_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void exponential(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders_by_value(transcendental.exponential[real], transcendental.exponential[real],
+                        transcendental.exponential[real], transcendental.exponential_by_value[real],
+                        order, x, y, out, second, n, h)
+
 
 # Row functions.
 
@@ -191,13 +229,13 @@ ELEMENTWISE = {
     "threshold": (<uintptr_t>threshold[float], <uintptr_t>threshold[double]),
     "sigmoid": (<uintptr_t>sigmoid[float], <uintptr_t>sigmoid[double]),
     "hard_sigmoid": (<uintptr_t>hard_sigmoid[float], <uintptr_t>hard_sigmoid[double]),
-    "hard_sigmoid_of_six": (<uintptr_t>hard_sigmoid_of_six[float], <uintptr_t>hard_sigmoid_of_six[double]),
+    "ramp": (<uintptr_t>ramp[float], <uintptr_t>ramp[double]),
     "log_sigmoid": (<uintptr_t>log_sigmoid[float], <uintptr_t>log_sigmoid[double]),
     "tanh": (<uintptr_t>tanh[float], <uintptr_t>tanh[double]),
     "tanh_shrink": (<uintptr_t>tanh_shrink[float], <uintptr_t>tanh_shrink[double]),
     "hard_tanh": (<uintptr_t>hard_tanh[float], <uintptr_t>hard_tanh[double]),
     "relu": (<uintptr_t>relu[float], <uintptr_t>relu[double]),
-    "relu6": (<uintptr_t>relu6[float], <uintptr_t>relu6[double]),
+    "clipped": (<uintptr_t>clipped[float], <uintptr_t>clipped[double]),
     "leaky_relu": (<uintptr_t>leaky_relu[float], <uintptr_t>leaky_relu[double]),
     "elu": (<uintptr_t>elu[float], <uintptr_t>elu[double]),
     "selu": (<uintptr_t>selu[float], <uintptr_t>selu[double]),
@@ -208,6 +246,13 @@ ELEMENTWISE = {
     "mish": (<uintptr_t>mish[float], <uintptr_t>mish[double]),
     "tanhexp": (<uintptr_t>tanhexp[float], <uintptr_t>tanhexp[double]),
     "gelu": (<uintptr_t>gelu[float], <uintptr_t>gelu[double]),
+    "hard_swish": (<uintptr_t>hard_swish[float], <uintptr_t>hard_swish[double]),
+    "sparse_plus": (<uintptr_t>sparse_plus[float], <uintptr_t>sparse_plus[double]),
+    "star_relu": (<uintptr_t>star_relu[float], <uintptr_t>star_relu[double]),
+    "squareplus": (<uintptr_t>squareplus[float], <uintptr_t>squareplus[double]),
+    "isru": (<uintptr_t>isru[float], <uintptr_t>isru[double]),
+    "dish": (<uintptr_t>dish[float], <uintptr_t>dish[double]),
+    "exponential": (<uintptr_t>exponential[float], <uintptr_t>exponential[double]),
 }
 
 ROWS = {

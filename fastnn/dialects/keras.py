@@ -7,7 +7,6 @@ from math import sqrt
 from ..activations import _registry as activations
 from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid
 from .translation import Dialect, Rule, is_zero
 
 AVERAGE = "fastnn.ExponentialAverage(optimizer, ...) keeps an average"
@@ -165,19 +164,22 @@ def lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_dec
 keras.same(activations, {
     "identity": "linear", "sigmoid": "sigmoid", "log-sigmoid": "log_sigmoid", "tanh": "tanh",
     "tanh-shrink": "tanh_shrink", "hard-tanh": "hard_tanh", "ReLU6": "relu6","softplus": "softplus",
-    "softsign": "softsign", "Swish": "silu swish", "Mish": "mish"})
+    "softsign": "softsign", "Swish": "silu swish", "Mish": "mish", "hard-swish": "hard_silu hard_swish",
+    "h-sigmoid": "hard_sigmoid",            # Keras 2 had the catalogue's hard-sigmoid
+    "sparse-plus": "sparse_plus", "sparse-sigmoid": "sparse_sigmoid", "exponential": "exponential"})
 
 
-@keras.act("hard_sigmoid")
-def hard_sigmoid():
-    """Keras 2 had the catalogue's slope."""
-    return Hardsigmoid, {}
+@keras.act("squareplus")
+def squareplus(b=4):
+    return "squareplus", dict(b=b)
 
 
 @keras.act("relu")
 def relu(negative_slope=0.0, max_value=None, threshold=0.0):
-    if max_value is not None or threshold:
-        raise ValueError("fastnn's has no max_value and no threshold")
+    if threshold or max_value is not None and not is_zero(negative_slope):
+        raise ValueError("fastnn's has no threshold, nor max_value beside a slope")
+    if max_value is not None:
+        return "ReLU-k", dict(k=max_value)
     return ("ReLU", {}) if is_zero(negative_slope) else ("leaky-ReLU", dict(alpha=negative_slope))
 
 

@@ -10,7 +10,6 @@ from ..hyperparameters import Flag, Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid
 from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
@@ -456,12 +455,13 @@ def schedule_free_adamw(learning_rate=0.0025, warmup_steps=None, b1=0.9, b2=0.99
 optax.same(activations, {
     "ReLU": "relu", "ReLU6": "relu6", "identity": "identity", "sigmoid": "sigmoid", "log-sigmoid": "log_sigmoid",
     "tanh": "tanh", "hard-tanh": "hard_tanh", "softplus": "softplus", "softsign": "soft_sign", "Swish": "silu swish",
-    "Mish": "mish"})
+    "Mish": "mish", "h-sigmoid": "hard_sigmoid", "hard-swish": "hard_silu hard_swish", "sparse-plus": "sparse_plus",
+    "sparse-sigmoid": "sparse_sigmoid"})
 
 
-@optax.act("hard_sigmoid")
-def hard_sigmoid():
-    return Hardsigmoid, {}
+@optax.act("squareplus")
+def squareplus(b=4):
+    return "squareplus", dict(b=b)
 
 
 @optax.act("leaky_relu")

@@ -3,7 +3,7 @@
 weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the error of each
 element or row, as reduction="none" does; `total_error` is the mean.
 """
-from ..activations import Activation, _registry as activations
+from ..activations import _registry as activations
 from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
@@ -142,16 +142,14 @@ def asgd(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
 
 # Activations
 
-class Hardsigmoid(Activation):
-    """(x + 3)/6, clipped to [0, 1]; f'(-3) = f'(3) = 0."""
-
-    name, kernel, like = "hard-sigmoid", "hard_sigmoid_of_six", "torch"
-    _by_value = True
-
-
 @torch.act("Hardsigmoid")
 def hardsigmoid(inplace=False):
-    return Hardsigmoid, {}
+    return "h-sigmoid", {}
+
+
+@torch.act("Hardswish")
+def hardswish(inplace=False):
+    return "hard-swish", {}
 
 
 torch.same(activations, {
@@ -187,12 +185,8 @@ def mish(inplace=False):
 
 @torch.act("Hardtanh")
 def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
-    """f'(-1) = f'(1) = 1, where PyTorch has 0."""
-    if (min_val, max_val) == (0, 6):
-        return "ReLU6", {}
-    if (min_val, max_val) != (-1, 1):
-        raise ValueError("min_val and max_val must be -1 and 1, or 0 and 6")
-    return "hard-tanh", {}
+    """f'(min_val) = f'(max_val) = 0, where the catalogue's hard-tanh has 1."""
+    return "clipped-linear", dict(low=min_val, high=max_val)
 
 
 @torch.act("LeakyReLU")
