@@ -203,11 +203,12 @@ def test_wrappers():
 
 def test_losses_of_the_catalogue():
     X, y = data("regression")
-    named, made = (ours.MLPRegressor(loss, max_iter=3, random_state=0).fit(X, y) for loss in ("Square", get_err("Square")))
-    np.testing.assert_array_equal(named.coefs_[0], made.coefs_[0])
-    plain = ours.MLPRegressor(max_iter=3, random_state=0).fit(X, y)
-    np.testing.assert_allclose(named.coefs_[0], plain.coefs_[0], rtol=1e-9)
-    np.testing.assert_allclose(named.loss_curve_, 2 * np.array(plain.loss_curve_), rtol=1e-3)     # but for alpha's part
+    for weights in (None, np.random.default_rng(0).random(len(X))):
+        named, made, plain = (ours.MLPRegressor(loss, alpha=0, max_iter=3, random_state=0).fit(X, y, weights)
+                              for loss in ("Square", get_err("Square"), "squared_error"))
+        np.testing.assert_array_equal(named.coefs_[0], made.coefs_[0])
+        np.testing.assert_allclose(named.coefs_[0], plain.coefs_[0], rtol=1e-9)
+        np.testing.assert_allclose(named.loss_curve_, 2 * np.array(plain.loss_curve_), rtol=1e-9)
 
 
 # Beside scikit-learn's parameters
@@ -353,7 +354,7 @@ def test_a_wrong_parameter_is_named(parameter, kwds):
 
 def test_a_loss_that_is_none():
     X, y = data("regression")
-    for loss in ("Squared", "softmax-cross-entropy"):
+    for loss in ("Sqware", "softmax-cross-entropy"):
         with pytest.raises(ValueError, match="'loss' parameter of MLPRegressor"):
             ours.MLPRegressor(loss).fit(X, y)
 
