@@ -3,11 +3,11 @@
 docs/estimators.md is a page on them: what they take beside scikit-learn's arguments, and where they differ.
 """
 try:
-    import sklearn  # noqa: F401
+    from .mlp import MLPClassifier, MLPRegressor
 except ModuleNotFoundError as error:
+    if error.name.partition(".")[0] not in ("sklearn", "scipy"):
+        raise
     raise ModuleNotFoundError("fastnn.estimators are scikit-learn's, which is not installed: pip install \"fastnn[sklearn]\"",
                               name=error.name) from error
-
-from .mlp import MLPClassifier, MLPRegressor
 
 __all__ = ["MLPClassifier", "MLPRegressor"]

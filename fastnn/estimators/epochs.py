@@ -24,11 +24,6 @@ class Epoch:
         self.params = {f"{kind}{i}": p for i, layer in enumerate(net.affine, start=1)
                        for kind, p in (("W", layer.W), ("b", layer.b))}
 
-    @property
-    def evaluated(self):
-        """What has been learnt: `params` themselves, but for rules whose result is an average of the steps."""
-        return self.solver.optimizer.evaluation_point(self.params)
-
     def run(self, order):
         """The mean loss of the batches, each before its step. order: the rows' indices, or None as they lie."""
         total = 0.0

@@ -24,6 +24,7 @@ from fastnn.activations import CataloguedActivation, get_act
 from fastnn.core.elementwise import ElementwiseLoss
 from fastnn.losses import get_err
 from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.wrappers.base import Wrapper
 
 from .epochs import Epoch, listed
 from .heads import HEADS, Catalogued
@@ -40,7 +41,7 @@ class _Perceptron:
 
     # Both estimators', where scikit-learn's word for the parameter allows less, and for those it has not.
     _wider_constraints = {
-        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer], "solver_args": [dict, None],
+        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper], "solver_args": [dict, None],
         "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real], "weight_decay": [Real],
         "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None], "progress_bar": ["boolean"],
         "n_jobs": [Integral, None]}
@@ -236,9 +237,10 @@ class _Perceptron:
                 order = order[drawn]
             self.loss_ = epoch.run(order if self.shuffle else None)
             self.n_iter_ += 1
-            if epoch.evaluated is not epoch.params:     # a rule whose result is an average of its steps
+            learnt = self._optimizer.evaluated(epoch.params)
+            if learnt is not epoch.params:
                 self._stepped = listed(epoch.params)
-                self.coefs_, self.intercepts_ = listed(epoch.evaluated)
+                self.coefs_, self.intercepts_ = listed(learnt)
             self.t_ += n
             self.loss_curve_.append(self.loss_)
             if self.verbose:

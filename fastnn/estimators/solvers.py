@@ -9,6 +9,8 @@ import math
 from fastnn.groups import group
 from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.wrappers import SAM, ExponentialAverage
+from fastnn.optimizers.wrappers.base import Wrapper
 
 BIASES = "b*"           # their keys in the mappings that are stepped
 
@@ -29,6 +31,13 @@ class BaseOptimizer:
     def update_params(self, params, grads, **told):
         """A step in place; told: what some rules of the catalogue ask for, the loss f and the number of rows N."""
         self.optimizer.update(params, grads, **told)
+
+    def evaluated(self, params):
+        """What has been learnt: params themselves, but for rules and wrappers whose result is an average of the steps."""
+        for each in _nested(self.optimizer):
+            if isinstance(each, ExponentialAverage):
+                return {key: p.copy() for key, p in each.params.items()}
+        return self.optimizer.evaluation_point(params)
 
     def penalize(self, l2, l1):
         """Have the next steps add the gradients of penalties of the coefficients."""
@@ -101,7 +110,7 @@ def solver_of(estimator):
     """A new optimizer for an estimator. Raises ValueError that names the parameter at fault."""
     given = estimator.solver
     options = dict(estimator.solver_args or {})
-    own = isinstance(given, Optimizer)
+    own = isinstance(given, (Optimizer, Wrapper))
     if own and (options or estimator.weight_decay or estimator.clip_global_norm is not None):
         raise refused(estimator, "solver", "is an optimizer, which has arguments of its own: solver_args, weight_decay and "
                                            "clip_global_norm are for a name")
@@ -111,6 +120,8 @@ def solver_of(estimator):
                 raise refused(estimator, name, "is for the solvers 'sgd' and 'adam': solver_args=dict(lr=...) has the rate of "
                                                "others, a number or a schedule")
     if own:
+        if any(isinstance(each, SAM) for each in _nested(given)):
+            raise refused(estimator, "solver", "must do with one gradient of a batch: SAM takes two")
         return BaseOptimizer(given.lr, copy.deepcopy(given))
     if estimator.weight_decay:
         options["weight_decay"] = estimator.weight_decay
@@ -125,6 +136,14 @@ def solver_of(estimator):
         return solver
     except (TypeError, ValueError) as error:
         raise refused(estimator, "solver_args" if estimator.solver_args else "solver", f"does not fit: {error}") from error
+
+
+def _nested(optimizer):
+    """Wrappers from outside on, then the optimizer."""
+    while isinstance(optimizer, Wrapper):
+        yield optimizer
+        optimizer = optimizer.optimizer
+    yield optimizer
 
 
 def refused(estimator, name, why):
