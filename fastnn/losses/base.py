@@ -143,7 +143,7 @@ class Loss(Configurable):
         return y_pred, y_true
 
     def _reduction_of(self, reduction):
-        return self.__dict__["reduction"] if reduction is None else checked_reduction(reduction)
+        return self.__dict__.get("reduction", "none") if reduction is None else checked_reduction(reduction)
 
     def _kept(self, y, t, others=()):
         """The gradient of the last `forward` if neither y nor t is given, else None."""
