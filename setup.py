@@ -19,8 +19,8 @@ import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "gathering",
-          "layouts", "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "layouts",
+          "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
           "sparse", "stepping", "threads", "transactions", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.

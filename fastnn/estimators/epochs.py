@@ -2,8 +2,6 @@
 import numpy as np
 from scipy.sparse import issparse
 
-from fastnn.core.gathering import gather
-
 
 class Epoch:
     """Steps of `solver` on the parameters of `net`, in place, with the rows of X, their targets and weights.
@@ -22,7 +20,6 @@ class Epoch:
         if self.sparse:
             self.X = X.tocsr().astype(self.dtype, copy=False)
         else:
-            self._plain = X.flags.c_contiguous and X.flags.aligned and X.dtype.isnative
             self._room = np.empty((size, X.shape[1]), X.dtype)
         self.params = {f"{kind}{i}": p for i, layer in enumerate(net.affine, start=1)
                        for kind, p in (("W", layer.W), ("b", layer.b))}
@@ -43,8 +40,6 @@ class Epoch:
         """These rows of X, the memory of the last batch where they are drawn from it."""
         if self.sparse or isinstance(rows, slice):
             x = self.X[rows]
-        elif self._plain:
-            x = gather(self.X, rows, self._room[:count])
         else:
             x = self.X.take(rows, 0, self._room[:count], "clip")        # which spares a copy: indices are in range
         return x if x.dtype == self.dtype else x.astype(self.dtype)
