@@ -21,7 +21,8 @@ IMPORTS = {
 # name of a test -> why it cannot pass
 DIFFERENT = dict.fromkeys(
     ("test_sgd_optimizer_momentum", "test_sgd_optimizer_nesterovs_momentum", "test_adam_optimizer"),
-    "sets velocities, ms, vs and t of classes that are not public; here load_state_dict of the optimizer within sets them")
+    "sets velocities, ms, vs and t of classes that are not public, and compares bits: here load_state_dict of the optimizer "
+    "within sets them, and Adam's steps differ in the last bit")
 
 
 class Different:
