@@ -1,9 +1,9 @@
 """MLPClassifier and MLPRegressor: scikit-learn's own, with other arithmetic inside.
 
 What is scikit-learn's stays so: parameters, validation of X and y, labels, scores, tags, L-BFGS. These names of it that are
-not public are used: _parameter_constraints, _validate_input, _initialize, _fit_lbfgs, _update_no_improvement_count,
-_random_state, _best_coefs and _best_intercepts are called, _fit, _backprop, _forward_pass_fast, _init_coef and
-_check_solver replaced.
+not public are used: _fit_lbfgs, _validate_input, _initialize, _update_no_improvement_count and _check_sample_weight are called,
+_random_state, _label_binarizer, _best_coefs, _best_intercepts and _no_improvement_count read and set, _parameter_constraints
+widened; _fit, _backprop, _forward_pass_fast, _init_coef and _check_solver are replaced.
 """
 import copy
 import math
@@ -41,10 +41,10 @@ class _Perceptron:
 
     # Both estimators', where scikit-learn's word for the parameter allows less, and for those it has not.
     _wider_constraints = {
-        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper], "solver_args": [dict, None],
-        "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real], "weight_decay": [Real],
-        "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None], "progress_bar": ["boolean"],
-        "n_jobs": [Integral, None]}
+        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
+        "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
+        "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
@@ -79,9 +79,7 @@ class _Perceptron:
     def _checked(self, hidden, incremental):
         """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
         estimators have not, or not like this."""
-        dtype = None if self.dtype is None else np.dtype(self.dtype)
-        if dtype not in (None, np.float32, np.float64):
-            raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
+        dtype = self._dtype()
         self._hidden_activations(hidden)
         self._dropout(hidden)
         for name in ("l1", "weight_decay"):
@@ -100,6 +98,15 @@ class _Perceptron:
                     raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
             return dtype, None
         return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
+
+    def _dtype(self):
+        try:
+            dtype = None if self.dtype is None else np.dtype(self.dtype)
+        except TypeError:
+            dtype = self.dtype
+        if dtype is None or isinstance(dtype, np.dtype) and dtype in (np.float32, np.float64):
+            return dtype
+        raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
 
     def _hidden_activations(self, hidden):
         """One activation for each hidden layer."""
@@ -389,16 +396,25 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
 
+    def _checked(self, hidden, incremental):
+        self._catalogued()
+        return super()._checked(hidden, incremental)
+
     def _head(self, dtype):
+        loss = self._catalogued()
+        return super()._head(dtype) if loss is None else Catalogued(dtype, loss)
+
+    def _catalogued(self):
+        """A loss that scikit-learn has not, or None."""
         if self.loss in ("squared_error", "poisson"):
-            return super()._head(dtype)
+            return None
         try:
             loss = get_err(self.loss) if isinstance(self.loss, str) else copy.copy(self.loss)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise refused(self, "loss", f"does not fit: {error}") from error
         if not isinstance(loss, ElementwiseLoss):
             raise refused(self, "loss", f"must be an elementwise loss, not {self.loss!r}")
-        return Catalogued(dtype, loss)
+        return loss
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See
