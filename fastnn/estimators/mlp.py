@@ -297,8 +297,8 @@ class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
     Parameters
     ----------
     hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
-random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
-n_iter_no_change, max_fun
+random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, max_fun
         As in scikit-learn.
     activation : str, activation, or one of these for each hidden layer
         scikit-learn's names, a name of `fastnn.activations()`, or what `get_act` returned.
@@ -341,8 +341,8 @@ n_iter_no_change, max_fun
         super().__init__(
             hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
-            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start,
+            momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
             validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
             n_iter_no_change=n_iter_no_change, max_fun=max_fun)
         self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
@@ -354,7 +354,7 @@ n_iter_no_change, max_fun
         if self.class_weight is None:
             return sample_weight
         if incremental and self.class_weight == "balanced":
-            raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees only some of the rows; "
+            raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees some of the rows; "
                                                 "compute_class_weight of scikit-learn gives the numbers")
         own = compute_sample_weight(self.class_weight, y)
         return own if sample_weight is None else own * sample_weight
