@@ -2,8 +2,8 @@
 
     python asv_bench/estimators.py FOLDER [--epochs 10] [--repeat 5] [--only table]
 
-The two take turns; the best of each is printed, for fit and for predict. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE, which
-slow NumPy's matrix products down where they are set for other libraries.
+The two take turns; the best of each is printed, for fit and for predict. Unset OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE,
+which slow NumPy's matrix products down where they are set for other libraries.
 """
 import argparse
 import time
@@ -34,8 +34,8 @@ def compare(title, name, X, y, epochs, repeat, **kwds):
     models = [getattr(side, name)(max_iter=epochs, n_iter_no_change=epochs, random_state=0, **kwds) for side in SIDES]
     fit = best([lambda model=model: model.fit(X, y) for model in models], repeat)
     predict = best([lambda model=model: model.predict(X) for model in models], 5 * repeat)
-    print(f"{title:38}", *(f"{1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:6.2f}" for theirs, ours in (fit, predict)),
-          flush=True)
+    cells = (f"{1e3 * theirs:9.2f} {1e3 * ours:9.2f} {theirs / ours:6.2f}" for theirs, ours in (fit, predict))
+    print(f"{title:38}", *cells, flush=True)
 
 
 def main():
@@ -61,8 +61,8 @@ def main():
         for dtype in (np.float32, np.float64):
             for name, y in (("MLPClassifier", score > 0), ("MLPRegressor", score.astype(dtype))):
                 for hidden in ((100,), (32, 16)):
-                    compare(f"table, {np.dtype(dtype)}, {name[3:]}, {hidden}", name, X.astype(dtype), y, 10 * options.epochs,
-                            options.repeat, hidden_layer_sizes=hidden)
+                    compare(f"table, {np.dtype(dtype)}, {name[3:]}, {hidden}", name, X.astype(dtype), y,
+                            10 * options.epochs, options.repeat, hidden_layer_sizes=hidden)
 
 
 if __name__ == "__main__":

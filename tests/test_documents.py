@@ -14,7 +14,7 @@ if not (ROOT / "README.md").is_file():
     pytest.skip("no documents beside the tests", allow_module_level=True)
 
 DOCUMENTS = ["README.md", "docs/estimators.md", "docs/formulas.md", "docs/steps.md"]
-NEEDED = {"register_": ["numba", "sympy"], "fastnn.estimators": ["sklearn"], ".to_onnx(": ["onnx"]}     # what texts need
+NEEDED = {"register_": ["numba", "sympy"], "fastnn.estimators": ["sklearn"], ".to_onnx(": ["onnx"]}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -29,7 +29,8 @@ def given():
     grads = {key: np.full((3, 3), 0.5) for key in params}
     x, w, b = np.linspace(-2, 2, 6), np.ones((3, 2)), np.ones(2)
     X = np.random.default_rng(0).standard_normal((100, 3))
-    return {"np": np, "X": X, "labels": X[:, 0] > 0, "x": x, "g": np.ones(6), "w": w, "b": b, "grad_w": w/2, "grad_b": b/2, "params": params,
+    return {"np": np, "X": X, "labels": X[:, 0] > 0, "x": x, "g": np.ones(6),
+            "w": w, "b": b, "grad_w": w/2, "grad_b": b/2, "params": params,
             "grads": grads, "network": SimpleNamespace(params=params)}
 
 

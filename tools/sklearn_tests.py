@@ -2,9 +2,10 @@
 
     python tools/sklearn_tests.py [arguments of pytest]
 
-The files are copied with their imports replaced, and nothing else. What fails must be in DIFFERENT, and what is there must
-fail; both are told by pytest as a failure.
+The files are copied with their imports replaced, and nothing else. What fails must be in DIFFERENT, and what is there
+must fail; both are told by pytest as a failure.
 """
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +22,8 @@ IMPORTS = {
 # name of a test -> why it cannot pass
 DIFFERENT = dict.fromkeys(
     ("test_sgd_optimizer_momentum", "test_sgd_optimizer_nesterovs_momentum", "test_adam_optimizer"),
-    "sets velocities, ms, vs and t of classes that are not public; here load_state_dict of the optimizer within sets them")
+    "sets velocities, ms, vs and t of classes that are not public, and compares bits: here load_state_dict of the "
+    "optimizer within sets them, and Adam's steps differ in the last bit")
 
 
 class Different:
@@ -51,8 +53,8 @@ def main(arguments):
             Path(folder, name).write_text(replaced((tests / name).read_text(encoding="utf-8")), encoding="utf-8")
         Path(folder, "conftest.py").write_text(
             "import pytest\n\n@pytest.fixture\ndef global_random_seed():\n    return 42\n", encoding="utf-8")
-        return pytest.main([folder, "--rootdir", folder, "-c", "/dev/null", "-q", "-rxX", "-p", "no:cacheprovider", *arguments],
-                           plugins=[Different()])
+        options = ["--rootdir", folder, "-c", os.devnull, "-q", "-rxX", "-p", "no:cacheprovider"]
+        return pytest.main([folder, *options, *arguments], plugins=[Different()])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """MLPClassifier and MLPRegressor: scikit-learn's own, with other arithmetic inside.
 
-What is scikit-learn's stays so: parameters, validation of X and y, labels, scores, tags, L-BFGS. These names of it that are
-not public are used: _parameter_constraints, _validate_input, _initialize, _fit_lbfgs, _update_no_improvement_count,
-_random_state, _best_coefs and _best_intercepts are called, _fit, _backprop, _forward_pass_fast, _init_coef and
-_check_solver replaced.
+What is scikit-learn's stays so: parameters, validation of X and y, labels, scores, tags, L-BFGS. These names of it that
+are not public are used: _fit_lbfgs, _validate_input, _initialize, _update_no_improvement_count and _check_sample_weight
+are called; _random_state, _label_binarizer, _best_coefs, _best_intercepts and _no_improvement_count read and set,
+_parameter_constraints widened; _fit, _backprop, _forward_pass_fast, _init_coef and _check_solver are replaced.
 """
 import copy
 import math
@@ -41,10 +41,10 @@ class _Perceptron:
 
     # Both estimators', where scikit-learn's word for the parameter allows less, and for those it has not.
     _wider_constraints = {
-        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper], "solver_args": [dict, None],
-        "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real], "weight_decay": [Real],
-        "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None], "progress_bar": ["boolean"],
-        "n_jobs": [Integral, None]}
+        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
+        "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
+        "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
@@ -79,9 +79,7 @@ class _Perceptron:
     def _checked(self, hidden, incremental):
         """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
         estimators have not, or not like this."""
-        dtype = None if self.dtype is None else np.dtype(self.dtype)
-        if dtype not in (None, np.float32, np.float64):
-            raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
+        dtype = self._dtype()
         self._hidden_activations(hidden)
         self._dropout(hidden)
         for name in ("l1", "weight_decay"):
@@ -94,12 +92,20 @@ class _Perceptron:
         if self.n_jobs == 0:
             raise refused(self, "n_jobs", "must not be 0")
         if self.solver == "lbfgs":
-            for name, nothing in (("solver_args", None), ("weight_decay", 0), ("clip_global_norm", None), ("dropout", 0)):
-                value = getattr(self, name)
-                if value is not nothing and np.any(value):
+            for name in ("solver_args", "weight_decay", "clip_global_norm", "dropout"):
+                if np.any(getattr(self, name)):
                     raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
             return dtype, None
         return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
+
+    def _dtype(self):
+        try:
+            dtype = None if self.dtype is None else np.dtype(self.dtype)
+        except TypeError:
+            dtype = self.dtype
+        if dtype is None or isinstance(dtype, np.dtype) and dtype in (np.float32, np.float64):
+            return dtype
+        raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
 
     def _hidden_activations(self, hidden):
         """One activation for each hidden layer."""
@@ -115,8 +121,8 @@ class _Perceptron:
             except (TypeError, ValueError) as error:
                 raise refused(self, "activation", f"does not fit: {error}") from error
             if not isinstance(act, CataloguedActivation) or hasattr(act, "dw"):
-                raise refused(self, "activation", f"must be a name, an activation without weights, or one of these for each "
-                                                  f"hidden layer, not {name!r}")
+                raise refused(self, "activation", "must be a name, an activation without weights, or one of these for "
+                                                  f"each hidden layer, not {name!r}")
             found.append(act)
         return found
 
@@ -124,8 +130,8 @@ class _Perceptron:
         """The share of each hidden layer that is switched off."""
         ratios = [self.dropout] * hidden if isinstance(self.dropout, Real) else list(self.dropout)
         if len(ratios) != hidden or not all(isinstance(ratio, Real) and 0 <= ratio < 1 for ratio in ratios):
-            raise refused(self, "dropout", f"must be a number of at least 0 and below 1, or {hidden} of them, one for each "
-                                           f"hidden layer, not {self.dropout!r}")
+            raise refused(self, "dropout", f"must be a number of at least 0 and below 1, or {hidden} of them, one for "
+                                           f"each hidden layer, not {self.dropout!r}")
         return ratios if any(ratios) else ()
 
     def _weights(self, y, sample_weight, incremental):
@@ -219,7 +225,8 @@ class _Perceptron:
         found = train_test_split(*arrays, random_state=self._random_state, test_size=self.validation_fraction,
                                  stratify=stratify)
         if found[1].shape[0] < 2:
-            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
+                             "dataset.")
         if is_classifier(self):
             found[3] = self._label_binarizer.inverse_transform(found[3])
         return found if sample_weight is not None else (*found, None, None)
@@ -252,8 +259,8 @@ class _Perceptron:
             if any(stopped) or self._has_converged() or incremental:
                 break
             if self.n_iter_ == self.max_iter:
-                warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the optimization "
-                              "hasn't converged yet.", ConvergenceWarning)
+                warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                              "optimization hasn't converged yet.", ConvergenceWarning)
 
     def _has_converged(self):
         if self._no_improvement_count <= self.n_iter_no_change:
@@ -289,9 +296,9 @@ class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
 
     Parameters
     ----------
-    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, random_state, tol, \
-verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, epsilon, \
-n_iter_no_change, max_fun
+    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, max_fun
         As in scikit-learn.
     activation : str, activation, or one of these for each hidden layer
         scikit-learn's names, a name of `fastnn.activations()`, or what `get_act` returned.
@@ -299,14 +306,15 @@ n_iter_no_change, max_fun
         "lbfgs", "sgd" and "adam" are scikit-learn's; any other name is `get_opt`'s, with that rule's own rate, and what
         `get_opt` returned is copied for each fit. `learning_rate_init` and what follows it are for "sgd" and "adam".
     solver_args : dict
-        Arguments of the optimizer and its options: lr (a number or a schedule), clip_value, groups ... Its parameters are
-        W1, b1, W2 ...
+        Arguments of the optimizer and its options: lr (a number or a schedule), clip_value, groups ... Its parameters
+        are W1, b1, W2 ...
     dtype : float32, float64 or None
         That of weights and arithmetic; None: that of X.
     class_weight : dict, "balanced" or None
         As in scikit-learn's SGDClassifier; times the sample weights.
     dropout : float, or one for each hidden layer
-        The share of a hidden layer's outputs that is switched off while training; the others are scaled by 1/(1 - dropout).
+        The share of a hidden layer's outputs that is switched off while training; the others are scaled by
+        1/(1 - dropout).
     l1 : float
         The loss contains l1 sum |W| over the coefficients, divided by the sample size as `alpha` is.
     weight_decay : float
@@ -328,16 +336,17 @@ n_iter_no_change, max_fun
                  learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
-                 n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0, l1=0.0,
-                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+                 n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0,
+                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
         super().__init__(
-            hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size, learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter, shuffle=shuffle,
-            random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+            hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
+            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
+            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start,
+            momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
             validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
             n_iter_no_change=n_iter_no_change, max_fun=max_fun)
-        self.solver_args, self.dtype, self.class_weight, self.dropout, self.l1 = solver_args, dtype, class_weight, dropout, l1
+        self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
+        self.dropout, self.l1 = dropout, l1
         self.weight_decay, self.clip_global_norm, self.callbacks = weight_decay, clip_global_norm, callbacks
         self.progress_bar, self.n_jobs = progress_bar, n_jobs
 
@@ -345,8 +354,8 @@ n_iter_no_change, max_fun
         if self.class_weight is None:
             return sample_weight
         if incremental and self.class_weight == "balanced":
-            raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees only some of the rows: give "
-                                                "the weights of compute_class_weight('balanced', classes=..., y=...)")
+            raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees some of the rows; "
+                                                "compute_class_weight of scikit-learn gives the numbers")
         own = compute_sample_weight(self.class_weight, y)
         return own if sample_weight is None else own * sample_weight
 
@@ -372,33 +381,43 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
     _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_Perceptron._wider_constraints,
                               "loss": [str, ElementwiseLoss]}
 
-    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001,
-                 batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200,
-                 shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
+    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
+                 alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,
+                 max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
                  nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, dropout=0.0, l1=0.0,
                  weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
         super().__init__(
             loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
-            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start, momentum=momentum,
-            nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start,
+            momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
             validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
             n_iter_no_change=n_iter_no_change, max_fun=max_fun)
-        self.solver_args, self.dtype, self.dropout, self.l1, self.weight_decay = solver_args, dtype, dropout, l1, weight_decay
+        self.solver_args, self.dtype, self.dropout, self.l1 = solver_args, dtype, dropout, l1
+        self.weight_decay = weight_decay
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
 
+    def _checked(self, hidden, incremental):
+        self._catalogued()
+        return super()._checked(hidden, incremental)
+
     def _head(self, dtype):
+        loss = self._catalogued()
+        return super()._head(dtype) if loss is None else Catalogued(dtype, loss)
+
+    def _catalogued(self):
+        """A loss that scikit-learn has not, or None."""
         if self.loss in ("squared_error", "poisson"):
-            return super()._head(dtype)
+            return None
         try:
             loss = get_err(self.loss) if isinstance(self.loss, str) else copy.copy(self.loss)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise refused(self, "loss", f"does not fit: {error}") from error
         if not isinstance(loss, ElementwiseLoss):
             raise refused(self, "loss", f"must be an elementwise loss, not {self.loss!r}")
-        return Catalogued(dtype, loss)
+        return loss
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See

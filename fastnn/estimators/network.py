@@ -1,4 +1,4 @@
-"""The layers of an estimator: fastnn.nn's, around arrays that belong to the estimator, for training and for predictions."""
+"""The layers of an estimator: fastnn.nn's, around arrays that belong to the estimator; for training and predictions."""
 import numpy as np
 
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums
@@ -22,7 +22,7 @@ class SparseAffine(Affine):
 
 
 class InvertedDropout(Dropout):
-    """Dropout that scales what it leaves on while training, so that predictions are made with the weights as they are."""
+    """Dropout that scales what it leaves on while training: predictions are made with the weights as they are."""
 
     def forward(self, x, train_flg=True, out=None):
         y = super().forward(x, True, out)

@@ -98,7 +98,8 @@ def exported(estimator, path):
     try:
         import onnx
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("to_onnx takes the onnx package: pip install \"fastnn[onnx]\"", name=error.name) from error
+        raise ModuleNotFoundError('to_onnx takes the onnx package: pip install "fastnn[onnx]"',
+                                  name=error.name) from error
     check_is_fitted(estimator)
     g = Graph(onnx, estimator.coefs_[0].dtype)
     activations = estimator._hidden_activations(len(estimator.coefs_) - 1)

@@ -31,7 +31,7 @@ def progress_of(estimator):
     try:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("progress_bar=True takes rich: pip install \"fastnn[cli]\"", name=error.name) from error
+        raise ModuleNotFoundError('progress_bar=True takes rich: pip install "fastnn[cli]"', name=error.name) from error
     with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
         task = bar.add_task("epochs", total=estimator.max_iter)
 

@@ -1,6 +1,6 @@
 """What steps the weights of an estimator: scikit-learn's two solvers by their names, or any optimizer of the catalogue.
 
-`SGDOptimizer` and `AdamOptimizer` have the arguments, attributes and arithmetic of scikit-learn's classes of these names,
+`SGDOptimizer` and `AdamOptimizer` have the arguments and arithmetic of scikit-learn's classes of these names,
 on the rules of get_opt(name, like="sklearn").
 """
 import copy
@@ -33,7 +33,7 @@ class BaseOptimizer:
         self.optimizer.update(params, grads, **told)
 
     def evaluated(self, params):
-        """What has been learnt: params themselves, but for rules and wrappers whose result is an average of the steps."""
+        """What has been learnt: params themselves, but for what makes an average of the steps."""
         for each in _nested(self.optimizer):
             if isinstance(each, ExponentialAverage):
                 return {key: p.copy() for key, p in each.params.items()}
@@ -66,8 +66,8 @@ class _Own(BaseOptimizer):
 
 class SGDOptimizer(_Own):
 
-    def __init__(self, params=(), learning_rate_init=0.1, lr_schedule="constant", momentum=0.9, nesterov=True, power_t=0.5,
-                 **options):
+    def __init__(self, params=(), learning_rate_init=0.1, lr_schedule="constant", momentum=0.9, nesterov=True,
+                 power_t=0.5, **options):
         super().__init__(learning_rate_init, get_opt("sgd", like="sklearn", **{
             "learning_rate_init": learning_rate_init, "momentum": momentum, "nesterovs_momentum": nesterov, **options}))
         self.lr_schedule, self.power_t = lr_schedule, power_t
@@ -91,7 +91,8 @@ class AdamOptimizer(_Own):
 
     def __init__(self, params=(), learning_rate_init=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, **options):
         super().__init__(learning_rate_init, get_opt("adam", like="sklearn", **{
-            "learning_rate_init": learning_rate_init, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon, **options}))
+            "learning_rate_init": learning_rate_init, "beta_1": beta_1, "beta_2": beta_2, "epsilon": epsilon,
+            **options}))
 
     @property
     def learning_rate(self):
@@ -112,13 +113,13 @@ def solver_of(estimator):
     options = dict(estimator.solver_args or {})
     own = isinstance(given, (Optimizer, Wrapper))
     if own and (options or estimator.weight_decay or estimator.clip_global_norm is not None):
-        raise refused(estimator, "solver", "is an optimizer, which has arguments of its own: solver_args, weight_decay and "
-                                           "clip_global_norm are for a name")
+        raise refused(estimator, "solver", "is an optimizer, which has arguments of its own: solver_args, weight_decay "
+                                           "and clip_global_norm are for a name")
     if given not in ("sgd", "adam"):
         for name, default in (("learning_rate_init", 0.001), ("learning_rate", "constant")):
             if getattr(estimator, name) != default:
-                raise refused(estimator, name, "is for the solvers 'sgd' and 'adam': solver_args=dict(lr=...) has the rate of "
-                                               "others, a number or a schedule")
+                raise refused(estimator, name, "is for the solvers 'sgd' and 'adam': solver_args=dict(lr=...) has the "
+                                               "rate of others, a number or a schedule")
     if own:
         if any(isinstance(each, SAM) for each in _nested(given)):
             raise refused(estimator, "solver", "must do with one gradient of a batch: SAM takes two")
@@ -129,13 +130,14 @@ def solver_of(estimator):
         options["clip_global_norm"] = estimator.clip_global_norm
     adds = given in ("sgd", "adam") and options.keys() <= {"lr", "weight_decay"}
     if adds or estimator.weight_decay:
-        options["groups"] = [*options.get("groups", ()), group(BIASES, **dict.fromkeys(("weight_decay", "l2", "l1"), 0))]
+        options["groups"] = [*options.get("groups", ()), group(BIASES, weight_decay=0, l2=0, l1=0)]
     try:
         solver = _by_name(estimator, given, options)
         solver.adds_penalties = adds
         return solver
     except (TypeError, ValueError) as error:
-        raise refused(estimator, "solver_args" if estimator.solver_args else "solver", f"does not fit: {error}") from error
+        name = "solver_args" if estimator.solver_args else "solver"
+        raise refused(estimator, name, f"does not fit: {error}") from error
 
 
 def _nested(optimizer):
