@@ -227,6 +227,23 @@ def test_copies_have_the_reduction(name):
         assert one.reduction == "mean" and one(y, t) == err(y, t)
 
 
+@each_name
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sums_do_not_depend_on_the_layout(name, dtype):
+    y, t = operands((700, 9), dtype)
+    err, weights = get_err(name), np.arange(700)
+    wanted = err(y, t, reduction="sum", sample_weight=weights), err.backward()
+    for layout in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1].copy()[::-1]):
+        assert err(layout(y), layout(t), reduction="sum", sample_weight=weights) == wanted[0]
+        assert_same_bits(err.backward(), wanted[1])
+
+
+def test_a_gradient_lies_as_the_predictions_do():
+    y, t = (np.asfortranarray(a) for a in operands((5, 4)))
+    for reduction in ("none", "mean"):
+        assert get_err("Huber", reduction=reduction).value_and_grad(y, t, sample_weight=2)[1].flags.f_contiguous
+
+
 def test_a_mean_is_exact_where_float32_sums_are_not():
     y = np.full(3_000_000, 0.1, np.float32)
     err = get_err("Square")
