@@ -64,8 +64,8 @@ def test_weights(name, reduction, order):
     y, t = (np.asarray(a, order=order) for a in operands((6, 5, 4)))
     err = get_err(name)
     losses, gradient = err.forward(y, t), err.backward()
-    for part in (weights_like(losses), weights_like(losses.reshape(6, -1)[:, 0]), weights_like(losses[:, :1]), np.array(0.5), np.ones(6, bool),
-                 weights_like(losses)[::-1]):
+    for part in (weights_like(losses), weights_like(losses.reshape(6, -1)[:, 0]), weights_like(losses[:, :1]),
+                 np.array(0.5), np.ones(6, bool), weights_like(losses)[::-1]):
         each = np.broadcast_to(expanded(part, losses), losses.shape)
         weighted = losses*each
         got = err(y, t, sample_weight=part, reduction=reduction)
