@@ -168,7 +168,8 @@ def extension(name, flags=(), folder=CORE, package="fastnn.core."):
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                        ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
         extra_compile_args=list(flags),
-        depends=[str(path) for pattern in ("*.pxd", "formulas/*.pxd", "losses/*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
+        depends=[str(path) for pattern in ("*.pxd", "formulas/*.pxd", "losses/*.pxd", "*.pxi", "*.h")
+                 for path in sorted(CORE.glob(pattern))])
 
 
 rule_kernels.write(ROOT, ROOT / GENERATED, levels())

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 if not (ROOT / "README.md").is_file():
     pytest.skip("no documents beside the tests", allow_module_level=True)
 
-DOCUMENTS = ["README.md", "docs/estimators.md", "docs/formulas.md", "docs/steps.md"]
+DOCUMENTS = ["README.md", "docs/estimators.md", "docs/formulas.md", "docs/losses.md", "docs/steps.md"]
 NEEDED = {"register_": ["numba", "sympy"], "fastnn.estimators": ["sklearn"], ".to_onnx(": ["onnx"]}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 

@@ -64,8 +64,8 @@ def test_weights(name, reduction, order):
     y, t = (np.asarray(a, order=order) for a in operands((6, 5, 4)))
     err = get_err(name)
     losses, gradient = err.forward(y, t), err.backward()
-    for part in (weights_like(losses), weights_like(losses.reshape(6, -1)[:, 0]), weights_like(losses[:, :1]), np.array(0.5), np.ones(6, bool),
-                 weights_like(losses)[::-1]):
+    for part in (weights_like(losses), weights_like(losses.reshape(6, -1)[:, 0]), weights_like(losses[:, :1]),
+                 np.array(0.5), np.ones(6, bool), weights_like(losses)[::-1]):
         each = np.broadcast_to(expanded(part, losses), losses.shape)
         weighted = losses*each
         got = err(y, t, sample_weight=part, reduction=reduction)
@@ -225,6 +225,23 @@ def test_copies_have_the_reduction(name):
     y, t = operands((3, 4))
     for one in (copy.copy(err), copy.deepcopy(err), pickle.loads(pickle.dumps(err)), eval(repr(err))):
         assert one.reduction == "mean" and one(y, t) == err(y, t)
+
+
+@each_name
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sums_do_not_depend_on_the_layout(name, dtype):
+    y, t = operands((700, 9), dtype)
+    err, weights = get_err(name), np.arange(700)
+    wanted = err(y, t, reduction="sum", sample_weight=weights), err.backward()
+    for layout in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=1)[:, ::2], lambda a: a[::-1].copy()[::-1]):
+        assert err(layout(y), layout(t), reduction="sum", sample_weight=weights) == wanted[0]
+        assert_same_bits(err.backward(), wanted[1])
+
+
+def test_a_gradient_lies_as_the_predictions_do():
+    y, t = (np.asfortranarray(a) for a in operands((5, 4)))
+    for reduction in ("none", "mean"):
+        assert get_err("Huber", reduction=reduction).value_and_grad(y, t, sample_weight=2)[1].flags.f_contiguous
 
 
 def test_a_mean_is_exact_where_float32_sums_are_not():

@@ -210,8 +210,9 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
     cdef tuple shape = (<object>a).shape
     cdef Py_ssize_t blocks = (cnp.PyArray_SIZE(a) + BLOCK - 1) // BLOCK
     cdef Py_ssize_t counted = cnp.PyArray_SIZE(a)
-    cdef bint turned = (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)
-                        and not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    cdef bint by_columns = (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                            and not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    cdef bint turned = by_columns and reduction == "none"       # sums are in C order, whatever the layout
     cdef cnp.ndarray w
     cdef cnp.ndarray sums
     cdef cnp.ndarray values = None
@@ -259,8 +260,13 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
         threads = threads_for(work.n if single else 2 * work.n)
         with nogil:
             share_watched(run_blocks, &work, blocks, 4, threads, work.n)
-    gradient = None if slopes is None else copied((<object>slopes).T if turned else slopes, dtype) if dtype != compute \
-        else (<object>slopes).T if turned else slopes
+    gradient = None
+    if slopes is not None:
+        gradient = (<object>slopes).T if turned else slopes
+        if dtype != compute:
+            gradient = copied(gradient, dtype)
+        if by_columns:
+            gradient = np.asfortranarray(gradient)
     if not wants_value:
         return None, given_back(gradient, out)
     if reduction != "none":

@@ -218,7 +218,8 @@ class Elementwise(Loss, ElementwiseLoss):
         if sample_weight is None and reduction == "none" and self._ignored is None:
             return self._value_and_derivative(y, t, out, keep)
         if out is not None and reduction != "none":
-            raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives a number")
+            raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives "
+                            "a number")
         return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out)
 
 

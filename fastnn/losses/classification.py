@@ -136,8 +136,7 @@ class Sparsemax(_Ignoring, name="sparsemax-loss", kernel="sparsemax", aliases=("
     """sum over the support of (x^2 - tau^2)/2 + t t/2 - t x of the scores x along the last axis; its derivative is
     sparsemax(x) - t, where sparsemax(x) = max(x - tau, 0) sums to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    Targets are integer labels or distributions, as in softmax-cross-entropy. optax.losses.sparsemax_loss is that of two
-    classes; TensorFlow Addons' sparsemax_loss this one.
+    Targets are integer labels or distributions, as in softmax-cross-entropy. optax.losses.multiclass_sparsemax_loss.
     """
 
 

@@ -46,7 +46,9 @@ class LogCosh(Elementwise, name="log-cosh", kernel="log_cosh"):
 
 
 class Quantile(Elementwise, name="quantile", kernel="quantile", aliases=("pinball", "quantile loss", "pinball loss")):
-    """q (t - y) above the prediction, (1 - q)(y - t) below it; derivative 0 at 0.  Koenker and Bassett 1978, Econometrica 46.
+    """q (t - y) where the target is above the prediction, else (1 - q)(y - t); derivative 0 at 0.
+
+    Koenker and Bassett 1978, Econometrica 46.
 
     sklearn's mean_pinball_loss (its alpha is q).
     """

@@ -21,7 +21,8 @@ class KL(Elementwise, name="KL", kernel="kl_of_logs",
     """Kullback-Leibler divergence t (log(t) - y) of log-probabilities y, 0 where t is 0; its derivative is -t.
 
     With log_target=True targets are logarithms, too: exp(t) (t - y). With log_input=False predictions are probabilities:
-    t log(t/y). The sum over the classes is the divergence.  Kullback and Leibler 1951, Annals of Mathematical Statistics 22.
+    t log(t/y). The sum over the classes is the divergence.
+    Kullback and Leibler 1951, Annals of Mathematical Statistics 22.
     torch.nn.KLDivLoss; keras.losses.KLDivergence is log_input=False, clipped at 1e-7 and summed along the last axis.
     """
 

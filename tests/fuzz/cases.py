@@ -264,10 +264,12 @@ def loss(c):
         kwds = {"out": outs[0].value}
         if outs[0].value is None:
             return
-    method = c.of(("forward", "backward"))
+    method, reduced = c.of(("forward", "backward")), {}
+    if outs is None and c.once_in(3):
+        reduced = {"reduction": c.of(("mean", "sum", "none", "Mean", 1)), "sample_weight": c.of((None, 2, 0, np.ones(3)))}
     plain = copy_of(y), copy_of(t)
-    compare(lambda: getattr(err, method)(y.value, t.value, **kwds), lambda: getattr(twin, method)(*plain),
-            operands, outs, hook, kwds.get("out"))
+    compare(lambda: getattr(err, method)(y.value, t.value, **kwds, **reduced),
+            lambda: getattr(twin, method)(*plain, **reduced), operands, outs, hook, kwds.get("out"))
     if method == "forward" and c.once_in(4) and outs is None and hook is None and y.base is not None:
         compare(err.backward, twin.backward, operands)
 

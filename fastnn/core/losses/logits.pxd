@@ -104,7 +104,8 @@ cdef inline real sigmoid_focal_power_d1(real y, real t, real kept, real spread, 
     return fma(positive, s, negative * (<real>1 - s)) * exp(gamma * log(q)) * focal_slope(y, s, p, rest, q, gamma)
 
 
-# hinge: max(1 - t y, 0) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1; the derivative at the kink is 0
+# hinge: max(1 - t y, 0) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1; the derivative at the kink
+# is 0
 
 cdef inline real side(real t) noexcept nogil:
     return <real>-1 if t == <real>0 else t

@@ -158,8 +158,8 @@ cdef inline void sparsemax_row(const real *x, const real *t, Py_ssize_t label, r
         grad[i] = <real>((0 if z < 0 else z) - (<double>t[i] if t != NULL else (1 if i == label else 0)))
 
 
-# focal of softmax: sum(t (1 - p)^gamma (-log p)). With g = gamma p (1 - p)^(gamma - 1) log p - (1 - p)^gamma its gradient is
-# t g - p sum(t g). h: gamma, and 1 where it is at least 1, 2 and 3 if it is one of 0 to 3, else 0 and 0 and 0
+# focal of softmax: sum(t (1 - p)^gamma (-log p)). With g = gamma p (1 - p)^(gamma - 1) log p - (1 - p)^gamma its
+# gradient is t g - p sum(t g). h: gamma, and 1 where it is at least 1, 2 and 3 if it is one of 0 to 3, else 0 and 0 and 0
 
 cdef inline double below(double x, double top) noexcept nogil:
     """x - top, 0 where both are the same infinity."""
