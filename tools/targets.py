@@ -77,7 +77,7 @@ def generate(folder, levels):
     generated = folder / "generated"
     rule_kernels.write(ROOT, generated, levels)
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
-    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules")}
+    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs")}
     sources |= {name: generated / f"{name}.pyx" for name in level_of}
     made = cythonize([Extension(f"fastnn.core.{name}", [os.path.relpath(path)]) for name, path in sources.items()],
                      build_dir=str(folder / "c"), quiet=True, force=True,
