@@ -15,7 +15,8 @@ from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
-_gated = Registry("gated unit")         # fastnn/gated.py; they are found by get_act as well
+# of gated.py and learnable.py; get_act finds these as well
+_gated, _learnable = Registry("gated unit"), Registry("learnable activation")
 
 
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
@@ -25,8 +26,9 @@ def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Act
     "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
     name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
-    if like is None and isinstance(name, str) and name in _gated and name not in _registry:
-        return _gated[name](*args, **kwds)
+    for others in (_gated, _learnable):
+        if like is None and isinstance(name, str) and name in others and name not in _registry:
+            return others[name](*args, **kwds)
     return row(_registry, name, like)(*args, **kwds)
 
 

@@ -79,7 +79,7 @@ def generate(folder, levels):
     loss_kernels.write(ROOT, generated, levels)
     rule_kernels.write(ROOT, generated, levels)
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
-    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "losses")}
+    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs", "losses")}
     sources |= {name: generated / f"{name}.pyx" for name in level_of}
     made = cythonize([Extension(f"fastnn.core.{name}", [os.path.relpath(path)]) for name, path in sources.items()],
                      build_dir=str(folder / "c"), quiet=True, force=True,
