@@ -196,7 +196,7 @@ def by_exact_arithmetic(oracle, name, order, x):
 def with_grad(name, count):
     """(the largest error, its argument) of backward(x, grad=...) in float32, in units of f' times |grad|.
 
-    The rounding of the product, half a unit of its own, is taken off.
+    The rounding of the product, half a unit of its own, is taken off; products that overflow are left out.
     """
     act, reference = pair(name)
     near = crossing(name, 1, getattr(reference, "beta", 1.0))
@@ -210,7 +210,7 @@ def with_grad(name, count):
     product = exact*grad
     floor = np.where(np.abs(x64) < near, FLOOR, 0.0)
     error = np.abs(act.backward(x, grad=grad) - product) - 0.5*spacing(product)
-    error = np.where(error > 0, error, 0)/(np.maximum(spacing(np.maximum(np.abs(exact), floor))*grad, 2.0**-149))
+    error = np.where((error > 0) & (np.abs(product) <= np.finfo(np.float32).max), error, 0)/(np.maximum(spacing(np.maximum(np.abs(exact), floor))*grad, 2.0**-149))
     where = int(np.argmax(error))
     return float(error[where]), x[where]
 

@@ -58,6 +58,11 @@ cdef inline lane squareplus_by_value(lane y, const lane *h) noexcept nogil:
 # ISRU: x/sqrt(u), u = 1 + alpha x^2, alpha by the sign of x;  f' = 1/(u sqrt(u));  f'' = -3 alpha x/(u^2 sqrt(u))
 # h = (alpha below 0, alpha above): the same twice, or 0 above, where it is x
 
+cdef inline lane isru_alpha(lane x, const lane *h) noexcept nogil:
+    cdef lane below = h[0], above = h[1]                # both are read: a choice of addresses is no vector's
+    return below if x < <lane>0 else above
+
+
 cdef inline lane isru_u(lane b, lane alpha) noexcept nogil:
     return fma(alpha * b, b, <lane>1)
 
@@ -69,7 +74,7 @@ cdef inline lane isru_bound(lane x) noexcept nogil:
 
 
 cdef inline lane isru(lane x, const lane *h) noexcept nogil:
-    cdef lane alpha = h[0] if x < <lane>0 else h[1]
+    cdef lane alpha = isru_alpha(x, h)
     cdef lane bound = <lane>1125899906842624 if lane is float else <lane>2.582249878086909e120             # 2^50, 2^400
     cdef lane b = at_most(at_least(x, -bound), bound)
     cdef lane y = b / square_root(isru_u(b, alpha))
@@ -82,12 +87,12 @@ cdef inline lane isru_d1(lane x, const lane *h) noexcept nogil:
         alpha[0] = <wide>h[0]
         alpha[1] = <wide>h[1]
         return <float>isru_d1[wide](<wide>x, alpha)
-    cdef lane u = isru_u(isru_bound(x), h[0] if x < <lane>0 else h[1])
+    cdef lane u = isru_u(isru_bound(x), isru_alpha(x, h))
     return <lane>1 / u / square_root(u)
 
 
 cdef inline lane isru_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane alpha = h[0] if x < <lane>0 else h[1]
+    cdef lane alpha = isru_alpha(x, h)
     cdef lane b = isru_bound(x)
     cdef lane u = isru_u(b, alpha)
     return <lane>-3 * alpha * b / u / u / square_root(u)

@@ -339,8 +339,9 @@ cdef inline lane acon(lane x, const lane *h) noexcept nogil:
         return <float>acon[wide](<wide>x, parts)
     cdef lane b, z
     cdef lane es = acon_exp(x, h, &b, &z)
-    cdef lane near = h[1] if z < <lane>0 else h[0]
-    cdef lane far = h[0] if z < <lane>0 else h[1]
+    cdef lane p = h[0], q = h[1]
+    cdef lane near = q if z < <lane>0 else p
+    cdef lane far = p if z < <lane>0 else q
     cdef lane rest = (far - near) * b * (es / fma(es, unscale(x), <lane>1)) * unscale(x)
     cdef lane y = rest if near == <lane>0 else fma(near, x, rest)
     return x if x == <lane>0 else y
@@ -356,8 +357,9 @@ cdef inline lane acon_d1(lane x, const lane *h) noexcept nogil:
     cdef lane b, z
     cdef lane es = acon_exp(x, h, &b, &z)
     cdef lane d = fma(es, unscale(x), <lane>1)
-    cdef lane near = h[1] if z < <lane>0 else h[0]
-    cdef lane far = h[0] if z < <lane>0 else h[1]
+    cdef lane p = h[0], q = h[1]
+    cdef lane near = q if z < <lane>0 else p
+    cdef lane far = p if z < <lane>0 else q
     return near + (far - near) * es * (d - absolute(z)) / (d * d) * unscale(x)
 
 
