@@ -298,6 +298,18 @@ class ISRLU(Activation, name="ISRLU", kernel="isru"):
         return self.alpha, 0
 
 
+class LogCosh(Activation, name="log-cosh", kernel="log_cosh"):
+    """log(cosh(x)), whose derivative is tanh."""
+
+
+class Arctan(Activation, name="arctan", kernel="arctan", aliases=("atan",)):
+    """arctan(x)."""
+
+
+class Erf(Activation, name="erf", kernel="erf"):
+    """2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+
+
 class Exponential(Activation, name="exponential", kernel="exponential", aliases=("exp",)):
     """exp(x)."""
 
@@ -343,6 +355,24 @@ class TanhExp(Activation, name="tanhExp", kernel="tanhexp"):
 
 class GELU(Activation, name="GELU", kernel="gelu"):
     """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+
+
+class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
+    """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))/2: an approximation of GELU.
+
+    Hendrycks and Gimpel 2016, arXiv 1606.08415.
+    """
+
+
+class ACONC(Activation, name="ACON-C", kernel="acon"):
+    """(p1 - p2) x sigmoid(beta (p1 - p2) x) + p2 x: smoothly between p1 x and p2 x.  Ma et al. 2020, arXiv 2009.04759.
+
+    Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
+    """
+
+    p1 = Hyperparameter(1.0, above=-1e6, below=1e6)
+    p2 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
 
 
 def checked_axis(value):

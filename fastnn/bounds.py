@@ -8,10 +8,11 @@ import math
 # The largest errors of f, f' and f'', on the whole line, with hyperparameters as the dtype holds them.
 ULPS = {"float32": (2, 4, 16), "float64": (3, 6, 16)}
 
-# f' and f'' of these cross zero away from the origin. Up to this |x| (Swish, quick-GELU: |beta x|) the unit is that of
+# f' and f'' of these cross zero away from the origin. Up to this |x| (Swish, ACON-C, quick-GELU: |beta x|) the unit is that of
 # max(|exact|, FLOOR); in the tails nothing is spared, but for tanhExp's between its last zero and 6, where
 # exp(-2 exp(x)) multiplies the rounding of exp(x).
-CROSSINGS = {"Swish": 3.5, "quick-GELU": 3.5, "Dish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5}
+CROSSINGS = {"Swish": 3.5, "ACON-C": 3.5, "Dish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5, "GELU-tanh": 3.5,
+             "quick-GELU": 3.5}
 FLOOR = 1/16
 
 # The largest errors along rows, and of losses, in units of the largest term of the formula.

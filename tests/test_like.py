@@ -459,6 +459,64 @@ def test_arguments_of_activations(name, like, kwds, attribute, value):
     assert getattr(get_act(name, like=like, **kwds), attribute) == value
 
 
+# name, arguments, the library's call and, where its derivative at a kink is another one, x there
+SAME = {
+    "torch": [("Hardswish", {}, "nn.Hardswish", ()), ("Hardsigmoid", {}, "nn.Hardsigmoid", ()),
+              ("Hardtanh", {}, "nn.Hardtanh", ()), ("Hardtanh", {"min_val": -2.0, "max_val": 0.5}, "nn.Hardtanh", ()),
+              ("Hardtanh", {"min_val": 0.0, "max_val": 6.0}, "nn.Hardtanh", ()), ("ReLU6", {}, "nn.ReLU6", ()),
+              ("GELU", {"approximate": "tanh"}, "nn.GELU", ()), ("GELU", {}, "nn.GELU", ())],
+    "jax": [("hard_silu", {}, "nn.hard_silu", ()), ("hard_swish", {}, "nn.hard_swish", ()),
+            ("hard_sigmoid", {}, "nn.hard_sigmoid", ()), ("squareplus", {}, "nn.squareplus", ()),
+            ("squareplus", {"b": 0.5}, "nn.squareplus", ()), ("sparse_plus", {}, "nn.sparse_plus", ()),
+            ("sparse_sigmoid", {}, "nn.sparse_sigmoid", (-1, 1)), ("gelu", {}, "nn.gelu", ()),
+            ("gelu", {"approximate": False}, "nn.gelu", ())],
+}
+
+
+def torch_value_and_slope(called, arguments, x):
+    import torch
+    x = torch.tensor(x, requires_grad=True)
+    y = getattr(torch.nn, called.partition(".")[2])(**arguments)(x)
+    y.sum().backward()
+    return y.detach().numpy(), x.grad.numpy()
+
+
+def jax_value_and_slope(called, arguments, x):
+    import jax
+    with jax.enable_x64(True):
+        function = getattr(jax.nn, called.partition(".")[2])
+        y, pull = jax.vjp(lambda x: function(x, **arguments), jax.numpy.asarray(x))
+        return np.asarray(y), np.asarray(pull(jax.numpy.ones_like(y))[0])
+
+
+@pytest.mark.parametrize(("library", "name", "arguments", "called", "kinks"), [
+    (library, *case) for library, cases in SAME.items() for case in cases])
+def test_activations_are_those_of_the_library(library, name, arguments, called, kinks):
+    """Values and slopes, at kinks too but where docs/dialects.md says otherwise."""
+    pytest.importorskip(library)
+    x = np.concatenate([np.linspace(-8, 8, 129), [-0.3, 0.7, 30.0, -30.0]])
+    y, slope = {"torch": torch_value_and_slope, "jax": jax_value_and_slope}[library](called, arguments, x)
+    act = get_act(name, like={"jax": "optax"}.get(library, library), **arguments)
+    assert y.dtype == np.float64
+    np.testing.assert_allclose(act.forward(x), y, rtol=1e-12, atol=1e-14)      # their 1 + tanh cancels
+    smooth = ~np.isin(x, kinks)
+    np.testing.assert_allclose(act.backward(x)[smooth], slope[smooth], rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(("name", "like", "arguments", "other", "values"), [
+    ("hard_silu", "keras", {}, "hard-swish", {}), ("hard_sigmoid", "keras", {}, "h-sigmoid", {}),
+    ("gelu", "keras", {"approximate": True}, "GELU-tanh", {}), ("gelu", "keras", {}, "GELU", {}),
+    ("relu", "keras", {"max_value": 3}, "ReLU-k", {"k": 3}), ("exponential", "keras", {}, "exponential", {}),
+    ("squareplus", "keras", {}, "squareplus", {"b": 4}), ("sparse_plus", "keras", {}, "sparse-plus", {}),
+    ("sparse_sigmoid", "keras", {}, "sparse-sigmoid", {}), ("clipped_relu", "chainer", {}, "ReLU-k", {"k": 20}),
+    ("exp", "chainer", {}, "exponential", {}), ("erf", "chainer", {}, "erf", {}),
+    ("arctan", "chainer", {}, "arctan", {})])
+def test_what_names_of_activations_mean(name, like, arguments, other, values):
+    act = get_act(name, like=like, **arguments)
+    assert type(act) is type(get_act(other))
+    assert {key: getattr(act, key) for key in values} == values
+
+
 def test_rules_of_their_own_are_documented():
     for library in LIBRARIES:
         module = import_module(f"fastnn.dialects.{library}")

@@ -4,7 +4,7 @@
 Squares are taken of arguments that are bounded where they would overflow: the 1 beside them is long lost there. Where
 roundings add up to more than the bounds, a float argument is computed in `wide` lanes.
 """
-from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, lane, square_root, wide
+from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, lane, square_root, wide, with_sign
 
 
 cdef inline lane largest(lane like) noexcept nogil:
@@ -58,6 +58,11 @@ cdef inline lane squareplus_by_value(lane y, const lane *h) noexcept nogil:
 # ISRU: x/sqrt(u), u = 1 + alpha x^2, alpha by the sign of x;  f' = 1/(u sqrt(u));  f'' = -3 alpha x/(u^2 sqrt(u))
 # h = (alpha below 0, alpha above): the same twice, or 0 above, where it is x
 
+cdef inline lane isru_alpha(lane x, const lane *h) noexcept nogil:
+    cdef lane below = h[0], above = h[1]                # both are read: a choice of addresses is no vector's
+    return below if x < <lane>0 else above
+
+
 cdef inline lane isru_u(lane b, lane alpha) noexcept nogil:
     return fma(alpha * b, b, <lane>1)
 
@@ -69,7 +74,7 @@ cdef inline lane isru_bound(lane x) noexcept nogil:
 
 
 cdef inline lane isru(lane x, const lane *h) noexcept nogil:
-    cdef lane alpha = h[0] if x < <lane>0 else h[1]
+    cdef lane alpha = isru_alpha(x, h)
     cdef lane bound = <lane>1125899906842624 if lane is float else <lane>2.582249878086909e120             # 2^50, 2^400
     cdef lane b = at_most(at_least(x, -bound), bound)
     cdef lane y = b / square_root(isru_u(b, alpha))
@@ -82,12 +87,12 @@ cdef inline lane isru_d1(lane x, const lane *h) noexcept nogil:
         alpha[0] = <wide>h[0]
         alpha[1] = <wide>h[1]
         return <float>isru_d1[wide](<wide>x, alpha)
-    cdef lane u = isru_u(isru_bound(x), h[0] if x < <lane>0 else h[1])
+    cdef lane u = isru_u(isru_bound(x), isru_alpha(x, h))
     return <lane>1 / u / square_root(u)
 
 
 cdef inline lane isru_d2(lane x, const lane *h) noexcept nogil:
-    cdef lane alpha = h[0] if x < <lane>0 else h[1]
+    cdef lane alpha = isru_alpha(x, h)
     cdef lane b = isru_bound(x)
     cdef lane u = isru_u(b, alpha)
     return <lane>-3 * alpha * b / u / u / square_root(u)
@@ -124,3 +129,54 @@ cdef inline lane dish_d2(lane x, const lane *h) noexcept nogil:
     cdef lane u = fma(b, b, <lane>1)
     cdef lane w = <lane>1 / u
     return fma(-b, b, <lane>2) * w * (w * <lane>0.5 / square_root(u))
+
+
+# arctan: z + z^3 A(z^2) below tan(pi/8), turned by pi/4 or pi/2 beyond;  f' = 1/(1 + x^2);  f'' = -2x/(1 + x^2)^2
+
+cdef inline lane arctan_tail(lane w) noexcept nogil:
+    """A(w): relative error 2^-28.8 (float), 2^-58.8 (double)."""
+    cdef lane q
+    if lane is float:
+        q = <lane>-0.06083097309
+        q = fma(q, w, <lane>0.1059586853)
+        q = fma(q, w, <lane>-0.1424383223)
+        q = fma(q, w, <lane>0.1999848932)
+        return fma(q, w, <lane>-0.3333331645)
+    q = <lane>-0.0179199212373147287
+    q = fma(q, w, <lane>0.0380762117491672686)
+    q = fma(q, w, <lane>-0.0503976432646780284)
+    q = fma(q, w, <lane>0.0584799132885694961)
+    q = fma(q, w, <lane>-0.0666311802944051651)
+    q = fma(q, w, <lane>0.0769206143581653151)
+    q = fma(q, w, <lane>-0.0909089782547765901)
+    q = fma(q, w, <lane>0.111111107857688268)
+    q = fma(q, w, <lane>-0.14285714280241385)
+    q = fma(q, w, <lane>0.199999999999540129)
+    return fma(q, w, <lane>-0.333333333333331983)
+
+
+cdef inline lane arctan(lane x, const lane *h) noexcept nogil:
+    cdef lane a = absolute(x)
+    cdef bint middle = a > <lane>0.41421356237309503
+    cdef bint steep = a > <lane>2.414213562373095
+    cdef lane top = <lane>-1 if steep else (a - <lane>1 if middle else a)
+    cdef lane bottom = a if steep else (a + <lane>1 if middle else <lane>1)
+    cdef lane turn = <lane>1.5707963267948966 if steep else (<lane>0.7853981633974483 if middle else <lane>0)
+    cdef lane low = <lane>-2.7827534e-8 if lane is float else <lane>3.8981718325193755e-17    # what turn has lost
+    cdef lane z = top / bottom
+    cdef lane w = z * z
+    return with_sign(turn + (z + fma(turn, low, z * w * arctan_tail(w))), x)
+
+
+cdef inline lane arctan_d1(lane x, const lane *h) noexcept nogil:
+    cdef lane a = absolute(x)
+    cdef bint far = a > <lane>1152921504606846976
+    cdef lane r = <lane>1 / (a if far else fma(a, a, <lane>1))
+    return r * r if far else r
+
+
+cdef inline lane arctan_d2(lane x, const lane *h) noexcept nogil:
+    cdef lane most = <lane>1152921504606846976 if lane is float else <lane>2.582249878086909e120           # 2^60, 2^400
+    cdef lane b = at_most(at_least(x, -most), most)
+    cdef lane r = <lane>1 / fma(b, b, <lane>1)
+    return <lane>-2 * b * r * r

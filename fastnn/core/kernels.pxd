@@ -17,7 +17,7 @@ cdef enum:
     BOTH = 6            # f and, in `second`, f', each with the bits that it has alone
 
 cdef enum:
-    MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two, whatever they use
+    MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two at least
 
 # y is the second operand and `second` the second result, where there is one
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, float *second, Py_ssize_t n,

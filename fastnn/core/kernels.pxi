@@ -8,7 +8,7 @@ from libc.string cimport memmove
 
 from fastnn.core cimport algebraic, gated, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
 from fastnn.core.kernels cimport VALUE
-from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant
+from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
 from fastnn.core.vecmath cimport real
 
@@ -192,6 +192,31 @@ cdef void exponential(int order, const real *x, const real *y, real *out, real *
                         transcendental.exponential[real], transcendental.exponential_by_value[real],
                         order, x, y, out, second, n, h)
 
+cdef void arctan(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                 const real *h) noexcept nogil:
+    map_orders(algebraic.arctan[real], algebraic.arctan_d1[real], algebraic.arctan_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void log_cosh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders(transcendental.log_cosh[real], sigmoidal.tanh[real], sigmoidal.tanh_d1[real],
+               order, x, y, out, second, n, h)
+
+cdef void erf(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+              const real *h) noexcept nogil:
+    map_orders(transcendental.erf[real], transcendental.erf_d1[real], transcendental.erf_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders(gated.gelu_tanh[real], gated.gelu_tanh_d1[real], gated.gelu_tanh_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_of(3, gated.acon[real], gated.acon_d1[real], gated.acon_d2[real],
+                  order, x, y, out, second, n, h)
+
 
 # Row functions.
 
@@ -253,6 +278,11 @@ ELEMENTWISE = {
     "isru": (<uintptr_t>isru[float], <uintptr_t>isru[double]),
     "dish": (<uintptr_t>dish[float], <uintptr_t>dish[double]),
     "exponential": (<uintptr_t>exponential[float], <uintptr_t>exponential[double]),
+    "arctan": (<uintptr_t>arctan[float], <uintptr_t>arctan[double]),
+    "log_cosh": (<uintptr_t>log_cosh[float], <uintptr_t>log_cosh[double]),
+    "erf": (<uintptr_t>erf[float], <uintptr_t>erf[double]),
+    "gelu_tanh": (<uintptr_t>gelu_tanh[float], <uintptr_t>gelu_tanh[double]),
+    "acon": (<uintptr_t>acon[float], <uintptr_t>acon[double]),
 }
 
 ROWS = {

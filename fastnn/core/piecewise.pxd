@@ -103,14 +103,16 @@ cdef inline lane relu(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x <= <lane>0 else x
 
 
-# clipped to [h[0], h[1]]
+# clipped to [low, high]; h = (low, high), read before they are chosen from: a choice of addresses is no vector's
 
 cdef inline lane clipped(lane x, const lane *h) noexcept nogil:
-    return h[0] if x <= h[0] else (h[1] if x >= h[1] else x)
+    cdef lane low = h[0], high = h[1]
+    return low if x <= low else (high if x >= high else x)
 
 
 cdef inline lane clipped_d1(lane x, const lane *h) noexcept nogil:
-    return keep_nan((<lane>1 if x < h[1] else <lane>0) if x > h[0] else <lane>0, x)
+    cdef lane low = h[0], high = h[1]
+    return keep_nan((<lane>1 if x < high else <lane>0) if x > low else <lane>0, x)
 
 
 # h = (alpha,), the slope below 0; 0 times infinity is 0 here

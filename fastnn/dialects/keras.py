@@ -207,9 +207,7 @@ def selu():
 
 @keras.act("gelu")
 def gelu(approximate=False):
-    if approximate:
-        raise ValueError("fastnn has the exact GELU, approximate=False")
-    return "GELU", {}
+    return "GELU-tanh" if approximate else "GELU", {}
 
 
 @keras.act("hard_shrink")

@@ -487,10 +487,8 @@ def selu():
 
 @optax.act("gelu")
 def gelu(approximate=True):
-    """The exact one: jax.nn has the form with tanh as its default."""
-    if approximate:
-        raise ValueError("fastnn has the exact GELU, approximate=False, which is not jax.nn's default")
-    return "GELU", {}
+    """jax.nn's default is the form with tanh."""
+    return "GELU-tanh" if approximate else "GELU", {}
 
 
 @optax.act("softmax")

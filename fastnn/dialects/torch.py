@@ -207,9 +207,9 @@ def celu(alpha=1.0, inplace=False):
 
 @torch.act("GELU")
 def gelu(approximate="none"):
-    if approximate != "none":
-        raise ValueError(f"fastnn has the exact GELU, approximate='none', not {approximate!r:.80}")
-    return "GELU", {}
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r:.80}")
+    return "GELU" if approximate == "none" else "GELU-tanh", {}
 
 
 @torch.act("Softplus")

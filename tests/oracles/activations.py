@@ -12,7 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 from mpmath import (
-    exp, expm1, fdot, fsum, inf, isfinite, isnan, log1p, mag, mpf, nan, ncdf, npdf, sqrt, tanh, workprec)
+    atan, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sqrt, tanh,
+    workprec)
 from mpmath.libmp import to_rational
 
 # The limit at infinity is the value so far out that rounding to float64 has long reached it.
@@ -131,6 +132,55 @@ def _ramp(half):
         _zero)
 
 
+def _gelu_tanh():
+    # x s(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3), s the sigmoid
+    def parts(x):
+        c, d = 2*sqrt(2/pi), 2*sqrt(2/pi)*mpf(44715)/10**6
+        return c*x + d*x**3, c + 3*d*x**2, 6*d*x
+
+    def dg(x):
+        u, du, _ = parts(x)
+        return du*_dsigmoid(u)
+
+    def d2g(x):
+        u, du, d2u = parts(x)
+        return d2u*_dsigmoid(u) + du**2*_d2sigmoid(u)
+
+    def near(h):
+        # Beyond 10^6 the exponentials have long vanished, and would have exponents of that many digits.
+        return lambda x: h(min(max(x, -10**6), 10**6))
+
+    return _gated(near(lambda x: _sigmoid(parts(x)[0])), near(dg), near(d2g))
+
+
+def _acon():
+    def z(x, p1, p2, beta):
+        return beta*(p1 - p2)*x
+
+    return Oracle(
+        lambda x, p1, p2, beta: (p1 - p2)*x*_sigmoid(z(x, p1, p2, beta)) + p2*x,
+        lambda x, p1, p2, beta: (p1 - p2)*(_sigmoid(z(x, p1, p2, beta))
+                                           + z(x, p1, p2, beta)*_dsigmoid(z(x, p1, p2, beta))) + p2,
+        lambda x, p1, p2, beta: (p1 - p2)**2*beta*(2*_dsigmoid(z(x, p1, p2, beta))
+                                                   + z(x, p1, p2, beta)*_d2sigmoid(z(x, p1, p2, beta))),
+        {"p1": 1.0, "p2": 0.0, "beta": 1.0})
+
+
+def _erf():
+    def bell(x):
+        return 2/sqrt(pi)*exp(-min(abs(x), 10**6)**2)
+
+    return Oracle(
+        lambda x: erf(x) if abs(x) < 1 else (1 if x > 0 else -1)*(1 - erfc(min(abs(x), 10**6))),
+        bell, lambda x: -2*x*bell(x))
+
+
+def _log_cosh(x):
+    # 2 sinh(x/2)^2, which is cosh(x) - 1
+    e = expm1(-abs(x))
+    return log1p(e**2/(2*(1 + e))) if abs(x) < 1 else abs(x) + log1p(exp(-2*abs(x))) - log(2)
+
+
 def _dish():
     # 1 + x/s = 1/(s (s + |x|)) below 0.
     def g(x):
@@ -230,6 +280,9 @@ ORACLES = {
         lambda x, b: b/(2*sqrt(x**2 + b)**3), {"b": 4.0}),
     "ISRU": _isru(lambda x: True),
     "ISRLU": _isru(lambda x: x < 0),
+    "log-cosh": Oracle(_log_cosh, tanh, _sech2),
+    "arctan": Oracle(atan, lambda x: 1/(1 + x**2), lambda x: -2*x/(1 + x**2)**2),
+    "erf": _erf(),
     "exponential": Oracle(exp, exp, exp),
     "Swish": _swish(1.0),
     "quick-GELU": _swish(1.702),
@@ -237,6 +290,8 @@ ORACLES = {
     "Mish": _mish(),
     "tanhExp": _tanh_exp(),
     "GELU": _gelu(),
+    "GELU-tanh": _gelu_tanh(),
+    "ACON-C": _acon(),
 }
 
 
@@ -297,7 +352,7 @@ def reference(name, order, x, **parameters):
     return np.array([at(value) for value in x.ravel().tolist()], np.float64).reshape(x.shape)
 
 
-_erf = np.vectorize(math.erf, otypes=[float])
+_erf_of = np.vectorize(math.erf, otypes=[float])
 
 
 def _plain_sigmoid(x):
@@ -306,6 +361,14 @@ def _plain_sigmoid(x):
 
 def _nought(x, **parameters):
     return np.zeros_like(x)
+
+
+def _turn(x):
+    return np.sqrt(2/np.pi)*(x + 0.044715*x**3)
+
+
+def _dturn(x):
+    return np.sqrt(2/np.pi)*(1 + 3*0.044715*x**2)
 
 
 _PLAIN_SWISH = (
@@ -430,6 +493,18 @@ PLAIN = {
         lambda x, alpha: np.where(x < 0, x*(1 + alpha*x*x)**-0.5, x),
         lambda x, alpha: np.where(x < 0, (1 + alpha*x*x)**-1.5, 1.0),
         lambda x, alpha: np.where(x < 0, -3*alpha*x*(1 + alpha*x*x)**-2.5, 0.0)),
+    "log-cosh": (
+        lambda x: np.logaddexp(x, -x) - np.log(2),
+        np.tanh,
+        lambda x: 1 - np.tanh(x)**2),
+    "arctan": (
+        np.arctan,
+        lambda x: 1/(x*x + 1),
+        lambda x: -2*x/(x*x + 1)**2),
+    "erf": (
+        _erf_of,
+        lambda x: 2*np.exp(-x*x)/np.sqrt(np.pi),
+        lambda x: -4*x*np.exp(-x*x)/np.sqrt(np.pi)),
     "exponential": (np.exp, np.exp, np.exp),
     "Swish": _PLAIN_SWISH,
     "quick-GELU": _PLAIN_SWISH,
@@ -450,9 +525,18 @@ PLAIN = {
         lambda x: (np.exp(x)*(1 - np.tanh(np.exp(x))**2)
                    *(2 + x - 2*x*np.exp(x)*np.tanh(np.exp(x))))),
     "GELU": (
-        lambda x: x*(1 + _erf(x/np.sqrt(2)))/2,
-        lambda x: (1 + _erf(x/np.sqrt(2)))/2 + x*np.exp(-x**2/2)/np.sqrt(2*np.pi),
+        lambda x: x*(1 + _erf_of(x/np.sqrt(2)))/2,
+        lambda x: (1 + _erf_of(x/np.sqrt(2)))/2 + x*np.exp(-x**2/2)/np.sqrt(2*np.pi),
         lambda x: (2 - x**2)*np.exp(-x**2/2)/np.sqrt(2*np.pi)),
+    "GELU-tanh": (
+        lambda x: 0.5*x*(1 + np.tanh(_turn(x))),
+        lambda x: 0.5*(1 + np.tanh(_turn(x))) + 0.5*x*_dturn(x)/np.cosh(_turn(x))**2,
+        lambda x: (_dturn(x) + 0.5*x*np.sqrt(2/np.pi)*6*0.044715*x
+                   - x*_dturn(x)**2*np.tanh(_turn(x)))/np.cosh(_turn(x))**2),
+    "ACON-C": (
+        lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
+        lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
+        lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
 }
 
 

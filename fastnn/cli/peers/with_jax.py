@@ -19,6 +19,9 @@ from .library import ARGUMENTS, LOSS, Call, Side
 __all__ = ["Library"]
 
 
+P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
+
+
 def threshold(x):
     limit, value = ARGUMENTS["threshold"]
     return jnp.where(x > limit, x, value)
@@ -42,6 +45,9 @@ ACTIVATIONS = {
     "ISRLU": lambda x: jnp.where(x >= 0, x, x * jax.lax.rsqrt(1 + x * x)), "exponential": jnp.exp,
     "quick-GELU": lambda x: x * jax.nn.sigmoid(1.702 * x), "hard-swish": jax.nn.hard_swish,
     "Dish": lambda x: 0.5 * x * (1 + x * jax.lax.rsqrt(1 + x * x)),
+    "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
+    "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
+    "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
 }

@@ -17,6 +17,8 @@ from .library import ARGUMENTS, WIDTHS, Call, Side
 __all__ = ["Library"]
 
 aten = torch.ops.aten
+LOG_2 = 0.6931471805599453
+P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
 
 FORWARD = {
     "step": lambda x: (x > 0).to(x.dtype), "identity": torch.clone,
@@ -34,6 +36,9 @@ FORWARD = {
     "ISRLU": lambda x: torch.where(x >= 0, x, x * torch.rsqrt(1 + x * x)), "exponential": torch.exp,
     "quick-GELU": lambda x: x * torch.sigmoid(1.702 * x), "hard-swish": F.hardswish,
     "Dish": lambda x: 0.5 * x * (1 + x * torch.rsqrt(1 + x * x)),
+    "log-cosh": lambda x: torch.logaddexp(x, -x) - LOG_2, "arctan": torch.arctan, "erf": torch.erf,
+    "GELU-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "ACON-C": lambda x: (P1 - P2) * x * torch.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
     "log-softmax": lambda x: torch.log_softmax(x, -1),
 }
@@ -77,6 +82,7 @@ BACKWARD = {
     "Swish": lambda x, g: (aten.silu_backward.default, g, x),
     "Mish": lambda x, g: (aten.mish_backward.default, g, x),
     "GELU": lambda x, g: (aten.gelu_backward.default, g, x),
+    "GELU-tanh": lambda x, g: (partial(aten.gelu_backward.default, approximate="tanh"), g, x),
     "softmax": lambda x, g: (aten._softmax_backward_data.default, g, torch.softmax(x, -1), -1, x.dtype),
     "softmin": lambda x, g: (softmin_backward, g, F.softmin(x, -1)),
     "log-softmax": lambda x, g: (aten._log_softmax_backward_data.default, g, torch.log_softmax(x, -1), -1,
