@@ -673,7 +673,7 @@ def quotients(x, s):
     """s/cbrt(x) as the compiled rule of MADGRAD has it."""
     real = ctypes.c_float if x.dtype == np.float32 else ctypes.c_double
     pointer = ctypes.c_void_p
-    address, = [rules.RULES["madgrad"][0][real is ctypes.c_double]]
+    address = rules.RULES["madgrad"][0][real is ctypes.c_double]
     kernel = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer, ctypes.c_ssize_t, pointer, real, real, ctypes.c_int)(
         address)
     slots, zeros, target = [x.copy(), s.copy(), np.zeros_like(x)], np.zeros_like(x), np.zeros_like(x)
