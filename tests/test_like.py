@@ -194,6 +194,19 @@ def test_what_is_made_is_said():
     assert opt.lr == opt.learning_rate == 1e-3
 
 
+def test_the_repr_tells_no_lie_of_a_word_that_means_something_else_there():
+    opt = get_opt("Adagrad", like="torch", lr_decay=0.1, l2=0.1)
+    before = repr(opt)
+    assert get_opt("Adagrad", like="torch", lr_decay=0.1, weight_decay=0.1).l2 == 0.1
+    opt.weight_decay = 0.2
+    assert repr(opt) == f"<{before} with weight_decay=0.2>"
+    opt.weight_decay = 0
+    assert repr(opt) == before and repr(eval(before)) == before
+    opt = get_opt("Adam", like="keras", maximize=True)
+    opt.weight_decay, opt.clip_norm = 0.2, 1.0
+    assert repr(eval(repr(opt))) == repr(opt) and "weight_decay=0.2" in repr(opt)
+
+
 # What goes on around the rule
 
 def step(opt, params, t):

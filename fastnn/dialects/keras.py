@@ -23,6 +23,7 @@ def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=Non
 keras = Dialect("keras", {
     "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
     "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "", "reduction": "",
+    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate",
     "dtype": "", "label_smoothing": "", "ignore_class": ""}, shared)
 
 
@@ -157,6 +158,15 @@ def lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_dec
     if not is_zero(weight_decay):
         raise ValueError("Keras decays beside the ratio of norms; LAMB without like= does so within it, as the paper")
     return "LAMB", dict(alpha=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon)
+
+
+@keras.opt("ScheduleFreeAdamW")
+def schedule_free_adamw(learning_rate=0.0025, beta_1=0.9, beta_2=0.999, epsilon=1e-8, warmup_steps=0,
+                        weight_decay=None):
+    """The catalogue's with equal weights."""
+    if not is_zero(weight_decay):
+        raise ValueError("Keras decays y alone; weight_decay without like= takes x, y and z along")
+    return "ScheduleFreeAdamW", dict(lr=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon, weight_lr_power=0)
 
 
 # Activations

@@ -4,7 +4,6 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 element or row, as reduction="none" does; `total_error` is the mean.
 """
 from ..activations import _registry as activations
-from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
 
@@ -74,28 +73,13 @@ def radam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weigh
     return "RAdam", adam_values(lr, betas, eps, weight_decay, decoupled_weight_decay)
 
 
-class RMSprop(Rule, kernel="rmsprop_buffered"):
-    """m, v with alpha; buf = momentum buf + g/(sqrt(v) + eps), of v - m^2 where centered; -lr buf."""
-
-    name, like = "RMSprop", "torch"
-    lr = rate(1e-2)
-    alpha = decay(0.99)
-    eps = epsilon(1e-8)
-    momentum = rate(0.0)
-    centered = Flag(False)
-    slots = {"m": 0, "v": 0, "buf": 0}
-
-    @staticmethod
-    def constants(h):
-        return {"one_minus_rho": 1 - h.alpha, "centre": h.centered, "momentum": h.momentum, "lr_in": 1, "lr_buf": h.lr,
-                "lr_step": 0, "eps_inside_root": 0, "eps": h.eps}
-
-
 @torch.opt("RMSprop")
 def rmsprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
-    if is_zero(momentum) and not centered:
-        return "RMSprop", dict(eta=lr, rho=alpha, eps=eps, l2=weight_decay)
-    return RMSprop, dict(lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, l2=weight_decay)
+    name = "RMSpropCentered" if centered else "RMSprop"
+    values = dict(eta=lr, rho=alpha, eps=eps, l2=weight_decay)
+    if is_zero(momentum):
+        return name, values
+    return f"{name}Momentum", dict(momentum=momentum, **values)
 
 
 class Adagrad(Rule, kernel="adagrad"):
