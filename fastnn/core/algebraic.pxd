@@ -4,7 +4,7 @@
 Squares are taken of arguments that are bounded where they would overflow: the 1 beside them is long lost there. Where
 roundings add up to more than the bounds, a float argument is computed in `wide` lanes.
 """
-from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, lane, square_root, wide, with_sign
+from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, HAS_FMA, lane, square_root, wide, with_sign
 
 
 cdef inline lane largest(lane like) noexcept nogil:
@@ -74,6 +74,11 @@ cdef inline lane isru_bound(lane x) noexcept nogil:
 
 
 cdef inline lane isru(lane x, const lane *h) noexcept nogil:
+    cdef wide kept[2]
+    if lane is float and not HAS_FMA:
+        kept[0] = <wide>h[0]
+        kept[1] = <wide>h[1]
+        return <float>isru[wide](<wide>x, kept)
     cdef lane alpha = isru_alpha(x, h)
     cdef lane bound = <lane>1125899906842624 if lane is float else <lane>2.582249878086909e120             # 2^50, 2^400
     cdef lane b = at_most(at_least(x, -bound), bound)

@@ -4,7 +4,7 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 element or row, as reduction="none" does; `total_error` is the mean.
 """
 from ..activations import _registry as activations
-from ..optimizers.base import decay, epsilon, rate
+from ..optimizers.base import epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
 
 
