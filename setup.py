@@ -15,13 +15,14 @@ from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT / "tools"))        # a build by pip does not have it there
+import loss_kernels                         # noqa: E402
 import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gates", "layouts",
-          "mean_loss", "measuring", "memory", "normalization", "processor", "records", "reductions", "rows", "spans",
-          "sparse", "stepping", "threads", "transactions", "ulps"]
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "decay", "dropout", "elementwise", "factored", "gated_units", "gates",
+          "layouts", "learned", "mean_loss", "measuring", "memory", "normalization", "pair_losses", "processor", "records",
+          "reductions", "row_losses", "row_norms", "rows", "spans", "sparse", "stepping", "threads", "transactions", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {
@@ -105,7 +106,7 @@ class BuildWithWhatIsThere(build_ext):
                 extension.extra_link_args += sanitizers
             if "._" in extension.name:
                 extension.extra_compile_args += kernel_flags
-                if "_kernels_" in extension.name and not extension.name.endswith("v4"):
+                if "_rules_" not in extension.name and not extension.name.endswith("v4"):
                     extension.extra_compile_args += interleaved
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))
@@ -167,13 +168,15 @@ def extension(name, flags=(), folder=CORE, package="fastnn.core."):
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                        ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
         extra_compile_args=list(flags),
-        depends=[str(path) for pattern in ("*.pxd", "formulas/*.pxd", "*.pxi", "*.h") for path in sorted(CORE.glob(pattern))])
+        depends=[str(path) for pattern in ("*.pxd", "formulas/*.pxd", "losses/*.pxd", "*.pxi", "*.h")
+                 for path in sorted(CORE.glob(pattern))])
 
 
 rule_kernels.write(ROOT, ROOT / GENERATED, levels())
+loss_kernels.write(ROOT, ROOT / GENERATED, levels())
 setup(
     ext_modules=[extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
-                 for kind in ("kernels", "rules")]          # first, they take longest
+                 for kind in ("kernels", "rules", "pairs", "losses")]          # first, they take longest
     + [extension(name) for name in ENGINE]
     + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere},

@@ -1,6 +1,6 @@
 """Five activations and an optimizer that fastnn's catalogue lacks, each written down as in its paper.
 
-    fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH squareplus
+    fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH Logish
     fastnn compare --import examples/gallery.py --optimizers Adam,diffGrad
 
 train_gallery.py trains a network with each of them.
@@ -9,7 +9,7 @@ import math
 
 from fastnn import register_act, register_opt
 
-ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "squareplus"]
+ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "Logish"]
 OPTIMIZERS = ["diffGrad"]
 
 
@@ -53,13 +53,12 @@ def elish(x):
     return (x if x >= 0 else math.expm1(x))/(1 + math.exp(-x))
 
 
-# Barron 2021, "Squareplus: A Softplus-Like Algebraic Rectifier", arXiv 2112.11687. Below 0 the paper's form,
-# (x + root)/2, subtracts nearly equal numbers; this one is the same, and does not.
-@register_act("squareplus", b=4.0)
-def squareplus(x, b):
-    """(x + sqrt(x^2 + b))/2."""
-    root = math.sqrt(x*x + b)
-    return (x + root)/2 if x >= 0 else b/2/(root - x)
+# Zhu et al. 2021, "Logish: A new nonlinear nonmonotonic activation function for convolutional neural network",
+# Neurocomputing 458.
+@register_act("Logish")
+def logish(x):
+    """x log(1 + sigmoid(x))."""
+    return x*math.log1p(1/(1 + math.exp(-x)))
 
 
 # Dubey et al. 2019, "diffGrad: An Optimization Method for Convolutional Neural Networks", arXiv 1909.11015.

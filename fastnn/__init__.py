@@ -22,10 +22,10 @@ from .optimizers import get_opt, optimizers
 from .optimizers.wrappers import SAM, Accumulate, ExponentialAverage, Lookahead
 from .state import StateError
 from . import schedules
-from . import maxout                # this row of the catalogue has a file of its own
+from . import gated, learnable, maxout       # these rows of the catalogue have files of their own
 
 if TYPE_CHECKING:
-    from . import articles as articles, datasets as datasets, dlfs as dlfs, nn as nn
+    from . import articles as articles, datasets as datasets, dlfs as dlfs, estimators as estimators, nn as nn
     from .jit.activations import register_act
     from .jit.explain import explain
     from .jit.names import unregister
@@ -40,7 +40,7 @@ __all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "Stat
 _FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
-_SUBMODULES = ("articles", "datasets", "dlfs", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+_SUBMODULES = ("articles", "datasets", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ import numpy as np
 import fastnn
 
 from .activations import Activation
-from .bounds import FLOOR, ULPS, crossing, unit
+from .bounds import CROSSINGS, FLOOR, ULPS, crossing, unit
 from .core.ulps import largest_error
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
@@ -196,7 +196,7 @@ def by_exact_arithmetic(oracle, name, order, x):
 def with_grad(name, count):
     """(the largest error, its argument) of backward(x, grad=...) in float32, in units of f' times |grad|.
 
-    The rounding of the product, half a unit of its own, is taken off.
+    The rounding of the product, half a unit of its own, is taken off; what overflows is left out.
     """
     act, reference = pair(name)
     near = crossing(name, 1, getattr(reference, "beta", 1.0))
@@ -207,10 +207,13 @@ def with_grad(name, count):
     grad = np.ldexp(rng.uniform(1, 2, x.size), rng.integers(-8, 8, x.size)).astype(np.float32)
     x64 = x.astype(np.float64)
     exact = reference.backward(x64)
-    product = exact*grad
-    floor = np.where(np.abs(x64) < near, FLOOR, 0.0)
-    error = np.abs(act.backward(x, grad=grad) - product) - 0.5*spacing(product)
-    error = np.where(error > 0, error, 0)/(np.maximum(spacing(np.maximum(np.abs(exact), floor))*grad, 2.0**-149))
+    with np.errstate(all="ignore"):         # inf - inf
+        product = exact*grad
+        floor = np.where(np.abs(x64) < near, FLOOR, 0.0)
+        error = np.abs(act.backward(x, grad=grad) - product) - 0.5*spacing(product)
+        error = error/(np.maximum(spacing(np.maximum(np.abs(exact), floor))*grad, 2.0**-149))
+    inside = np.maximum(np.abs(exact), np.abs(product)) <= np.finfo(np.float32).max
+    error = np.where(inside & ~(error <= 0), error, 0)
     where = int(np.argmax(error))
     return float(error[where]), x[where]
 
@@ -380,8 +383,8 @@ def report(names, orders, dtypes, options, oracle):
 
 
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,
-at least those of the subnormal numbers; where f' and f'' of Swish, Mish, tanhExp and GELU cross zero away from the
-origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the
+at least those of the subnormal numbers; where f' and f'' of {", ".join(CROSSINGS)}
+cross zero away from the origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the
 dtype holds them. NaN and infinities are as they should be, or the error is infinite. "f' grad" is `backward(x, grad=...)`
 on about a million arguments, without the rounding of the product.
 """

@@ -1,6 +1,7 @@
 """The catalogue of activations: one class each, with its hyperparameters and the kernel that computes it.
 
-The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
+The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, quadratic.pxd, algebraic.pxd,
+transcendental.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
 from typing import Any
@@ -14,6 +15,8 @@ from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
+# of gated.py and learnable.py; get_act finds these as well
+_gated, _learnable = Registry("gated unit"), Registry("learnable activation")
 
 
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
@@ -23,6 +26,9 @@ def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Act
     "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
     name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
+    for others in (_gated, _learnable):
+        if like is None and isinstance(name, str) and name in others and name not in _registry:
+            return others[name](*args, **kwds)
     return row(_registry, name, like)(*args, **kwds)
 
 
@@ -35,6 +41,7 @@ class CataloguedActivation(Configurable):
     """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
 
     maker = "get_act"
+    catalogue = _registry
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
     def __init_subclass__(cls, name=None, kernel=None, aliases=(), like=None, **kwds):
@@ -43,7 +50,7 @@ class CataloguedActivation(Configurable):
             cls.name, cls.kernel, cls.like = name, kernel or cls.kernel, like
             if cls.__doc__ and cls.accuracy:            # python -OO has no docstrings
                 cls.__doc__ = f"{cls.__doc__.rstrip()}\n\n    {cls.accuracy}\n    "
-            (_registry.dialect(like) if like else _registry).add(name, cls, aliases)
+            (cls.catalogue.dialect(like) if like else cls.catalogue).add(name, cls, aliases)
 
     def update(self, *args: Any, **kwds: Any) -> None:
         """Nothing: an activation without weights has nothing to learn (the articles call this on every layer)."""
@@ -117,9 +124,27 @@ class Sigmoid(Activation, name="sigmoid", kernel="sigmoid"):
 
 
 class HardSigmoid(Activation, name="hard-sigmoid", kernel="hard_sigmoid"):
-    """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch and Keras 3 have the slope 1/6)."""
+    """x/5 + 1/2, clipped to [0, 1] (article A, Keras 2, Chainer; PyTorch, JAX and Keras 3 have h-sigmoid)."""
 
     _by_value = True
+
+
+class HSigmoid(Activation, name="h-sigmoid", kernel="ramp"):
+    """(x + 3)/6, clipped to [0, 1]; f'(-3) = f'(3) = 0.  Howard et al. 2019, arXiv 1905.02244."""
+
+    _by_value = True
+
+    def _kernel_parameters(self):
+        return (3,)
+
+
+class SparseSigmoid(Activation, name="sparse-sigmoid", kernel="ramp"):
+    """(x + 1)/2, clipped to [0, 1], the derivative of sparse-plus; f'(-1) = f'(1) = 0."""
+
+    _by_value = True
+
+    def _kernel_parameters(self):
+        return (1,)
 
 
 class LogSigmoid(Activation, name="log-sigmoid", kernel="log_sigmoid"):
@@ -150,10 +175,52 @@ class ReLU(Activation, name="ReLU", kernel="relu"):
     _alike_at_value = _by_value = True
 
 
-class ReLU6(Activation, name="ReLU6", kernel="relu6"):
+class ReLU6(Activation, name="ReLU6", kernel="clipped"):
     """x, clipped to [0, 6]; f'(0) = f'(6) = 0."""
 
     _alike_at_value = _by_value = True
+
+    def _kernel_parameters(self):
+        return 0, 6
+
+
+class ReLUk(Activation, name="ReLU-k", kernel="clipped", aliases=("clipped-ReLU",)):
+    """x, clipped to [0, k]; f'(0) = f'(k) = 0."""
+
+    _alike_at_value = _by_value = True
+
+    k = Hyperparameter(6.0, at_least=1e-30, below=1e30)
+
+    def _kernel_parameters(self):
+        return 0, self.k
+
+
+class ClippedLinear(Activation, name="clipped-linear", kernel="clipped"):
+    """x, clipped to [low, high]; f'(low) = f'(high) = 0 (PyTorch's Hardtanh)."""
+
+    _alike_at_value = _by_value = True
+
+    low = Hyperparameter(-1.0, above=-1e30, below=1e30)
+    high = Hyperparameter(1.0, above=-1e30, below=1e30)
+
+    def _check_together(self, values):
+        found = {**self.__dict__, **values}
+        if found["low"] > found["high"]:
+            raise ValueError(f"low must be at most high, not {found['low']!r} with {found['high']!r}")
+
+
+class SquaredReLU(Activation, name="squared-ReLU", kernel="star_relu", aliases=("ReLU2", "ReLU-squared")):
+    """max(x, 0)^2; f''(0) = 0.  So et al. 2021, arXiv 2109.08668."""
+
+    def _kernel_parameters(self):
+        return 1, 0
+
+
+class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
+    """scale max(x, 0)^2 + bias; f''(0) = 0.  Yu et al. 2022, arXiv 2210.13452."""
+
+    scale = Hyperparameter(0.8944, at_least=1e-6, below=1e6)
+    bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
 class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
@@ -201,6 +268,54 @@ class Softplus(Activation, name="softplus", kernel="softplus"):
     _by_value = True
 
 
+class SparsePlus(Activation, name="sparse-plus", kernel="sparse_plus"):
+    """(x + 1)^2/4 between -1 and 1, 0 below, x above; f''(-1) = f''(1) = 0 (jax.nn's)."""
+
+
+class Squareplus(Activation, name="squareplus", kernel="squareplus"):
+    """(x + sqrt(x^2 + b))/2.  Barron 2021, arXiv 2112.11687."""
+
+    _by_value = True
+
+    b = Hyperparameter(4.0, at_least=1e-12, below=1e12)
+
+
+class ISRU(Activation, name="ISRU", kernel="isru"):
+    """x/sqrt(1 + alpha x^2).  Carlile et al. 2017, arXiv 1710.09967."""
+
+    alpha = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+    def _kernel_parameters(self):
+        return self.alpha, self.alpha
+
+
+class ISRLU(Activation, name="ISRLU", kernel="isru"):
+    """x, below 0 x/sqrt(1 + alpha x^2).  Carlile et al. 2017, arXiv 1710.09967."""
+
+    alpha = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+    def _kernel_parameters(self):
+        return self.alpha, 0
+
+
+class LogCosh(Activation, name="log-cosh", kernel="log_cosh"):
+    """log(cosh(x)), whose derivative is tanh."""
+
+
+class Arctan(Activation, name="arctan", kernel="arctan", aliases=("atan",)):
+    """arctan(x)."""
+
+
+class Erf(Activation, name="erf", kernel="erf"):
+    """2/sqrt(pi) times the integral of exp(-t^2) from 0 to x."""
+
+
+class Exponential(Activation, name="exponential", kernel="exponential", aliases=("exp",)):
+    """exp(x)."""
+
+    _by_value = True
+
+
 class Softsign(Activation, name="softsign", kernel="softsign"):
     """x/(1 + |x|); f''(0) = 0."""
 
@@ -213,6 +328,23 @@ class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
 
 
+class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
+    """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+
+    beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
+
+
+class HardSwish(Activation, name="hard-swish", kernel="hard_swish", aliases=("h-swish", "hard-SiLU")):
+    """x (x + 3)/6 between -3 and 3, 0 below, x above; f'(-3) = 0, f'(3) = 1, f''(-3) = f''(3) = 0.
+
+    Howard et al. 2019, arXiv 1905.02244.
+    """
+
+
+class Dish(Activation, name="Dish", kernel="dish"):
+    """x (1 + x/sqrt(1 + x^2))/2: much like Mish, without exponentials (Thinc's)."""
+
+
 class Mish(Activation, name="Mish", kernel="mish"):
     """x tanh(log(1 + exp(x))).  Misra 2019, arXiv 1908.08681."""
 
@@ -223,6 +355,24 @@ class TanhExp(Activation, name="tanhExp", kernel="tanhexp"):
 
 class GELU(Activation, name="GELU", kernel="gelu"):
     """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
+
+
+class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
+    """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))/2: an approximation of GELU.
+
+    Hendrycks and Gimpel 2016, arXiv 1606.08415.
+    """
+
+
+class ACONC(Activation, name="ACON-C", kernel="acon"):
+    """(p1 - p2) x sigmoid(beta (p1 - p2) x) + p2 x: smoothly between p1 x and p2 x.  Ma et al. 2020, arXiv 2009.04759.
+
+    Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
+    """
+
+    p1 = Hyperparameter(1.0, above=-1e6, below=1e6)
+    p2 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
 
 
 def checked_axis(value):

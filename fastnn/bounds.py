@@ -8,14 +8,18 @@ import math
 # The largest errors of f, f' and f'', on the whole line, with hyperparameters as the dtype holds them.
 ULPS = {"float32": (2, 4, 16), "float64": (3, 6, 16)}
 
-# f' and f'' of these cross zero away from the origin. Up to this |x| (Swish: |beta x|) the unit is that of
+# f' and f'' of these cross zero away from the origin. Up to this |x| (Swish, ACON-C, quick-GELU: |beta x|) the unit is that of
 # max(|exact|, FLOOR); in the tails nothing is spared, but for tanhExp's between its last zero and 6, where
 # exp(-2 exp(x)) multiplies the rounding of exp(x).
-CROSSINGS = {"Swish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5}
+CROSSINGS = {"Swish": 3.5, "ACON-C": 3.5, "Dish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5, "GELU-tanh": 3.5,
+             "quick-GELU": 3.5}
 FLOOR = 1/16
 
 # The largest errors along rows, and of losses, in units of the largest term of the formula.
 TERM_ULPS = 4
+
+# Of losses that have more: value and derivative.
+LOSS_ULPS = {"sigmoid-focal": (12, 16), "MSLE": (8, 8)}
 
 # What docstrings say.
 ELEMENTWISE = ("float32 is within 2 ULP of the exact value, its first derivative within 4, the second within 16; "
@@ -23,6 +27,18 @@ ELEMENTWISE = ("float32 is within 2 ULP of the exact value, its first derivative
 ROWS = ("Within 4 ULP of the exact value, derivatives and vector-Jacobian products of the largest term of their formula "
         "(fastnn/core/softmax.pxd), for rows of any length.")
 LOSSES = "Value and derivative are within 4 ULP of the largest term of the formula, in float32 and float64."
+
+
+def loss_ulps(name: str) -> tuple[int, int]:
+    """The largest errors of a loss and its derivative, in units of the largest term of the formula."""
+    return LOSS_ULPS.get(name, (TERM_ULPS, TERM_ULPS))
+
+
+def of_loss(name: str) -> str:
+    """What the docstring of a loss says."""
+    if name not in LOSS_ULPS:
+        return LOSSES
+    return "Value and derivative are within {} and {} ULP of the largest term of the formula.".format(*loss_ulps(name))
 
 
 def crossing(name: str, order: int, beta: float = 1.0) -> float:

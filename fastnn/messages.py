@@ -56,7 +56,7 @@ def one_sequence():
 
 def not_lazy(title, key):
     """Of Rows as a gradient, where the rule has no lazy form."""
-    return (f"{title} has no lazy form: its step moves every row of a parameter, so that Rows cannot be the gradient "
+    return (f"{title} has no lazy form: its step moves, or measures, every row of a parameter, so that Rows cannot be the gradient "
             f"of {key!r}. Give it a whole array, zeros where there is none, or take another optimizer for this one")
 
 

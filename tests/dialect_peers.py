@@ -344,6 +344,8 @@ CASES = {
         *several("Lamb", {"epsilon": 1e-3, "beta_1": 0.8, "beta_2": 0.95, "clipnorm": 0.75}, learning_rate=0.02,
                  scheduled="learning_rate"),
         *(Case(name) for name in ("SGD", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Lion", "Lamb")),
+        *several("ScheduleFreeAdamW", {"beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}, learning_rate=0.02,
+                 scheduled="learning_rate"),
     ],
     "chainer": [
         *several("SGD MomentumSGD CorrectedMomentumSGD", lr=0.05, options=[

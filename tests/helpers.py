@@ -27,15 +27,18 @@ ELEMENTWISE = [name for name in fastnn.activations() if name not in ROWS and nam
 OTHER_HYPERPARAMETERS = {
     "hard-shrink": {"lambda_": 0.75}, "soft-shrink": {"lambda_": 0.1}, "leaky-ReLU": {"alpha": 0.3},
     "threshold": {"threshold": -1.25, "value": 3.0}, "ELU": {"alpha": 1.7}, "CELU": {"alpha": 0.6},
-    "SELU": {"lambda_": 1.2, "alpha": 0.9}, "Swish": {"beta": 1.9}}
+    "SELU": {"lambda_": 1.2, "alpha": 0.9}, "Swish": {"beta": 1.9},
+    "ReLU-k": {"k": 2.5}, "clipped-linear": {"low": -2.0, "high": 0.5}, "StarReLU": {"scale": 1.3, "bias": -0.25},
+    "squareplus": {"b": 0.3}, "ISRU": {"alpha": 3.0}, "ISRLU": {"alpha": 0.4}, "quick-GELU": {"beta": 1.2},
+    "ACON-C": {"p1": 1.2, "p2": 0.25, "beta": 1.5}}
 CASES = [(name, tuple(parameters.items())) for name in ELEMENTWISE
          for parameters in ({}, OTHER_HYPERPARAMETERS.get(name)) if parameters is not None]
 
 # Kinks, the ends of ranges named in fastnn/core/*.pxd, and where exp, its square or its square root leaves
 # a format.
-SWITCHES = [0.1, 0.29, 0.5*np.log(2), 0.5, 0.75, 1.0, 1.5*np.log(2), 1.25, 2.5, 4.0, 6.0, 8.0, 9.0, 12.0, 15.0,
-            20.0, 38.0, 39.0, 60.0, 88.0, 104.0, 114.0, 125.4, 228.0, 709.78, 745.0, 750.0, 760.0, 836.0,
-            1520.0, 2.0**30, 2.0**60]
+SWITCHES = [0.1, 0.29, 0.5*np.log(2), np.sqrt(2) - 1, 0.5, 0.75, 0.85, 1.0, 1.5*np.log(2), 1.25, np.sqrt(2) + 1, 2.5, 3.0, 3.95, 4.0, 6.0, 8.0, 9.0,
+            11.0, 12.0, 15.0, 20.0, 22.0, 28.0, 38.0, 39.0, 60.0, 88.0, 104.0, 114.0, 125.4, 228.0, 709.78, 745.0, 750.0, 760.0, 836.0,
+            1520.0, 2.0**30, 2.0**40, 2.0**50, 2.0**60, 2.0**62]
 
 
 # The optimizers of the catalogue and, "like" article A, its own: titles in `oracles.rules`. Other libraries' rows have

@@ -171,4 +171,4 @@ def test_docstrings_state_the_bounds():
     for name in ROWS:
         assert bounds.ROWS in accuracy.type_of(name).__doc__
     for name in fastnn.losses():
-        assert bounds.LOSSES in type(fastnn.get_err(name)).__doc__
+        assert bounds.of_loss(name) in type(fastnn.get_err(name)).__doc__

@@ -102,7 +102,10 @@ def test_against_the_blackboard(name, parameters, dtype):
     ("step", 0, 0), ("ReLU", 0, 0), ("ELU", 0, 1), ("CELU", 0, 1), ("leaky-ReLU", 0, 1),
     ("hard-tanh", 1, 1), ("hard-tanh", -1, 1), ("hard-sigmoid", 2.5, 0.2), ("hard-sigmoid", -2.5, 0.2),
     ("hard-shrink", 0.5, 0), ("hard-shrink", -0.5, 0), ("soft-shrink", 0.5, 0), ("soft-shrink", -0.5, 0),
-    ("ReLU6", 0, 0), ("ReLU6", 6, 0), ("threshold", 0.5, 0), ("SELU", 0, 1.0507), ("softsign", 0, 1)])
+    ("ReLU6", 0, 0), ("ReLU6", 6, 0), ("threshold", 0.5, 0), ("SELU", 0, 1.0507), ("softsign", 0, 1),
+    ("h-sigmoid", 3, 0), ("h-sigmoid", -3, 0), ("sparse-sigmoid", 1, 0), ("sparse-sigmoid", -1, 0), ("ReLU-k", 0, 0),
+    ("ReLU-k", 6, 0), ("clipped-linear", 1, 0), ("clipped-linear", -1, 0), ("squared-ReLU", 0, 0), ("StarReLU", 0, 0),
+    ("hard-swish", -3, 0), ("hard-swish", 3, 1), ("sparse-plus", -1, 0), ("sparse-plus", 1, 1), ("ISRLU", 0, 1)])
 @each_float
 def test_kinks(name, x, derivative, dtype):
     act = activation(name)
@@ -315,7 +318,10 @@ def test_a_number_has_an_axis_as_in_sums(name, x):
     *(("leaky-ReLU", {"alpha": alpha}) for alpha in (0, -0.0, -0.3, -2, 1, 7.5, 1e29, -1e29, 1e-30)),
     *(("ELU", {"alpha": alpha}) for alpha in (0, -0.7, 1e-20, 9e11, -9e11)),
     *(("CELU", {"alpha": alpha}) for alpha in (1e-12, 1e-9, 1e-3, 37, 1e4, 1e10, 9e11)),
-    *(("SELU", {"lambda_": a, "alpha": b}) for a in (1e-6, 9e5) for b in (1e-6, 9e5))])
+    *(("SELU", {"lambda_": a, "alpha": b}) for a in (1e-6, 9e5) for b in (1e-6, 9e5)),
+    *(("StarReLU", {"scale": a, "bias": b}) for a in (1e-6, 9e5) for b in (-9e5, 0, 9e5)),
+    *(("squareplus", {"b": b}) for b in (1e-12, 9e11)), ("ReLU-k", {"k": 1e-30}), ("ReLU-k", {"k": 9e29}),
+    *((name, {"alpha": alpha}) for name in ("ISRU", "ISRLU") for alpha in (1e-6, 9e5))])
 def test_hyperparameters_at_the_ends_of_their_ranges(name, parameters, dtype):
     """mpmath is the judge, at every exponent of x."""
     x = samples(dtype)
@@ -330,7 +336,8 @@ def test_hyperparameters_at_the_ends_of_their_ranges(name, parameters, dtype):
 @pytest.mark.parametrize(("name", "parameters"), [
     ("CELU", {"alpha": 1e-50}), ("CELU", {"alpha": 0}), ("CELU", {"alpha": -1}), ("CELU", {"alpha": 1e300}),
     ("leaky-ReLU", {"alpha": 1e30}), ("leaky-ReLU", {"alpha": -np.inf}), ("leaky-ReLU", {"alpha": np.nan}),
-    ("ELU", {"alpha": 1e39}), ("SELU", {"lambda_": 1e20}), ("SELU", {"alpha": 0})])
+    ("ELU", {"alpha": 1e39}), ("squareplus", {"b": 0}), ("ISRU", {"alpha": 0}), ("ReLU-k", {"k": 0}),
+    ("clipped-linear", {"low": 1.5}), ("clipped-linear", {"high": -2}), ("SELU", {"lambda_": 1e20}), ("SELU", {"alpha": 0})])
 def test_hyperparameters_that_leave_the_range_of_float32(name, parameters):
     with pytest.raises(ValueError, match="must be"):
         get_act(name, **parameters)
@@ -348,7 +355,7 @@ def test_an_overwritten_x_is_told(name, parameters, dtype):
     wanted, grad = act.backward(x), np.full_like(x, 3)
     mine = x.copy()
     y = act.forward(mine, out=mine)
-    told = name not in ("step", "identity", "hard-shrink", "ReLU", "ReLU6", "leaky-ReLU")
+    told = name not in ("step", "identity", "hard-shrink", "ReLU", "ReLU6", "ReLU-k", "clipped-linear", "leaky-ReLU")
     for overwritten, value in ((mine, y), (mine[:], y), (mine.reshape(-1, 1), y.reshape(-1, 1)), (mine[::2], y[::2])):
         if told:
             with pytest.raises(ValueError, match="y lies in the memory of x"):

@@ -42,14 +42,16 @@ def test_with_a_gradient_it_is_that_times_the_gradient(name, parameters, dtype):
     act = activation(name, parameters)
     y = values(act, dtype)
     grad = np.random.default_rng(5).normal(size=y.shape).astype(dtype)
-    assert_same_bits(act.backward(y=y, grad=grad), act.backward(y=y)*grad)
-    assert_same_bits(act.backward(None, y, grad), act.backward(y=y)*grad)
+    with np.errstate(over="ignore"):
+        wanted = act.backward(y=y)*grad
+    assert_same_bits(act.backward(y=y, grad=grad), wanted)
+    assert_same_bits(act.backward(None, y, grad), wanted)
     out = grad.copy()
     assert act.backward(y=y, grad=out, out=out) is out
-    assert_same_bits(out, act.backward(y=y)*grad)
+    assert_same_bits(out, wanted)
     out = y.copy()
     act.backward(y=out, grad=grad, out=out)
-    assert_same_bits(out, act.backward(y=y)*grad)
+    assert_same_bits(out, wanted)
 
 
 @each_known

@@ -764,8 +764,11 @@ def test_list_shows_hyperparameters(tmp_path):
 def test_list_shows_options_once(tmp_path):
     out = succeed("list", cwd=tmp_path)
     for option in fastnn.get_opt("SGD").options:
-        assert len(re.findall(rf"\b{option}=", out)) == 1
-    footer, = [line for line in out.splitlines() if "weight_decay=0.0" in line]
+        others = sum(getattr(fastnn.get_opt(name), option) != getattr(fastnn.get_opt("SGD"), option)
+                     for name in fastnn.optimizers())
+        assert len(re.findall(rf"\b{option}=", out)) == 1 + others
+    assert re.search(r"^  AdamW .*eps=1e-08, weight_decay=0.01$", out, re.MULTILINE)
+    footer, = [line for line in out.splitlines() if "weight_decay=0.0, " in line]
     assert footer.startswith("and, for all optimizers: ") and "clip_norm=None" in footer
 
 

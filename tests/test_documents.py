@@ -13,7 +13,8 @@ ROOT = Path(__file__).parents[1]
 if not (ROOT / "README.md").is_file():
     pytest.skip("no documents beside the tests", allow_module_level=True)
 
-DOCUMENTS = ["README.md", "docs/formulas.md", "docs/steps.md"]
+DOCUMENTS = ["README.md", "docs/estimators.md", "docs/formulas.md", "docs/losses.md", "docs/steps.md"]
+NEEDED = {"register_": ["numba", "sympy"], "fastnn.estimators": ["sklearn"], ".to_onnx(": ["onnx"]}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 
 
@@ -27,17 +28,20 @@ def given():
     params = {key: np.ones((3, 3)) for key in ("W1", "b1", "gamma1", "embedding")}
     grads = {key: np.full((3, 3), 0.5) for key in params}
     x, w, b = np.linspace(-2, 2, 6), np.ones((3, 2)), np.ones(2)
-    return {"np": np, "x": x, "g": np.ones(6), "w": w, "b": b, "grad_w": w/2, "grad_b": b/2, "params": params,
+    X = np.random.default_rng(0).standard_normal((100, 3))
+    return {"np": np, "X": X, "labels": X[:, 0] > 0, "x": x, "g": np.ones(6),
+            "w": w, "b": b, "grad_w": w/2, "grad_b": b/2, "params": params,
             "grads": grads, "network": SimpleNamespace(params=params)}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_blocks_run_as_printed(document):
+def test_blocks_run_as_printed(document, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = blocks(document)
     assert found
-    if any("register_" in block for block in found):
-        pytest.importorskip("numba")
-        pytest.importorskip("sympy")
+    for word, modules in NEEDED.items():
+        for module in modules if any(word in block for block in found) else ():
+            pytest.importorskip(module)
     space = given()
     before = {*fastnn.activations(), *fastnn.optimizers()}
     try:

@@ -54,7 +54,7 @@ FORMULAS = {
     "Serf": (serf, {}, (8, 20, 200)),
     "SmeLU": (smelu, {"beta": 2.0}, (4, 4, 4)),
     "ELiSH": (lambda x: (x if x >= 0 else MP.expm1(x))*sigmoid(x), {}, (8, 20, 100)),
-    "squareplus": (lambda x, b=4.0: (x + MP.sqrt(x*x + b))/2, {"b": 0.25}, (4, 20, 40)),
+    "Logish": (lambda x: x*MP.log1p(sigmoid(x)), {}, (8, 20, 200)),
 }
 
 

@@ -341,7 +341,7 @@ fastnn.set_num_threads(4)
 counts = []
 def run():
     for limit in (1, 2, None):
-        with threadpoolctl.threadpool_limits(limit):
+        with threadpoolctl.threadpool_limits(limit, user_api="openmp"):          # not BLAS
             until(fastnn.get_num_threads())
             counts.append((fastnn.get_num_threads(), threads() - before - 1))
 thread = threading.Thread(target=run)

@@ -8,7 +8,7 @@ from numpy.lib.stride_tricks import as_strided
 
 import fastnn
 from fastnn import get_act, get_err, get_opt, group
-from fastnn.core import elementwise, kernels, rows, stepping
+from fastnn.core import elementwise, kernels, row_losses, rows, stepping
 from fastnn.core.arrays import share_memory
 from fastnn.core.affine import activate_with_bias, column_sums, gradient_with_sums
 from fastnn.core.mean_loss import mean_row_loss
@@ -95,7 +95,7 @@ def test_a_row_activation_looks_at_x_once():
 
 @pytest.mark.parametrize("cls, method, arguments", [
     (elementwise.ElementwiseActivation, "forward", (1.0,)), (elementwise.Elementwise, "_bound", (True,)),
-    (rows.RowActivation, "forward", (1.0,)), (rows.RowLoss, "_value_and_gradient", (1.0, 1)),
+    (rows.RowActivation, "forward", (1.0,)), (row_losses.RowLoss, "_value_and_gradient", (1.0, 1)),
     (stepping.Stepper, "_record", ("a",))])
 @pytest.mark.parametrize("self", [object(), np.ones(3), None, get_err("Square")], ids=["object", "array", "None", "loss"])
 def test_methods_of_other_objects(cls, method, arguments, self):

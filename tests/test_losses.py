@@ -6,21 +6,34 @@ from numpy.testing import assert_allclose, assert_array_equal
 import fastnn
 from fastnn import bounds, get_act, get_err
 from helpers import FLOATS, assert_close, assert_same_bits
-from oracles.losses import ORACLES
+from oracles.losses import ORACLES, ROWS
 
 ROW = "softmax-cross-entropy"
-ELEMENTWISE = [name for name in fastnn.losses() if name != ROW]
-PROBABILITIES = ["Binary", "Cross"]
+ELEMENTWISE = [name for name in fastnn.losses() if name not in ROWS]
+PROBABILITIES = ["Binary", "Cross", "Jensen-Shannon", "MSLE"]
+OTHER_HYPERPARAMETERS = [               # besides the defaults; those of options that are no numbers, too
+    ("Huber", {"delta": 0.3}), ("Huber", {"delta": 30.0}), ("smooth-L1", {"beta": 0.3}), ("smooth-L1", {"beta": 30.0}),
+    ("quantile", {"q": 0.875}), ("epsilon-insensitive", {"epsilon": 1.5}), ("epsilon-insensitive", {"epsilon": 0.0}),
+    ("squared-epsilon-insensitive", {"epsilon": 1.5}), ("MAPE", {"epsilon": 0.3, "scale": 1.0}),
+    ("contrastive", {"margin": 2.5}), ("KL", {"log_target": True}), ("KL", {"log_input": False}),
+    ("Poisson", {"log_input": False}), ("Poisson", {"log_input": False, "eps": 0.01}),
+    ("sigmoid-binary-cross-entropy", {"class_weight": (0.5, 3.0)}),
+    ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.25}),
+    ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.5, "class_weight": (2.0, 0.25)}),
+    ("sigmoid-focal", {"gamma": 0.0}), ("sigmoid-focal", {"gamma": 1.0, "alpha": None}),
+    ("sigmoid-focal", {"gamma": 3.0, "alpha": 0.75}), ("sigmoid-focal", {"gamma": 2.0, "label_smoothing": 0.25})]
+CASES = [*((name, {}) for name in ELEMENTWISE), *OTHER_HYPERPARAMETERS]
+each_case = pytest.mark.parametrize(("name", "values"), CASES, ids=str)
 
 each_name = pytest.mark.parametrize("name", fastnn.losses())
 each_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-def samples(name, dtype):
+def samples(name, dtype, probabilities=False):
     """Predictions and targets of shape (n, 4); targets sum to one along the last axis."""
     rng = np.random.default_rng(5)
-    if name in PROBABILITIES:
+    if name in PROBABILITIES or probabilities:
         y = np.concatenate([rng.uniform(size=(40, 4)), 10.0**rng.uniform(-30, 0, (20, 4)),
                             1 - 10.0**rng.uniform(-7, 0, (20, 4)),
                             [[0, 1, 0, 1], [1e-13, 1e-12, 1e-11, 1], [1e-40, 3e-44, 4e-44, 1e-45]]])
@@ -34,31 +47,179 @@ def samples(name, dtype):
     return y.astype(dtype), (t*2**20).round().astype(dtype)/2**20
 
 
-def largest_terms(name, y, t):
+def largest_terms(name, y, t, h):
     """Of value and gradient, elementwise: 0 where there is no difference of terms."""
     y, t = y.astype(np.float64), t.astype(np.float64)
-    if name != "sigmoid-binary-cross-entropy":
-        return 0, 0
-    with np.errstate(over="ignore"):
-        p = 1/(1 + np.exp(y))               # sigmoid(x) - t = (1 - t) - sigmoid(-x)
-        return 0, np.where(y < 0, np.maximum(1 - p, t), np.maximum(p, 1 - t))
+    with np.errstate(all="ignore"):
+        d, logs = abs(y - t), np.where(t > 0, abs(np.log(np.where(t > 0, t, 1))), 0)
+        if name == "sigmoid-binary-cross-entropy":
+            p, s = 1/(1 + np.exp(y)), t*(1 - h["label_smoothing"]) + h["label_smoothing"]/2
+            negative, positive = h.get("class_weight") or (1, 1)
+            if h["label_smoothing"] or h["class_weight"]:
+                return 0, np.maximum(negative*(1 - s)*(1 - p), positive*s*p)
+            return 0, np.where(y < 0, np.maximum(1 - p, t), np.maximum(p, 1 - t))  # sigmoid(x) - t = (1 - t) - sigmoid(-x)
+        if name == "sigmoid-focal":
+            p, s = 1/(1 + np.exp(-y)), t*(1 - h["label_smoothing"]) + h["label_smoothing"]/2
+            q = p*(1 - s) + (1 - p)*s
+            alpha = 1 if h["alpha"] is None else np.maximum(h["alpha"]*s, (1 - h["alpha"])*(1 - s))
+            hard = (t == 0) | (t == 1)
+            cross = s*np.log1p(np.exp(-y)) + (1 - s)*np.log1p(np.exp(y))
+            return 0, np.where(hard & (h["label_smoothing"] == 0), 0,
+                               alpha*q**h["gamma"]*np.maximum(1, h["gamma"]*np.nan_to_num(p*(1 - p)/q*cross)))
+        if name == "log-cosh":
+            return np.where(d > 1.25, d, 0), 0
+        if name.endswith("epsilon-insensitive"):
+            return (d**2, 2*d) if name.startswith("squared") else (d, 0)
+        if name.endswith("hinge"):
+            term = np.maximum(1, abs(t*y))
+            return (term**2, 2*np.where(t, abs(t), 1)*term) if name.startswith("squared") else (term, 0)
+        if name == "contrastive":
+            below = np.maximum(h["margin"], abs(y))
+            return np.maximum(t*y*y, (1 - t)*below**2), 2*np.maximum(t*abs(y), (1 - t)*below)
+        if name == "KL":
+            if h["log_target"]:
+                return np.exp(t)*np.maximum(abs(t), abs(y)), 0
+            return t*np.maximum(logs, abs(y) if h["log_input"] else np.nan_to_num(abs(np.log(y)), posinf=0)), 0
+        if name == "Jensen-Shannon":
+            m = (y + t)/2
+            return np.nan_to_num(np.maximum(t*abs(np.log(t/m)), y*abs(np.log(y/m)))/2), 0
+        if name == "Poisson":
+            if h["log_input"]:
+                return np.maximum(np.exp(y), t*abs(y)), np.maximum(np.exp(y), t)
+            return np.maximum(y, t*abs(np.log(y + h["eps"]))), np.maximum(1, t/(y + h["eps"]))
+        if name == "MSLE":
+            return np.maximum(np.log1p(y), np.log1p(t))**2, 0
+    return 0, 0
 
 
 def test_every_loss_has_an_oracle():
     assert set(fastnn.losses()) == set(ORACLES)
 
 
-@each_elementwise                           # the other one: test_rows.py
+@each_case                                  # the other ones: test_rows.py
 @each_float
-def test_values_and_gradients(name, dtype):
+def test_values_and_gradients(name, values, dtype):
     """Terms of one sign need no floor: small losses and gradients keep their digits."""
-    y, t = samples(name, dtype)
-    err = get_err(name)
+    y, t = samples(name, dtype, values.get("log_input") is False)
+    err = get_err(name, **values)
+    held = {k: getattr(err, k) for k in err.hyperparameters if k != "ignore_label"}
+    held = {k: float(dtype(v)) if isinstance(v, float) else v for k, v in held.items()}
+    if held.get("class_weight", 0) is None:
+        del held["class_weight"]
     results = err.forward(y, t), err.backward()
-    for got, exact, floor in zip(results, ORACLES[name](y, t), largest_terms(name, y, t)):
+    floors = largest_terms(name, y, t, {"class_weight": None, **held})
+    for got, exact, floor, bound in zip(results, ORACLES[name](y, t, **held), floors, bounds.loss_ulps(name)):
         assert got.dtype == dtype
-        assert_close(got, exact, y, bounds.TERM_ULPS, dtype, floor)
+        assert_close(got, exact, np.stack([y, t], -1).reshape(-1, 2), bound, dtype, floor)
     assert_same_bits(err.backward(y, t), results[1])
+
+
+ROW_CASES = [*((name, {}) for name in ROWS if name != ROW), ("softmax-focal", {"gamma": 0.0}),
+             ("softmax-focal", {"gamma": 3.0}), ("softmax-focal", {"gamma": 1.5}), ("cosine", {"eps": 1.0}),
+             ("Tversky", {"alpha": 0.25, "beta": 0.75}), ("Tversky", {"smooth": 1.0}), ("dice", {"smooth": 1.0})]
+
+
+@pytest.mark.parametrize(("name", "values"), ROW_CASES, ids=str)
+@pytest.mark.parametrize("n", [1, 2, 4, 9, 130])
+@each_float
+def test_values_and_gradients_of_rows(name, values, n, dtype):
+    """Sums are taken in double precision; where they cancel the unit is that of 1, their size here."""
+    rng = np.random.default_rng(n)
+    y, t = rng.normal(size=(60, n))*3, rng.dirichlet(np.ones(n), 60)
+    if name in ("Tversky", "dice"):
+        y, t = rng.uniform(size=(60, n)), rng.uniform(size=(60, n))
+    t[::2] = np.eye(n)[rng.integers(n, size=30)]
+    y, t = y.astype(dtype), t.astype(dtype)
+    err = get_err(name, **values)
+    got, gradient = err.forward(y, t), err.backward()
+    loss, slope = ORACLES[name](y, t, **values)
+    assert got.dtype == gradient.dtype == dtype
+    scale = 8*np.finfo(dtype).eps
+    assert_allclose(got, loss, rtol=scale, atol=scale*(n if dtype is np.float64 else 1))
+    assert_allclose(gradient, slope, rtol=scale, atol=scale)
+    assert_same_bits(err.backward(y, t), gradient)
+    assert_same_bits(err.forward(y, t, keep=False), got)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name not in ("cosine", "Tversky", "dice")])
+@each_float
+def test_every_loss_of_classes_takes_labels(name, dtype):
+    rng = np.random.default_rng(8)
+    x, t = (4*rng.normal(size=(2, 9, 5))).astype(dtype), rng.integers(5, size=(2, 9))
+    err, other = get_err(name), get_err(name)
+    assert_allclose(err.forward(x, t), other.forward(x, np.eye(5, dtype=dtype)[t]), rtol=1e-6)
+    assert_allclose(err.backward(), other.backward(), rtol=1e-6, atol=1e-7)
+    ignoring = get_err(name, ignore_label=-1)
+    t[0, ::2] = -1
+    assert_array_equal(ignoring.forward(x, t)[0, ::2], 0)
+    assert_array_equal(ignoring.backward()[0, ::2], 0)
+    assert_same_bits(ignoring.forward(x, t)[1], err.forward(x[1], t[1]))
+    counted = t >= 0
+    assert ignoring(x, t, reduction="mean") == pytest.approx(float(err(x[counted], t[counted], reduction="mean")), rel=1e-6)
+    with pytest.raises(ValueError, match="labels must be from 0 to 4"):
+        ignoring.forward(x, t - 5)
+    with pytest.raises(ValueError, match="labels must be from 0 to 4"):
+        err.forward(x, t)
+
+
+@pytest.mark.parametrize("name", ["cosine", "Tversky", "dice"])
+def test_losses_of_pairs_of_rows_take_no_labels(name):
+    with pytest.raises(ValueError, match="targets must have shape"):
+        get_err(name).forward(np.ones((3, 4)), [0, 1, 2])
+
+
+@pytest.mark.parametrize("name", ["softmax-cross-entropy", "softmax-focal"])
+def test_weights_of_classes_and_smoothing(name):
+    rng = np.random.default_rng(9)
+    x, t, weights = rng.normal(size=(8, 5)), rng.dirichlet(np.ones(5), 8), np.array([0.5, 0, 2, 1, 3])
+    labels = rng.integers(5, size=8)
+    for given, rows in ((t, t), (labels, np.eye(5)[labels])):
+        err = get_err(name, label_smoothing=0.25, class_weight=weights)
+        plain = get_err(name)
+        made = (rows*0.75 + 0.05)*weights
+        assert_allclose(err(x, given), plain(x, made), rtol=1e-14)
+        assert_allclose(err.backward(), plain.backward(), rtol=1e-13, atol=1e-15)
+        counted = 8 if given is t else weights[labels].sum()
+        assert err(x, given, reduction="mean") == pytest.approx(plain(x, made).sum()/counted, rel=1e-14)
+    for bad in (np.ones(4), np.ones(6)):
+        with pytest.raises(ValueError, match="class_weight must have 5 numbers"):
+            get_err(name, class_weight=bad)(x, labels)
+
+
+@pytest.mark.parametrize(("values", "error"), [
+    ({"class_weight": [-1, 2]}, ValueError), ({"class_weight": [np.nan, 2]}, ValueError),
+    ({"class_weight": np.ones((2, 2))}, ValueError), ({"class_weight": "ab"}, TypeError),
+    ({"label_smoothing": -0.1}, ValueError), ({"label_smoothing": 1.5}, ValueError), ({"label_smoothing": "a"}, TypeError),
+    ({"ignore_label": 1.5}, TypeError), ({"ignore_label": True}, TypeError), ({"ignore_label": "a"}, TypeError)])
+def test_bad_options_of_classes(values, error):
+    with pytest.raises(error, match=next(iter(values))):
+        get_err(ROW, **values)
+
+
+@pytest.mark.parametrize("name", ["sigmoid-binary-cross-entropy", "sigmoid-focal", "hinge", "squared-hinge"])
+@each_float
+def test_ignored_targets(name, dtype):
+    x, t = (a.astype(dtype) for a in (np.random.default_rng(4).normal(size=(900, 3)), np.ones((900, 3))))
+    t[::2] = 0
+    ignored = np.random.default_rng(5).integers(2, size=t.shape).astype(bool)
+    x[ignored], given = np.nan, np.where(ignored, -1, t)
+    err, plain = get_err(name, ignore_label=-1), get_err(name)
+    losses, gradient = err(x, given), err.backward()
+    assert_array_equal(losses[ignored], 0)
+    assert_array_equal(gradient[ignored], 0)
+    assert_same_bits(losses[~ignored], plain(x[~ignored], t[~ignored]))
+    assert_same_bits(gradient[~ignored], plain.backward())
+    assert err(x, given, reduction="mean") == pytest.approx(plain(x[~ignored], t[~ignored], reduction="mean"), rel=1e-14)
+    assert_allclose(err.backward()[~ignored], plain.backward(), rtol=2*np.finfo(dtype).eps)
+    assert_same_bits(err.backward(x, given, reduction="mean"), err.backward())
+    assert np.isnan(err(x[ignored], given[ignored], reduction="mean"))
+
+
+def test_a_kullback_leibler_divergence_of_what():
+    with pytest.raises(ValueError, match="log_target=True goes with log_input=True"):
+        get_err("KL", log_input=False, log_target=True)
+    with pytest.raises(TypeError, match="log_input must be True or False"):
+        get_err("KL", log_input=1)
 
 
 @pytest.mark.parametrize(("name", "y", "t", "loss", "gradient"), [
@@ -320,11 +481,11 @@ def test_a_gradient_is_the_callers_own(name):
 
 
 @each_name
-def test_losses_take_no_hyperparameters(name):
+def test_unknown_arguments(name):
+    with pytest.raises(TypeError, match="has no hyperparameter 'reductoin'"):
+        get_err(name, reductoin="mean")
     with pytest.raises(TypeError):
-        get_err(name, reduction="mean")
-    with pytest.raises(TypeError):
-        get_err(name, 1)
+        get_err(name, *[0.5]*9)
 
 
 # What is kept between forward and backward

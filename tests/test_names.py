@@ -343,6 +343,12 @@ def test_wrappers_are_no_optimizers_by_name_and_the_error_says_what_they_are(nam
     assert not {"Lookahead", "SAM"} & set(fastnn.optimizers())
 
 
+@pytest.mark.parametrize("name", ["L-BFGS", "lbfgs", "L-BFGS-B"])
+def test_who_looks_for_lbfgs_is_told_of_minimize(name):
+    with pytest.raises(ValueError, match=r"\(it is fastnn\.nn\.minimize\(network, x, t\)\)$"):
+        fastnn.get_opt(name)
+
+
 def test_the_functions_of_articles_say_that_they_take_no_like():
     for get in (fastnn.articles.get_act, fastnn.articles.get_opt, fastnn.articles.get_err):
         with pytest.raises(TypeError, match="^like: functions of fastnn.articles are like='article' by themselves"):

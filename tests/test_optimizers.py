@@ -11,6 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import get_opt
+from fastnn.core import rules
 from fastnn.options import Adjustable
 from helpers import APART, FLOATS, MIXING, NOISY, ROUNDINGS, RULES, assert_same_bits, beside, optimizer, seeded, without_decay
 from oracles.optimizers import normal_draws
@@ -637,3 +638,45 @@ def test_while_gradients_grow_the_largest_average_is_the_last(ams, plain):
         first, second = (opt.update(grad) for opt in opts)
         factor = np.sqrt(t*(1 - 0.999**t))/(1 - 0.9**t) if plain == "Adam like article" else 1
         assert_allclose(factor*first, second, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cube_roots_are_one_of_the_two_numbers_beside_them(dtype):
+    """MADGRAD divides s by it, if told no more: 1 only where the two are the same. Nothing is flushed to zero here."""
+    mpmath = pytest.importorskip("mpmath")
+    mp, limits = mpmath.mp.clone(), np.finfo(dtype)
+    mp.prec = 200
+    unsigned, top = (np.uint32, 0x7f800000) if dtype is np.float32 else (np.uint64, 0x7ff0000000000000)
+    bits = np.random.default_rng(3).integers(1, top, 4000).astype(unsigned)
+    small = bits[:400] % (top // 255 if dtype is np.float32 else top // 2047)
+    powers = dtype(2)**np.arange(-100, 100, dtype=dtype)
+    edges = np.array([limits.smallest_subnormal, limits.tiny, limits.max, np.nextafter(limits.max, dtype(0))], dtype)
+    x = np.concatenate([bits.view(dtype), np.maximum(small, 1).astype(unsigned).view(dtype), powers, edges,
+                        np.nextafter(powers, dtype(0)), np.array([27, 0.125], dtype)])
+    x = np.resize(x, -(-len(x) // 16)*16)
+    exact = [mp.cbrt(mp.mpf(float(each))) for each in x]
+    near = np.array([float(root) for root in exact]).astype(dtype)
+    above = np.array([mp.mpf(float(r)) > root for r, root in zip(near, exact)])
+    beside_it = np.where(above, np.nextafter(near, dtype(0)), np.nextafter(near, dtype(np.inf)))
+    assert (quotients(x, near) == 1).any() and ((quotients(x, near) == 1) | (quotients(x, beside_it) == 1)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_cube_roots_of_no_size(dtype):
+    ones = np.ones(16, dtype)
+    assert_array_equal(quotients(np.zeros(16, dtype), ones), 0)         # by the rule's own choice
+    assert_array_equal(quotients(np.full(16, np.inf, dtype), ones), 0)
+    assert np.isnan(quotients(np.full(16, np.nan, dtype), ones)).all()
+
+
+def quotients(x, s):
+    """s/cbrt(x) as the compiled rule of MADGRAD has it."""
+    real = ctypes.c_float if x.dtype == np.float32 else ctypes.c_double
+    pointer = ctypes.c_void_p
+    address = rules.RULES["madgrad"][0][real is ctypes.c_double]
+    kernel = ctypes.CFUNCTYPE(None, pointer, pointer, pointer, pointer, ctypes.c_ssize_t, pointer, real, real, ctypes.c_int)(
+        address)
+    slots, zeros, target = [x.copy(), s.copy(), np.zeros_like(x)], np.zeros_like(x), np.zeros_like(x)
+    state, constants = (pointer*3)(*(slot.ctypes.data for slot in slots)), np.array([0, 1, 0], x.dtype)
+    kernel(zeros.ctypes.data, zeros.ctypes.data, state, target.ctypes.data, x.size, constants.ctypes.data, 1, 1, 1)
+    return -target

@@ -97,7 +97,10 @@ KINKS = {
     "step": [(0, 0)], "ReLU": [(0, 0)], "ReLU6": [(0, 0), (6, 0)], "leaky-ReLU": [(0, 1)], "ELU": [(0, 1)],
     "CELU": [(0, 1)], "SELU": [(0, 1.0507)], "hard-tanh": [(-1, 1), (1, 1)], "threshold": [(0.5, 0)],
     "hard-sigmoid": [(-2.5, 0.2), (2.5, 0.2)], "hard-shrink": [(-0.5, 0), (0.5, 0)],
-    "soft-shrink": [(-0.5, 0), (0.5, 0)], "softsign": [(0, 1)]}
+    "soft-shrink": [(-0.5, 0), (0.5, 0)], "softsign": [(0, 1)],
+    "h-sigmoid": [(-3, 0), (3, 0)], "sparse-sigmoid": [(-1, 0), (1, 0)], "ReLU-k": [(0, 0), (6, 0)],
+    "clipped-linear": [(-1, 0), (1, 0)], "squared-ReLU": [(0, 0)], "StarReLU": [(0, 0)],
+    "hard-swish": [(-3, 0), (3, 1)], "sparse-plus": [(-1, 0), (1, 1)], "ISRLU": [(0, 1)]}
 
 
 @pytest.mark.parametrize("name", KINKS)

@@ -147,7 +147,7 @@ def test_every_kernel_of_the_catalogue_is_written(tmp_path):
     """From this tree, and so it is compiled."""
     rule_kernels.write(ROOT, tmp_path, ["plain", "better"])
     assert {path.name for path in tmp_path.iterdir()} == {
-        "rule_kernels.pxi", *(f"_{kind}_{level}.pyx" for kind in ("kernels", "rules") for level in ("plain", "better"))}
+        "rule_kernels.pxi", *(f"_{kind}_{level}.pyx" for kind in ("kernels", "rules", "pairs") for level in ("plain", "better"))}
     text = (tmp_path / "rule_kernels.pxi").read_text()
     whole, fused = table(text), table(text, "STORED_RULES")
     for row in ROWS:

@@ -348,15 +348,17 @@ CORE = Path(__file__).parents[1]/"fastnn"/"core"
 
 
 @pytest.mark.skipif(not CORE.is_dir(), reason="no sources beside the tests")
-@pytest.mark.parametrize("kind", ["kernels", "rules"])
+@pytest.mark.parametrize("kind", ["kernels", "rules", "pairs", "losses"])
 def test_every_level_is_compiled_from_one_source(kind, tmp_path):
     """Also those that this processor cannot run."""
     sys.path.insert(0, str(CORE.parents[1] / "tools"))
     try:
-        import rule_kernels                 # what setup.py writes them with
+        import loss_kernels                 # what setup.py writes them with
+        import rule_kernels
     finally:
         del sys.path[0]
-    rule_kernels.write(CORE.parents[1], tmp_path, levels.LEVELS.values())
+    for each in (loss_kernels, rule_kernels):
+        each.write(CORE.parents[1], tmp_path, levels.LEVELS.values())
     modules = {path.stem: path.read_text().split("\n", 1) for path in tmp_path.glob(f"_{kind}_*.pyx")}
     assert set(modules) == {f"_{kind}_{suffix}" for suffix in levels.LEVELS.values()}
     assert len({code for _, code in modules.values()}) == 1

@@ -116,6 +116,13 @@ def erfc_tail(u):
     return mp.diff(erfc_ratio, 0) if abs(u) < mp.mpf(10) ** -15 else (erfc_ratio(u) - erfc_ratio(0)) / u
 
 
+def log_cosh_tail(w):
+    """L in log(cosh(x)) = w/2 + w^2 L(w), w = x^2."""
+    if w < mp.mpf(10) ** -10:
+        return -mp.mpf(1) / 12 + w / 45
+    return (mp.log(mp.cosh(mp.sqrt(w))) - w / 2) / w**2
+
+
 def cube_root(m):
     return mp.cbrt(m)
 
@@ -133,6 +140,10 @@ MINIMAX = [
 ]
 
 
+def of_log_cosh(w):
+    return w * w / mp.log(mp.cosh(mp.sqrt(w))) if w else tiny
+
+
 def of_odd(w):
     return w + tiny
 
@@ -147,7 +158,11 @@ def jit_rows(name, function, degrees, end):
             for kind, degree, bits in zip(("float", "double"), degrees, (24, 53))]
 
 
-MINIMAX += [                            # of fastnn/jit alone
+MINIMAX += [
+    ("log_cosh, float", log_cosh_tail, 6, 24, (0, 1), of_log_cosh),
+    ("log_cosh, double", log_cosh_tail, 14, 53, (0, 1), of_log_cosh),
+]
+MINIMAX += [                            # of fastnn/jit, sin_half_turn, atan and erf of fastnn/core, too
     *jit_rows("sin", mp.sin, (2, 5), 0.64),
     ("sin_half_turn, double", odd_tail(mp.sin), 8, 53, (0, 2.468), of_sine),
     ("cos, float", cos_tail, 2, 24, (0, 0.64), lambda w: w * w + tiny),

@@ -186,7 +186,7 @@ def write(root, folder, levels):
     families = sorted((core / "formulas").glob("*.pxd"))
     text = {"rule_kernels.pxi": kernels(families, catalogue, limits(core / "passes.pxd"))}
     for level in levels:
-        for kind in ("kernels", "rules"):
+        for kind in ("kernels", "rules", "pairs"):
             text[f"_{kind}_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "{kind}.pxi"\n'
     for name, content in text.items():
         path = folder / name

@@ -20,6 +20,7 @@ from pathlib import Path
 from Cython.Build import cythonize
 from setuptools import Extension
 
+import loss_kernels
 import rule_kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,9 +76,10 @@ typedef SSIZE_T Py_ssize_t;
 def generate(folder, levels):
     """The C of all modules: paths with the level of those that are built for one."""
     generated = folder / "generated"
+    loss_kernels.write(ROOT, generated, levels)
     rule_kernels.write(ROOT, generated, levels)
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
-    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules")}
+    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs", "losses")}
     sources |= {name: generated / f"{name}.pyx" for name in level_of}
     made = cythonize([Extension(f"fastnn.core.{name}", [os.path.relpath(path)]) for name, path in sources.items()],
                      build_dir=str(folder / "c"), quiet=True, force=True,

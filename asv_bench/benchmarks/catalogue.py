@@ -22,4 +22,4 @@ def names(*modules):
 WITH_WEIGHTS = names("maxout.py")       # layers: their backward takes nothing but the gradient
 ACTIVATIONS = names("activations.py")
 OPTIMIZERS = names("optimizers/*.py")
-LOSSES = names("losses.py")
+LOSSES = names("losses/*.py")

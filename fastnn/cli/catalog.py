@@ -34,8 +34,10 @@ def show_list(options):
                 print(f"{family}{ENDING} ({len(families[family])})")
             entry = registry[name]
             parameters = entry.__signature__.parameters.values()
-            told = ", ".join(shown(each) for each in parameters if each.name not in entry.options)
-            shared.update((each.name, each) for each in parameters if each.name in entry.options)
+            options_of = {each.name: each for each in parameters if each.name in entry.options}
+            shared = shared or options_of           # of the first; another default is told with its row
+            told = ", ".join(shown(each) for each in parameters
+                             if each.name not in shared or each.default != shared[each.name].default)
             if registry.registered(name):
                 told = f"{told}  (registered)" if told else "(registered)"
             print(f"  {name:{width}}  {told}".rstrip())

@@ -1,4 +1,4 @@
-# What affine.pyx, normalization.pyx and dropout.pyx call, compiled for each level; rules.pxi includes this.
+# What affine.pyx, normalization.pyx, row_norms.pyx and dropout.pyx call, compiled for each level; rules.pxi includes this.
 
 # by address alone: their types are those of columns.pxd
 cdef extern from "columns.h":
@@ -17,6 +17,12 @@ cdef extern from "columns.h":
     void fastnn_projected_float()
     void fastnn_projected_double()
 
+cdef extern from "row_norms.h":
+    void fastnn_norm_rows_float()
+    void fastnn_norm_rows_double()
+    void fastnn_norm_rows_back_float()
+    void fastnn_norm_rows_back_double()
+
 cdef extern from "masks.h":
     void fastnn_mask_float()
     void fastnn_mask_double()
@@ -33,6 +39,11 @@ COLUMNS = {
     "add_moments": (<uintptr_t>fastnn_add_moments_float, <uintptr_t>fastnn_add_moments_double),
     "normalized": (<uintptr_t>fastnn_normalized_float, <uintptr_t>fastnn_normalized_double),
     "projected": (<uintptr_t>fastnn_projected_float, <uintptr_t>fastnn_projected_double),
+}
+
+ROW_NORMS = {
+    "forward": (<uintptr_t>fastnn_norm_rows_float, <uintptr_t>fastnn_norm_rows_double),
+    "backward": (<uintptr_t>fastnn_norm_rows_back_float, <uintptr_t>fastnn_norm_rows_back_double),
 }
 
 MASKS = {

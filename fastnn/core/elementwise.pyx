@@ -512,7 +512,8 @@ cdef class Elementwise:
         elif not (kind < FLOAT16 and run_in_tiles(&work, single, operands, len(inputs))):
             work.load = NULL                # the iterator converts
             # one axis at least: with two operands without axes NumPy 2.2's iterator gave a wrong pointer
-            iterate(&work, single, list(map(np.atleast_1d, operands)), len(inputs))
+            with np.errstate(all="ignore"):     # a result beyond float16 is infinite, as elsewhere
+                iterate(&work, single, list(map(np.atleast_1d, operands)), len(inputs))
 
 
 cdef class ElementwiseActivation(Elementwise):

@@ -244,3 +244,135 @@ cdef inline lane tanhexp_d2(lane x, const lane *h) noexcept nogil:
     cdef lane d = <lane>2 + m
     cdef lane bend = fma(<lane>2 + b, d, <lane>2 * b * u * m)
     return (us * (qs * unscale(x)) if b < <lane>0 else u * qs) * (<lane>4 * bend / (d * d * d)) * unscale(x)
+
+
+# GELU-tanh: x s(z), s the sigmoid, z = x (c + d x^2), c = 2 sqrt(2/pi), d = 0.044715 c  (Hendrycks and Gimpel 2016)
+# f' = s (1 + x z' (1 - s)), and f'(-x) = 1 - f'(x);  f'' = s (1 - s) (2z' + x z'' - x z'^2 tanh(z/2)); even
+
+cdef inline lane gelu_tanh_bound(lane a) noexcept nogil:
+    """a >= 0, at most where exp(-z) has vanished; `wide` is for float."""
+    return at_most(a, <lane>12 if lane is wide else <lane>22)
+
+
+cdef inline lane gelu_tanh_exp(lane a, lane *z, lane *z_low) noexcept nogil:
+    """z of a >= 0 in two parts and, returned, 2^BIAS exp(-z)."""
+    cdef lane c = <lane>1.5957691216057308
+    cdef lane d = <lane>0.07135481627260025
+    cdef lane w = a * a
+    cdef lane q = d * w
+    cdef lane s = c + q
+    cdef lane b = s - c
+    cdef lane s_low = ((c - (s - b)) + (q - b)) + (product_low(d, w, q) + d * product_low(a, a, w))
+    s_low = s_low + fma(w, <lane>-6.175149918155315e-19, <lane>-9.96930880911092e-17)
+    z[0] = a * s
+    z_low[0] = fma(a, s_low, product_low(a, s, z[0]))
+    cdef lane t
+    cdef lane p = exp_parts(-z[0], -z_low[0], &t)
+    return fma(t, p, t)
+
+
+cdef inline lane gelu_tanh(lane x, const lane *h) noexcept nogil:
+    if lane is float:
+        return <float>gelu_tanh[wide](<wide>x, NULL)
+    cdef lane a = gelu_tanh_bound(absolute(x))
+    cdef lane z, z_low
+    cdef lane es = gelu_tanh_exp(a, &z, &z_low)
+    cdef lane left = -a * es * unscale(x)
+    return (left if x < <lane>0 else x) / fma(es, unscale(x), <lane>1)
+
+
+cdef inline lane gelu_tanh_d1(lane x, const lane *h) noexcept nogil:
+    if lane is float:
+        return <float>gelu_tanh_d1[wide](<wide>x, NULL)
+    cdef lane a = gelu_tanh_bound(absolute(x))
+    cdef lane z, z_low
+    cdef lane es = gelu_tanh_exp(a, &z, &z_low)
+    cdef lane e = es * unscale(x)
+    cdef lane rest = <lane>0.1427096325452005 * a * (a * a)
+    cdef lane b = z + rest                                                  # a z'
+    cdef lane d = <lane>1 + e
+    cdef lane low = sum_low(<lane>1, e, d) - (sum_low(z, rest, b) + z_low)
+    cdef lane top = es * ((d - b) + low) if x < <lane>0 else fma(e, b, d)
+    return top / (d * d) * (unscale(x) if x < <lane>0 else <lane>1)
+
+
+cdef inline lane gelu_tanh_d2(lane x, const lane *h) noexcept nogil:
+    if lane is float:
+        return <float>gelu_tanh_d2[wide](<wide>x, NULL)
+    cdef lane a = gelu_tanh_bound(absolute(x))
+    cdef lane z, z_low
+    cdef lane es = gelu_tanh_exp(a, &z, &z_low)
+    cdef lane e = es * unscale(x)
+    cdef lane d = <lane>1 + e
+    cdef lane w = a * a
+    cdef lane slope = fma(<lane>0.21406444881780075, w, <lane>1.5957691216057308)
+    cdef lane bend = fma(<lane>0.4281288976356015, w, slope + slope) * d + a * slope * slope * (e - <lane>1)
+    return es * bend / (d * d * d) * unscale(x)
+
+
+# ACON-C: (p - q) x s(z) + q x, s the sigmoid, z = beta (p - q) x; h = (p, q, beta)  (Ma et al. 2021, arXiv 2009.04759)
+# With e = exp(-|z|), near = p and far = q above 0, reversed below:  f = near x + (far - near) x e/(1 + e)
+# f' = near + (far - near) e (1 + e - |z|)/(1 + e)^2;  f'' = (p - q)^2 beta e (2 (1 + e) - |z| (1 - e))/(1 + e)^3
+
+cdef inline lane acon_exp(lane x, const lane *h, lane *bounded, lane *z) noexcept nogil:
+    """x as far as exp(-|z|) has not vanished, |z| with the sign of z and, returned, 2^BIAS exp(-|z|)."""
+    cdef lane k = h[0] - h[1]
+    cdef lane b = k - h[0]
+    cdef lane k_low = (h[0] - (k - b)) - (h[1] + b)
+    cdef lane rate = h[2] * k
+    cdef lane rate_low = fma(h[2], k_low, product_low(h[2], k, rate))
+    cdef lane most = -exp_floor(x) / at_least(absolute(rate), <lane>1e-290)
+    bounded[0] = at_most(at_least(x, -most), most)
+    z[0] = bounded[0] * rate
+    cdef lane low = fma(bounded[0], rate_low, product_low(bounded[0], rate, z[0]))
+    cdef lane t
+    cdef lane p = exp_parts(-absolute(z[0]), low if z[0] < <lane>0 else -low, &t)
+    return fma(t, p, t)
+
+
+cdef inline lane acon(lane x, const lane *h) noexcept nogil:
+    cdef wide parts[3]
+    if lane is float:
+        parts[0] = <wide>h[0]
+        parts[1] = <wide>h[1]
+        parts[2] = <wide>h[2]
+        return <float>acon[wide](<wide>x, parts)
+    cdef lane b, z
+    cdef lane es = acon_exp(x, h, &b, &z)
+    cdef lane p = h[0], q = h[1]
+    cdef lane near = q if z < <lane>0 else p
+    cdef lane far = p if z < <lane>0 else q
+    cdef lane rest = (far - near) * b * (es / fma(es, unscale(x), <lane>1)) * unscale(x)
+    cdef lane y = rest if near == <lane>0 else fma(near, x, rest)
+    return x if x == <lane>0 else y
+
+
+cdef inline lane acon_d1(lane x, const lane *h) noexcept nogil:
+    cdef wide parts[3]
+    if lane is float:
+        parts[0] = <wide>h[0]
+        parts[1] = <wide>h[1]
+        parts[2] = <wide>h[2]
+        return <float>acon_d1[wide](<wide>x, parts)
+    cdef lane b, z
+    cdef lane es = acon_exp(x, h, &b, &z)
+    cdef lane d = fma(es, unscale(x), <lane>1)
+    cdef lane p = h[0], q = h[1]
+    cdef lane near = q if z < <lane>0 else p
+    cdef lane far = p if z < <lane>0 else q
+    return near + (far - near) * es * (d - absolute(z)) / (d * d) * unscale(x)
+
+
+cdef inline lane acon_d2(lane x, const lane *h) noexcept nogil:
+    cdef wide parts[3]
+    if lane is float:
+        parts[0] = <wide>h[0]
+        parts[1] = <wide>h[1]
+        parts[2] = <wide>h[2]
+        return <float>acon_d2[wide](<wide>x, parts)
+    cdef lane b, z
+    cdef lane es = acon_exp(x, h, &b, &z)
+    cdef lane e = es * unscale(x)
+    cdef lane d = <lane>1 + e
+    cdef lane k = h[0] - h[1]
+    return k * (k * h[2]) * es * fma(d, <lane>2, absolute(z) * (e - <lane>1)) / (d * d * d) * unscale(x)

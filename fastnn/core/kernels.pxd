@@ -17,7 +17,7 @@ cdef enum:
     BOTH = 6            # f and, in `second`, f', each with the bits that it has alone
 
 cdef enum:
-    MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two, whatever they use
+    MOST_PARAMETERS = 16    # that an elementwise kernel reads from h; those of the catalogue read two at least
 
 # y is the second operand and `second` the second result, where there is one
 ctypedef void (*elementwise_float)(int order, const float *x, const float *y, float *out, float *second, Py_ssize_t n,
@@ -33,11 +33,11 @@ ctypedef void (*row_double)(int order, const double *x, const double *g, double 
                             Py_ssize_t count) noexcept nogil
 
 # the losses of `count` rows of logits, one after another, and, unless grad is NULL, their gradients; the targets are the
-# rows t, or labels where t is NULL
+# rows t, or labels where t is NULL; h holds the loss's constants
 ctypedef void (*row_loss_float)(const float *x, const float *t, const Py_ssize_t *labels, float *grad, double *losses,
-                                Py_ssize_t n, Py_ssize_t count) noexcept nogil
+                                Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil
 ctypedef void (*row_loss_double)(const double *x, const double *t, const Py_ssize_t *labels, double *grad, double *losses,
-                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil
+                                 Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil
 
 # An optimizer's rule f, which gives the delta of each element: target = keep target + f(scale g, p). With `in_place` the
 # target is the parameter and p is not looked at, else the rule reads p, if it reads the parameter. state holds a pointer

@@ -6,10 +6,9 @@
 from libc.stdint cimport uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport gated, losses, piecewise, sigmoidal, softmax_rows
+from fastnn.core cimport algebraic, gated, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
 from fastnn.core.kernels cimport VALUE
-from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_of_constant,
-                                 map_pair_orders)
+from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
 from fastnn.core.vecmath cimport real
 
@@ -64,10 +63,10 @@ cdef void hard_sigmoid(int order, const real *x, const real *y, real *out, real 
                         piecewise.zero[real], piecewise.hard_sigmoid_by_value[real],
                         order, x, y, out, second, n, h)
 
-cdef void hard_sigmoid_of_six(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                              const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.hard_sigmoid_of_six[real], piecewise.hard_sigmoid_of_six_d1[real],
-                        piecewise.zero[real], piecewise.hard_sigmoid_of_six_by_value[real],
+cdef void ramp(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.ramp[real], piecewise.ramp_d1[real],
+                        piecewise.zero[real], piecewise.ramp_by_value[real],
                         order, x, y, out, second, n, h)
 
 cdef void log_sigmoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -98,9 +97,10 @@ cdef void relu(int order, const real *x, const real *y, real *out, real *second,
     map_orders_by_value(piecewise.relu[real], piecewise.step[real], piecewise.zero[real], piecewise.step[real],
                         order, x, y, out, second, n, h)
 
-cdef void relu6(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                const real *h) noexcept nogil:
-    map_orders_by_value(piecewise.relu6[real], piecewise.relu6_d1[real], piecewise.zero[real], piecewise.relu6_d1[real],
+cdef void clipped(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                  const real *h) noexcept nogil:
+    map_orders_by_value(piecewise.clipped[real], piecewise.clipped_d1[real],
+                        piecewise.zero[real], piecewise.clipped_d1[real],
                         order, x, y, out, second, n, h)
 
 cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -155,30 +155,67 @@ cdef void gelu(int order, const real *x, const real *y, real *out, real *second,
                const real *h) noexcept nogil:
     map_orders(gated.gelu[real], gated.gelu_d1[real], gated.gelu_d2[real], order, x, y, out, second, n, h)
 
+cdef void hard_swish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                     const real *h) noexcept nogil:
+    map_orders(quadratic.hard_swish[real], quadratic.hard_swish_d1[real], quadratic.hard_swish_d2[real],
+               order, x, y, out, second, n, h)
 
-# Error functions of a prediction x and a target y: the value (order 0) and its derivative.
+cdef void sparse_plus(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders(quadratic.sparse_plus[real], quadratic.sparse_plus_d1[real], quadratic.sparse_plus_d2[real],
+               order, x, y, out, second, n, h)
 
-cdef void square_error(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                       const real *h) noexcept nogil:
-    map_pair_orders(losses.square_error[real], losses.square_error_d1[real], order, x, y, out, second, n)
+cdef void star_relu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders(quadratic.star_relu[real], quadratic.star_relu_d1[real], quadratic.star_relu_d2[real],
+               order, x, y, out, second, n, h)
 
-cdef void squared_difference(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                             const real *h) noexcept nogil:
-    map_pair_orders(losses.squared_difference[real], losses.squared_difference_d1[real], order, x, y, out, second, n)
+cdef void squareplus(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                     const real *h) noexcept nogil:
+    map_orders_by_value(algebraic.squareplus[real], algebraic.squareplus_d1[real],
+                        algebraic.squareplus_d2[real], algebraic.squareplus_by_value[real],
+                        order, x, y, out, second, n, h)
 
-cdef void cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                        const real *h) noexcept nogil:
-    map_pair_orders(losses.cross_entropy[real], losses.cross_entropy_d1[real], order, x, y, out, second, n)
+cdef void isru(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(algebraic.isru[real], algebraic.isru_d1[real], algebraic.isru_d2[real],
+               order, x, y, out, second, n, h)
 
-cdef void binary_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                               const real *h) noexcept nogil:
-    map_pair_orders(losses.binary_cross_entropy[real], losses.binary_cross_entropy_d1[real],
-                    order, x, y, out, second, n)
+cdef void dish(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders(algebraic.dish[real], algebraic.dish_d1[real], algebraic.dish_d2[real],
+               order, x, y, out, second, n, h)
 
-cdef void sigmoid_cross_entropy(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
-                                const real *h) noexcept nogil:
-    map_pair_orders(losses.sigmoid_cross_entropy[real], losses.sigmoid_cross_entropy_d1[real],
-                    order, x, y, out, second, n)
+cdef void exponential(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                      const real *h) noexcept nogil:
+    map_orders_by_value(transcendental.exponential[real], transcendental.exponential[real],
+                        transcendental.exponential[real], transcendental.exponential_by_value[real],
+                        order, x, y, out, second, n, h)
+
+cdef void arctan(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                 const real *h) noexcept nogil:
+    map_orders(algebraic.arctan[real], algebraic.arctan_d1[real], algebraic.arctan_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void log_cosh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders(transcendental.log_cosh[real], sigmoidal.tanh[real], sigmoidal.tanh_d1[real],
+               order, x, y, out, second, n, h)
+
+cdef void erf(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+              const real *h) noexcept nogil:
+    map_orders(transcendental.erf[real], transcendental.erf_d1[real], transcendental.erf_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                    const real *h) noexcept nogil:
+    map_orders(gated.gelu_tanh[real], gated.gelu_tanh_d1[real], gated.gelu_tanh_d2[real],
+               order, x, y, out, second, n, h)
+
+cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+               const real *h) noexcept nogil:
+    map_orders_of(3, gated.acon[real], gated.acon_d1[real], gated.acon_d2[real],
+                  order, x, y, out, second, n, h)
 
 
 # Row functions.
@@ -200,7 +237,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
     softmax_rows.rows(LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
-                                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+                                Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
     softmax_rows.losses_of_rows(x, t, labels, grad, losses, n, count)
 
 
@@ -217,13 +254,13 @@ ELEMENTWISE = {
     "threshold": (<uintptr_t>threshold[float], <uintptr_t>threshold[double]),
     "sigmoid": (<uintptr_t>sigmoid[float], <uintptr_t>sigmoid[double]),
     "hard_sigmoid": (<uintptr_t>hard_sigmoid[float], <uintptr_t>hard_sigmoid[double]),
-    "hard_sigmoid_of_six": (<uintptr_t>hard_sigmoid_of_six[float], <uintptr_t>hard_sigmoid_of_six[double]),
+    "ramp": (<uintptr_t>ramp[float], <uintptr_t>ramp[double]),
     "log_sigmoid": (<uintptr_t>log_sigmoid[float], <uintptr_t>log_sigmoid[double]),
     "tanh": (<uintptr_t>tanh[float], <uintptr_t>tanh[double]),
     "tanh_shrink": (<uintptr_t>tanh_shrink[float], <uintptr_t>tanh_shrink[double]),
     "hard_tanh": (<uintptr_t>hard_tanh[float], <uintptr_t>hard_tanh[double]),
     "relu": (<uintptr_t>relu[float], <uintptr_t>relu[double]),
-    "relu6": (<uintptr_t>relu6[float], <uintptr_t>relu6[double]),
+    "clipped": (<uintptr_t>clipped[float], <uintptr_t>clipped[double]),
     "leaky_relu": (<uintptr_t>leaky_relu[float], <uintptr_t>leaky_relu[double]),
     "elu": (<uintptr_t>elu[float], <uintptr_t>elu[double]),
     "selu": (<uintptr_t>selu[float], <uintptr_t>selu[double]),
@@ -234,11 +271,18 @@ ELEMENTWISE = {
     "mish": (<uintptr_t>mish[float], <uintptr_t>mish[double]),
     "tanhexp": (<uintptr_t>tanhexp[float], <uintptr_t>tanhexp[double]),
     "gelu": (<uintptr_t>gelu[float], <uintptr_t>gelu[double]),
-    "square_error": (<uintptr_t>square_error[float], <uintptr_t>square_error[double]),
-    "squared_difference": (<uintptr_t>squared_difference[float], <uintptr_t>squared_difference[double]),
-    "cross_entropy": (<uintptr_t>cross_entropy[float], <uintptr_t>cross_entropy[double]),
-    "binary_cross_entropy": (<uintptr_t>binary_cross_entropy[float], <uintptr_t>binary_cross_entropy[double]),
-    "sigmoid_cross_entropy": (<uintptr_t>sigmoid_cross_entropy[float], <uintptr_t>sigmoid_cross_entropy[double]),
+    "hard_swish": (<uintptr_t>hard_swish[float], <uintptr_t>hard_swish[double]),
+    "sparse_plus": (<uintptr_t>sparse_plus[float], <uintptr_t>sparse_plus[double]),
+    "star_relu": (<uintptr_t>star_relu[float], <uintptr_t>star_relu[double]),
+    "squareplus": (<uintptr_t>squareplus[float], <uintptr_t>squareplus[double]),
+    "isru": (<uintptr_t>isru[float], <uintptr_t>isru[double]),
+    "dish": (<uintptr_t>dish[float], <uintptr_t>dish[double]),
+    "exponential": (<uintptr_t>exponential[float], <uintptr_t>exponential[double]),
+    "arctan": (<uintptr_t>arctan[float], <uintptr_t>arctan[double]),
+    "log_cosh": (<uintptr_t>log_cosh[float], <uintptr_t>log_cosh[double]),
+    "erf": (<uintptr_t>erf[float], <uintptr_t>erf[double]),
+    "gelu_tanh": (<uintptr_t>gelu_tanh[float], <uintptr_t>gelu_tanh[double]),
+    "acon": (<uintptr_t>acon[float], <uintptr_t>acon[double]),
 }
 
 ROWS = {

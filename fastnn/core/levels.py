@@ -27,6 +27,8 @@ def _choose():
 
 _level = _choose()
 kernels = import_module(f"{__package__}._kernels_{LEVELS[_level]}")
+pairs = import_module(f"{__package__}._pairs_{LEVELS[_level]}")
+losses = import_module(f"{__package__}._losses_{LEVELS[_level]}")
 rules = import_module(f"{__package__}._rules_{LEVELS[_level]}")
 
 

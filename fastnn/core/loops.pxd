@@ -7,7 +7,7 @@ no scalar remainder, and an element gets the same bits wherever it stands.
 """
 from libc.string cimport memcpy, memset
 
-from fastnn.core.kernels cimport BOTH, FIRST, FIRST_BY_VALUE, PRODUCT_BY_VALUE, SECOND, VALUE
+from fastnn.core.kernels cimport BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, PRODUCT_BY_VALUE, SECOND, VALUE
 from fastnn.core.vecmath cimport real
 
 cdef extern from *:
@@ -39,7 +39,6 @@ cdef extern from *:
     void seen_all "FASTNN_SEEN"(int seen) noexcept nogil
 
 ctypedef real (*formula)(real x, const real *h) noexcept nogil
-ctypedef real (*pair_formula)(real x, real y) noexcept nogil
 
 cdef enum:
     BLOCK_STEP = 16
@@ -67,40 +66,37 @@ cdef inline void see(Seen *seen, const real *x, Py_ssize_t i) noexcept nogil:
         see_double(seen.quarters_of_double, x, i)
 
 
-cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h) noexcept nogil:
+cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h, int count) noexcept nogil:
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
-    cdef real kept[2]                       # in registers: h might overlap out, for all the compiler knows
-    kept[0] = h[0]
-    kept[1] = h[1]
+    cdef real kept[MOST_PARAMETERS]         # in registers: h might overlap out, for all the compiler knows
+    memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)
         out[i] = f(x[i], kept)
     seen_all(seen.quarters | seen.quarters_of_double)
 
 
-cdef inline void map_product(formula f, const real *x, const real *y, real *out, Py_ssize_t n,
-                             const real *h) noexcept nogil:
+cdef inline void map_product(formula f, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
+                             int count) noexcept nogil:
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
-    cdef real kept[2]
-    kept[0] = h[0]
-    kept[1] = h[1]
+    cdef real kept[MOST_PARAMETERS]
+    memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)
         out[i] = f(x[i], kept) * y[i]
     seen_all(seen.quarters | seen.quarters_of_double)
 
 
-cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *second, Py_ssize_t n,
-                         const real *h) noexcept nogil:
+cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *second, Py_ssize_t n, const real *h,
+                         int count) noexcept nogil:
     """Both in one loop: what they share is computed once."""
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
     cdef real a
-    cdef real kept[2]
-    kept[0] = h[0]
-    kept[1] = h[1]
+    cdef real kept[MOST_PARAMETERS]
+    memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)
         a = x[i]                            # once: out might overlap x, for all the compiler knows
@@ -109,28 +105,34 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
     seen_all(seen.quarters | seen.quarters_of_double)
 
 
+cdef inline void map_orders_of(int count, formula f, formula d1, formula d2, int order, const real *x, const real *y,
+                               real *out, real *second, Py_ssize_t n, const real *h) noexcept nogil:
+    """f, f', f'', f' y, or f and f' by `order`, of formulas that read `count` numbers of h."""
+    if order == VALUE:
+        map_one(f, x, out, n, h, count)
+    elif order == FIRST:
+        map_one(d1, x, out, n, h, count)
+    elif order == SECOND:
+        map_one(d2, x, out, n, h, count)
+    elif order == BOTH:
+        map_two(f, d1, x, out, second, n, h, count)
+    else:
+        map_product(d1, x, y, out, n, h, count)
+
+
 cdef inline void map_orders(formula f, formula d1, formula d2, int order, const real *x, const real *y, real *out,
                             real *second, Py_ssize_t n, const real *h) noexcept nogil:
-    """f, f', f'', f' y, or f and f' by `order`."""
-    if order == VALUE:
-        map_one(f, x, out, n, h)
-    elif order == FIRST:
-        map_one(d1, x, out, n, h)
-    elif order == SECOND:
-        map_one(d2, x, out, n, h)
-    elif order == BOTH:
-        map_two(f, d1, x, out, second, n, h)
-    else:
-        map_product(d1, x, y, out, n, h)
+    """The same of up to two."""
+    map_orders_of(2, f, d1, d2, order, x, y, out, second, n, h)
 
 
 cdef inline void map_orders_by_value(formula f, formula d1, formula d2, formula by_value, int order, const real *x,
                                      const real *y, real *out, real *second, Py_ssize_t n, const real *h) noexcept nogil:
     """The same, and f' of a value of f."""
     if order == FIRST_BY_VALUE:
-        map_one(by_value, x, out, n, h)
+        map_one(by_value, x, out, n, h, 2)
     elif order == PRODUCT_BY_VALUE:
-        map_product(by_value, x, y, out, n, h)
+        map_product(by_value, x, y, out, n, h, 2)
     else:
         map_orders(f, d1, d2, order, x, y, out, second, n, h)
 
@@ -148,21 +150,3 @@ cdef inline void map_orders_of_constant(formula f, formula d1, formula d2, real 
             out[i] = slope * y[i]
     else:
         map_orders(f, d1, d2, order, x, y, out, second, n, h)
-
-
-cdef inline void map_pair(pair_formula f, const real *x, const real *y, real *out, Py_ssize_t n) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n & -MAP_STEP):
-        out[i] = f(x[i], y[i])
-
-
-cdef inline void map_pair_orders(pair_formula f, pair_formula d1, int order, const real *x, const real *y, real *out,
-                                 real *second, Py_ssize_t n) noexcept nogil:
-    """f, f', or both by `order`."""
-    if order == BOTH:
-        map_pair(f, x, y, out, n)
-        map_pair(d1, x, y, second, n)
-    elif order == VALUE:
-        map_pair(f, x, y, out, n)
-    else:
-        map_pair(d1, x, y, out, n)

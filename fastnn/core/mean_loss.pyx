@@ -53,12 +53,12 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
         if work.single:
             (<row_loss_float>work.kernel)(
                 <const float *>work.x + at, <const float *>work.target + at if work.target != NULL else NULL, labels,
-                <float *>work.gradient + at, work.losses + start, work.columns, rows)
+                <float *>work.gradient + at, work.losses + start, work.columns, rows, NULL)
             scale(<float *>work.gradient + at, <float>work.share, n)
         else:
             (<row_loss_double>work.kernel)(
                 <const double *>work.x + at, <const double *>work.target + at if work.target != NULL else NULL, labels,
-                <double *>work.gradient + at, work.losses + start, work.columns, rows)
+                <double *>work.gradient + at, work.losses + start, work.columns, rows, NULL)
             scale(<double *>work.gradient + at, work.share, n)
         start += rows
     fastnn_fp_leave(state)

@@ -72,19 +72,19 @@ cdef inline lane hard_sigmoid_by_value(lane y, const lane *h) noexcept nogil:
     return keep_nan((<lane>0.2 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
 
 
-# (x + 3)/6, clipped: PyTorch's
+# (x + h)/(2h), clipped to [0, 1]; h = (half of its width,)
 
-cdef inline lane hard_sigmoid_of_six(lane x, const lane *h) noexcept nogil:
-    cdef lane y = (x + <lane>3) / <lane>6
-    return <lane>0 if x <= <lane>-3 else (<lane>1 if x >= <lane>3 else y)
-
-
-cdef inline lane hard_sigmoid_of_six_d1(lane x, const lane *h) noexcept nogil:
-    return keep_nan(<lane>0 if absolute(x) >= <lane>3 else <lane>1 / <lane>6, x)
+cdef inline lane ramp(lane x, const lane *h) noexcept nogil:
+    cdef lane y = (x + h[0]) / (h[0] + h[0])
+    return <lane>0 if x <= -h[0] else (<lane>1 if x >= h[0] else y)
 
 
-cdef inline lane hard_sigmoid_of_six_by_value(lane y, const lane *h) noexcept nogil:
-    return keep_nan((<lane>1 / <lane>6 if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
+cdef inline lane ramp_d1(lane x, const lane *h) noexcept nogil:
+    return keep_nan(<lane>0 if absolute(x) >= h[0] else <lane>1 / (h[0] + h[0]), x)
+
+
+cdef inline lane ramp_by_value(lane y, const lane *h) noexcept nogil:
+    return keep_nan((<lane>1 / (h[0] + h[0]) if y < <lane>1 else <lane>0) if y > <lane>0 else <lane>0, y)
 
 
 cdef inline lane hard_tanh(lane x, const lane *h) noexcept nogil:
@@ -103,12 +103,16 @@ cdef inline lane relu(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x <= <lane>0 else x
 
 
-cdef inline lane relu6(lane x, const lane *h) noexcept nogil:
-    return <lane>0 if x <= <lane>0 else (<lane>6 if x > <lane>6 else x)
+# clipped to [low, high]; h = (low, high), read before they are chosen from: a choice of addresses is no vector's
+
+cdef inline lane clipped(lane x, const lane *h) noexcept nogil:
+    cdef lane low = h[0], high = h[1]
+    return low if x <= low else (high if x >= high else x)
 
 
-cdef inline lane relu6_d1(lane x, const lane *h) noexcept nogil:
-    return keep_nan((<lane>1 if x < <lane>6 else <lane>0) if x > <lane>0 else <lane>0, x)
+cdef inline lane clipped_d1(lane x, const lane *h) noexcept nogil:
+    cdef lane low = h[0], high = h[1]
+    return keep_nan((<lane>1 if x < high else <lane>0) if x > low else <lane>0, x)
 
 
 # h = (alpha,), the slope below 0; 0 times infinity is 0 here

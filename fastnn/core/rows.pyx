@@ -1,6 +1,6 @@
 # cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
-"""How arrays are walked for row kernels: the softmax family along an axis, and its loss.
+"""How arrays are walked for row kernels: the softmax family along an axis.
 
 Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis; anything else
 from one contiguous copy, which the results are written over. A row belongs to one thread, so results do not depend on
@@ -21,8 +21,8 @@ from fastnn.core.arrays cimport (alike, apart, as_array, checked_out, checked_pa
                                  overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double,
-                                  row_float, row_loss_double, row_loss_float)
-from fastnn.core.memory cimport copy_of, new_like, new_result
+                                  row_float)
+from fastnn.core.memory cimport new_like, new_result
 from fastnn.core.threads cimport share_watched, threads_for
 
 cnp.import_array()
@@ -37,7 +37,7 @@ cdef enum:
 cdef object LAST = -1       # as an axis
 
 cdef struct Work:
-    # one call: which kernel over which rows; the loss kernels use t, labels, losses
+    # one call: which kernel over which rows
     uintptr_t kernel
     bint single
     int order
@@ -46,8 +46,6 @@ cdef struct Work:
     char *x
     char *grad
     char *out
-    const Py_ssize_t *labels
-    double *losses
 
 
 cdef inline void call(const Work *work, Py_ssize_t at, Py_ssize_t count) noexcept nogil:
@@ -77,22 +75,6 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     fastnn_fp_leave(state)
 
 
-cdef void run_losses(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef const Work *work = <const Work *>context
-    cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    cdef Py_ssize_t at = start * work.length
-    cdef const Py_ssize_t *labels = work.labels + start if work.labels != NULL else NULL
-    if work.single:
-        (<row_loss_float>work.kernel)(
-            <float *>work.x + at, <float *>work.grad + at if work.grad != NULL else NULL, labels,
-            <float *>work.out + at if work.out != NULL else NULL, work.losses + start, work.length, stop - start)
-    else:
-        (<row_loss_double>work.kernel)(
-            <double *>work.x + at, <double *>work.grad + at if work.grad != NULL else NULL, labels,
-            <double *>work.out + at if work.out != NULL else NULL, work.losses + start, work.length, stop - start)
-    fastnn_fp_leave(state)
-
-
 cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x,
                   cnp.ndarray g, cnp.ndarray out) noexcept:
     """A call over the rows of x, which lie one after another; g is the second operand or None, as out may be."""
@@ -104,8 +86,6 @@ cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssi
     work.x = cnp.PyArray_BYTES(x)
     work.grad = NULL if g is None else cnp.PyArray_BYTES(g)
     work.out = NULL if out is None else cnp.PyArray_BYTES(out)
-    work.labels = NULL
-    work.losses = NULL
 
 
 cdef int run(const Work *work, Py_ssize_t rows) except -1:
@@ -113,14 +93,11 @@ cdef int run(const Work *work, Py_ssize_t rows) except -1:
     cdef Py_ssize_t grain = TOGETHER if work.across > 1 or work.length <= SHORT and rows > 4 * TOGETHER else 1
     cdef int threads
     if elements < WITH_GIL:
-        if work.losses == NULL:
-            run_rows(work, 0, rows)
-        else:
-            run_losses(work, 0, rows)
+        run_rows(work, 0, rows)
         return 0
     threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        return share_watched(run_rows if work.losses == NULL else run_losses, work, rows, grain, threads, elements)
+        return share_watched(run_rows, work, rows, grain, threads, elements)
 
 
 cdef inline int layout_of(cnp.ndarray a) noexcept:
@@ -337,64 +314,3 @@ cdef class RowActivation:
         fill(pair[0], value)
         fill(pair[1], first)
         return out
-
-
-cdef class RowLoss:
-    """A loss of rows of logits along the last axis: one loss a row, and its gradient."""
-
-    cdef uintptr_t kernels[2]
-
-    def _bind(self, tuple kernels):
-        self.kernels = kernels
-
-    def _value_and_gradient(self, x, t, bint wanted=True):
-        """(losses of shape x.shape[:-1], gradient of x's shape, or None unless it is wanted), both of x's dtype.
-
-        t holds integer labels, shape x.shape[:-1], or one distribution a row, shape x.shape.
-        Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
-        """
-        cdef cnp.ndarray a = as_array(x, "x")
-        cdef cnp.ndarray target = as_array(t, "t")
-        cdef object dtype = result_dtype(a)
-        cdef bint single = dtype.itemsize <= 4
-        cdef object compute = np.dtype(np.float32 if single else np.float64)
-        cdef cnp.ndarray rows, losses
-        cdef cnp.ndarray gradient = None
-        cdef Work work
-        must_be_bound(self.kernels[0])
-        if a.ndim == 0:
-            raise ValueError("logits must have at least one axis")
-        shape = (<object>a).shape
-        if shape[-1] == 0:
-            raise ValueError("logits must have at least one class")
-        by_label = (<object>target).shape != shape
-        if by_label:
-            target = checked_labels(target, shape)
-        else:
-            result_dtype(target)
-            target = copied(target, compute)
-        rows = copied(a, compute)
-        if wanted:
-            gradient = new_result(a, cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE, False)
-        losses = np.empty(shape[:-1], np.float64)
-        if cnp.PyArray_SIZE(rows):
-            prepare(&work, self.kernels, single, 0, shape[-1], rows, None if by_label else target, gradient)
-            work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(target) if by_label else NULL
-            work.losses = <double *>cnp.PyArray_DATA(losses)
-            run(&work, cnp.PyArray_SIZE(losses))
-        return copied(losses, dtype)[()], copied(gradient, dtype) if wanted else None
-
-    def _copy(self, gradient):
-        """What is handed out of a gradient that is kept."""
-        return copy_of(gradient, None)
-
-
-cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape):
-    if (<object>labels).shape != shape[:-1]:
-        raise ValueError(f"targets must have shape {shape[:-1]} (labels) or {shape} (one-hot), "
-                         f"not {(<object>labels).shape}")
-    if labels.dtype.kind not in "iu":
-        raise TypeError(f"labels must be integers, not {labels.dtype}")
-    if labels.size and not 0 <= int(labels.min()) <= int(labels.max()) < shape[-1]:
-        raise ValueError(f"labels must be from 0 to {shape[-1] - 1}, not {int(labels.min())} to {int(labels.max())}")
-    return np.require(labels, dtype=np.intp, requirements=["C", "A"])

@@ -45,6 +45,21 @@ cdef extern from *:
         return f - (4503599627370496.0 + 1023.0);
     }
 
+    /* x^(-1/3) within 3.5 % for normal x > 0, by a third of its bits; of a double those of the upper half */
+    static inline float fastnn_inverse_cube_root_float(float x) {
+        int32_t bits;
+        memcpy(&bits, &x, sizeof bits); bits = (int32_t)(1419900032.0f - (1.0f / 3.0f) * (float)bits);
+        memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+    static inline double fastnn_inverse_cube_root_double(double x) {
+        uint64_t bits;
+        memcpy(&bits, &x, sizeof bits); bits = (bits >> 32) | 0x4330000000000000ull; memcpy(&x, &bits, sizeof x);
+        x = 1430186324.0 - (1.0 / 3.0) * (x - 4503599627370496.0) + 4503599627370496.0;
+        memcpy(&bits, &x, sizeof bits); bits <<= 32; memcpy(&x, &bits, sizeof x);
+        return x;
+    }
+
     /* min(a, bound) of numbers >= 0 by their bits: one instruction, where a comparison of floats, for the sake of NaN,
        is a blend of everything that is computed from the result. NaN becomes the bound. */
     static inline float fastnn_least_float(float a, float bound) {
@@ -120,6 +135,8 @@ cdef extern from *:
     double fastnn_power_of_two_double(double k) noexcept nogil
     float fastnn_log_split_float(float x, float *m) noexcept nogil
     double fastnn_log_split_double(double x, double *m) noexcept nogil
+    float fastnn_inverse_cube_root_float(float x) noexcept nogil
+    double fastnn_inverse_cube_root_double(double x) noexcept nogil
     float fastnn_least_float(float a, float bound) noexcept nogil
     double fastnn_least_double(double a, double bound) noexcept nogil
     float fastnn_with_sign_float(float y, float x) noexcept nogil
@@ -471,10 +488,34 @@ cdef inline real log(real x) noexcept nogil:
 
 
 cdef inline real cube_root(real x) noexcept nogil:
-    """The cube root of x >= 0, within 2 ULP: by exp and log, whose errors a step of Newton's takes away."""
+    """The cube root of x >= 0 within 1 ULP, one of the two numbers beside it: 0.951 ULP for any float32.
+
+    From y near x^(-1/3), by (1 - e)^(-1/3) for e = 1 - x y^3, and a step of Newton's for x y^2, without a division. x is
+    scaled, so that no cube overflows and no residual is subnormal.
+    """
     cdef real third = <real>0.3333333333333333
-    cdef real y = exp_any(third * log(x))
-    return y - third * (y - x / (y * y)) if x > <real>0 and x < <real>INFINITY else x
+    cdef bint small = x < <real>1
+    cdef real up = <real>281474976710656 if real is float else <real>6.277101735386681e57           # 2^48, 2^192
+    cdef real down = <real>3.552713678800501e-15 if real is float else <real>1.5930919111324523e-58
+    cdef real up_root = <real>65536 if real is float else <real>18446744073709551616                # 2^16, 2^64
+    cdef real down_root = <real>0.0000152587890625 if real is float else <real>5.421010862427522e-20
+    cdef real scaled = x * (up if small else down)
+    cdef real y, e, square, root
+    if real is float:
+        y = fastnn_inverse_cube_root_float(scaled)
+    else:
+        y = fastnn_inverse_cube_root_double(scaled)
+    e = <real>1 - (scaled * y) * (y * y)
+    y = y + y * (e * (third + e * (<real>0.2222222222222222 + e * <real>0.1728395061728395)))
+    if real is double:
+        e = <real>1 - (scaled * y) * (y * y)
+        y = y + y * (e * (third + e * <real>0.2222222222222222))
+    square = y * y
+    root = scaled * square
+    root = root + (scaled - root * root * root) * (third * square)
+    root = root * (down_root if small else up_root)
+    root = root if x < <real>INFINITY else x        # not `and`, which is a branch: the loop would not be vectorised
+    return root if x > <real>0 else x
 
 
 cdef inline lane tanh_parts(lane x, lane low, lane *rest) noexcept nogil:

@@ -14,12 +14,14 @@ SOURCES = {                     # module -> what messages call it
 OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
     "torch": {"Adafactor": "has eps1 as the least of a mean and of each root", "Muon": "multiplies in bfloat16",
               "LBFGS": "is of a whole problem"},
-    "optax": {"adafactor": "factors the longest axes alone", "adan": "has 1 - b2 for b2, and eps_root",
-              "noisy_sgd": "draws other noise", "dpsgd": "draws other noise", "muon": "corrects its averages",
-              "sophia": "corrects its averages", "momo_adam": "has no counterpart", "galore": "has no counterpart",
-              "lbfgs": "is of a whole problem"},
-    "keras": {"Adafactor": "decays before it takes a norm", "Ftrl": "throws parameters that are not 0 there",
-              "Muon": "has not been compared", "ScheduleFreeAdamW": "has not been compared"}}
+    "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
+              "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
+              "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
+              "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
+              "galore": "has no counterpart", "lbfgs": "is of a whole problem"},
+    "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
+              "Ftrl": "throws parameters that are not 0 there",
+              "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 
 def row(registry, name, like):

@@ -9,7 +9,6 @@ from ..activations import _registry as activations
 from ..losses import _registry as losses
 from ..optimizers.base import decay, epsilon, rate
 from ..schedules import value_at
-from .torch import SquaredError
 from .translation import Dialect, Rule, is_zero
 
 chainer = Dialect("chainer", {"normalize": "", "use_cudnn": "", "cache_score": "", "reduce": "", "class_weight": ""})
@@ -175,7 +174,12 @@ def msvag(lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0):
 
 chainer.same(activations, {
     "identity": "identity", "sigmoid": "sigmoid", "hard-sigmoid": "hard_sigmoid", "tanh": "tanh", "ReLU": "relu",
-    "ReLU6": "relu6"})
+    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf"})
+
+
+@chainer.act("clipped_relu")
+def clipped_relu(z=20.0):
+    return "ReLU-k", dict(k=z)
 
 
 @chainer.act("leaky_relu")
@@ -221,7 +225,7 @@ def log_softmax(axis=1):
 @chainer.err("squared_error", "mean_squared_error", "mse", "Square")
 def squared_error():
     """(y - t)^2, twice the catalogue's Square; mean_squared_error is its total_error."""
-    return SquaredError, {}
+    return "squared-error", {}
 
 
 chainer.same(losses, {"sigmoid-binary-cross-entropy": "sigmoid_cross_entropy",

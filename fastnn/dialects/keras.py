@@ -7,7 +7,6 @@ from math import sqrt
 from ..activations import _registry as activations
 from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid, SquaredError
 from .translation import Dialect, Rule, is_zero
 
 AVERAGE = "fastnn.ExponentialAverage(optimizer, ...) keeps an average"
@@ -24,6 +23,7 @@ def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=Non
 keras = Dialect("keras", {
     "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
     "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "", "reduction": "",
+    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate",
     "dtype": "", "label_smoothing": "", "ignore_class": ""}, shared)
 
 
@@ -160,24 +160,36 @@ def lamb(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, weight_dec
     return "LAMB", dict(alpha=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon)
 
 
+@keras.opt("ScheduleFreeAdamW")
+def schedule_free_adamw(learning_rate=0.0025, beta_1=0.9, beta_2=0.999, epsilon=1e-8, warmup_steps=0,
+                        weight_decay=None):
+    """The catalogue's with equal weights."""
+    if not is_zero(weight_decay):
+        raise ValueError("Keras decays y alone; weight_decay without like= takes x, y and z along")
+    return "ScheduleFreeAdamW", dict(lr=learning_rate, beta1=beta_1, beta2=beta_2, eps=epsilon, weight_lr_power=0)
+
+
 # Activations
 
 keras.same(activations, {
     "identity": "linear", "sigmoid": "sigmoid", "log-sigmoid": "log_sigmoid", "tanh": "tanh",
     "tanh-shrink": "tanh_shrink", "hard-tanh": "hard_tanh", "ReLU6": "relu6","softplus": "softplus",
-    "softsign": "softsign", "Swish": "silu swish", "Mish": "mish"})
+    "softsign": "softsign", "Swish": "silu swish", "Mish": "mish", "hard-swish": "hard_silu hard_swish",
+    "h-sigmoid": "hard_sigmoid",            # Keras 2 had the catalogue's hard-sigmoid
+    "sparse-plus": "sparse_plus", "sparse-sigmoid": "sparse_sigmoid", "exponential": "exponential"})
 
 
-@keras.act("hard_sigmoid")
-def hard_sigmoid():
-    """Keras 2 had the catalogue's slope."""
-    return Hardsigmoid, {}
+@keras.act("squareplus")
+def squareplus(b=4):
+    return "squareplus", dict(b=b)
 
 
 @keras.act("relu")
 def relu(negative_slope=0.0, max_value=None, threshold=0.0):
-    if max_value is not None or threshold:
-        raise ValueError("fastnn's has no max_value and no threshold")
+    if threshold or max_value is not None and not is_zero(negative_slope):
+        raise ValueError("fastnn's has no threshold, nor max_value beside a slope")
+    if max_value is not None:
+        return "ReLU-k", dict(k=max_value)
     return ("ReLU", {}) if is_zero(negative_slope) else ("leaky-ReLU", dict(alpha=negative_slope))
 
 
@@ -205,9 +217,7 @@ def selu():
 
 @keras.act("gelu")
 def gelu(approximate=False):
-    if approximate:
-        raise ValueError("fastnn has the exact GELU, approximate=False")
-    return "GELU", {}
+    return "GELU-tanh" if approximate else "GELU", {}
 
 
 @keras.act("hard_shrink")
@@ -240,7 +250,7 @@ def log_softmax(axis=-1):
 @keras.err("MeanSquaredError", "mean_squared_error", "mse", "Square")
 def mean_squared_error(reduction="sum_over_batch_size", name="mean_squared_error", dtype=None):
     """(y - t)^2, twice the catalogue's Square."""
-    return SquaredError, {}
+    return "squared-error", {}
 
 
 def only_logits(from_logits, axis, instead):

@@ -10,7 +10,6 @@ from ..hyperparameters import Flag, Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
-from .torch import Hardsigmoid, SquaredError
 from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
@@ -456,12 +455,13 @@ def schedule_free_adamw(learning_rate=0.0025, warmup_steps=None, b1=0.9, b2=0.99
 optax.same(activations, {
     "ReLU": "relu", "ReLU6": "relu6", "identity": "identity", "sigmoid": "sigmoid", "log-sigmoid": "log_sigmoid",
     "tanh": "tanh", "hard-tanh": "hard_tanh", "softplus": "softplus", "softsign": "soft_sign", "Swish": "silu swish",
-    "Mish": "mish"})
+    "Mish": "mish", "h-sigmoid": "hard_sigmoid", "hard-swish": "hard_silu hard_swish", "sparse-plus": "sparse_plus",
+    "sparse-sigmoid": "sparse_sigmoid"})
 
 
-@optax.act("hard_sigmoid")
-def hard_sigmoid():
-    return Hardsigmoid, {}
+@optax.act("squareplus")
+def squareplus(b=4):
+    return "squareplus", dict(b=b)
 
 
 @optax.act("leaky_relu")
@@ -487,10 +487,8 @@ def selu():
 
 @optax.act("gelu")
 def gelu(approximate=True):
-    """The exact one: jax.nn has the form with tanh as its default."""
-    if approximate:
-        raise ValueError("fastnn has the exact GELU, approximate=False, which is not jax.nn's default")
-    return "GELU", {}
+    """jax.nn's default is the form with tanh."""
+    return "GELU-tanh" if approximate else "GELU", {}
 
 
 @optax.act("softmax")
@@ -513,4 +511,4 @@ optax.same(losses, {
 @optax.err("squared_error", "mse")
 def squared_error():
     """(y - t)^2, twice optax's l2_loss."""
-    return SquaredError, {}
+    return "squared-error", {}

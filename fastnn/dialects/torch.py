@@ -3,10 +3,8 @@
 weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the error of each
 element or row, as reduction="none" does; `total_error` is the mean.
 """
-from ..activations import Activation, _registry as activations
-from ..hyperparameters import Flag
-from ..losses import _Elementwise
-from ..optimizers.base import decay, epsilon, rate
+from ..activations import _registry as activations
+from ..optimizers.base import epsilon, rate
 from .translation import Dialect, Rule, is_zero, pair
 
 
@@ -75,28 +73,13 @@ def radam(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weigh
     return "RAdam", adam_values(lr, betas, eps, weight_decay, decoupled_weight_decay)
 
 
-class RMSprop(Rule, kernel="rmsprop_buffered"):
-    """m, v with alpha; buf = momentum buf + g/(sqrt(v) + eps), of v - m^2 where centered; -lr buf."""
-
-    name, like = "RMSprop", "torch"
-    lr = rate(1e-2)
-    alpha = decay(0.99)
-    eps = epsilon(1e-8)
-    momentum = rate(0.0)
-    centered = Flag(False)
-    slots = {"m": 0, "v": 0, "buf": 0}
-
-    @staticmethod
-    def constants(h):
-        return {"one_minus_rho": 1 - h.alpha, "centre": h.centered, "momentum": h.momentum, "lr_in": 1, "lr_buf": h.lr,
-                "lr_step": 0, "eps_inside_root": 0, "eps": h.eps}
-
-
 @torch.opt("RMSprop")
 def rmsprop(lr=1e-2, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
-    if is_zero(momentum) and not centered:
-        return "RMSprop", dict(eta=lr, rho=alpha, eps=eps, l2=weight_decay)
-    return RMSprop, dict(lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, l2=weight_decay)
+    name = "RMSpropCentered" if centered else "RMSprop"
+    values = dict(eta=lr, rho=alpha, eps=eps, l2=weight_decay)
+    if is_zero(momentum):
+        return name, values
+    return f"{name}Momentum", dict(momentum=momentum, **values)
 
 
 class Adagrad(Rule, kernel="adagrad"):
@@ -143,16 +126,14 @@ def asgd(lr=1e-2, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
 
 # Activations
 
-class Hardsigmoid(Activation):
-    """(x + 3)/6, clipped to [0, 1]; f'(-3) = f'(3) = 0."""
-
-    name, kernel, like = "hard-sigmoid", "hard_sigmoid_of_six", "torch"
-    _by_value = True
-
-
 @torch.act("Hardsigmoid")
 def hardsigmoid(inplace=False):
-    return Hardsigmoid, {}
+    return "h-sigmoid", {}
+
+
+@torch.act("Hardswish")
+def hardswish(inplace=False):
+    return "hard-swish", {}
 
 
 torch.same(activations, {
@@ -188,12 +169,8 @@ def mish(inplace=False):
 
 @torch.act("Hardtanh")
 def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
-    """f'(-1) = f'(1) = 1, where PyTorch has 0."""
-    if (min_val, max_val) == (0, 6):
-        return "ReLU6", {}
-    if (min_val, max_val) != (-1, 1):
-        raise ValueError("min_val and max_val must be -1 and 1, or 0 and 6")
-    return "hard-tanh", {}
+    """f'(min_val) = f'(max_val) = 0, where the catalogue's hard-tanh has 1."""
+    return "clipped-linear", dict(low=min_val, high=max_val)
 
 
 @torch.act("LeakyReLU")
@@ -214,9 +191,9 @@ def celu(alpha=1.0, inplace=False):
 
 @torch.act("GELU")
 def gelu(approximate="none"):
-    if approximate != "none":
-        raise ValueError(f"fastnn has the exact GELU, approximate='none', not {approximate!r:.80}")
-    return "GELU", {}
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"approximate must be 'none' or 'tanh', not {approximate!r:.80}")
+    return "GELU" if approximate == "none" else "GELU-tanh", {}
 
 
 @torch.act("Softplus")
@@ -260,16 +237,10 @@ def log_softmax(dim=-1):
 
 # Losses
 
-class SquaredError(_Elementwise):
-    """(y - t)^2."""
-
-    name, kernel, like = "MSELoss", "squared_difference", "torch"
-
-
 @torch.err("MSELoss", "mse", "Square")
 def mse_loss(size_average=None, reduce=None, reduction="mean"):
     """Twice what the catalogue's Square is."""
-    return SquaredError, {}
+    return "squared-error", {}
 
 
 @torch.err("BCELoss", "Binary")

@@ -19,6 +19,23 @@ class Rule(Optimizer):
     def _shown_values(self):
         return [*super()._shown_values(), *(f"{name}={value!r}" for name, value in self.given.items())]
 
+    def __repr__(self):
+        """Options whose name means something else in the library stand behind it: within, they would be read as that."""
+        entry = optimizers.dialect(self.like)[self.name]
+        apart = [name for name in Optimizer.options
+                 if not self._is_default_option(name) and not entry.means(name, self.__dict__[name])]
+        shown = super().__repr__()
+        if not apart:
+            return shown
+        said = [f", {name}={self.__dict__[name]!r}" for name in apart]
+        for text in said:
+            shown = shown.replace(text, "", 1)
+        return f"<{shown} with {''.join(said)[2:]}>"
+
+    def _is_default_option(self, name):
+        value, default = self.__dict__[name], getattr(type(self), name).default
+        return value is default or value == default
+
 
 class Dialect:
     """What the rows of a library share.
@@ -114,6 +131,13 @@ class Row:
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self}: {error}") from None
         return self.registry.catalogued(cls) if isinstance(cls, str) else cls, {**around, **values}
+
+    def means(self, name, value):
+        """Whether a word, an option of fastnn's, is that option in the library, too."""
+        if name not in self.parameters:
+            return True
+        given = {key: each.default for key, each in self.parameters.items()}
+        return self._meant({**given, name: value})[1].get(name) == value
 
     def _is_own_default(self, name, value):
         default = self.parameters[name].default

@@ -78,12 +78,12 @@ class Activation(Layer):
 
     Where y = f(x) determines f' (`by_value` of the activation) `backward` takes it from y, and x need not be kept: `out`
     may be x in `forward` then, and otherwise if that is not for training. It may be dout in `backward`.
-    Raises ValueError if the name is unknown, TypeError for maxout, which is a layer itself.
+    Raises ValueError if the name is unknown, TypeError for those with weights of their own: maxout, PReLU.
     """
 
     def __init__(self, activation):
         self.activation = get_act(activation) if isinstance(activation, str) else activation
-        if hasattr(self.activation, "dw"):
+        if hasattr(self.activation, "dw") or hasattr(self.activation, "dalpha"):
             raise TypeError(f"{self.activation!r} has weights of its own, which nothing here would train")
 
     def _remembered(self):

@@ -47,8 +47,9 @@ class MultiLayerNet:
         Neurons of each hidden layer; empty for softmax regression.
     activation : str or activation
         A name of the catalogue, or what `get_act` returned for it.
-    weight_init_std : float or str
-        Standard deviation of the first weights; "he"/"relu" is sqrt(2/n), "xavier"/"sigmoid" sqrt(1/n).
+    weight_init_std : float, str or function
+        Standard deviation of the first weights; "he"/"relu" is sqrt(2/n), "xavier"/"sigmoid" sqrt(1/n). Or one of
+        `fastnn.nn.initializers`, such as "glorot_uniform" or "orthogonal".
     weight_decay_lambda, weight_decay_l1 : float
         The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases), and `gradient` is that of
         this loss: whatever an optimizer does with gradients - clipping, a momentum, a look ahead - it does with decay,

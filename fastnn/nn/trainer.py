@@ -11,6 +11,7 @@ from fastnn.core.sparse import Rows
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
 
+from .callbacks import Callbacks
 from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
@@ -250,15 +251,21 @@ class Trainer:
         with self._at_gradient_point():
             return (find and find(x, t)) or (None, "unknown")
 
-    def train(self, iterations, progress=None):
+    def train(self, iterations, progress=None, callbacks=()):
         """Take `iterations` steps, fewer if they diverge and `on_nonfinite` is "stop"; `progress(loss)` is called after
-        each."""
-        for _ in range(iterations):
-            loss = self.step()
-            if progress is not None:
-                progress(loss)
-            if self.diverged and self.on_nonfinite == "stop":
-                break
+        each, and what `callbacks` has (fastnn/nn/callbacks.py): the first one to ask for it ends the training.
+        """
+        called = Callbacks(callbacks, self)
+        called.begin(iterations)
+        try:
+            for _ in range(iterations):
+                loss = self.step()
+                if progress is not None:
+                    progress(loss)
+                if called.step(loss) or self.diverged and self.on_nonfinite == "stop":
+                    break
+        finally:
+            called.end()
 
 
 def _transformed_gradient(key, p, grads):

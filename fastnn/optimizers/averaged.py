@@ -1,6 +1,5 @@
 """Rules whose parameters are evaluated at an average of the steps: `evaluation_point(params)` is that."""
 from math import exp, inf, log1p, sqrt
-from typing import Any
 
 from ..groups import numbers_at
 from ..hyperparameters import Hyperparameter

@@ -1,5 +1,5 @@
 """Rules that take a gradient as a matrix: what they multiply and decompose, NumPy's BLAS and LAPACK do."""
-from math import prod, sqrt
+from math import sqrt
 from weakref import finalize
 
 import numpy as np

@@ -6,9 +6,10 @@ import numpy as np
 
 import fastnn
 from fastnn import SAM, Accumulate, ExponentialAverage, Lookahead, get_act, get_err, get_opt, group
-from fastnn.core import elementwise, kernels, rows, stepping
+from fastnn.core import elementwise, kernels, row_losses, rows, stepping
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.dropout import drop, masked
+from fastnn.core.row_losses import RowLoss
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn.finite import all_finite, clip_grad_norm
@@ -26,6 +27,7 @@ ELEMENTWISE = [get_act(name) for name in fastnn.activations()
                if name not in ("softmax", "softmin", "log-softmax", "maxout", "threshold")]
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 LOSSES = fastnn.losses()
+LOSSES_OF_ROWS = [name for name in LOSSES if isinstance(get_err(name), RowLoss)]
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
               (("float32", "float32", "bfloat16", "int8") if RULES[name].stored else ("float32",))]
 KEYS = ["a", "b", ("c", 1), 4]
@@ -244,7 +246,7 @@ def loss(c):
     hook = Hook(c) if c.once_in(8) else None
     if hook is not None and y.base is not None:
         y = owned(c, y)
-    if name == "softmax-cross-entropy" and c.below(3):
+    if name in LOSSES_OF_ROWS and c.below(3):
         shape = y.base.shape[:-1] if y.base is not None else (3,)
         if c.once_in(10):
             shape = make.shape(c)
@@ -256,16 +258,18 @@ def loss(c):
     else:
         t = second_operand(c, y, dtype if c.below(3) else make.dtype(c), hook)
     operands, kwds, outs = [y, t], {}, None
-    if name != "softmax-cross-entropy" and c.once_in(3):
+    if name not in LOSSES_OF_ROWS and c.once_in(3):
         outs = [an_out(c, y, dtype)]
         operands += outs
         kwds = {"out": outs[0].value}
         if outs[0].value is None:
             return
-    method = c.of(("forward", "backward"))
+    method, reduced = c.of(("forward", "backward")), {}
+    if outs is None and c.once_in(3):
+        reduced = {"reduction": c.of(("mean", "sum", "none", "Mean", 1)), "sample_weight": c.of((None, 2, 0, np.ones(3)))}
     plain = copy_of(y), copy_of(t)
-    compare(lambda: getattr(err, method)(y.value, t.value, **kwds), lambda: getattr(twin, method)(*plain),
-            operands, outs, hook, kwds.get("out"))
+    compare(lambda: getattr(err, method)(y.value, t.value, **kwds, **reduced),
+            lambda: getattr(twin, method)(*plain, **reduced), operands, outs, hook, kwds.get("out"))
     if method == "forward" and c.once_in(4) and outs is None and hook is None and y.base is not None:
         compare(err.backward, twin.backward, operands)
 
@@ -1040,7 +1044,7 @@ NUMBERS = [1, 2, 3, 4096, None, 0, -5, 4097, 2**31, 2**63, 2**64 + 1, 10**400, 1
            np.array(2), np.array([1, 2]), Odd(-7), Odd(2**40), Index(2), Index("2"), Index(2.5), Index(None), object()]
 UNBOUND = [(elementwise.ElementwiseActivation, "forward"), (elementwise.ElementwiseActivation, "value_and_grad"),
            (elementwise.Elementwise, "_bound"), (rows.RowActivation, "forward"), (rows.RowActivation, "backward"),
-           (rows.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
+           (row_losses.RowLoss, "_value_and_gradient"), (stepping.Stepper, "_step_mapping"), (stepping.Stepper, "_record"),
            (type(get_opt("Adam")), "_step_deltas"), (type(get_opt("Adam")), "_restore")]
 
 

@@ -12,7 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 from mpmath import (
-    exp, expm1, fdot, fsum, inf, isfinite, isnan, log1p, mag, mpf, nan, ncdf, npdf, sqrt, tanh, workprec)
+    atan, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sqrt, tanh,
+    workprec)
 from mpmath.libmp import to_rational
 
 # The limit at infinity is the value so far out that rounding to float64 has long reached it.
@@ -64,6 +65,22 @@ def _gated(g, dg, d2g, **parameters):
         parameters)
 
 
+def _swish(beta):
+    return _gated(
+        lambda x, beta: _sigmoid(beta*x),
+        lambda x, beta: beta*_dsigmoid(beta*x),
+        lambda x, beta: beta**2*_d2sigmoid(beta*x),
+        beta=beta)
+
+
+def _isru(bent):
+    return Oracle(
+        lambda x, alpha: x/sqrt(1 + alpha*x**2) if bent(x) else x,
+        lambda x, alpha: 1/sqrt(1 + alpha*x**2)**3 if bent(x) else 1,
+        lambda x, alpha: -3*alpha*x/sqrt(1 + alpha*x**2)**5 if bent(x) else 0,
+        {"alpha": 1.0})
+
+
 def _mish():
     # tanh(log(1 + e^x)) = 1 - 2/D with D = e^2x + 2 e^x + 2, and 1 - 2/D = N/D has no cancellation.
     def terms(x):
@@ -108,6 +125,71 @@ def _gelu():
         lambda x: -near(x)*npdf(near(x)))
 
 
+def _ramp(half):
+    return Oracle(
+        lambda x: min(max((x + half)/(2*half), 0), 1),
+        lambda x: mpf(1)/(2*half) if abs(x) < half else 0,
+        _zero)
+
+
+def _gelu_tanh():
+    # x s(u) with u = 2 sqrt(2/pi) (x + 0.044715 x^3), s the sigmoid
+    def parts(x):
+        c, d = 2*sqrt(2/pi), 2*sqrt(2/pi)*mpf(44715)/10**6
+        return c*x + d*x**3, c + 3*d*x**2, 6*d*x
+
+    def dg(x):
+        u, du, _ = parts(x)
+        return du*_dsigmoid(u)
+
+    def d2g(x):
+        u, du, d2u = parts(x)
+        return d2u*_dsigmoid(u) + du**2*_d2sigmoid(u)
+
+    def near(h):
+        # Beyond 10^6 the exponentials have long vanished, and would have exponents of that many digits.
+        return lambda x: h(min(max(x, -10**6), 10**6))
+
+    return _gated(near(lambda x: _sigmoid(parts(x)[0])), near(dg), near(d2g))
+
+
+def _acon():
+    def z(x, p1, p2, beta):
+        return beta*(p1 - p2)*x
+
+    return Oracle(
+        lambda x, p1, p2, beta: (p1 - p2)*x*_sigmoid(z(x, p1, p2, beta)) + p2*x,
+        lambda x, p1, p2, beta: (p1 - p2)*(_sigmoid(z(x, p1, p2, beta))
+                                           + z(x, p1, p2, beta)*_dsigmoid(z(x, p1, p2, beta))) + p2,
+        lambda x, p1, p2, beta: (p1 - p2)**2*beta*(2*_dsigmoid(z(x, p1, p2, beta))
+                                                   + z(x, p1, p2, beta)*_d2sigmoid(z(x, p1, p2, beta))),
+        {"p1": 1.0, "p2": 0.0, "beta": 1.0})
+
+
+def _erf():
+    def bell(x):
+        return 2/sqrt(pi)*exp(-min(abs(x), 10**6)**2)
+
+    return Oracle(
+        lambda x: erf(x) if abs(x) < 1 else (1 if x > 0 else -1)*(1 - erfc(min(abs(x), 10**6))),
+        bell, lambda x: -2*x*bell(x))
+
+
+def _log_cosh(x):
+    # 2 sinh(x/2)^2, which is cosh(x) - 1
+    e = expm1(-abs(x))
+    return log1p(e**2/(2*(1 + e))) if abs(x) < 1 else abs(x) + log1p(exp(-2*abs(x))) - log(2)
+
+
+def _dish():
+    # 1 + x/s = 1/(s (s + |x|)) below 0.
+    def g(x):
+        s = sqrt(1 + x**2)
+        return (1 + x/s)/2 if x > 0 else 1/(2*s*(s - x))
+
+    return _gated(g, lambda x: 1/(2*sqrt(1 + x**2)**3), lambda x: -3*x/(2*sqrt(1 + x**2)**5))
+
+
 ORACLES = {
     "step": Oracle(lambda x: int(x > 0), _zero, _zero),
     "identity": Oracle(lambda x: x, lambda x: 1, _zero),
@@ -132,6 +214,8 @@ ORACLES = {
         lambda x: min(max((x + 2.5)/5, 0), 1),
         lambda x: mpf(1)/5 if abs(x) <= 2.5 else 0,
         _zero),
+    "h-sigmoid": _ramp(3),
+    "sparse-sigmoid": _ramp(1),
     "log-sigmoid": Oracle(
         lambda x: -log1p(exp(-x)),
         lambda x: _sigmoid(-x),
@@ -147,6 +231,25 @@ ORACLES = {
         _zero),
     "ReLU": Oracle(lambda x: max(x, 0), lambda x: int(x > 0), _zero),
     "ReLU6": Oracle(lambda x: min(max(x, 0), 6), lambda x: int(0 < x < 6), _zero),
+    "ReLU-k": Oracle(lambda x, k: min(max(x, 0), k), lambda x, k: int(0 < x < k), _zero, {"k": 6.0}),
+    "clipped-linear": Oracle(
+        lambda x, low, high: min(max(x, low), high),
+        lambda x, low, high: int(low < x < high),
+        _zero, {"low": -1.0, "high": 1.0}),
+    "squared-ReLU": Oracle(lambda x: max(x, 0)**2, lambda x: 2*max(x, 0), lambda x: 2*int(x > 0)),
+    "StarReLU": Oracle(
+        lambda x, scale, bias: scale*max(x, 0)**2 + bias,
+        lambda x, scale, bias: 2*scale*max(x, 0),
+        lambda x, scale, bias: 2*scale*int(x > 0),
+        {"scale": 0.8944, "bias": -0.4472}),
+    "sparse-plus": Oracle(
+        lambda x: 0 if x <= -1 else x if x >= 1 else (x + 1)**2/4,
+        lambda x: min(max((x + 1)/2, 0), 1),
+        lambda x: mpf(1)/2 if abs(x) < 1 else 0),
+    "hard-swish": Oracle(
+        lambda x: 0 if x <= -3 else x if x >= 3 else x*(x + 3)/6,
+        lambda x: 0 if x <= -3 else 1 if x >= 3 else (2*x + 3)/6,
+        lambda x: mpf(1)/3 if abs(x) < 3 else 0),
     "leaky-ReLU": Oracle(
         lambda x, alpha: x if x >= 0 else alpha*x,
         lambda x, alpha: 1 if x >= 0 else alpha,
@@ -171,14 +274,24 @@ ORACLES = {
         lambda x: x/(1 + abs(x)),
         lambda x: 1/(1 + abs(x))**2,
         lambda x: ((x < 0) - (x > 0))*2/(1 + abs(x))**3),
-    "Swish": _gated(
-        lambda x, beta: _sigmoid(beta*x),
-        lambda x, beta: beta*_dsigmoid(beta*x),
-        lambda x, beta: beta**2*_d2sigmoid(beta*x),
-        beta=1.0),
+    "squareplus": Oracle(
+        lambda x, b: (x + sqrt(x**2 + b))/2 if x > 0 else b/(sqrt(x**2 + b) - x)/2,
+        lambda x, b: (1 + x/sqrt(x**2 + b))/2 if x > 0 else b/(sqrt(x**2 + b) - x)/sqrt(x**2 + b)/2,
+        lambda x, b: b/(2*sqrt(x**2 + b)**3), {"b": 4.0}),
+    "ISRU": _isru(lambda x: True),
+    "ISRLU": _isru(lambda x: x < 0),
+    "log-cosh": Oracle(_log_cosh, tanh, _sech2),
+    "arctan": Oracle(atan, lambda x: 1/(1 + x**2), lambda x: -2*x/(1 + x**2)**2),
+    "erf": _erf(),
+    "exponential": Oracle(exp, exp, exp),
+    "Swish": _swish(1.0),
+    "quick-GELU": _swish(1.702),
+    "Dish": _dish(),
     "Mish": _mish(),
     "tanhExp": _tanh_exp(),
     "GELU": _gelu(),
+    "GELU-tanh": _gelu_tanh(),
+    "ACON-C": _acon(),
 }
 
 
@@ -239,7 +352,7 @@ def reference(name, order, x, **parameters):
     return np.array([at(value) for value in x.ravel().tolist()], np.float64).reshape(x.shape)
 
 
-_erf = np.vectorize(math.erf, otypes=[float])
+_erf_of = np.vectorize(math.erf, otypes=[float])
 
 
 def _plain_sigmoid(x):
@@ -249,6 +362,19 @@ def _plain_sigmoid(x):
 def _nought(x, **parameters):
     return np.zeros_like(x)
 
+
+def _turn(x):
+    return np.sqrt(2/np.pi)*(x + 0.044715*x**3)
+
+
+def _dturn(x):
+    return np.sqrt(2/np.pi)*(1 + 3*0.044715*x**2)
+
+
+_PLAIN_SWISH = (
+    lambda x, beta: x*_plain_sigmoid(beta*x),
+    lambda x, beta: _plain_sigmoid(beta*x)*(1 + beta*x*(1 - _plain_sigmoid(beta*x))),
+    lambda x, beta: beta*(2 - beta*x*np.tanh(beta*x/2))/(4*np.cosh(beta*x/2)**2))
 
 # The same activations as on a blackboard, in other forms than above where there are any.
 PLAIN = {
@@ -278,6 +404,14 @@ PLAIN = {
         lambda x: np.clip(0.2*x + 0.5, 0, 1),
         lambda x: np.where((x < -2.5) | (x > 2.5), 0.0, 0.2),
         _nought),
+    "h-sigmoid": (
+        lambda x: np.clip(x/6 + 0.5, 0, 1),
+        lambda x: np.where((x > -3) & (x < 3), 1/6, 0.0),
+        _nought),
+    "sparse-sigmoid": (
+        lambda x: np.clip(x/2 + 0.5, 0, 1),
+        lambda x: np.where((x > -1) & (x < 1), 0.5, 0.0),
+        _nought),
     "log-sigmoid": (
         lambda x: -np.log(1 + np.exp(-x)),
         lambda x: 1/(1 + np.exp(x)),
@@ -299,6 +433,30 @@ PLAIN = {
         lambda x: np.clip(x, 0, 6),
         lambda x: np.where((x > 0) & (x < 6), 1.0, 0.0),
         _nought),
+    "ReLU-k": (
+        lambda x, k: np.clip(x, 0, k),
+        lambda x, k: np.where((x > 0) & (x < k), 1.0, 0.0),
+        _nought),
+    "clipped-linear": (
+        lambda x, low, high: np.minimum(np.maximum(x, low), high),
+        lambda x, low, high: np.where((x > low) & (x < high), 1.0, 0.0),
+        _nought),
+    "squared-ReLU": (
+        lambda x: np.where(x > 0, x*x, 0.0),
+        lambda x: np.where(x > 0, 2*x, 0.0),
+        lambda x: np.where(x > 0, 2.0, 0.0)),
+    "StarReLU": (
+        lambda x, scale, bias: np.where(x > 0, scale*x*x, 0.0) + bias,
+        lambda x, scale, bias: np.where(x > 0, 2*scale*x, 0.0),
+        lambda x, scale, bias: np.where(x > 0, 2*scale, 0.0)),
+    "sparse-plus": (
+        lambda x: np.where(x < -1, 0.0, np.where(x > 1, x, 0.25*x*x + 0.5*x + 0.25)),
+        lambda x: np.clip(0.5*x + 0.5, 0, 1),
+        lambda x: np.where((x > -1) & (x < 1), 0.5, 0.0)),
+    "hard-swish": (
+        lambda x: x*np.clip(x + 3, 0, 6)/6,
+        lambda x: np.where(x <= -3, 0.0, np.where(x >= 3, 1.0, x/3 + 0.5)),
+        lambda x: np.where((x > -3) & (x < 3), 1/3, 0.0)),
     "leaky-ReLU": (
         lambda x, alpha: np.where(x < 0, alpha*x, x),
         lambda x, alpha: np.where(x < 0, alpha, 1.0),
@@ -323,10 +481,37 @@ PLAIN = {
         lambda x: x/(1 + np.abs(x)),
         lambda x: (1 + np.abs(x))**-2.0,
         lambda x: -2*np.sign(x)*(1 + np.abs(x))**-3.0),
-    "Swish": (
-        lambda x, beta: x*_plain_sigmoid(beta*x),
-        lambda x, beta: _plain_sigmoid(beta*x)*(1 + beta*x*(1 - _plain_sigmoid(beta*x))),
-        lambda x, beta: beta*(2 - beta*x*np.tanh(beta*x/2))/(4*np.cosh(beta*x/2)**2)),
+    "squareplus": (
+        lambda x, b: 0.5*(x + np.sqrt(x*x + b)),
+        lambda x, b: 0.5 + 0.5*x*(x*x + b)**-0.5,
+        lambda x, b: 0.5*b*(x*x + b)**-1.5),
+    "ISRU": (
+        lambda x, alpha: x*(1 + alpha*x*x)**-0.5,
+        lambda x, alpha: (1 + alpha*x*x)**-1.5,
+        lambda x, alpha: -3*alpha*x*(1 + alpha*x*x)**-2.5),
+    "ISRLU": (
+        lambda x, alpha: np.where(x < 0, x*(1 + alpha*x*x)**-0.5, x),
+        lambda x, alpha: np.where(x < 0, (1 + alpha*x*x)**-1.5, 1.0),
+        lambda x, alpha: np.where(x < 0, -3*alpha*x*(1 + alpha*x*x)**-2.5, 0.0)),
+    "log-cosh": (
+        lambda x: np.logaddexp(x, -x) - np.log(2),
+        np.tanh,
+        lambda x: 1 - np.tanh(x)**2),
+    "arctan": (
+        np.arctan,
+        lambda x: 1/(x*x + 1),
+        lambda x: -2*x/(x*x + 1)**2),
+    "erf": (
+        _erf_of,
+        lambda x: 2*np.exp(-x*x)/np.sqrt(np.pi),
+        lambda x: -4*x*np.exp(-x*x)/np.sqrt(np.pi)),
+    "exponential": (np.exp, np.exp, np.exp),
+    "Swish": _PLAIN_SWISH,
+    "quick-GELU": _PLAIN_SWISH,
+    "Dish": (
+        lambda x: 0.5*x*(1 + x/np.sqrt(1 + x*x)),
+        lambda x: 0.5 + (x**3 + 2*x)/(2*(1 + x*x)**1.5),
+        lambda x: (2 - x*x)/(2*(1 + x*x)**2.5)),
     "Mish": (
         lambda x: x*np.tanh(np.log(1 + np.exp(x))),
         lambda x: (np.tanh(np.log(1 + np.exp(x)))
@@ -340,9 +525,18 @@ PLAIN = {
         lambda x: (np.exp(x)*(1 - np.tanh(np.exp(x))**2)
                    *(2 + x - 2*x*np.exp(x)*np.tanh(np.exp(x))))),
     "GELU": (
-        lambda x: x*(1 + _erf(x/np.sqrt(2)))/2,
-        lambda x: (1 + _erf(x/np.sqrt(2)))/2 + x*np.exp(-x**2/2)/np.sqrt(2*np.pi),
+        lambda x: x*(1 + _erf_of(x/np.sqrt(2)))/2,
+        lambda x: (1 + _erf_of(x/np.sqrt(2)))/2 + x*np.exp(-x**2/2)/np.sqrt(2*np.pi),
         lambda x: (2 - x**2)*np.exp(-x**2/2)/np.sqrt(2*np.pi)),
+    "GELU-tanh": (
+        lambda x: 0.5*x*(1 + np.tanh(_turn(x))),
+        lambda x: 0.5*(1 + np.tanh(_turn(x))) + 0.5*x*_dturn(x)/np.cosh(_turn(x))**2,
+        lambda x: (_dturn(x) + 0.5*x*np.sqrt(2/np.pi)*6*0.044715*x
+                   - x*_dturn(x)**2*np.tanh(_turn(x)))/np.cosh(_turn(x))**2),
+    "ACON-C": (
+        lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
+        lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
+        lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
 }
 
 

@@ -4,7 +4,7 @@
 are elementwise. The fused pairs take logits: sigmoid-binary-cross-entropy is elementwise too;
 softmax-cross-entropy has its classes on the last axis, targets that sum to one there, and one loss a sample.
 """
-from mpmath import exp, fsum, isnan, log, log1p, mpf, nan
+from mpmath import cosh, exp, fsum, isnan, log, log1p, mpf, nan, sign, tanh
 
 from .activations import FAR, SOFTMAX_ROWS, by_rows
 
@@ -32,12 +32,6 @@ def _cross(y, t):
     return -t*_log(y), -t/max(y, DENOMINATOR_FLOOR)
 
 
-def _sigmoid_binary(x, t):
-    x = max(min(x, FAR), -FAR)
-    p, q = 1/(1 + exp(-x)), 1/(1 + exp(x))
-    return t*log1p(exp(-x)) + (1 - t)*log1p(exp(x)), (1 - t)*p - t*q  # p - t without cancellation
-
-
 def _softmax_cross_row(x, t):
     log_p, q, _ = SOFTMAX_ROWS["log-softmax"](x)
     p, _, _ = SOFTMAX_ROWS["softmax"](x)
@@ -45,21 +39,222 @@ def _softmax_cross_row(x, t):
     return [loss]*len(x), [(1 - c)*a - c*b for a, b, c in zip(p, q, t)]  # p - t without cancellation
 
 
+# Differences d = y - t. A derivative at a kink is 0.
+
+def _absolute(y, t):
+    return abs(y - t), sign(y - t)
+
+
+def _squared(y, t):
+    return (y - t)**2, 2*(y - t)
+
+
+def _huber(y, t, delta=1):
+    d = y - t
+    return (d*d/2, d) if abs(d) <= delta else (delta*(abs(d) - delta/2), delta*sign(d))
+
+
+def _smooth_l1(y, t, beta=1):
+    d = y - t
+    return (d*d/(2*beta), d/beta) if abs(d) < beta else (abs(d) - beta/2, sign(d))
+
+
+def _log_cosh(y, t):
+    d = y - t
+    far = abs(d) > 500                      # cosh is exp/2 then, to more digits than there are
+    return (abs(d) - log(2), sign(d)) if far else (log(cosh(d)), tanh(d))
+
+
+def _quantile(y, t, q=mpf("0.5")):
+    d = y - t
+    return max(q*-d, (1 - q)*d), -q if d < 0 else 1 - q if d > 0 else 0
+
+
+def _epsilon_insensitive(y, t, epsilon=mpf("0.1")):
+    d = y - t
+    return max(abs(d) - epsilon, 0), sign(d) if abs(d) > epsilon else 0
+
+
+def _squared_epsilon_insensitive(y, t, epsilon=mpf("0.1")):
+    beyond = max(abs(y - t) - epsilon, 0)
+    return beyond**2, 2*beyond*sign(y - t)
+
+
+def _percentage(y, t, epsilon=mpf("1e-7"), scale=100):
+    size = max(abs(t), epsilon)
+    return scale*abs(y - t)/size, scale*sign(y - t)/size
+
+
+def _squared_log(y, t):
+    d = log1p(y) - log1p(t)
+    return d*d, 2*d/(1 + y)
+
+
+def _contrastive(y, t, margin=1):
+    below = max(margin - y, 0)
+    return t*y*y + (1 - t)*below**2, 2*t*y - 2*(1 - t)*below
+
+
+# Probabilities, rates and their logarithms; 0 log 0 is 0.
+
+def _kl(y, t, log_input=True, log_target=False):
+    if log_target:
+        return exp(t)*(t - y), -exp(t)
+    if t == 0:
+        return 0, 0
+    return (t*(log(t) - y), -t) if log_input else (t*log(t/y), -t/y)
+
+
+def _jensen_shannon(y, t):
+    m = (y + t)/2
+    if y == t:
+        return 0, 0
+    of_t, of_y = t*log(t/m) if t else 0, y*log(y/m) if y else 0
+    return (of_t + of_y)/2, log(y/m)/2 if y else -mpf("inf")
+
+
+def _poisson(y, t, log_input=True, eps=mpf("1e-8")):
+    if log_input:
+        y = max(min(y, FAR), -FAR)
+        power = mpf("inf") if y > 10**6 else exp(y)
+        return power - t*y, power - t
+    return y - t*log(y + eps), 1 - t/(y + eps)
+
+
+# Logits and scores.
+
+def _smoothed_sigmoid_binary(x, t, label_smoothing=0, class_weight=(1, 1)):
+    x = max(min(x, FAR), -FAR)
+    (negative, positive), t = class_weight, t*(1 - label_smoothing) + mpf(label_smoothing)/2
+    p, q = 1/(1 + exp(-x)), 1/(1 + exp(x))
+    return (positive*t*log1p(exp(-x)) + negative*(1 - t)*log1p(exp(x)), negative*(1 - t)*p - positive*t*q)
+
+
+def _focal(x, t, label_smoothing=0, alpha=mpf("0.25"), gamma=2):
+    x = max(min(x, FAR), -FAR)
+    t = t*(1 - label_smoothing) + mpf(label_smoothing)/2
+    p, rest = 1/(1 + exp(-x)), 1/(1 + exp(x))
+    cross = t*log1p(exp(-x)) + (1 - t)*log1p(exp(x))
+    wrong = p*(1 - t) + rest*t
+    share = 1 if alpha is None else alpha*t + (1 - alpha)*(1 - t)
+    if not wrong:
+        return 0, 0
+    slope = wrong**gamma*((1 - t)*p - t*rest) + gamma*wrong**(gamma - 1)*(1 - 2*t)*p*rest*cross
+    return share*wrong**gamma*cross, share*slope
+
+
+def _hinge(y, t):
+    side = t or mpf(-1)
+    return max(1 - side*y, 0), -side if side*y < 1 else 0
+
+
+def _squared_hinge(y, t):
+    side = t or mpf(-1)
+    return max(1 - side*y, 0)**2, -2*side*max(1 - side*y, 0)
+
+
 def _elementwise(rule):
-    def oracle(y, t):
-        return by_rows(lambda y, t: list(zip(*map(rule, y, t))), None, y, t)
+    def oracle(y, t, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+
+        def of_one(y, t):
+            return (nan, nan) if isnan(y) or isnan(t) else map(mpf, rule(y, t, **h))
+        return by_rows(lambda y, t: list(zip(*map(of_one, y, t))), None, y, t)
     return oracle
 
 
-def _softmax_cross(x, t):
-    loss, grad = by_rows(_softmax_cross_row, -1, x, t)
-    return loss[..., 0], grad
+# Rows: the loss once, the gradient of each element.
+
+def _softmax_focal_row(x, t, gamma=2):
+    shares = [exp(a - max(x)) for a in x]
+    p = [a/fsum(shares) for a in shares]
+    rest = [(fsum(shares) - a)/fsum(shares) for a in shares]
+    loss = -fsum(c*q**gamma*log(a) for a, q, c in zip(p, rest, t) if c)
+    g = [c*((gamma*a*q**(gamma - 1)*log(a) if gamma else 0) - q**gamma) for a, q, c in zip(p, rest, t)]
+    return loss, [a - b*fsum(g) for a, b in zip(g, p)]
+
+
+def _sparsemax_row(x, t):
+    """By sorting, as in the paper's algorithm 1."""
+    ranked = sorted(x, reverse=True)
+    k = max(k for k in range(1, len(x) + 1) if 1 + k*ranked[k - 1] > fsum(ranked[:k]))
+    tau = (fsum(ranked[:k]) - 1)/k
+    p = [max(a - tau, 0) for a in x]
+    return (fsum(a*a - tau*tau for a in x if a > tau)/2 + fsum(c*c for c in t)/2 - fsum(a*c for a, c in zip(x, t)),
+            [a - c for a, c in zip(p, t)])
+
+
+def _categorical_hinge_row(x, t):
+    """keras.losses.categorical_hinge."""
+    others = [(1 - c)*a for a, c in zip(x, t)]
+    top, loss = others.index(max(others)), 1 + max(others) - fsum(a*c for a, c in zip(x, t))
+    if loss <= 0:
+        return 0, [0]*len(x)
+    return loss, [(1 - c if i == top else 0) - c for i, c in enumerate(t)]
+
+
+def _cosine_row(x, t, eps=mpf("1e-8")):
+    inner, x_norm, t_norm = fsum(a*c for a, c in zip(x, t)), fsum(a*a for a in x)**.5, fsum(c*c for c in t)**.5
+    n, m = max(x_norm, eps), max(t_norm, eps)
+    return 1 - inner/(n*m), [-(c/(n*m) - (inner*a/(n**3*m) if x_norm > eps else 0)) for a, c in zip(x, t)]
+
+
+def _tversky_row(x, t, alpha=mpf("0.5"), beta=mpf("0.5"), smooth=mpf("1e-7")):
+    hit = fsum(a*c for a, c in zip(x, t)) + smooth
+    whole = hit + alpha*fsum(a*(1 - c) for a, c in zip(x, t)) + beta*fsum((1 - a)*c for a, c in zip(x, t))
+    return 1 - hit/whole, [-(c*whole - hit*(c + alpha*(1 - c) - beta*c))/whole**2 for c in t]
+
+
+def _dice_row(x, t, smooth=mpf("1e-7")):
+    """As in keras.losses.dice: of the sums."""
+    inner, both = 2*fsum(a*c for a, c in zip(x, t)) + smooth, fsum(x) + fsum(t) + smooth
+    return 1 - inner/both, [-(2*c*both - inner)/both**2 for c in t]
+
+
+def _rows(rule):
+    def oracle(x, t, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+
+        def of_row(x, t):
+            if any(map(isnan, (*x, *t))):
+                return [nan]*len(x), [nan]*len(x)
+            loss, grad = rule(x, t, **h)
+            return [mpf(loss)]*len(x), list(map(mpf, grad))
+        loss, grad = by_rows(of_row, -1, x, t)
+        return loss[..., 0], grad
+    return oracle
 
 
 ORACLES = {
     "Square": _elementwise(_square),
+    "squared-error": _elementwise(_squared),
+    "L1": _elementwise(_absolute),
+    "Huber": _elementwise(_huber),
+    "smooth-L1": _elementwise(_smooth_l1),
+    "log-cosh": _elementwise(_log_cosh),
+    "quantile": _elementwise(_quantile),
+    "epsilon-insensitive": _elementwise(_epsilon_insensitive),
+    "squared-epsilon-insensitive": _elementwise(_squared_epsilon_insensitive),
+    "MAPE": _elementwise(_percentage),
+    "MSLE": _elementwise(_squared_log),
+    "contrastive": _elementwise(_contrastive),
     "Binary": _elementwise(_binary),
     "Cross": _elementwise(_cross),
-    "softmax-cross-entropy": _softmax_cross,
-    "sigmoid-binary-cross-entropy": _elementwise(_sigmoid_binary),
+    "KL": _elementwise(_kl),
+    "Jensen-Shannon": _elementwise(_jensen_shannon),
+    "Poisson": _elementwise(_poisson),
+    "sigmoid-binary-cross-entropy": _elementwise(_smoothed_sigmoid_binary),
+    "sigmoid-focal": _elementwise(_focal),
+    "hinge": _elementwise(_hinge),
+    "squared-hinge": _elementwise(_squared_hinge),
+    "softmax-cross-entropy": _rows(lambda x, t: (lambda loss, grad: (loss[0], grad))(*_softmax_cross_row(x, t))),
+    "softmax-focal": _rows(_softmax_focal_row),
+    "sparsemax-loss": _rows(_sparsemax_row),
+    "categorical-hinge": _rows(_categorical_hinge_row),
+    "cosine": _rows(_cosine_row),
+    "Tversky": _rows(_tversky_row),
+    "dice": _rows(_dice_row),
 }
+
+# one loss a row; all others are elementwise
+ROWS = ["softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky", "dice"]

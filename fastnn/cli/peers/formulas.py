@@ -23,6 +23,11 @@ def swish_backward(x, g):
     return g * (s + x * s * (1 - s))
 
 
+def quick_gelu_backward(x, g):
+    s = sigmoid(1.702 * x)
+    return g * (s + 1.702 * x * s * (1 - s))
+
+
 def mish_backward(x, g):
     t = np.tanh(np.log1p(np.exp(x)))
     return g * (t + x * (1 - t * t) * sigmoid(x))
@@ -32,6 +37,13 @@ def tanhexp_backward(x, g):
     e = np.exp(x)
     t = np.tanh(e)
     return g * (t + x * e * (1 - t * t))
+
+
+def erf(x):
+    """Of Abramowitz and Stegun 7.1.26, within 1.5e-7: NumPy has none."""
+    t = 1 / (1 + 0.3275911 * np.abs(x))
+    p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t
+    return np.sign(x) * (1 - p * np.exp(-x * x))
 
 
 SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715      # NumPy has no erf: users take the approximation by tanh
@@ -72,23 +84,46 @@ ACTIVATIONS = {
     "threshold": (lambda x: np.where(x > 0.5, x, -0.25), lambda x, g: g * (x > 0.5)),
     "sigmoid": (sigmoid, sigmoid_backward),
     "hard-sigmoid": (lambda x: np.clip(0.2 * x + 0.5, 0, 1), lambda x, g: 0.2 * g * (np.abs(x) <= 2.5)),
+    "h-sigmoid": (lambda x: np.clip((x + 3) / 6, 0, 1), lambda x, g: g / 6 * (np.abs(x) < 3)),
+    "sparse-sigmoid": (lambda x: np.clip((x + 1) / 2, 0, 1), lambda x, g: g / 2 * (np.abs(x) < 1)),
     "log-sigmoid": (lambda x: -np.log1p(np.exp(-x)), lambda x, g: g / (1 + np.exp(x))),
     "tanh": (lambda x: np.tanh(x), lambda x, g: g * (1 - np.tanh(x) ** 2)),
     "tanh-shrink": (lambda x: x - np.tanh(x), lambda x, g: g * np.tanh(x) ** 2),
     "hard-tanh": (lambda x: np.clip(x, -1, 1), lambda x, g: g * (np.abs(x) <= 1)),
     "ReLU": (lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0)),
     "ReLU6": (lambda x: np.clip(x, 0, 6), lambda x, g: g * ((x > 0) & (x < 6))),
+    "ReLU-k": (lambda x: np.clip(x, 0, 6), lambda x, g: g * ((x > 0) & (x < 6))),
+    "clipped-linear": (lambda x: np.clip(x, -1, 1), lambda x, g: g * (np.abs(x) < 1)),
+    "squared-ReLU": (lambda x: np.maximum(x, 0) ** 2, lambda x, g: 2 * g * np.maximum(x, 0)),
+    "StarReLU": (lambda x: 0.8944 * np.maximum(x, 0) ** 2 - 0.4472, lambda x, g: 1.7888 * g * np.maximum(x, 0)),
     "leaky-ReLU": (lambda x: np.maximum(x, 0.01 * x), lambda x, g: np.where(x >= 0, g, 0.01 * g)),
     "ELU": (lambda x: np.where(x >= 0, x, np.expm1(x)), lambda x, g: np.where(x >= 0, g, g * np.exp(x))),
     "SELU": (lambda x: 1.0507 * np.where(x >= 0, x, 1.67326 * np.expm1(x)),
              lambda x, g: 1.0507 * np.where(x >= 0, g, 1.67326 * g * np.exp(x))),
     "CELU": (lambda x: np.where(x >= 0, x, np.expm1(x)), lambda x, g: np.where(x >= 0, g, g * np.exp(x))),
     "softplus": (lambda x: np.log1p(np.exp(x)), lambda x, g: g / (1 + np.exp(-x))),
+    "sparse-plus": (lambda x: np.where(x >= 1, x, np.maximum(x + 1, 0) ** 2 / 4),
+                    lambda x, g: g * np.clip((x + 1) / 2, 0, 1)),
+    "squareplus": (lambda x: (x + np.sqrt(x * x + 4)) / 2, lambda x, g: g * (1 + x / np.sqrt(x * x + 4)) / 2),
+    "ISRU": (lambda x: x / np.sqrt(1 + x * x), lambda x, g: g / np.sqrt(1 + x * x) ** 3),
+    "ISRLU": (lambda x: np.where(x >= 0, x, x / np.sqrt(1 + x * x)),
+              lambda x, g: np.where(x >= 0, g, g / np.sqrt(1 + x * x) ** 3)),
+    "log-cosh": (lambda x: np.logaddexp(x, -x) - math.log(2), lambda x, g: g * np.tanh(x)),
+    "arctan": (lambda x: np.arctan(x), lambda x, g: g / (1 + x * x)),
+    "erf": (erf, lambda x, g: g * (2 / math.sqrt(math.pi)) * np.exp(-x * x)),
+    "exponential": (lambda x: np.exp(x), lambda x, g: g * np.exp(x)),
     "softsign": (lambda x: x / (1 + np.abs(x)), lambda x, g: g / (1 + np.abs(x)) ** 2),
     "Swish": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "quick-GELU": (lambda x: x / (1 + np.exp(-1.702 * x)), quick_gelu_backward),
+    "hard-swish": (lambda x: x * np.clip((x + 3) / 6, 0, 1),
+                   lambda x, g: g * np.where(x < 3, np.where(x > -3, x / 3 + 0.5, 0), 1)),
+    "Dish": (lambda x: x * (1 + x / np.sqrt(1 + x * x)) / 2,
+             lambda x, g: g * (1 + (x * x + 2) * x / np.sqrt(1 + x * x) ** 3) / 2),
     "Mish": (lambda x: x * np.tanh(np.log1p(np.exp(x))), mish_backward),
     "tanhExp": (lambda x: x * np.tanh(np.exp(x)), tanhexp_backward),
     "GELU": (gelu, gelu_backward),
+    "GELU-tanh": (gelu, gelu_backward),
+    "ACON-C": (lambda x: x / (1 + np.exp(-x)), swish_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
     "log-softmax": (log_softmax, lambda x, g: g - softmax(x) * g.sum(axis=-1, keepdims=True)),

@@ -19,6 +19,9 @@ from .library import ARGUMENTS, LOSS, Call, Side
 __all__ = ["Library"]
 
 
+P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
+
+
 def threshold(x):
     limit, value = ARGUMENTS["threshold"]
     return jnp.where(x > limit, x, value)
@@ -29,11 +32,22 @@ ACTIVATIONS = {
     "bent-identity": lambda x: 0.5 * (jnp.sqrt(x * x + 1) - 1) + x,
     "hard-shrink": lambda x: jnp.where(jnp.abs(x) <= 0.5, 0, x),
     "soft-shrink": lambda x: x - jnp.clip(x, -0.5, 0.5), "threshold": threshold, "sigmoid": jax.nn.sigmoid,
-    "hard-sigmoid": jax.nn.hard_sigmoid, "log-sigmoid": jax.nn.log_sigmoid, "tanh": jnp.tanh,
+    "hard-sigmoid": jax.nn.hard_sigmoid, "h-sigmoid": jax.nn.hard_sigmoid,
+    "sparse-sigmoid": jax.nn.sparse_sigmoid, "log-sigmoid": jax.nn.log_sigmoid, "tanh": jnp.tanh,
     "tanh-shrink": lambda x: x - jnp.tanh(x), "hard-tanh": jax.nn.hard_tanh, "ReLU": jax.nn.relu,
     "ReLU6": jax.nn.relu6, "leaky-ReLU": jax.nn.leaky_relu, "ELU": jax.nn.elu, "SELU": jax.nn.selu,
     "CELU": jax.nn.celu, "softplus": jax.nn.softplus, "softsign": jax.nn.soft_sign, "Swish": jax.nn.silu,
     "Mish": jax.nn.mish, "tanhExp": lambda x: x * jnp.tanh(jnp.exp(x)),
+    "ReLU-k": jax.nn.relu6, "clipped-linear": lambda x: jnp.clip(x, -1, 1),
+    "squared-ReLU": lambda x: jnp.square(jax.nn.relu(x)),
+    "StarReLU": lambda x: 0.8944 * jnp.square(jax.nn.relu(x)) - 0.4472, "sparse-plus": jax.nn.sparse_plus,
+    "squareplus": jax.nn.squareplus, "ISRU": lambda x: x * jax.lax.rsqrt(1 + x * x),
+    "ISRLU": lambda x: jnp.where(x >= 0, x, x * jax.lax.rsqrt(1 + x * x)), "exponential": jnp.exp,
+    "quick-GELU": lambda x: x * jax.nn.sigmoid(1.702 * x), "hard-swish": jax.nn.hard_swish,
+    "Dish": lambda x: 0.5 * x * (1 + x * jax.lax.rsqrt(1 + x * x)),
+    "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
+    "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
+    "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
 }

@@ -17,6 +17,8 @@ from .library import ARGUMENTS, WIDTHS, Call, Side
 __all__ = ["Library"]
 
 aten = torch.ops.aten
+LOG_2 = 0.6931471805599453
+P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
 
 FORWARD = {
     "step": lambda x: (x > 0).to(x.dtype), "identity": torch.clone,
@@ -26,6 +28,17 @@ FORWARD = {
     "tanh-shrink": F.tanhshrink, "hard-tanh": F.hardtanh, "ReLU": torch.relu, "ReLU6": F.relu6,
     "leaky-ReLU": F.leaky_relu, "ELU": F.elu, "SELU": F.selu, "CELU": F.celu, "softplus": F.softplus,
     "softsign": F.softsign, "Swish": F.silu, "Mish": F.mish, "tanhExp": lambda x: x * torch.tanh(torch.exp(x)),
+    "h-sigmoid": F.hardsigmoid, "sparse-sigmoid": lambda x: torch.clamp(x * 0.5 + 0.5, 0, 1), "ReLU-k": F.relu6,
+    "clipped-linear": F.hardtanh, "squared-ReLU": lambda x: torch.square(torch.relu(x)),
+    "StarReLU": lambda x: 0.8944 * torch.square(torch.relu(x)) - 0.4472,
+    "sparse-plus": lambda x: torch.where(x >= 1, x, 0.25 * torch.square(torch.relu(x + 1))),
+    "squareplus": lambda x: 0.5 * (x + torch.sqrt(x * x + 4)), "ISRU": lambda x: x * torch.rsqrt(1 + x * x),
+    "ISRLU": lambda x: torch.where(x >= 0, x, x * torch.rsqrt(1 + x * x)), "exponential": torch.exp,
+    "quick-GELU": lambda x: x * torch.sigmoid(1.702 * x), "hard-swish": F.hardswish,
+    "Dish": lambda x: 0.5 * x * (1 + x * torch.rsqrt(1 + x * x)),
+    "log-cosh": lambda x: torch.logaddexp(x, -x) - LOG_2, "arctan": torch.arctan, "erf": torch.erf,
+    "GELU-tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "ACON-C": lambda x: (P1 - P2) * x * torch.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
     "log-softmax": lambda x: torch.log_softmax(x, -1),
 }
@@ -56,6 +69,11 @@ BACKWARD = {
     "hard-tanh": lambda x, g: (aten.hardtanh_backward.default, g, x, -1, 1),
     "ReLU": lambda x, g: (aten.threshold_backward.default, g, torch.relu(x), 0),
     "ReLU6": lambda x, g: (aten.hardtanh_backward.default, g, x, 0, 6),
+    "h-sigmoid": lambda x, g: (aten.hardsigmoid_backward.default, g, x),
+    "ReLU-k": lambda x, g: (aten.hardtanh_backward.default, g, x, 0, 6),
+    "clipped-linear": lambda x, g: (aten.hardtanh_backward.default, g, x, -1, 1),
+    "exponential": lambda x, g: (torch.mul, g, torch.exp(x)),
+    "hard-swish": lambda x, g: (aten.hardswish_backward.default, g, x),
     "leaky-ReLU": lambda x, g: (aten.leaky_relu_backward.default, g, x, 0.01, False),
     "ELU": lambda x, g: (aten.elu_backward.default, g, 1, 1, 1, False, x),
     "SELU": lambda x, g: (aten.elu_backward.default, g, *SELU, 1, False, x),
@@ -64,12 +82,12 @@ BACKWARD = {
     "Swish": lambda x, g: (aten.silu_backward.default, g, x),
     "Mish": lambda x, g: (aten.mish_backward.default, g, x),
     "GELU": lambda x, g: (aten.gelu_backward.default, g, x),
+    "GELU-tanh": lambda x, g: (partial(aten.gelu_backward.default, approximate="tanh"), g, x),
     "softmax": lambda x, g: (aten._softmax_backward_data.default, g, torch.softmax(x, -1), -1, x.dtype),
     "softmin": lambda x, g: (softmin_backward, g, F.softmin(x, -1)),
     "log-softmax": lambda x, g: (aten._log_softmax_backward_data.default, g, torch.log_softmax(x, -1), -1,
                                  x.dtype),
 }
-CHAINS = ("bent-identity", "tanh-shrink", "softsign", "tanhExp")
 OF_MATRICES = ("Muon",)         # its users step all that is no matrix with AdamW
 OF_SPARSE = ("SparseAdam",)     # takes no other gradients: they have every element
 
@@ -87,7 +105,7 @@ class Library(Side):
         x, grad = torch.from_numpy(x), torch.from_numpy(grad)
         if name in BACKWARD:
             return Call(partial(*BACKWARD[name](x, grad)), torch.no_grad)
-        if name in CHAINS:
+        if name in FORWARD and name != "step":              # a chain of operators; a step has no gradient
             x = x.clone().requires_grad_()
             return Call(partial(torch.autograd.grad, FORWARD[name](x), x, grad, retain_graph=True))
         return None

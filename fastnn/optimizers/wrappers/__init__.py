@@ -6,6 +6,7 @@ from .base import Wrapper
 from .lookahead import Lookahead
 from .sam import SAM
 
+_registry.elsewhere |= dict.fromkeys(("L-BFGS", "L-BFGS-B"), "fastnn.nn.minimize(network, x, t)")
 _registry.elsewhere |= {cls.__name__: f'fastnn.{cls.__name__}(get_opt("Adam"){more})' for cls, more in (
     (Accumulate, ", k=4"), (ExponentialAverage, ""), (Lookahead, ""), (SAM, ""))}
 

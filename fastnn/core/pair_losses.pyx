@@ -1,0 +1,284 @@
+# cython: boundscheck=False, wraparound=False, initializedcheck=False
+"""Elementwise losses with weights and reductions, in one pass over predictions and targets.
+
+In blocks that stay in the first cache: a kernel gives value and derivative, the weights multiply both, the values are
+summed in double precision or written, the derivatives times the share of an element are written. Sums are those of
+fixed blocks, in order, so they do not depend on the number of threads. Weight 0 leaves an element out, whatever it is.
+"""
+import math
+
+import numpy as np
+
+cimport numpy as cnp
+from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy
+
+from fastnn.core.arrays cimport as_array, checked_out, copied, fill, operand, result_dtype
+from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport BOTH, FIRST, MOST_PARAMETERS, VALUE, elementwise_double, elementwise_float
+from fastnn.core.loops cimport padded
+from fastnn.core.memory cimport new_result
+from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.vecmath cimport absolute, real
+from fastnn.core.levels import losses
+
+cnp.import_array()
+
+cdef enum:
+    BLOCK = 512             # elements: what is summed as one
+    WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+
+cdef Py_ssize_t STEP = losses.STEP          # a kernel is given a multiple of so many elements
+
+# what is done to a block, compiled for this level: losses.pxi
+ctypedef void (*weigh_float)(float *a, const float *weights, Py_ssize_t n) noexcept nogil
+ctypedef void (*weigh_double)(double *a, const double *weights, Py_ssize_t n) noexcept nogil
+ctypedef double (*total_float)(const float *a, Py_ssize_t n) noexcept nogil
+ctypedef double (*total_double)(const double *a, Py_ssize_t n) noexcept nogil
+ctypedef void (*scaled_float)(const float *a, float *out, Py_ssize_t n, float factor) noexcept nogil
+ctypedef void (*scaled_double)(const double *a, double *out, Py_ssize_t n, double factor) noexcept nogil
+
+cdef uintptr_t[3] of_floats = losses.BLOCKS["float32"]
+cdef uintptr_t[3] of_doubles = losses.BLOCKS["float64"]
+
+
+cdef inline void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<weigh_float>of_floats[0])(a, weights, n)
+    else:
+        (<weigh_double>of_doubles[0])(a, weights, n)
+
+
+cdef inline double total(const real *a, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        return (<total_float>of_floats[1])(a, n)
+    else:
+        return (<total_double>of_doubles[1])(a, n)
+
+
+cdef inline void scaled(const real *a, real *out, Py_ssize_t n, real factor) noexcept nogil:
+    if real is float:
+        (<scaled_float>of_floats[2])(a, out, n, factor)
+    else:
+        (<scaled_double>of_doubles[2])(a, out, n, factor)
+
+
+cdef struct Work:
+    uintptr_t kernel
+    double parameters[MOST_PARAMETERS]      # or floats
+    bint single
+    int order
+    Py_ssize_t n
+    Py_ssize_t step
+    const char *y
+    const char *t
+    const char *weights     # or NULL
+    Py_ssize_t each         # elements, one after another, that share a weight
+    bint ignoring           # targets that are `ignored`
+    double ignored
+    double share            # of an element in what is reduced
+    char *values            # or NULL
+    char *slopes            # or NULL
+    double *sums            # of blocks, or NULL
+
+
+cdef inline const real *weights_at(const Work *work, const real *weights, real *room, Py_ssize_t start,
+                                   Py_ssize_t n) noexcept nogil:
+    """The weights of n elements: where they lie, or in `room`."""
+    cdef Py_ssize_t i = 0
+    cdef Py_ssize_t k, many
+    cdef Py_ssize_t which = start // work.each
+    cdef Py_ssize_t left = work.each - start % work.each
+    if work.each == 1:
+        return weights + start
+    while i < n:
+        many = min(left, n - i)
+        for k in range(many):
+            room[i + k] = weights[which]
+        i += many
+        which += 1
+        left = work.each
+    return room
+
+
+cdef inline void leave_out(real *a, const real *t, real ignored, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = <real>0 if t[i] == ignored else a[i]
+
+
+cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) noexcept nogil:
+    cdef real[BLOCK] y_room
+    cdef real[BLOCK] t_room
+    cdef real[BLOCK] weight_room
+    cdef real[BLOCK] first
+    cdef real[BLOCK] second
+    cdef Py_ssize_t start = block * BLOCK
+    cdef Py_ssize_t n = min(<Py_ssize_t>BLOCK, work.n - start)
+    cdef Py_ssize_t made_up = (n + work.step - 1) & -work.step
+    cdef const real *t = <const real *>work.t + start
+    cdef const real *weights
+    cdef const real *slope = second
+    if work.order == FIRST:
+        slope = first
+    y = padded(y + start, y_room, n, work.step)
+    t = padded(t, t_room, n, work.step)
+    if real is float:
+        (<elementwise_float>work.kernel)(work.order, y, t, first, second, made_up, <const float *>work.parameters)
+    else:
+        (<elementwise_double>work.kernel)(work.order, y, t, first, second, made_up, work.parameters)
+    if work.weights != NULL:
+        weights = weights_at(work, <const real *>work.weights, weight_room, start, n)
+        weigh(first, weights, n)
+        if work.order == BOTH:
+            weigh(second, weights, n)
+    if work.ignoring:
+        leave_out(first, t, <real>work.ignored, n)
+        if work.order == BOTH:
+            leave_out(second, t, <real>work.ignored, n)
+    if work.sums != NULL:
+        work.sums[block] = total(first, n)
+    if work.values != NULL:
+        memcpy(<real *>work.values + start, first, n * sizeof(real))
+    if work.slopes != NULL:
+        scaled(slope, <real *>work.slopes + start, n, <real>work.share)
+
+
+cdef void run_blocks(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef const Work *work = <const Work *>context
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    cdef Py_ssize_t block
+    for block in range(start, stop):
+        if work.single:
+            run_block(work, <const float *>work.y, block)
+        else:
+            run_block(work, <const double *>work.y, block)
+    fastnn_fp_leave(state)
+
+
+cdef double sum_of(const double *a, Py_ssize_t n) noexcept nogil:
+    """Compensated (Neumaier)."""
+    cdef double sum_ = 0
+    cdef double lost = 0
+    cdef double s
+    cdef Py_ssize_t i
+    for i in range(n):
+        s = sum_ + a[i]
+        lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
+        sum_ = s
+    return sum_ + lost if lost == lost else sum_            # lost is NaN where the sum is infinite
+
+
+cdef inline Py_ssize_t count(const real *t, real ignored, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef Py_ssize_t found = 0
+    for i in range(n):
+        found += t[i] != ignored
+    return found
+
+
+def leading(weights, tuple shape, dtype):
+    """(weights of this dtype, row after row; how many elements one after another share one) of an array of that shape.
+
+    Their axes are the array's first ones, of its lengths or 1. Raises TypeError, ValueError for what does not fit.
+    """
+    cdef cnp.ndarray w = as_array(weights, "sample_weight")
+    result_dtype(w)
+    given = (<object>w).shape
+    if len(given) > len(shape) or not all([mine in (1, theirs) for mine, theirs in zip(given, shape)]):
+        raise ValueError(f"sample_weight must have shape {shape} or that of its first axes, not {given}")
+    kept = len(given)
+    while kept and given[kept - 1] == 1:
+        kept -= 1
+    view = np.broadcast_to((<object>w).reshape(given[:kept]), shape[:kept])
+    return copied(view, dtype), math.prod(shape[kept:])
+
+
+def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_slope, ignored=None, out=None):
+    """(losses, or their sum or mean as a float, or None; the gradient of that in y, an array, or None).
+
+    `bound(single)` gives a kernel and its parameters. reduction is "none", "mean" or "sum": the mean is that over all
+    elements but those whose target is `ignored`. out is for losses or, where these are not wanted, the gradient.
+    """
+    cdef cnp.ndarray a = as_array(y, "y")
+    result_dtype(a)
+    cdef cnp.ndarray b = operand(t, a, "t")
+    cdef object dtype = result_dtype(a)             # t's __array__ may have done anything, to y as well
+    cdef bint single = dtype.itemsize <= 4
+    cdef object compute = np.dtype(np.float32 if single else np.float64)
+    cdef int kind = cnp.NPY_FLOAT if single else cnp.NPY_DOUBLE
+    cdef tuple shape = (<object>a).shape
+    cdef Py_ssize_t blocks = (cnp.PyArray_SIZE(a) + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t counted = cnp.PyArray_SIZE(a)
+    cdef bint by_columns = (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)
+                            and not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
+    cdef bint turned = by_columns and reduction == "none"       # sums are in C order, whatever the layout
+    cdef cnp.ndarray w
+    cdef cnp.ndarray sums
+    cdef cnp.ndarray values = None
+    cdef cnp.ndarray slopes = None
+    cdef Work work
+    cdef Py_ssize_t each = 1
+    cdef int threads
+    if out is not None:
+        checked_out(out, a, dtype, "out")
+    work.weights = NULL
+    if weights is not None:
+        w, each = leading(weights, shape, compute)
+        if turned and each != cnp.PyArray_SIZE(a):
+            repeated = (<object>w).reshape((<object>w).shape + (1,) * (len(shape) - cnp.PyArray_NDIM(w)))
+            w, each = copied(np.broadcast_to(repeated, shape).T, compute), 1
+        work.weights = cnp.PyArray_BYTES(w)
+    a, b = copied((<object>a).T if turned else a, compute), copied((<object>b).T if turned else b, compute)
+    address, parameters = bound(single)
+    work.kernel = address
+    memcpy(work.parameters, <const char *>parameters, min(<size_t>len(parameters), sizeof(work.parameters)))
+    work.single = single
+    work.order = BOTH if wants_value and wants_slope else VALUE if wants_value else FIRST
+    work.n = cnp.PyArray_SIZE(a)
+    work.step = STEP
+    work.y = cnp.PyArray_BYTES(a)
+    work.t = cnp.PyArray_BYTES(b)
+    work.each = max(each, <Py_ssize_t>1)
+    work.ignoring = ignored is not None
+    work.ignored = ignored if work.ignoring else 0
+    if work.ignoring and reduction == "mean":
+        counted = (count(<const float *>work.t, <float>work.ignored, work.n) if single
+                   else count(<const double *>work.t, work.ignored, work.n))
+    work.share = 1.0 / counted if reduction == "mean" and counted else 1
+    sums = np.empty(blocks if wants_value and reduction != "none" else 0)
+    if wants_value and reduction == "none":
+        values = new_result(a, kind, False)
+    if wants_slope:
+        slopes = new_result(a, kind, False)
+    work.sums = <double *>cnp.PyArray_DATA(sums) if cnp.PyArray_SIZE(sums) else NULL
+    work.values = NULL if values is None else cnp.PyArray_BYTES(values)
+    work.slopes = NULL if slopes is None else cnp.PyArray_BYTES(slopes)
+    if work.n < WITH_GIL:
+        run_blocks(&work, 0, blocks)
+    else:
+        threads = threads_for(work.n if single else 2 * work.n)
+        with nogil:
+            share_watched(run_blocks, &work, blocks, 4, threads, work.n)
+    gradient = None
+    if slopes is not None:
+        gradient = (<object>slopes).T if turned else slopes
+        if dtype != compute:
+            gradient = copied(gradient, dtype)
+        if by_columns:
+            gradient = np.asfortranarray(gradient)
+    if not wants_value:
+        return None, given_back(gradient, out)
+    if reduction != "none":
+        loss = sum_of(work.sums, blocks)
+        return (loss if reduction == "sum" else loss / counted if counted else math.nan), gradient
+    found = (<object>values).T if turned else values
+    return given_back(found if dtype == compute else copied(found, dtype), out), gradient
+
+
+cdef object given_back(object result, object out):
+    """In `out`, which has been checked, or a scalar where there are no axes."""
+    if out is not None:
+        fill(out, result)
+        return out
+    return result if result.ndim else result[()]

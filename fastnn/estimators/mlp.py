@@ -1,0 +1,426 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's own, with other arithmetic inside.
+
+What is scikit-learn's stays so: parameters, validation of X and y, labels, scores, tags, L-BFGS. These names of it that
+are not public are used: _fit_lbfgs, _validate_input, _initialize, _update_no_improvement_count and _check_sample_weight
+are called; _random_state, _label_binarizer, _best_coefs, _best_intercepts and _no_improvement_count read and set,
+_parameter_constraints widened; _fit, _backprop, _forward_pass_fast, _init_coef and _check_solver are replaced.
+"""
+import copy
+import math
+import warnings
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.sparse import issparse
+from sklearn import neural_network
+from sklearn.base import is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastnn.activations import CataloguedActivation, get_act
+from fastnn.core.elementwise import ElementwiseLoss
+from fastnn.losses import get_err
+from fastnn.optimizers.base import Optimizer
+from fastnn.optimizers.wrappers.base import Wrapper
+
+from .epochs import Epoch, listed
+from .heads import HEADS, Catalogued
+from .network import Network, predicted
+from .running import progress_of, threads
+from .solvers import refused, solver_of
+
+NOT_FINITE = ("Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+              "preprocessed.")
+
+
+class _Perceptron:
+    """What both estimators have instead of scikit-learn's arithmetic, and beside its parameters."""
+
+    # Both estimators', where scikit-learn's word for the parameter allows less, and for those it has not.
+    _wider_constraints = {
+        "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
+        "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
+        "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
+
+    def _fit(self, X, y, sample_weight=None, incremental=False):
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        dtype, solver = self._checked(len(sizes), incremental)
+        labels = y
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        sample_weight = self._weights(labels, sample_weight, incremental)
+        if y.ndim == 1:
+            y = y.reshape(-1, 1)
+        self.n_outputs_ = y.shape[1]
+        dtype = dtype or X.dtype
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize(y, [X.shape[1], *sizes, self.n_outputs_], dtype)
+        elif self.dtype is None:
+            dtype = self.coefs_[0].dtype
+        with threads(self.n_jobs), np.errstate(all="ignore"):       # what overflows is told at the end
+            if self.solver == "lbfgs":
+                self._train_lbfgs(X, y, sample_weight, dtype)
+            else:
+                self._train(X, y, sample_weight, dtype, solver, incremental)
+        if not all(np.isfinite(p).all() for p in self.coefs_ + self.intercepts_):
+            raise ValueError(NOT_FINITE)
+        return self
+
+    def _checked(self, hidden, incremental):
+        """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
+        estimators have not, or not like this."""
+        dtype = self._dtype()
+        self._hidden_activations(hidden)
+        self._dropout(hidden)
+        for name in ("l1", "weight_decay"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise refused(self, name, f"must be a number of at least 0, not {getattr(self, name)!r}")
+        if self.solver == "sgd" and self.momentum == 1:
+            raise refused(self, "momentum", "must be below 1")
+        if self.clip_global_norm is not None and not self.clip_global_norm > 0:
+            raise refused(self, "clip_global_norm", f"must be a positive number or None, not {self.clip_global_norm!r}")
+        if self.n_jobs == 0:
+            raise refused(self, "n_jobs", "must not be 0")
+        if self.solver == "lbfgs":
+            for name in ("solver_args", "weight_decay", "clip_global_norm", "dropout"):
+                if np.any(getattr(self, name)):
+                    raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
+            return dtype, None
+        return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
+
+    def _dtype(self):
+        try:
+            dtype = None if self.dtype is None else np.dtype(self.dtype)
+        except TypeError:
+            dtype = self.dtype
+        if dtype is None or isinstance(dtype, np.dtype) and dtype in (np.float32, np.float64):
+            return dtype
+        raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
+
+    def _hidden_activations(self, hidden):
+        """One activation for each hidden layer."""
+        given = self.activation
+        if isinstance(given, (str, CataloguedActivation)):
+            given = [given] * hidden
+        elif len(given) != hidden:
+            raise refused(self, "activation", f"has {len(given)} entries for {hidden} hidden layers")
+        found = []
+        for name in given:
+            try:
+                act = get_act("sigmoid" if name == "logistic" else name) if isinstance(name, str) else name
+            except (TypeError, ValueError) as error:
+                raise refused(self, "activation", f"does not fit: {error}") from error
+            if not isinstance(act, CataloguedActivation) or hasattr(act, "dw"):
+                raise refused(self, "activation", "must be a name, an activation without weights, or one of these for "
+                                                  f"each hidden layer, not {name!r}")
+            found.append(act)
+        return found
+
+    def _dropout(self, hidden):
+        """The share of each hidden layer that is switched off."""
+        ratios = [self.dropout] * hidden if isinstance(self.dropout, Real) else list(self.dropout)
+        if len(ratios) != hidden or not all(isinstance(ratio, Real) and 0 <= ratio < 1 for ratio in ratios):
+            raise refused(self, "dropout", f"must be a number of at least 0 and below 1, or {hidden} of them, one for "
+                                           f"each hidden layer, not {self.dropout!r}")
+        return ratios if any(ratios) else ()
+
+    def _weights(self, y, sample_weight, incremental):
+        """Those of the rows. A classifier's classes have some of their own."""
+        return sample_weight
+
+    def _head(self, dtype):
+        return HEADS[self.out_activation_](dtype)
+
+    def _network(self, X, rng=None):
+        hidden = len(self.coefs_) - 1
+        return Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden),
+                       self._head(self.coefs_[0].dtype), self.alpha, self.l1, self._dropout(hidden), rng, issparse(X))
+
+    def _initialize(self, y, layer_units, dtype):
+        super()._initialize(y, layer_units, dtype)
+        if self.solver in ("sgd", "adam", "lbfgs"):
+            return
+        self.loss_curve_, self._no_improvement_count = [], 0
+        stopping = self.early_stopping
+        self.validation_scores_ = [] if stopping else None
+        self.best_validation_score_ = -np.inf if stopping else None
+        self.best_loss_ = None if stopping else np.inf
+
+    def _init_coef(self, fan_in, fan_out, dtype):
+        """Uniform within Glorot's bound, which is narrower for logistic units, as scikit-learn draws them."""
+        bound = np.sqrt((2 if self.activation in ("logistic", "sigmoid") else 6) / (fan_in + fan_out))
+        draw = self._random_state.uniform
+        return (draw(-bound, bound, (fan_in, fan_out)).astype(dtype, copy=False),
+                draw(-bound, bound, fan_out).astype(dtype, copy=False))
+
+    # L-BFGS: scikit-learn's call of SciPy, which comes back for the loss and its gradient
+
+    def _train_lbfgs(self, X, y, sample_weight, dtype):
+        """In double precision, whatever X is: SciPy's parameters are."""
+        X = X.astype(np.float64, copy=False)
+        self._cast(np.float64)
+        units = [X.shape[1], *(b.shape[0] for b in self.intercepts_)]
+        self._net = self._network(X)
+        try:
+            t = self._net.head.targets(y, np.float64)
+            self._fit_lbfgs(X, t, sample_weight, None, None, None, None, units)
+        finally:
+            del self._net
+            self._cast(dtype)
+
+    def _cast(self, dtype):
+        """Parameters of this dtype that may be changed in place: copies of those that may not."""
+        self.coefs_, self.intercepts_ = ([np.require(p, dtype, ["C", "A", "W"]) for p in ps]
+                                         for ps in (self.coefs_, self.intercepts_))
+
+    def _backprop(self, X, y, sample_weight, activations, deltas, coef_grads, intercept_grads):
+        net = getattr(self, "_net", None)
+        if net is None:
+            net = self._network(X)
+            y = net.head.targets(y, X.dtype)
+        net.set(self.coefs_, self.intercepts_)
+        return net.loss_and_gradients(X, y, sample_weight)
+
+    # The stochastic solvers
+
+    def _train(self, X, y, sample_weight, dtype, solver, incremental):
+        X_val = y_val = weight_val = None
+        if self.early_stopping:
+            if incremental:
+                raise ValueError("partial_fit does not support early_stopping=True")
+            X, X_val, y, y_val, sample_weight, weight_val = self._split(X, y, sample_weight)
+        n = X.shape[0]
+        size = min(200, n) if self.batch_size == "auto" else min(self.batch_size, n)
+        if self.batch_size != "auto" and self.batch_size > n:
+            warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
+        stepped = vars(self).pop("_stepped", None)
+        if incremental and stepped is not None:
+            self.coefs_, self.intercepts_ = stepped
+        self._cast(dtype)
+        self._optimizer = solver
+        net = self._network(X, self._random_state)
+        epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
+        try:
+            with progress_of(self) as advance:
+                self._epochs(epoch, X_val, y_val, weight_val, incremental, advance)
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.")
+        if self.early_stopping:
+            self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+
+    def _split(self, X, y, sample_weight):
+        """Rows to train on and rows to validate with: X, X, y, y, weights, weights."""
+        stratify = y if is_classifier(self) and self.n_outputs_ == 1 else None
+        arrays = (X, y) if sample_weight is None else (X, y, sample_weight)
+        found = train_test_split(*arrays, random_state=self._random_state, test_size=self.validation_fraction,
+                                 stratify=stratify)
+        if found[1].shape[0] < 2:
+            raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your "
+                             "dataset.")
+        if is_classifier(self):
+            found[3] = self._label_binarizer.inverse_transform(found[3])
+        return found if sample_weight is not None else (*found, None, None)
+
+    def _epochs(self, epoch, X_val, y_val, weight_val, incremental, advance):
+        callbacks = self.callbacks
+        callbacks = () if callbacks is None else (callbacks,) if callable(callbacks) else callbacks
+        n = epoch.n
+        order = np.arange(n)
+        self.n_iter_ = 0
+        for _ in range(self.max_iter):
+            if self.shuffle:
+                drawn = np.arange(n)
+                self._random_state.shuffle(drawn)
+                order = order[drawn]
+            self.loss_ = epoch.run(order if self.shuffle else None)
+            self.n_iter_ += 1
+            learnt = self._optimizer.evaluated(epoch.params)
+            if learnt is not epoch.params:
+                self._stepped = listed(epoch.params)
+                self.coefs_, self.intercepts_ = listed(learnt)
+            self.t_ += n
+            self.loss_curve_.append(self.loss_)
+            if self.verbose:
+                print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+            self._update_no_improvement_count(self.early_stopping, X_val, y_val, weight_val)
+            self._optimizer.iteration_ends(self.t_)
+            advance()
+            stopped = [callback(self) is True for callback in callbacks]
+            if any(stopped) or self._has_converged() or incremental:
+                break
+            if self.n_iter_ == self.max_iter:
+                warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                              "optimization hasn't converged yet.", ConvergenceWarning)
+
+    def _has_converged(self):
+        if self._no_improvement_count <= self.n_iter_no_change:
+            return False
+        what = "Validation score" if self.early_stopping else "Training loss"
+        if self._optimizer.trigger_stopping(f"{what} did not improve more than tol={self.tol:f} for "
+                                            f"{self.n_iter_no_change:d} consecutive epochs.", self.verbose):
+            return True
+        self._no_improvement_count = 0
+        return False
+
+    def _check_solver(self):
+        if self.solver == "lbfgs":
+            raise AttributeError("partial_fit is only available for stochastic optimizers. lbfgs is not stochastic.")
+        return True
+
+    # Predictions
+
+    def _forward_pass_fast(self, X, check_input=True):
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        coefs, intercepts = self.coefs_, self.intercepts_
+        dtype = np.result_type(X.dtype, coefs[0]) if self.dtype is None else coefs[0].dtype
+        if dtype != coefs[0].dtype:
+            coefs, intercepts = ([p.astype(dtype) for p in ps] for ps in (coefs, intercepts))
+        with threads(self.n_jobs), np.errstate(all="ignore"):
+            return predicted(X, coefs, intercepts, self._hidden_activations(len(coefs) - 1), self._head(dtype),
+                             issparse(X))
+
+
+class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
+    """scikit-learn's MLPClassifier on fastnn's kernels: its parameters, attributes and methods, and more.
+
+    Parameters
+    ----------
+    hidden_layer_sizes, alpha, batch_size, learning_rate, learning_rate_init, power_t, max_iter, shuffle, \
+random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping, validation_fraction, beta_1, beta_2, \
+epsilon, n_iter_no_change, max_fun
+        As in scikit-learn.
+    activation : str, activation, or one of these for each hidden layer
+        scikit-learn's names, a name of `fastnn.activations()`, or what `get_act` returned.
+    solver : str or optimizer
+        "lbfgs", "sgd" and "adam" are scikit-learn's; any other name is `get_opt`'s, with that rule's own rate, and what
+        `get_opt` returned is copied for each fit. `learning_rate_init` and what follows it are for "sgd" and "adam".
+    solver_args : dict
+        Arguments of the optimizer and its options: lr (a number or a schedule), clip_value, groups ... Its parameters
+        are W1, b1, W2 ...
+    dtype : float32, float64 or None
+        That of weights and arithmetic; None: that of X.
+    class_weight : dict, "balanced" or None
+        As in scikit-learn's SGDClassifier; times the sample weights.
+    dropout : float, or one for each hidden layer
+        The share of a hidden layer's outputs that is switched off while training; the others are scaled by
+        1/(1 - dropout).
+    l1 : float
+        The loss contains l1 sum |W| over the coefficients, divided by the sample size as `alpha` is.
+    weight_decay : float
+        Decoupled, of the coefficients: each step takes lr weight_decay W away.
+    clip_global_norm : float or None
+        The largest norm of all gradients together.
+    callbacks : function(estimator), or several
+        Called after each epoch; one that returns True ends the training.
+    progress_bar : bool
+        Shows one (`rich`).
+    n_jobs : int or None
+        Threads of fastnn and of BLAS; -1: one for each core; None: as they are set.
+    """
+
+    _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_Perceptron._wider_constraints,
+                              "class_weight": [dict, list, str, None]}
+
+    def __init__(self, hidden_layer_sizes=(100,), activation="relu", *, solver="adam", alpha=0.0001, batch_size="auto",
+                 learning_rate="constant", learning_rate_init=0.001, power_t=0.5, max_iter=200, shuffle=True,
+                 random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
+                 early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
+                 n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0,
+                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+        super().__init__(
+            hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
+            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
+            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start,
+            momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+            validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
+        self.dropout, self.l1 = dropout, l1
+        self.weight_decay, self.clip_global_norm, self.callbacks = weight_decay, clip_global_norm, callbacks
+        self.progress_bar, self.n_jobs = progress_bar, n_jobs
+
+    def _weights(self, y, sample_weight, incremental):
+        if self.class_weight is None:
+            return sample_weight
+        if incremental and self.class_weight == "balanced":
+            raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees some of the rows; "
+                                                "compute_class_weight of scikit-learn gives the numbers")
+        own = compute_sample_weight(self.class_weight, y)
+        return own if sample_weight is None else own * sample_weight
+
+    def to_onnx(self, path=None):
+        """The model for ONNX; written to `path` where one is given. Its input is "X", its outputs "label" and
+        "probabilities". See docs/estimators.md. Raises ImportError without the `onnx` package."""
+        from .onnx import exported
+        return exported(self, path)
+
+
+class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
+    """scikit-learn's MLPRegressor on fastnn's kernels: its parameters, attributes and methods, and more.
+
+    Parameters
+    ----------
+    loss : str or loss
+        "squared_error" and "poisson" are scikit-learn's; any other name is that of an elementwise loss of
+        `fastnn.losses()`, as is what `get_err` returned: the sum over the outputs, the mean over the rows.
+    activation, solver, ...
+        As those of `MLPClassifier`, but for `class_weight`.
+    """
+
+    _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_Perceptron._wider_constraints,
+                              "loss": [str, ElementwiseLoss]}
+
+    def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
+                 alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,
+                 max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
+                 nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
+                 epsilon=1e-8, n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, dropout=0.0, l1=0.0,
+                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+        super().__init__(
+            loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
+            learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
+            shuffle=shuffle, random_state=random_state, tol=tol, verbose=verbose, warm_start=warm_start,
+            momentum=momentum, nesterovs_momentum=nesterovs_momentum, early_stopping=early_stopping,
+            validation_fraction=validation_fraction, beta_1=beta_1, beta_2=beta_2, epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change, max_fun=max_fun)
+        self.solver_args, self.dtype, self.dropout, self.l1 = solver_args, dtype, dropout, l1
+        self.weight_decay = weight_decay
+        self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
+            clip_global_norm, callbacks, progress_bar, n_jobs)
+
+    def _checked(self, hidden, incremental):
+        self._catalogued()
+        return super()._checked(hidden, incremental)
+
+    def _head(self, dtype):
+        loss = self._catalogued()
+        return super()._head(dtype) if loss is None else Catalogued(dtype, loss)
+
+    def _catalogued(self):
+        """A loss that scikit-learn has not, or None."""
+        if self.loss in ("squared_error", "poisson"):
+            return None
+        try:
+            loss = get_err(self.loss) if isinstance(self.loss, str) else copy.copy(self.loss)
+        except (TypeError, ValueError) as error:
+            raise refused(self, "loss", f"does not fit: {error}") from error
+        if not isinstance(loss, ElementwiseLoss):
+            raise refused(self, "loss", f"must be an elementwise loss, not {self.loss!r}")
+        return loss
+
+    def to_onnx(self, path=None):
+        """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See
+        docs/estimators.md. Raises ImportError without the `onnx` package."""
+        from .onnx import exported
+        return exported(self, path)

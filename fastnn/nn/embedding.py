@@ -1,0 +1,37 @@
+"""A table of vectors, looked up by number."""
+import numpy as np
+
+from fastnn.core.arrays import as_array
+from fastnn.core.sparse import Rows
+
+from .layers import Layer
+
+
+class Embedding(Layer):
+    """y = W[x] for integers x of any shape: a row of W, which is (words, features), for each.
+
+    `backward` leaves `dW`, a `fastnn.Rows` with the rows that were looked up: an optimizer's step then costs as many rows,
+    not the table. Words that occur twice are summed in the step. It returns None, for integers have no gradient; the
+    gradient of y is to stay as it is until the step.
+    Raises TypeError for x that are no integers, ValueError for those outside 0 to words - 1.
+    """
+
+    def __init__(self, W):
+        self.W = W
+        self.dW = None
+
+    def forward(self, x, train_flg=True, out=None):
+        x = as_array(x, "x")
+        if x.dtype.kind not in "iu":
+            raise TypeError(f"an embedding is looked up by integers, not by {x.dtype}")
+        words = len(self.W)
+        if x.size and not (0 <= x.min() and x.max() < words):
+            raise ValueError(f"x must lie in 0..{words - 1}, found {x.min()}..{x.max()}")
+        if train_flg:
+            self._kept = x
+        # the numbers are looked at above, and with `out` numpy would copy it first in its other modes
+        return np.take(self.W, x, axis=0, out=out, mode="clip")
+
+    def backward(self, dout):
+        x = self._recall()
+        self.dW = Rows(x, dout)

@@ -1,0 +1,78 @@
+"""The learning-rate range test: which rates a network learns with, by a short training with growing ones."""
+import copy
+import math
+
+from .trainer import Trainer
+
+STEEPEST_FROM = 5           # steps at the beginning whose averages are those of too few losses
+
+
+def lr_range_test(network, optimizer, x, t, low=1e-6, high=1.0, steps=100, batch_size=128, rng=None, smoothing=0.98,
+                  stop_at=4.0):
+    """Train a copy of network and optimizer with rates that grow from low to high by one factor a step.
+
+    Smith 2015, arXiv 1506.01186, whose rates grow linearly; growing by a factor, and smoothing, are fastai's. Neither
+    network nor optimizer is changed.
+
+    Parameters
+    ----------
+    network, optimizer, x, t, batch_size, rng
+        As in `Trainer`; the optimizer has a learning rate `lr`.
+    low, high : float
+        The first and the last rate.
+    smoothing : float
+        What of the moving average of the losses is kept in each step.
+    stop_at : float
+        It ends when the average is above so many times the least one, or the loss not finite.
+
+    Returns
+    -------
+    LrRange
+        `rates`, `losses`, `smoothed` (lists), `suggestion` (the rate where the average falls fastest, None where it
+        never does) and `plot(file)`.
+
+    Raises ValueError for numbers out of range, and what `Trainer` raises.
+    """
+    if not 0 < low < high < math.inf:
+        raise ValueError(f"low must be positive and below high, which is finite, not {low!r} and {high!r}")
+    if steps < 2 or not 0 <= smoothing < 1 or not stop_at > 1:
+        raise ValueError("steps must be at least 2, smoothing in [0, 1) and stop_at above 1, not "
+                         f"{steps!r}, {smoothing!r} and {stop_at!r}")
+    network, optimizer = copy.deepcopy((network, optimizer))
+    trainer = Trainer(network, optimizer, x, t, batch_size, rng, on_nonfinite="stop")
+    rates, losses, smoothed, average = [], [], [], 0.0
+    for step in range(steps):
+        optimizer.lr = low * (high / low)**(step / (steps - 1))
+        loss = trainer.step()
+        if trainer.diverged:
+            break
+        average = smoothing * average + (1 - smoothing) * loss
+        rates.append(optimizer.lr)
+        losses.append(loss)
+        smoothed.append(average / (1 - smoothing**(step + 1)))
+        if smoothed[-1] > stop_at * min(smoothed):
+            break
+    return LrRange(rates, losses, smoothed)
+
+
+class LrRange:
+    """What a range test found."""
+
+    def __init__(self, rates, losses, smoothed):
+        self.rates, self.losses, self.smoothed = rates, losses, smoothed
+
+    @property
+    def suggestion(self):
+        """The rate at which the smoothed loss falls fastest with the logarithm of the rate, or None."""
+        falls = {i: self.smoothed[i + 1] - self.smoothed[i - 1]
+                 for i in range(min(STEEPEST_FROM, len(self.rates) // 4) + 1, len(self.rates) - 1)}
+        steepest = min(falls, key=falls.get, default=None)
+        return None if steepest is None or falls[steepest] >= 0 else self.rates[steepest]
+
+    def plot(self, file):
+        """Write a picture as PNG: losses and their average by rate (`pip install "fastnn[cli]"`)."""
+        from fastnn.cli.figures.rates import draw_rates
+        draw_rates(file, self.rates, self.losses, self.smoothed, self.suggestion)
+
+    def __repr__(self):
+        return f"LrRange({len(self.rates)} steps, suggestion={self.suggestion!r})"

@@ -1,0 +1,77 @@
+"""A bar that shows how far a training is."""
+import sys
+from time import monotonic
+
+from .callbacks import Callback
+
+
+class ProgressBar(Callback):
+    """Shows steps, speed and loss of `Trainer.train`, with `rich` where that is installed, else as a line on stderr.
+
+    ``trainer.train(1000, callbacks=[ProgressBar()])``. The loss is a moving average with the factor 0.9 of what has been.
+
+    Parameters
+    ----------
+    file : text file
+        Where to, instead of stderr.
+    """
+
+    def __init__(self, file=None):
+        self.file = file
+        self._bar = None
+
+    def begin(self, trainer, iterations):
+        self._done, self._loss = 0, None
+        self._bar = _bar(iterations, sys.stderr if self.file is None else self.file)
+
+    def step(self, trainer, loss):
+        self._done += 1
+        self._loss = loss if self._loss is None or self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
+        self._bar.show(self._done, self._loss)
+
+    def end(self, trainer):
+        self._bar.close()
+
+
+def _bar(iterations, file):
+    try:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    except ModuleNotFoundError:
+        return _Line(iterations, file)
+    return _Rich(iterations, Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                                      TimeRemainingColumn(), console=Console(file=file)))
+
+
+class _Rich:
+    def __init__(self, iterations, progress):
+        self.progress = progress
+        progress.start()
+        self.task = progress.add_task("training", total=iterations)
+
+    def show(self, done, loss):
+        self.progress.update(self.task, completed=done, description=f"loss {loss:.4g}")
+
+    def close(self):
+        self.progress.stop()
+
+
+class _Line:
+    """At most ten times a second."""
+
+    def __init__(self, iterations, file):
+        self.iterations, self.file = iterations, file
+        self.began, self.shown, self.text = monotonic(), 0.0, ""
+
+    def show(self, done, loss):
+        now = monotonic()
+        speed = done / max(now - self.began, 1e-9)
+        self.text = f"\rstep {done}/{self.iterations}  loss {loss:.4g}  {speed:.0f} steps/s "
+        if now - self.shown > 0.1:
+            self.shown = now
+            self.file.write(self.text)
+            self.file.flush()
+
+    def close(self):
+        self.file.write(self.text + "\n")
+        self.file.flush()

@@ -1,0 +1,194 @@
+"""Activations with a parameter that is learned: against mpmath, torch, differences, and in every layout."""
+import copy
+import pickle
+
+import mpmath
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import bounds, get_act
+from fastnn.learnable import learnable
+
+each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+# shape, channels, axis: one alpha, features, channels of images, axes from behind, whole and broken blocks
+CASES = [((7,), 1, 1), ((5, 3), 3, 1), ((6, 100), 100, -1), ((40, 1000), 1000, 1), ((3, 4, 5, 6), 4, 1), ((4, 70, 90), 4, 0),
+         ((2, 3, 5), 5, -1), ((130, 127), 1, 5), ((9, 6000), 9, 0), ((2, 3, 700), 3, 1), ((0, 3), 3, 1), ((300, 2), 2, 1)]
+each_case = pytest.mark.parametrize(("shape", "channels", "axis"), CASES)
+
+
+def normal(shape, dtype=np.float64, seed=0):
+    return np.random.default_rng(seed).normal(0, 2, shape).astype(dtype)
+
+
+def made(channels, axis):
+    act = get_act("PReLU", channels, axis=axis)
+    act.alpha = normal(channels, seed=9) / 4
+    return act
+
+
+def over_channels(alpha, shape, axis):
+    """alpha, to be broadcast with x."""
+    if len(alpha) == 1:
+        return alpha[0]
+    return alpha.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
+
+
+def test_the_list():
+    assert learnable() == ["PReLU"]
+    assert not set(learnable()) & set(fastnn.activations())
+
+
+@each_dtype
+def test_values_and_gradients_are_exact(dtype):
+    act, name = made(1, 1), np.dtype(dtype).name
+    alpha = mpmath.mpf(float(dtype(act.alpha[0])))
+    tiny, most = float(np.finfo(dtype).smallest_subnormal), float(np.finfo(dtype).max)
+    x = np.r_[normal(300, dtype), 0.0, -0.0, tiny, -tiny, most, -most].astype(dtype)
+    g = normal(x.size, dtype, 1)
+    y, dx = act(x), act.backward(x, grad=g)
+    total = mpmath.mpf(0)
+    for a, w, value, slope in zip(x, g, y, dx):
+        a, w = mpmath.mpf(float(a)), mpmath.mpf(float(w))
+        for got, wanted in ((value, a if a > 0 else alpha * a), (slope, w if a > 0 else alpha * w)):
+            assert abs(mpmath.mpf(float(got)) - wanted) <= bounds.unit(float(wanted), name)
+        total += 0 if a > 0 or a == -mpmath.mpf(most) else w * a
+    finite = np.abs(x) < most
+    act.backward(x[finite], grad=g[finite])
+    assert act.dalpha[0] == pytest.approx(float(total), rel=1e-5 if dtype == np.float32 else 1e-13)
+
+
+@each_dtype
+@each_case
+def test_of_channels(shape, channels, axis, dtype):
+    act, x, g = made(channels, axis), normal(shape, dtype), normal(shape, dtype, 5)
+    alpha = over_channels(act.alpha.astype(dtype), shape, axis)
+    np.testing.assert_array_equal(act(x), np.where(x > 0, x, alpha * x))
+    np.testing.assert_array_equal(act.backward(x, grad=g), np.where(x > 0, g, alpha * g))
+    exact = np.where(x > 0, 0, g * x).astype(np.longdouble)         # each product is rounded
+    sums = exact.sum() if channels == 1 else exact.sum(axis=tuple(i for i in range(len(shape)) if i != axis % len(shape)))
+    size = np.abs(exact).sum()
+    assert act.dalpha.shape == (channels,) and act.dalpha.dtype == np.float64
+    assert (np.abs(act.dalpha - sums) <= 1e-14 * size).all()
+
+
+@each_dtype
+@pytest.mark.parametrize(("shape", "channels"), [((40,), 1), ((6, 5), 5), ((3, 4, 5, 6), 4), ((3, 4, 5), 1)])
+def test_they_are_torchs(shape, channels, dtype):
+    torch = pytest.importorskip("torch")
+    act, x, g = made(channels, 1), normal(shape, dtype), normal(shape, dtype, 5)
+    x.flat[:3] = 0.0
+    theirs, given = torch.nn.PReLU(channels, dtype=getattr(torch, np.dtype(dtype).name)), torch.tensor(x, requires_grad=True)
+    assert theirs.weight.detach().numpy().tolist() == get_act("PReLU", channels).alpha.tolist()
+    with torch.no_grad():
+        theirs.weight.copy_(torch.tensor(act.alpha))
+    y = theirs(given)
+    y.backward(torch.tensor(g))
+    close = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 1e-5, "atol": 1e-5}
+    np.testing.assert_array_equal(act(x), y.detach().numpy())
+    np.testing.assert_array_equal(act.backward(x, grad=g), given.grad.numpy())
+    np.testing.assert_allclose(act.dalpha, theirs.weight.grad.numpy(), **close)
+
+
+def test_gradients_are_those_of_differences():
+    act, x, g = made(3, 1), normal((4, 3, 5)), normal((4, 3, 5), seed=1)
+    dx = act.backward(x, grad=g)
+    dalpha = act.dalpha
+    for parameter, gradient in ((x, dx), (act.alpha, dalpha)):
+        wanted = fastnn.nn.numerical_gradient(lambda _: (act(x) * g).sum(), parameter)
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-6, atol=1e-7)
+
+
+def test_an_optimizer_learns_alpha():
+    """A slope below 0 that it did not have."""
+    act, x = get_act("PReLU", 2), normal((200, 2))
+    wanted, opt = np.array([0.7, -0.3]), fastnn.get_opt("Adam", lr=0.05)
+    for _ in range(300):
+        act.backward(x, grad=(act(x) - np.where(x > 0, x, wanted * x)) / len(x))
+        act.update(opt)
+    np.testing.assert_allclose(act.alpha, wanted, atol=1e-3)
+
+
+@each_dtype
+def test_of_any_layout(dtype):
+    act, x, g = made(40, 1), normal((6, 40), dtype), normal((6, 40), dtype, 1)
+    y, dx = act(x), act.backward(x, grad=g)
+    dalpha = act.dalpha
+    for layout in (np.asfortranarray, lambda a: np.repeat(a, 2, axis=-1)[..., ::2], lambda a: a[::-1].copy()[::-1],
+                   lambda a: a.astype(a.dtype.newbyteorder())):
+        np.testing.assert_array_equal(act(layout(x)), y)
+        np.testing.assert_array_equal(act.backward(layout(x), grad=layout(g)), dx)
+        np.testing.assert_array_equal(act.dalpha, dalpha)
+        out = layout(np.zeros_like(y))
+        assert act.forward(layout(x), out=out) is out
+        np.testing.assert_array_equal(out, y)
+    for which in (0, 1):                    # out may be x, and grad
+        operands = [x.copy(), g.copy()]
+        assert act.backward(operands[0], grad=operands[1], out=operands[which]) is operands[which]
+        np.testing.assert_array_equal(operands[which], dx)
+        np.testing.assert_array_equal(act.dalpha, dalpha)
+    row = np.zeros(7 * 40, dtype)
+    shifted = row[40:].reshape(6, 40)
+    row[:-40] = x.ravel()
+    np.testing.assert_array_equal(act.forward(row[:-40].reshape(6, 40), out=shifted), y)      # overlapping in part
+
+
+def test_other_dtypes():
+    act, x = made(1, 1), normal((3, 8))
+    half = x.astype(np.float16)
+    assert act(half).dtype == act.backward(half, grad=half).dtype == np.float16
+    np.testing.assert_array_equal(act(half), act(half.astype(np.float32)).astype(np.float16))
+    assert act(np.arange(8)).dtype == act([True, False]).dtype == np.float64
+    assert isinstance(act(-2.0), np.float64) and act(-2.0) == -2 * act.alpha[0]
+    assert act.backward(-2.0, grad=3.0) == 3 * act.alpha[0] and act.dalpha.tolist() == [-6]
+    act.alpha = act.alpha.astype(np.float32)
+    act.backward(x, grad=x)
+    assert act.dalpha.dtype == np.float32
+    assert np.isnan(act([np.nan])) and np.isnan(act.backward([np.nan], grad=[1.0]))
+
+
+@each_dtype
+@pytest.mark.parametrize(("shape", "channels"), [((300_001,), 1), ((3001, 100), 100), ((30, 3, 5001), 3)])
+def test_bits_do_not_depend_on_threads(shape, channels, dtype):
+    act, x, g = made(channels, 1), normal(shape, dtype), normal(shape, dtype, 1)
+    before, found = fastnn.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            fastnn.set_num_threads(threads)
+            found.append((act(x), act.backward(x, grad=g), act.dalpha))
+    finally:
+        fastnn.set_num_threads(before)
+    for other in found[1:]:
+        for one, two in zip(found[0], other):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_names_copies_and_pickles():
+    act, x = made(3, 1), normal((4, 3))
+    act.backward(x, grad=x)
+    assert repr(act) == "get_act('PReLU', channels=3, init=0.25)"
+    for twin in (copy.deepcopy(act), pickle.loads(pickle.dumps(act))):
+        np.testing.assert_array_equal(twin(x), act(x))
+        np.testing.assert_array_equal(twin.dalpha, act.dalpha)
+        twin.alpha += 1
+        assert (twin.alpha != act.alpha).all()
+
+
+def test_what_does_not_fit_is_refused():
+    act, x = get_act("PReLU", 3), normal((4, 3))
+    for call, text in ((lambda: act(x[:, :2]), "^axis 1 of x has 2 channels, the parameter 3$"),
+                       (lambda: act(x[0]), "^x has 1 axes, and no axis 1 with a parameter for each channel$"),
+                       (lambda: act(x, out=x[:2]), r"^out must have shape \(4, 3\), not \(2, 3\)$"),
+                       (lambda: act.backward(x, grad=x[:, :2]), r"^grad must have shape \(4, 3\), not \(4, 2\)$"),
+                       (lambda: act.update(fastnn.get_opt("SGD")), "^PReLU: update needs a backward before it$"),
+                       (lambda: get_act("PReLU", 0), "^channels must be")):
+        with pytest.raises(ValueError, match=text):
+            call()
+    for call in (lambda: act.backward(x), lambda: act(x.astype(complex)), lambda: act(np.ma.ones((2, 3))),
+                 lambda: act(x, out=x.astype(np.float32)), lambda: get_act("PReLU", axis=1.5),
+                 lambda: fastnn.nn.Activation("PReLU")):
+        with pytest.raises(TypeError):
+            call()
+    act.alpha = np.zeros((3, 1))
+    with pytest.raises(ValueError, match="^the parameter must be a number or have one axis"):
+        act(x)

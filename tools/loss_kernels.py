@@ -1,0 +1,82 @@
+"""The loops around elementwise losses, as Cython: written by setup.py into its build folder, from the formulas in
+fastnn/core/losses. A formula is a function of that form whose derivative stands beside it, as `name_d1`.
+"""
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+SIGNATURE = re.compile(r"^cdef inline real (\w+)\(real y, real t((?:,\s*real \w+)*)\) noexcept nogil:", re.MULTILINE)
+MOST_CONSTANTS = 16             # MOST_PARAMETERS of fastnn/core/kernels.pxd
+
+
+class Loss(NamedTuple):
+    family: str
+    name: str
+    constants: tuple
+
+
+def formulas(paths):
+    """The losses of .pxd files. SystemExit for one that stands twice, or whose derivative has other constants."""
+    found = {}
+    for path in paths:
+        for name, rest in SIGNATURE.findall(path.read_text()):
+            if name in found:
+                raise SystemExit(f"{path}: the loss {name} stands in {found[name].family}.pxd, too")
+            found[name] = Loss(path.stem, name, tuple(re.findall(r"real (\w+)", rest)))
+    losses = [loss for name, loss in found.items() if f"{name}_d1" in found]
+    for loss in losses:
+        derivative = found[f"{loss.name}_d1"]
+        if (derivative.family, derivative.constants) != (loss.family, loss.constants):
+            raise SystemExit(f"the loss {loss.name} and its derivative have other constants")
+        if len(loss.constants) > MOST_CONSTANTS:
+            raise SystemExit(f"the loss {loss.name} has {len(loss.constants)} constants, more than {MOST_CONSTANTS}")
+    return losses
+
+
+def kernels(paths):
+    """The text of the .pxi."""
+    losses = formulas(paths)
+    table = [f'    "{each.name}": ((<uintptr_t>{each.name}[float], <uintptr_t>{each.name}[double]), '
+             f'{each.constants!r}),' for each in losses]
+    return "\n".join([
+        "# Written by tools/loss_kernels.py.",
+        *(f"from fastnn.core.losses.{each.family} cimport ({each.name} as {each.name}_value, "
+          f"{each.name}_d1 as {each.name}_slope)" for each in losses),
+        *map(loops, losses),
+        "# name: ((address for float, for double), names of the constants)",
+        "LOSSES = {", *table, "}", ""])
+
+
+def loops(loss):
+    """Value, derivative, or both in one loop."""
+    rest = "".join(f", c{k}" for k in range(len(loss.constants)))
+    value, slope = (f"{loss.name}_{what}[real](a, b{rest})" for what in ("value", "slope"))
+
+    def loop(*results):
+        return "".join(f"        {line}\n" for line in (
+            "for i in range(n & -MAP_STEP):", "    a, b = x[i], y[i]", *(f"    {result}" for result in results)))
+
+    return f"""
+cdef void {loss.name}(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+        const real *h) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real a, b
+{"".join(f"    cdef real c{k} = h[{k}]" + chr(10) for k in range(len(loss.constants)))}\
+    if order == BOTH:
+{loop(f"out[i] = {value}", f"second[i] = {slope}")}\
+    elif order == VALUE:
+{loop(f"out[i] = {value}")}\
+    else:
+{loop(f"out[i] = {slope}")}"""
+
+
+def write(root, folder, levels):
+    """Write `loss_kernels.pxi`, and the module of each level that includes it, into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = {"loss_kernels.pxi": kernels(sorted(Path(root, "fastnn", "core", "losses").glob("*.pxd")))}
+    for level in levels:
+        text[f"_losses_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "losses.pxi"\n'
+    for name, content in text.items():
+        path = folder / name
+        if not path.exists() or path.read_text() != content:
+            path.write_text(content)
