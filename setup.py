@@ -48,6 +48,8 @@ MSVC_FLAGS = ["/O2", "/fp:precise"]
 # what the sanitizer of undefined behaviour looks for, and with -DNDEBUG.
 SANITIZERS = {"address", "undefined", "thread"}
 SANITIZED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv", "-UNDEBUG"]
+# Names of static functions are a twenty-fifth of a wheel; FASTNN_SYMBOLS=1 keeps them, for a profiler.
+STRIPPED = ["-Wl,--strip-all"]
 ALWAYS_INLINE = {"unix": "inline __attribute__((always_inline))", "msvc": "__forceinline"}
 
 
@@ -89,13 +91,15 @@ class BuildWithWhatIsThere(build_ext):
         flags = [flag for flag in UNIX_FLAGS if self.accepts([flag])] if unix else MSVC_FLAGS
         kernel_flags = [flag for flag in KERNEL_FLAGS if unix and self.accepts([flag])]
         interleaved = INTERLEAVED if unix and self.accepts(INTERLEAVED) else []
+        keep = sanitizers or os.environ.get("FASTNN_SYMBOLS")
+        stripped = STRIPPED if unix and not keep and self.accepts([], STRIPPED) else []
         threads = next((found for found in self.thread_flags(unix) if self.accepts(*found)), ([], []))
         if not any("openmp" in flag for flag in threads[0]):
             print(f"fastnn: building without OpenMP, {'with threads of its own' if unix else 'single-threaded'}",
                   file=sys.stderr)
         for extension in self.extensions:
             extension.extra_compile_args = flags + threads[0] + extension.extra_compile_args
-            extension.extra_link_args = threads[1] + extension.extra_link_args
+            extension.extra_link_args = threads[1] + stripped + extension.extra_link_args
             if unix and ("_rules_" in extension.name or extension.name.endswith("stepping")):
                 extension.extra_compile_args.append("-ffp-contract=off")        # see fastnn/core/rules.pxi
                 extension.define_macros.append(("FASTNN_FMA", "0"))

@@ -2,6 +2,12 @@
 ONE_KEY_EACH = ("step the whole array with a gradient for all of it, zeros where there is none, or give each part a "
                 "key of its own, as in step({'row 1': E[1]}, {'row 1': g}), or an optimizer of its own")
 
+# what is said of arguments of a step that other libraries have, or one rule alone
+STEP_ARGUMENTS = {
+    "loss": " (rules that read the loss take f=)", "value": " (rules that read the loss take f=)",
+    "f": " (Eve, PolyakSGD and MoMo read the loss)", "hessian": " (Sophia reads it)", "lr": " (opt.lr = 0.01 sets it)",
+    "closure": " (it takes gradients: step(params, grads))"}
+
 
 def changed_dtype(key, before, now):
     """Of a parameter that was stepped with another dtype. The dtypes may be names."""

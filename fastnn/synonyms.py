@@ -32,6 +32,7 @@ ELSEWHERE = {
     "use_nesterov": 'get_opt("SGD", momentum=0.9, nesterov=True) has it',
     "amsgrad": 'get_opt("AMSGrad") is that',
     "centered": 'get_opt("RMSprop", centered=True) has it; centralize takes the mean out of gradients',
+    "centred": 'get_opt("RMSprop", centered=True) has it; centralize takes the mean out of gradients',
     "freeze": 'a group freezes parameters: groups=[group("b*", freeze=True)]',
     "warmup": "a learning rate warms up in a schedule: schedules.cosine(1e-3, 10_000, warmup=500)",
     "zero_grad": "gradients are given to each step, none are kept",

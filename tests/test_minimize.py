@@ -136,8 +136,9 @@ def test_the_best_point_is_left(error, options, monkeypatch):
 
 
 @pytest.mark.parametrize(("options", "error", "message"), [
-    ({"maxiter": 0}, ValueError, "maxiter must be at least 1, not 0"), ({"maxiter": 1.5}, TypeError, "float"),
-    ({"maxcor": -1}, ValueError, "maxcor"), ({"maxls": 0}, ValueError, "maxls"), ({"maxfun": "9"}, TypeError, "str"),
+    ({"maxiter": 0}, ValueError, "maxiter must be at least 1, not 0"), ({"maxiter": 1.5}, TypeError, "maxiter must be an integer, not 1.5"),
+    ({"maxls": True}, TypeError, "maxls must be an integer, not True"),
+    ({"maxcor": -1}, ValueError, "maxcor"), ({"maxls": 0}, ValueError, "maxls"), ({"maxfun": "9"}, TypeError, "maxfun must be an integer"),
     ({"ftol": -1}, ValueError, "ftol must be finite and not negative"), ({"gtol": np.nan}, ValueError, "gtol"),
     ({"ftol": "1"}, TypeError, "ftol must be a number"),
     ({"x": np.zeros((200, 63))}, ValueError, "64"), ({"x": [[1, 2], [3]]}, ValueError, "x is no array"),
@@ -194,3 +195,9 @@ def test_without_scipy_a_line_says_how_to_get_it(monkeypatch):
     with pytest.raises(ImportError, match=r'pip install "fastnn\[scipy\]"'):
         minimize(net(), x, t)
     assert fastnn.nn.minimize is minimize
+
+
+@pytest.mark.parametrize("network", [None, {"W": np.ones(2)}, np.ones(3)], ids=["None", "dict", "array"])
+def test_what_is_no_network(network):
+    with pytest.raises(TypeError, match="a network has params"):
+        minimize(network, np.ones((2, 3)), np.array([0, 1]))

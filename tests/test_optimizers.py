@@ -364,6 +364,23 @@ def test_the_callers_control_register_survives(state_dtype, size):
     assert_allclose(*params, rtol=1e-6)                 # the constants of the step are rounded as the caller likes
 
 
+@pytest.mark.parametrize(("kwds", "said"), [
+    ({"loss": 1.0}, "f="), ({"value": 1.0}, "f="), ({"hessian": np.ones(3)}, "Sophia"), ({"closure": None}, "gradients"),
+    ({"lr": 0.1}, "opt.lr")])
+def test_arguments_of_other_libraries_steps(kwds, said):
+    opt, p = get_opt("Adam"), np.ones(3)
+    with pytest.raises(TypeError, match=f"no argument '{next(iter(kwds))}'.*{said}"):
+        opt.step(p, np.ones(3), **kwds)
+    assert opt.t == 0 and (p == 1).all()
+
+
+def test_rprop_whose_sizes_have_no_room():
+    opt, p = get_opt("Rprop", min_step_size=2, max_step_size=1), np.ones(3)
+    with pytest.raises(ValueError, match="min_step_size is 2.0, above its max_step_size, 1.0"):
+        opt.step(p, np.ones(3))
+    assert opt.t == 0 and (p == 1).all()
+
+
 class TestEve:
     name = "Eve"
     LOSSES = [2.0, 1.5, 3.0, 3.0, 0.4, 50.0, 0.4, 0.0, -1.0, 1e-9]
@@ -389,7 +406,7 @@ class TestEve:
             assert_array_equal(p["w"], before + delta)
             assert_array_equal(positional.update(grad, grad, t, f), [delta, delta])
 
-    @pytest.mark.parametrize("bad", [{"f": np.nan}, {"f": np.inf}, {"f": "low"}, {"f": None}, {"f": [1, 2]},
+    @pytest.mark.parametrize("bad", [{"f": np.nan}, {"f": np.inf}, {"f": "low"}, {"f": None}, {"f": [1, 2]}, {"f": np.array([0.5])},
                                      {"f": 7, "t": 10**400}])
     def test_an_error_changes_nothing(self, bad):
         opt, untouched = new(self.name), new(self.name)

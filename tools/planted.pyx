@@ -107,7 +107,7 @@ cdef float kernel(Py_ssize_t size, Py_ssize_t room, Py_ssize_t n):
     cdef float[::1] x = np.zeros(size, np.float32)
     cdef float[::1] out = np.zeros(room, np.float32)
     h[0], h[1] = 0.5, 0
-    map_one[float](half, &x[0], &out[0], n, h)
+    map_one[float](half, &x[0], &out[0], n, h, 2)
     return out[0]
 
 

@@ -95,6 +95,8 @@ class _Problem:
     """Loss and gradient as functions of one vector. As a context it leaves the network at the best one."""
 
     def __init__(self, network, x, t):
+        if not (isinstance(getattr(network, "params", None), dict) and hasattr(network, "loss_and_gradient")):
+            raise TypeError(f"a network has params, a dict, and loss_and_gradient(x, t), which {network!r:.80} has not")
         self.network, self.x, self.t = network, rows(x, "x"), rows(t, "t")
         if hasattr(network, "dtype"):
             self.x = self.x.astype(network.dtype, copy=False)       # once, not in each pass
@@ -160,7 +162,12 @@ class _Problem:
 
 
 def _count(name, value):
-    value = index(value)
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        value = index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
     return value

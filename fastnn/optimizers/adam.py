@@ -153,7 +153,10 @@ class Eve(AlphaOptimizer, name="Eve", kernel="adam"):
         f = unwrapped(f)
         if not hasattr(f, "__float__"):
             raise TypeError(f"the loss f must be a number, not {f!r:.80}")
-        f = as_float(f)
+        try:
+            f = as_float(f)
+        except TypeError:
+            raise TypeError(f"the loss f must be a number, not {f!r:.80}") from None
         if not isfinite(f):
             raise ValueError(f"the loss f must be finite, not {f}")
         return f

@@ -415,7 +415,8 @@ class Optimizer(Adjustable, Stepper):
             if keyword in ("name", "key") and isinstance(kwds[keyword], str):
                 raise TypeError(messages.named_parameter(kwds[keyword]))
             if keyword not in self._update_arguments:
-                raise TypeError(f"update has no argument {keyword!r}{hint(keyword, self._update_arguments)}")
+                said = messages.STEP_ARGUMENTS.get(keyword) or hint(keyword, self._update_arguments)
+                raise TypeError(f"update has no argument {keyword!r}{said}")
         given = dict(zip(self._positional, args))
         if repeated := given.keys() & kwds.keys():
             raise TypeError(f"update got {', '.join(sorted(repeated))} twice")

@@ -85,5 +85,7 @@ class Rprop(Optimizer, name="Rprop", kernel="rprop"):
 
     @staticmethod
     def constants(h):
+        if h.min_step_size > h.max_step_size:
+            raise ValueError(f"Rprop's min_step_size is {h.min_step_size}, above its max_step_size, {h.max_step_size}")
         return {"lr": h.lr, "eta_minus": h.eta_minus, "eta_plus": h.eta_plus, "smallest": h.min_step_size,
                 "largest": h.max_step_size}
