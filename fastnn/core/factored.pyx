@@ -12,6 +12,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport add_rows, block_sums
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.arrays cimport DOUBLE, SINGLE
 from fastnn.core.passes cimport BLOCK, MOST_CONSTANTS, MOST_SLOTS, Constants, Pass, Task, step_range
@@ -26,9 +27,6 @@ cdef extern from "reductions.h":
     enum: FASTNN_SUM_BLOCK
     enum: FASTNN_SQUARES
 
-ctypedef void (*block_sums)(const void *x, Py_ssize_t n, int what, double factor, double *sums) noexcept nogil
-ctypedef void (*add_rows)(const void *x, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t columns, int what,
-                          double factor, double *sums) noexcept nogil
 ctypedef void (*scaled_float)(float *x, Py_ssize_t n, float of_row, const float *of_columns) noexcept nogil
 ctypedef void (*scaled_double)(double *x, Py_ssize_t n, double of_row, const double *of_columns) noexcept nogil
 ctypedef void (*bounded_float)(float *x, Py_ssize_t n, float of_row, const float *of_columns, float eps, float *largest,

@@ -59,3 +59,8 @@ ctypedef void (*decayed_float)(const float *p, float *out, Py_ssize_t n, float l
 ctypedef void (*decayed_double)(const double *p, double *out, Py_ssize_t n, double l2, double l1) noexcept nogil
 ctypedef void (*unit_float)(const double *values, bint same, float *out, Py_ssize_t n) noexcept nogil
 ctypedef void (*unit_double)(const double *values, bint same, double *out, Py_ssize_t n) noexcept nogil
+
+# the sum of each block of FASTNN_SUM_BLOCK elements; rows added to the sums of their columns: reductions.h
+ctypedef void (*block_sums)(const void *x, Py_ssize_t n, int what, double factor, double *sums) noexcept nogil
+ctypedef void (*add_rows)(const void *x, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t columns, int what,
+                          double factor, double *sums) noexcept nogil

@@ -9,10 +9,11 @@ from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.arrays cimport apart, contiguous
+from fastnn.core.compensated cimport Compensated, add_all, value_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.threads cimport share_watched, threads_for
-from fastnn.core.vecmath cimport absolute, real
+from fastnn.core.vecmath cimport real
 
 cnp.import_array()
 
@@ -65,18 +66,14 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 
 
 cdef double mean(const double *a, Py_ssize_t n) except? -1:
-    """Compensated (Neumaier)."""
-    cdef double sum_ = 0
-    cdef double lost = 0
-    cdef double s
-    cdef Py_ssize_t i
-    for i in range(n):
-        if i & (UNTIL_LOOK - 1) == UNTIL_LOOK - 1:
-            PyErr_CheckSignals()
-        s = sum_ + a[i]
-        lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
-        sum_ = s
-    return (sum_ + lost if lost == lost else sum_) / n      # lost is NaN where the sum is infinite
+    cdef Compensated sum_ = Compensated(0, 0)
+    cdef Py_ssize_t start = 0
+    while n - start > UNTIL_LOOK:
+        add_all(&sum_, a + start, UNTIL_LOOK)
+        start += UNTIL_LOOK
+        PyErr_CheckSignals()
+    add_all(&sum_, a + start, n - start)
+    return value_of(&sum_) / n
 
 
 def labels_fit(cnp.ndarray labels, Py_ssize_t classes):

@@ -17,7 +17,7 @@ from libc.string cimport memcpy, memset
 from fastnn.core.arrays cimport DOUBLE, SINGLE, Kind, kind_of
 from fastnn.core.clipping cimport in_float, parameter_of, rule_gradient
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport rule_double, rule_float
+from fastnn.core.kernels cimport block_sums, rule_double, rule_float
 from fastnn.core.loops cimport BLOCK_STEP
 from fastnn.core.passes cimport BLOCK, MOST_SLOTS, Task, base_of, decay_deltas, is_prepared, scale_of
 from fastnn.core.records cimport Record, has_shape, lies_as
@@ -33,7 +33,6 @@ cnp.import_array()
 cdef extern from "reductions.h":
     enum: FASTNN_SQUARES
 
-ctypedef void (*block_sums)(const void *x, Py_ssize_t n, int what, double factor, double *sums) noexcept nogil
 ctypedef double (*block_dot)(const void *x, const void *y, Py_ssize_t n) noexcept nogil
 
 cdef enum:

@@ -14,12 +14,13 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport as_array, checked_out, copied, fill, operand, result_dtype
+from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport BOTH, FIRST, MOST_PARAMETERS, VALUE, elementwise_double, elementwise_float
 from fastnn.core.loops cimport padded
 from fastnn.core.memory cimport new_result
 from fastnn.core.threads cimport share_watched, threads_for
-from fastnn.core.vecmath cimport absolute, real
+from fastnn.core.vecmath cimport real
 from fastnn.core.levels import losses
 
 cnp.import_array()
@@ -154,19 +155,6 @@ cdef void run_blocks(const void *context, Py_ssize_t start, Py_ssize_t stop) noe
         else:
             run_block(work, <const double *>work.y, block)
     fastnn_fp_leave(state)
-
-
-cdef double sum_of(const double *a, Py_ssize_t n) noexcept nogil:
-    """Compensated (Neumaier)."""
-    cdef double sum_ = 0
-    cdef double lost = 0
-    cdef double s
-    cdef Py_ssize_t i
-    for i in range(n):
-        s = sum_ + a[i]
-        lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
-        sum_ = s
-    return sum_ + lost if lost == lost else sum_            # lost is NaN where the sum is infinite
 
 
 cdef inline Py_ssize_t count(const real *t, real ignored, Py_ssize_t n) noexcept nogil:

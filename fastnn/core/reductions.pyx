@@ -19,6 +19,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.core.arrays cimport DOUBLE, FLOAT16, OTHER, SINGLE, Kind, copied, flat, kind_of, share_memory
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport add_rows, block_sums
 from fastnn.core.passes cimport BLOCK
 from fastnn.core.spans cimport Span, by_address, overlaps_itself, span_of
 from fastnn.core.stored cimport load_half, store_half
@@ -35,9 +36,6 @@ cdef extern from "reductions.h":
     enum: FASTNN_SCALED_SQUARES
 
 # the kernels of REDUCTIONS, for float or double
-ctypedef void (*block_sums)(const void *x, Py_ssize_t n, int what, double factor, double *sums) noexcept nogil
-ctypedef void (*add_rows)(const void *x, Py_ssize_t rows, Py_ssize_t stride, Py_ssize_t columns, int what,
-                          double factor, double *sums) noexcept nogil
 ctypedef void (*scale_block)(void *x, Py_ssize_t n, double factor) noexcept nogil
 
 cdef enum:

@@ -17,11 +17,12 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport as_array, copied, must_be_bound, result_dtype
+from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.memory cimport copy_of, new_result
 from fastnn.core.threads cimport share_watched, threads_for
-from fastnn.core.vecmath cimport absolute, real
+from fastnn.core.vecmath cimport real
 
 from fastnn.core.pair_losses import leading
 
@@ -129,19 +130,6 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
             run_some(work, <const double *>work.x, start, rows)
         start += rows
     fastnn_fp_leave(state)
-
-
-cdef double sum_of(const double *a, Py_ssize_t n) noexcept nogil:
-    """Compensated (Neumaier)."""
-    cdef double sum_ = 0
-    cdef double lost = 0
-    cdef double s
-    cdef Py_ssize_t i
-    for i in range(n):
-        s = sum_ + a[i]
-        lost += (sum_ - s) + a[i] if absolute(sum_) >= absolute(a[i]) else (a[i] - s) + sum_
-        sum_ = s
-    return sum_ + lost if lost == lost else sum_            # lost is NaN where the sum is infinite
 
 
 cdef double weights_of_rows(Py_ssize_t *labels, bint ignoring, Py_ssize_t ignored, const double *classes, bint folded,
