@@ -166,6 +166,8 @@ def test_families(tmp_path):
     assert named(["santa"]) == named(["santa-family"]) and named(["all"]) == fastnn.optimizers()
     families = [named([f"{family}-family"]) for family in {*map(family_of, fastnn.optimizers())}]
     assert sorted(sum(families, [])) == sorted(fastnn.optimizers())
+    with pytest.raises(ValueError, match="did you mean adam-family"):
+        named(["adam-famly"])
 
 
 def test_a_row_may_be_compared_with_other_arguments(monkeypatch):
