@@ -1,8 +1,10 @@
 """Activations whose formula is a Python function: registered, traced, differentiated, and compiled at first use."""
 from collections.abc import Callable, Sequence
+from inspect import signature
+from types import FunctionType
 from typing import Any
 
-from ..activations import Activation, _registry
+from ..activations import Activation, _gated, _learnable, _registry
 from ..hyperparameters import Hyperparameter
 from . import disk, graph
 from .compiler import require_numba
@@ -10,6 +12,8 @@ from .entries import Formula, Kernels, Missing, Underivable, checked_hyperparame
 from .errors import FormulaError, place_of
 from .kernels import BOTH, elementwise
 from .names import restored
+
+PAIR = ["a", "b"]           # what the function of a gated unit calls its first arguments
 
 
 def register_act(name: str, function: Callable[..., Any] | None = None, /, *, replace: bool = False,
@@ -57,14 +61,38 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, re
         For a name that is taken and for hyperparameters that do not fit the function. Nothing is registered then.
     """
     require_numba()
-    _registry.check(name, replace)
+    _check_name(name, replace)
     own = checked_hyperparameters(hyperparameters, Activation, "activations", ("x",))
 
     def register(function):
-        formula = Elementwise(name, function, own)
-        _registry.add(name, formula.activation, replace=replace)
-        return formula
+        if is_pair(function, own):
+            from .pairs import Pair, RegisteredPair
+            checked_hyperparameters(hyperparameters, RegisteredPair, "gated units")
+            return _entered(Pair(name, function, own), replace)
+        return _entered(Elementwise(name, function, own), replace)
     return registering(register, function)
+
+
+def _check_name(name, replace, own=None):
+    """Raises TypeError, ValueError for a name that is none, or that is taken, whatever kind of activation has it."""
+    for catalogue in (_registry, _gated, _learnable):
+        taken = isinstance(name, str) and own not in (None, catalogue) and name in catalogue
+        if taken and replace:
+            raise ValueError(f"{name!r} is the name of another kind of activation, which this cannot replace")
+        catalogue.check(name, replace)
+
+
+def _entered(formula, replace):
+    catalogue = formula.entry.catalogue
+    _check_name(formula.name, replace, catalogue)
+    catalogue.add(formula.name, formula.entry, replace=replace)
+    return formula
+
+
+def is_pair(function, hyperparameters):
+    """Whether a function is a gated unit's: its first arguments are called a and b, and are no hyperparameters."""
+    names = [*signature(function).parameters][:2] if isinstance(function, FunctionType) else ()
+    return [*names] == PAIR and hyperparameters.keys().isdisjoint(PAIR)
 
 
 class RegisteredActivation(Activation):
