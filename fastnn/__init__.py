@@ -2,7 +2,7 @@
 
     from fastnn import get_act, get_opt, get_err
 
-and a user's own formulas: register_act, register_opt.
+and a user's own formulas: register_act, register_opt, register_loss.
 
 Names come from three sources, which documentation and messages call by letters: article A is "Localization and Loss
 Function" (`fastnn.articles`, like="article"), article B chapter 6 of "Deep Learning from Scratch" and article C a listing
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from . import articles as articles, datasets as datasets, dlfs as dlfs, estimators as estimators, nn as nn
     from .jit.activations import register_act
     from .jit.explain import explain
+    from .jit.losses import register_loss
     from .jit.names import unregister
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
 __all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "StateError", "__version__", "activations",
            "explain", "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers",
-           "register_act", "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
+           "register_act", "register_loss", "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
-_FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
+_FORMULAS = {"register_act": "activations", "register_loss": "losses", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
 _SUBMODULES = ("articles", "datasets", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()

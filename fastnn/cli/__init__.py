@@ -152,13 +152,13 @@ def add_bench(commands):
 
 def add_plot(commands):
     parser = commands.add_parser(
-        "plot", help="draw the activations, the optimizers' paths, or the schedules",
-        description="Draw activations with their first and second derivatives (activations.png), with "
+        "plot", help="draw activations and losses, the optimizers' paths, or the schedules",
+        description="Draw activations and losses with their derivatives (activations.png), with "
                     "--trajectories the optimizers' paths on x^2/20 + y^2 (trajectories.png), or with --schedules "
                     "the schedules of hyperparameters (schedules.png).")
     add = parser.add_argument
     add("names", nargs="*", type=names, default=[], metavar="NAME",
-        help="which ones, families of optimizers such as adam-family among them (default: all)")
+        help="which ones, losses and families of optimizers such as adam-family among them (default: all activations)")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")

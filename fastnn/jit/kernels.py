@@ -65,14 +65,33 @@ class Kernel(NamedTuple):
         return "\n\n".join([f"{self.arguments} {self.case} {self.slots} {self.parameters}", *loops])
 
 
+_ELEMENTWISE = {"order": "int32", "x": "real*", "y": "real*", "out": "real*", "second": "real*", "n": "size", "h": "real*"}
+
+
 def elementwise(value, first, second):
     """The kernel of f, f' and f'' of the element "x", with the signature and the orders of fastnn/core/kernels.pxd."""
     orders = value, first, second, graph.node("mul", first, graph.element("y"))
-    arguments = {"order": "int32", "x": "real*", "y": "real*", "out": "real*", "second": "real*", "n": "size",
-                 "h": "real*"}
     loops = {BOTH: Loop([value, first], ["out", "second"], apart=True)}
     loops |= {order: Loop([root], ["out"]) for order, root in enumerate(orders)}
-    return Kernel(arguments, "order", loops, [], hoisted(orders), "h")
+    return Kernel(dict(_ELEMENTWISE), "order", loops, [], hoisted(orders), "h")
+
+
+def loss(value, first, elements):
+    """The kernel of a loss and its derivative in the first of two elements, with the same signature."""
+    value, first = graph.replaced([value, first], dict(zip(map(graph.element, elements), map(graph.element, "xy"))))
+    loops = {BOTH: Loop([value, first], ["out", "second"], apart=True), 0: Loop([value], ["out"]), 1: Loop([first], ["out"])}
+    return Kernel(dict(_ELEMENTWISE), "order", loops, [], hoisted([value, first]), "h")
+
+
+def pair(value, of_first, of_second, elements):
+    """The kernel of a function of two elements, with the signature of fastnn/core/pair_kernels.pxd."""
+    roots = graph.replaced([value, of_first, of_second], dict(zip(map(graph.element, elements), map(graph.element, "ab"))))
+    value, *slopes = roots
+    arguments = {"back": "int32", "a": "real*", "b": "real*", "g": "real*", "out": "real*", "second": "real*", "n": "size",
+                 "h": "real*"}
+    back = [graph.node("mul", graph.element("g"), slope) for slope in slopes]
+    loops = {0: Loop([value], ["out"]), 1: Loop(back, ["out", "second"])}
+    return Kernel(arguments, "back", loops, [], hoisted([value, *back]), "h")
 
 
 def rule(delta, state):
