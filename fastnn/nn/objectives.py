@@ -43,14 +43,14 @@ TASKS = {
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
-    "Binary": Task("yes or no", "probabilities", 0.5, f"{_SIGMOID}, or loss='sigmoid-binary-cross-entropy' without"),
-    "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or loss='softmax-cross-entropy' without"),
+    "Binary": Task("yes or no", "probabilities", 0.5, f"{_SIGMOID}, or no output and loss='sigmoid-binary-cross-entropy'"),
+    "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'"),
     "Jensen-Shannon": Task("distributions", "probabilities", None, _SOFTMAX),
     "dice": Task("yes or no", "probabilities", 0.5, _SIGMOID), "Tversky": Task("yes or no", "probabilities", 0.5, _SIGMOID),
 }
 _KL = (Task("distributions", "probabilities", None, _SOFTMAX),
        Task("distributions", "logarithms of probabilities", None, "output='log-softmax'"))
-_RATES = Task("numbers", "rates", None, "output='exponential' or 'softplus', or log_input=True without")
+_RATES = Task("numbers", "rates", None, "output='exponential' or 'softplus', or no output and log_input=True")
 
 
 def task_of(loss):
