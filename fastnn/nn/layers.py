@@ -102,7 +102,7 @@ class Activation(Layer):
             raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
         if hasattr(act, "dw"):
             raise TypeError(f"{act!r} has weights of its own, which nothing here would train")
-        self.learned = learned_by(act)
+        self.learned = tuple(getattr(act, "learned", ()))
         self.activation = copy.deepcopy(act) if self.learned else act
         self._elementwise = isinstance(act, ElementwiseActivation)
 
@@ -161,12 +161,6 @@ class Activation(Layer):
         """`backward`, and the gradient of the bias that `forward` added: its sums over the rows."""
         x, y = self._recall()
         return gradient_with_sums(self.activation, x, y, dout, out)
-
-
-def learned_by(act):
-    """The attributes of an activation that are learned: those that have a gradient beside them, as dalpha is alpha's."""
-    names = getattr(act, "_attributes", ())
-    return tuple(sorted(name for name in names if f"d{name}" in names))
 
 
 class Dropout(Layer):

@@ -11,7 +11,7 @@ from fastnn.losses.base import Loss
 from .data import real_numbers
 from .layers import Layer, plain
 
-OUTPUTS_TRIED = np.linspace(-20, 20, 41)[None]
+OUTPUTS_TRIED = np.linspace(-20, 20, 42)[None]
 
 
 class Task(NamedTuple):
