@@ -26,7 +26,33 @@ def _axis(value):
         raise TypeError(f"axis must be an integer, not {value!r}") from None
 
 
-class PReLU(CataloguedActivation, name="PReLU", kernel="prelu"):
+class Learnable(CataloguedActivation):
+    """An activation with parameters that are learned: what PReLU, forms made by `learn=` and users' formulas share.
+
+    `backward` leaves the gradient of each parameter NAME in `dNAME`; layers, optimizers and states find them here.
+    """
+
+    learned = ()                # the names of its parameters, attributes that hold arrays of shape (channels,)
+
+    @property
+    def params(self) -> dict[str, np.ndarray]:
+        """Its parameters by name, the arrays themselves."""
+        return {name: getattr(self, name) for name in self.learned}
+
+    @property
+    def grads(self) -> dict[str, Any]:
+        """Their gradients of the last `backward` by name, None before one."""
+        return {name: getattr(self, f"d{name}") for name in self.learned}
+
+    def update(self, optimizer: Any) -> None:
+        """Let `optimizer` step the parameters with the gradients of the last `backward`."""
+        grads = self.grads
+        if any(grad is None for grad in grads.values()):
+            raise ValueError(f"{self.name}: update needs a backward before it")
+        optimizer.step(list(self.params.values()), list(grads.values()))
+
+
+class PReLU(Learnable, name="PReLU", kernel="prelu"):
     """x, where x is not above 0 alpha x; f'(0) = alpha, as in PyTorch.  He et al. 2015, arXiv 1502.01852.
 
     Parameters
@@ -54,6 +80,7 @@ class PReLU(CataloguedActivation, name="PReLU", kernel="prelu"):
     channels = Hyperparameter(1, at_least=1, integer=True)
     init = Hyperparameter(0.25, above=-1e30, below=1e30)
     axis = Choice(1, _axis)
+    learned = ("alpha",)
     _attributes = ("alpha", "dalpha")
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
@@ -73,9 +100,3 @@ class PReLU(CataloguedActivation, name="PReLU", kernel="prelu"):
             raise TypeError("backward takes x and grad")
         dx, self.dalpha = backward(pairs.PAIRS[self.kernel], x, self.alpha, self.axis, grad, out)
         return dx
-
-    def update(self, optimizer: Any) -> None:
-        """Let `optimizer` step alpha with the gradient of the last `backward`."""
-        if self.dalpha is None:
-            raise ValueError("PReLU: update needs a backward before it")
-        optimizer.step([self.alpha], [self.dalpha])
