@@ -5,6 +5,6 @@
 from .broadcasting import broadcast, generator
 from .data_parallel import DataParallel
 from .failures import DisagreementError, RankError
+from .sharded import ShardedOptimizer
 
-
-__all__ = ["DataParallel", "DisagreementError", "RankError", "broadcast", "generator"]
+__all__ = ["DataParallel", "DisagreementError", "RankError", "ShardedOptimizer", "broadcast", "generator"]

@@ -5,6 +5,7 @@ import numpy as np
 
 from ..core.arrays import as_array
 from ..core.sparse import Rows
+from ..generators import generator_state
 from ..optimizers.wrappers import Wrapper
 from ..state import identity
 
@@ -81,6 +82,12 @@ def _shown(keys):
     """All of them in the digest, a message shows the first ones."""
     text = repr(keys)
     return text if len(text) < 150 else f"{text[:120]}... ({blake2b(text.encode(), digest_size=6).hexdigest()})"
+
+
+def digest_of_noise(generator):
+    """Where a generator stands."""
+    state = repr(sorted(generator_state(generator).items(), key=lambda item: item[0]))
+    return blake2b(state.encode(), digest_size=16).hexdigest()
 
 
 def digest_of_values(params):

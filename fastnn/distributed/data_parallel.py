@@ -8,7 +8,7 @@ from ..optimizers.base import MISSING
 from ..optimizers.wrappers import Wrapper
 from ..optimizers.wrappers.leaves import leaves_of
 from ..state import array, entries
-from .agreement import NO_NUMBER, Agreement, checked_gradient, digest_of_values
+from .agreement import NO_NUMBER, Agreement, checked_gradient, digest_of_noise, digest_of_values
 from .failures import abort_where_uncaught
 from .buckets import BUCKET_BYTES, WIRES, Buckets, layout_of
 from .ranks import checked_timeout, communicator, ranks_of
@@ -148,6 +148,9 @@ class DataParallel(Wrapper):
             return self._known_values
         self._known_values = {"the values of the parameters (fastnn.distributed.broadcast gives all ranks those of one)":
                               digest_of_values(leaves.params)}
+        noise = getattr(self._innermost, "_noise", None)
+        if noise is not None:
+            self._known_values["rng, which must have the same seed on all ranks"] = digest_of_noise(noise)
         return self._known_values
 
     def _rebuild(self, dense):

@@ -15,12 +15,14 @@ from .failures import DisagreementError, RankError, abort_where_uncaught, librar
 
 TIMEOUT = 300.0
 LATE = 19           # the tag of "my time is up"
-SPINS = 2000        # looks before a wait sleeps in between
+YIELDS = 200        # looks before a wait lets other processes run in between
+SPINS = 2000        # before it sleeps
 LONGEST = 1e-3      # seconds of such a sleep
 ANSWERS = 2.0       # seconds in which others can say that they wait, too
 SHOWN = 4           # differences in a message
 HEADER = np.dtype([("digest", "V16"), ("failed", "i8"), ("numbers", "f8", 4)])
 
+yield_processor = getattr(os, "sched_yield", lambda: time.sleep(0))
 _keyval = []        # MPI's attribute of a communicator: its Ranks
 
 
@@ -90,8 +92,10 @@ class Ranks:
         start, looks = time.monotonic(), 0
         while not self.done(requests):
             looks += 1
+            if looks < YIELDS:
+                continue
             if looks < SPINS:
-                os.sched_yield() if hasattr(os, "sched_yield") else time.sleep(0)
+                yield_processor()
                 continue
             time.sleep(min(LONGEST, 2e-5 * (1 + looks // SPINS)))
             if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
