@@ -174,7 +174,7 @@ class DataParallel(Wrapper):
     def _averaged(self, leaves, extra):
         """(the mean gradients by key, arguments with the mean loss)."""
         leaves = self._thawed(leaves)
-        ranks, given, error, rows = self._met(), self._announced or {}, None, self._rows
+        ranks, given, error, rows = self._met(), self._announced or {}, None, self._taken_rows()
         dense = {key: grad for key, grad in leaves.grads.items()
                  if key in leaves.params and grad is not None and not isinstance(grad, Rows)}
         if self._announced is None:
@@ -203,6 +203,11 @@ class DataParallel(Wrapper):
             if isinstance(leaves.grads[key], Rows):
                 means[key] = self._joined(leaves.grads[key], leaves.params[key], key)
         return means, _with_mean(told, extra)
+
+    def _taken_rows(self):
+        """What `rows` was given for this exchange."""
+        rows, self._rows = self._rows, 1.0
+        return rows
 
     def _meet(self, what, digest, extra, rows, error=None):
         t = self.t if extra.get("t") is None else extra["t"]
@@ -235,14 +240,16 @@ class DataParallel(Wrapper):
         self._rows = checked_rows(rows)
         return self._alone(self._averaged, leaves, {})[0]
 
-    def update(self, params: Any = MISSING, grads: Any = MISSING, *args: Any, rows: float = 1.0, **kwds: Any) -> None:
+    def update(self, params: Any = MISSING, grads: Any = MISSING, *args: Any, rows: Any = None, **kwds: Any) -> None:
         """As the optimizer's, in place. rows: this rank's number of rows, where ranks have different ones."""
-        self._rows = checked_rows(rows)
+        if rows is not None:
+            self._rows = checked_rows(rows)
         super().update(params, grads, *args, **kwds)
 
-    def step(self, params: Any, grads: Any, rows: float = 1.0, **kwds: Any) -> None:
+    def step(self, params: Any, grads: Any, rows: Any = None, **kwds: Any) -> None:
         """As the optimizer's. rows: this rank's number of rows, where ranks have different ones."""
-        self._rows = checked_rows(rows)
+        if rows is not None:
+            self._rows = checked_rows(rows)
         super().step(params, grads, **kwds)
 
     # Sharpness-aware minimization inside

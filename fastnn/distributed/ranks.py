@@ -4,8 +4,8 @@ Data are moved by MPI and added here, in the order of the ranks: the sum has the
 run, whichever algorithm the MPI library takes. Nothing blocks: each wait looks again and again, and ends with a
 `RankError` after `timeout` seconds.
 """
-import json
 import os
+import pickle
 import time
 from hashlib import blake2b
 
@@ -163,7 +163,7 @@ class Ranks:
         found = {"what": what, "error": None if error is None else f"{type(error).__name__}: {error}",
                  "is": description() if differ else {names[i]: repr(float(told[self.rank, i]))
                                                      for i in others}}
-        texts = [json.loads(text) for text in self.texts(json.dumps(found), what)]
+        texts = self.objects(found, what)
         if error is not None:
             raise error
         failed = [f"rank {rank} raised {text['error']:.500}" for rank, text in enumerate(texts) if text["error"]]
@@ -176,11 +176,11 @@ class Ranks:
         digest = blake2b(repr(alike).encode(), digest_size=16).digest()
         self.meet(what, digest, lambda: alike, error=error)
 
-    def texts(self, text, what):
-        """A string of each rank."""
-        data = np.frombuffer(text.encode(), np.uint8)
+    def objects(self, value, what):
+        """A Python object of each rank."""
+        data = np.frombuffer(pickle.dumps(value), np.uint8)
         counts = self.gathered(np.array([len(data)], np.int64), what).reshape(-1)
-        return [bytes(part).decode() for part in self.gathered_parts(data, counts, what)]
+        return [pickle.loads(part.tobytes()) for part in self.gathered_parts(data, counts, what)]
 
     # Data
 

@@ -83,7 +83,7 @@ class ShardedOptimizer(DataParallel):
     def _taken(self, leaves, extra, transaction):
         if self._comm.size == 1:
             return self._inner()._take(leaves, extra, transaction)
-        ranks, error, digest = self._met(), None, b"\0" * 16
+        ranks, error, digest, rows = self._met(), None, b"\0" * 16, self._taken_rows()
         home, engine, stepped = not leaves.by_key, self._inner(), {}
         engine.__dict__["_ranks"] = ranks
         try:
@@ -91,11 +91,11 @@ class ShardedOptimizer(DataParallel):
             digest = self._agreement.digest(engine, leaves, extra, self._values(leaves))
         except Exception as found:              # whatever it is, the others are told
             error = found
-        told = self._meet(STEP, digest, extra, self._rows, error)
+        told = self._meet(STEP, digest, extra, rows, error)
         self._compared = tuple(leaves.params)
         engine.__dict__["_whole"] = leaves.params
         weights = told[:, 0]
-        pieces = self._scattered(leaves, stepped, self._rows / total(weights) if (weights != weights[0]).any() else None)
+        pieces = self._scattered(leaves, stepped, rows / total(weights) if (weights != weights[0]).any() else None)
         engine.__dict__["_own"] = {key: self._cuts[home].piece(key, ranks.rank) for key in leaves.params}
         mine = self._parameters.views[ranks.rank]
         for key in stepped:
