@@ -11,11 +11,13 @@ import numpy
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT / "tools"))        # a build by pip does not have it there
 import loss_kernels                         # noqa: E402
+import names                                # noqa: E402
 import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
@@ -84,10 +86,24 @@ def named_in(variable, known):
     return names
 
 
+class BuildWithNames(build_py):
+    """Add the stub with the catalogue's names, which no source folder has."""
+
+    def run(self):
+        super().run()
+        if not self.editable_mode:
+            names.write(ROOT, self.build_lib)
+
+
 class BuildWithWhatIsThere(build_ext):
     """Make C of the .pyx files, add the flags that this compiler accepts, and compile."""
 
     translating = Lock()        # Cython is no friend of threads
+
+    def run(self):
+        super().run()
+        if self.inplace or self.editable_mode:
+            names.write(ROOT, ROOT)
 
     def build_extensions(self):
         unix = self.compiler.compiler_type != "msvc"
@@ -189,6 +205,6 @@ setup(
                  for kind in ("kernels", "rules", "pairs", "losses")]          # first, they take longest
     + [extension(name) for name in ENGINE]
     + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
-    cmdclass={"build_ext": BuildWithWhatIsThere},
+    cmdclass={"build_ext": BuildWithWhatIsThere, "build_py": BuildWithNames},
     options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},
 )

@@ -4,7 +4,7 @@ The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd,
 transcendental.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import bounds
 from .core import kernels
@@ -14,17 +14,51 @@ from .dialects import row
 from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
+if TYPE_CHECKING:                   # written by the build: tools/names.py
+    from ._names import ActivationName, Source
+
 _registry = Registry("activator")
 # of gated.py and learnable.py; get_act finds these as well
 _gated, _learnable = Registry("gated unit"), Registry("learnable activation")
 
 
-def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
-    """The activation of that name, with the hyperparameters given.
+def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = None,
+            **kwds: Any) -> "Activation | _AlongAxis | Any":
+    """Make the activation of that name.
 
-    Names ignore case, spaces, - and _. like="torch", "optax" (jax.nn), "keras", "chainer", "sklearn", "dlfs" or
-    "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
-    name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
+    Parameters
+    ----------
+    name : str
+        One of `activations()`, a gated unit or a learnable activation; case, spaces, - and _ do not count.
+    *args, **kwds : float
+        Its hyperparameters, by position or name; `help(get_act(name))` shows them.
+    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, "dlfs" the book "Deep
+        Learning from Scratch", "article" article A (`help(fastnn.articles)`).
+
+    Returns
+    -------
+    Activation
+        With `forward(x)`, `backward(x, grad=g)`, `d2y(x)` and `value_and_grad(x)`, for arrays of any shape; float32 and
+        float64 are kept, float16 is computed in float32, integers in float64.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or source, with the nearest name, and for a hyperparameter out of its range.
+    TypeError
+        For an unknown hyperparameter, with the nearest name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import get_act
+    >>> act = get_act("leaky-ReLU", alpha=0.1)
+    >>> x = np.array([-2.0, 3.0])
+    >>> act.forward(x)
+    array([-0.2,  3. ])
+    >>> act.backward(x, grad=np.array([10.0, 10.0]))
+    array([ 1., 10.])
     """
     for others in (_gated, _learnable):
         if like is None and isinstance(name, str) and name in others and name not in _registry:
@@ -33,7 +67,7 @@ def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Act
 
 
 def activations() -> list[str]:
-    """The names of all activations."""
+    """The names of all activations, in the order of the catalogue; those that were registered come last."""
     return _registry.names()
 
 
