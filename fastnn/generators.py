@@ -23,6 +23,12 @@ def as_rng(rng):
         raise type(error)(f"rng must be None, a seed, a Generator or a RandomState, not {rng!r:.80}") from None
 
 
+def checked_rng(rng):
+    """`rng` as it was given, if it is a source of random numbers."""
+    as_rng(rng)
+    return rng
+
+
 def position(rng):
     """Where it stands, in NumPy's words."""
     return rng.get_state(legacy=False) if isinstance(rng, np.random.RandomState) else rng.bit_generator.state

@@ -4,7 +4,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from ..generators import as_rng, generator, generator_state, position, same_kind, set_position, setter
+from ..generators import as_rng, checked_rng, generator, generator_state, position, same_kind, set_position, setter
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Optimizer, rate
 
@@ -12,15 +12,9 @@ from .base import Optimizer, rate
 PIECE = 16384               # numbers that are drawn before they are rounded: in the cache, not in new memory of that size
 
 
-def _seed(value):
-    """value as it was given, if it can be a source of noise."""
-    as_rng(value)
-    return value
-
-
 def generator_of_noise():
     """`rng` of a class: None, a seed, a Generator or a RandomState."""
-    return Choice(None, _seed, shared="all parameters draw from one generator")
+    return Choice(None, checked_rng, shared="all parameters draw from one generator")
 
 
 class Noisy(Optimizer):
