@@ -1,7 +1,7 @@
 """The catalogue of activations: one class each, with its hyperparameters and the kernel that computes it.
 
 The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, quadratic.pxd, algebraic.pxd,
-transcendental.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
+transcendental.pxd, periodic.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
 from typing import TYPE_CHECKING, Any
@@ -424,6 +424,17 @@ class ACONC(Activation, name="ACON-C", kernel="acon"):
     p1 = Hyperparameter(1.0, above=-1e6, below=1e6)
     p2 = Hyperparameter(0.0, above=-1e6, below=1e6)
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
+
+
+class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", "sin")):
+    """sin(x); NaN at infinity.  Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
+    """
+
+
+class Snake(Activation, name="snake", kernel="snake"):
+    """x + sin(a x)^2/a; f' and f'' are NaN at infinity.  Ziyin et al. 2020, arXiv 2006.08195."""
+
+    a = Hyperparameter(1.0, at_least=1e-6, below=1e6)
 
 
 def checked_axis(value):
