@@ -461,20 +461,62 @@ class _AlongAxis(CataloguedActivation, RowActivation):
     product_by_value = True                 # y (g - sum(g y)) keeps its digits with a rounded y
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ROWS[self.kernel], self.axis, self.product_by_value)
+        self._bind(kernels.ROWS[self.kernel], self.axis, self.product_by_value, self._kernel_parameters())
+
+    def _kernel_parameters(self):
+        return ()
 
     __reduce__ = Activation.__reduce__
 
 
-class Softmax(_AlongAxis, name="softmax", kernel="softmax"):
-    """exp(x_i) / sum_j exp(x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
+class _Tempered(_AlongAxis):
+    __doc__ = RowActivation.__doc__
+
+    temperature = Hyperparameter(1.0, at_least=1e-12, below=1e12)
+
+    def _kernel_parameters(self):
+        return (self.temperature,)
 
 
-class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
-    """exp(-x_i) / sum_j exp(-x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
+class Softmax(_Tempered, name="softmax", kernel="softmax"):
+    """exp(x_i/T) / sum_j exp(x_j/T) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`: the smaller, the more the largest elements have.
+    """
 
 
-class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
-    """x_i - log(sum_j exp(x_j)) along `axis` (a tuple: along these together; None: over the whole array)."""
+class Softmin(_Tempered, name="softmin", kernel="softmin"):
+    """exp(-x_i/T) / sum_j exp(-x_j/T) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`.
+    """
+
+
+class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
+    """x_i/T - log(sum_j exp(x_j/T)) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`.
+    """
 
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
+
+
+class Sparsemax(_AlongAxis, name="sparsemax", kernel="sparsemax"):
+    """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
+
+    The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
+    is not; the Jacobian is that of x less its mean there, 0 elsewhere, also at the support's border. A gradient is not
+    looked at where y is 0. Rows with NaN are NaN; of infinite maxima each gets the same share.
+    """
+
+    accuracy = bounds.SPARSE_ROWS
+
+
+class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
+    """max(x_i/2 - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
+
+    The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
+    sparsemax's support, NaN and infinities holds here as well.
+    """
+
+    accuracy = bounds.SPARSE_ROWS

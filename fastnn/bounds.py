@@ -26,6 +26,8 @@ ELEMENTWISE = ("float32 is within 2 ULP of the exact value, its first derivative
                "float64 within 3, 6 and 16 (fastnn/bounds.py).")
 ROWS = ("Within 4 ULP of the exact value, derivatives and vector-Jacobian products of the largest term of their formula "
         "(fastnn/core/softmax.pxd), for rows of any length.")
+SPARSE_ROWS = ("Values, derivatives and products are within 4 ULP of the largest term of their formula "
+               "(fastnn/core/sparsemax.pxd), for rows of any length.")
 LOSSES = "Value and derivative are within 4 ULP of the largest term of the formula, in float32 and float64."
 
 

@@ -10,7 +10,7 @@ from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmo
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
-from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
+from fastnn.core.softmax cimport ENTMAX, LOG_SOFTMAX, SOFTMAX, SPARSEMAX
 from fastnn.core.vecmath cimport real
 
 
@@ -232,20 +232,28 @@ cdef void acon(int order, const real *x, const real *y, real *out, real *second,
 # Row functions.
 
 cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                          Py_ssize_t count, real sign) noexcept nogil:
-    softmax_rows.rows(SOFTMAX, sign, order, x, g, out, n, step, count)
+                          Py_ssize_t count, const double *h, real sign) noexcept nogil:
+    softmax_rows.rows(SOFTMAX, sign, h[0], order, x, g, out, n, step, count)
 
 cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                  Py_ssize_t count) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, <real>1)
+                  Py_ssize_t count, const double *h) noexcept nogil:
+    softmax_of_sign(order, x, g, out, n, step, count, h, <real>1)
 
 cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                  Py_ssize_t count) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, <real>-1)
+                  Py_ssize_t count, const double *h) noexcept nogil:
+    softmax_of_sign(order, x, g, out, n, step, count, h, <real>-1)
 
 cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                      Py_ssize_t count) noexcept nogil:
-    softmax_rows.rows(LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
+                      Py_ssize_t count, const double *h) noexcept nogil:
+    softmax_rows.rows(LOG_SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
+
+cdef void sparsemax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                    Py_ssize_t count, const double *h) noexcept nogil:
+    softmax_rows.rows(SPARSEMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+
+cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                 Py_ssize_t count, const double *h) noexcept nogil:
+    softmax_rows.rows(ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
@@ -302,6 +310,8 @@ ROWS = {
     "softmax": (<uintptr_t>softmax[float], <uintptr_t>softmax[double]),
     "softmin": (<uintptr_t>softmin[float], <uintptr_t>softmin[double]),
     "log_softmax": (<uintptr_t>log_softmax[float], <uintptr_t>log_softmax[double]),
+    "sparsemax": (<uintptr_t>sparsemax[float], <uintptr_t>sparsemax[double]),
+    "entmax": (<uintptr_t>entmax[float], <uintptr_t>entmax[double]),
 }
 
 ROW_LOSSES = {

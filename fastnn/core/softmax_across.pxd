@@ -11,7 +11,7 @@ from fastnn.core.softmax cimport (LOG_SOFTMAX, SOFTMAX, add, but_largest, center
                                   end_log_d1_by_value, end_log_product_by_value, end_log_softmax, end_log_softmax_d1,
                                   end_log_softmax_d2, end_log_softmax_product, end_product_by_value, end_share,
                                   end_softmax_d1, end_softmax_d2, end_softmax_product, ending, exp_far, exp_near,
-                                  factor, in_two, is_one, itself, less, lowest_of, one, term, two_terms)
+                                  exp_tempered, factor, factor_of, heat_of, in_two, is_one, itself, less, lowest_of, one, term, two_terms)
 from fastnn.core.softmax_along cimport GROUP, LANES, ONE_BY_ONE
 from fastnn.core.vecmath cimport INFINITY, real
 
@@ -55,9 +55,14 @@ cdef inline void maxima(const real *x, Py_ssize_t step, real sign, Py_ssize_t n,
 
 
 cdef inline void exponentials_across(const real *x, Py_ssize_t step, real sign, const real *tops, const real *lowest,
-                                     bint far, Py_ssize_t n, Py_ssize_t lanes, real *e) noexcept nogil:
+                                     bint far, const real *heat, Py_ssize_t n, Py_ssize_t lanes,
+                                     real *e) noexcept nogil:
     cdef Py_ssize_t i, c
-    if far:
+    if heat != NULL:
+        for i in range(n):
+            for c in range(lanes):
+                e[i * lanes + c] = exp_tempered(sign * x[i * step + c], tops[c], heat[0], heat[1])
+    elif far:
         for i in range(n):
             for c in range(lanes):
                 e[i * lanes + c] = exp_far(sign * x[i * step + c], tops[c], lowest[c])
@@ -164,8 +169,8 @@ cdef inline void total_across(factor f, factor h, bint plain, const real *v, Py_
 
 
 cdef inline void sum_exponentials_across(factor f, bint counted, const real *x, Py_ssize_t step, real sign,
-                                         const real *tops, real *e, bint kept, Py_ssize_t n, Py_ssize_t lanes,
-                                         Py_ssize_t width, real *room, double *sums, double *lost,
+                                         const real *tops, const real *heat, real *e, bint kept, Py_ssize_t n,
+                                         Py_ssize_t lanes, Py_ssize_t width, real *room, double *sums, double *lost,
                                          double *ones) noexcept nogil:
     """As `sum_exponentials`; those of up to GROUP elements stay in `room`."""
     cdef real x_room[GROUP * WIDTH]
@@ -183,7 +188,7 @@ cdef inline void sum_exponentials_across(factor f, bint counted, const real *x, 
     while i < n:
         m = min(<Py_ssize_t>GROUP, n - i)
         a = staged(x + i * step, step, m, lanes, width, x_room, &a_step)
-        exponentials_across(a, a_step, sign, tops, lowest, far, m, lanes, room)
+        exponentials_across(a, a_step, sign, tops, lowest, far, heat, m, lanes, room)
         if n < ONE_BY_ONE:
             add_one_by_one_across(f, one[real], False, counted, room, lanes, room, lanes, tops, m, lanes, sums, lost,
                                   ones)
@@ -216,7 +221,7 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
         for j in range(m):
             for c in range(lanes):
                 room[j * lanes + c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
-                                        k[3 * WIDTH + c], k[4 * WIDTH + c])
+                                        k[3 * WIDTH + c], k[4 * WIDTH + c], k[5 * WIDTH + c])
             if width == lanes:
                 memcpy(out + (i + j) * step, room + j * lanes, lanes * sizeof(real))
         if width < lanes:
@@ -226,15 +231,17 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
         i += m
 
 
-cdef inline void across(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
-                        Py_ssize_t step, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
+cdef inline void across(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
+                        Py_ssize_t n, Py_ssize_t step, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
     """`width` rows, up to `lanes`, with the same bits as `along`."""
     cdef double sums[LANES * WIDTH]
     cdef double lost[LANES * WIDTH]
     cdef double ones[WIDTH]
     cdef real e_room[GROUP * WIDTH]
     cdef real g_room[GROUP * WIDTH]
-    cdef real k[5 * WIDTH]
+    cdef real k[6 * WIDTH]
+    cdef real[2] degrees
+    cdef const real *heat = heat_of(temperature, degrees)
     cdef real tops[WIDTH]
     cdef real c[WIDTH]
     cdef real given
@@ -249,7 +256,8 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
         k[WIDTH + j] = <real>0
         k[2 * WIDTH + j] = <real>0
         k[3 * WIDTH + j] = <real>0
-        k[4 * WIDTH + j] = sign
+        k[4 * WIDTH + j] = <real>0
+        k[5 * WIDTH + j] = factor_of(order, sign, temperature)
         c[j] = <real>0
         tops[j] = -<real>INFINITY
     if order == FIRST_BY_VALUE:
@@ -277,17 +285,18 @@ cdef inline void across(int kind, real sign, int order, const real *x, const rea
         maxima(a, a_step, sign, m, lanes, tops)
         i += m
     if order == VALUE and kind == SOFTMAX:
-        sum_exponentials_across(itself[real], False, x, step, sign, tops, out, True, n, lanes, width, e_room, sums,
-                                lost, ones)
+        sum_exponentials_across(itself[real], False, x, step, sign, tops, heat, out, True, n, lanes, width, e_room,
+                                sums, lost, ones)
     else:
-        sum_exponentials_across(but_largest[real], True, x, step, sign, tops, out, order != VALUE, n, lanes, width,
-                                e_room, sums, lost, ones)
+        sum_exponentials_across(but_largest[real], True, x, step, sign, tops, heat, out, order != VALUE, n, lanes,
+                                width, e_room, sums, lost, ones)
     if n <= GROUP:
         e = e_room
         e_step = lanes
         e_width = lanes
     if order == VALUE:
         for j in range(lanes):
+            k[2 * WIDTH + j] = <real>2 * degrees[0]
             constants(kind, VALUE, sums[j], lost[j], ones[j], tops[j], &k[j], &k[WIDTH + j], &k[2 * WIDTH + j])
     elif order == FIRST:
         for j in range(lanes):

@@ -8,7 +8,7 @@ from fastnn.core.softmax cimport (LOG_SOFTMAX, SOFTMAX, add, but_largest, center
                                   end_log_d1_by_value, end_log_product_by_value, end_log_softmax, end_log_softmax_d1,
                                   end_log_softmax_d2, end_log_softmax_product, end_product_by_value, end_share,
                                   end_softmax_d1, end_softmax_d2, end_softmax_product, ending, exp_far, exp_near,
-                                  factor, in_two, is_one, itself, less, lowest_of, one, term, two_terms)
+                                  exp_tempered, factor, factor_of, heat_of, in_two, is_one, itself, less, lowest_of, one, term, two_terms)
 from fastnn.core.vecmath cimport INFINITY, real
 
 cdef enum:
@@ -46,13 +46,16 @@ cdef inline real maximum(const real *x, real sign, Py_ssize_t n) noexcept nogil:
     return tops[1] if tops[1] > tops[0] else tops[0]
 
 
-cdef inline void exponentials(const real *x, real sign, real top, real *e, Py_ssize_t n) noexcept nogil:
+cdef inline void exponentials(const real *x, real sign, real top, const real *heat, real *e, Py_ssize_t n) noexcept nogil:
     """Of n elements, a multiple of 8."""
     cdef real lowest = lowest_of(top)
     cdef signed char quarters = 0
     cdef short quarters_of_double = 0
     cdef Py_ssize_t i
-    if lowest == -<real>INFINITY:
+    if heat != NULL:
+        for i in range(n & -8):
+            e[i] = exp_tempered(sign * x[i], top, heat[0], heat[1])
+    elif lowest == -<real>INFINITY:
         for i in range(n & -8):
             e[i] = exp_far(sign * x[i], top, lowest)
     elif n % GROUP == 0:                    # four vectors at a time: loops.pxd
@@ -163,8 +166,8 @@ cdef inline void total(factor f, factor h, bint plain, const real *v, const real
     in_one(sums, lost, ones, c)
 
 
-cdef inline void sum_exponentials(factor f, bint counted, const real *x, real sign, real top, real *e, bint kept,
-                                  Py_ssize_t n, double *sums, double *lost, double *ones) noexcept nogil:
+cdef inline void sum_exponentials(factor f, bint counted, const real *x, real sign, real top, const real *heat, real *e,
+                                  bint kept, Py_ssize_t n, double *sums, double *lost, double *ones) noexcept nogil:
     """Their total, and they themselves in e, which may be x, if they are kept."""
     cdef real room[CHUNK]
     cdef real end[GROUP]
@@ -180,9 +183,9 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
         if n < m:
             for j in range(GROUP):
                 room[j] = x[j - m + n] if j >= m - n and j < m else sign * top
-            exponentials(room, sign, top, end + GROUP - m, m)
+            exponentials(room, sign, top, heat, end + GROUP - m, m)
         else:
-            exponentials(x + n - m, sign, top, end + GROUP - m, m)
+            exponentials(x + n - m, sign, top, heat, end + GROUP - m, m)
     if n < ONE_BY_ONE:
         add_one_by_one(f, one[real], False, counted, end + GROUP - n, end, top, n, sums, lost, ones)
         if kept:
@@ -191,7 +194,7 @@ cdef inline void sum_exponentials(factor f, bint counted, const real *x, real si
     while i < whole:
         m = min(<Py_ssize_t>CHUNK, whole - i)
         to = e + i if kept and e != x else room
-        exponentials(x + i, sign, top, to, m)
+        exponentials(x + i, sign, top, heat, to, m)
         add_groups(f, one[real], False, counted, to, to, top, m, sums, lost, ones)
         if kept and e == x:
             memcpy(e + i, room, m * sizeof(real))
@@ -225,31 +228,31 @@ cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil
 cdef inline void finish(ending f, const real *v, const real *g, real *out, const real *k, Py_ssize_t n) noexcept nogil:
     """out = f(v, g), where out may be either."""
     cdef real room[CHUNK]
-    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED]
+    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED], k5 = k[5 * PHASED]
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t j, m
     if out != v and out != g:
         for j in range(n):
-            out[j] = f(v[j], g[j], k0, k1, k2, k3, k4)
+            out[j] = f(v[j], g[j], k0, k1, k2, k3, k4, k5)
         return
     while i < n:
         m = min(<Py_ssize_t>CHUNK, n - i)
         for j in range(m):
-            room[j] = f(v[i + j], g[i + j], k0, k1, k2, k3, k4)
+            room[j] = f(v[i + j], g[i + j], k0, k1, k2, k3, k4, k5)
         memcpy(out + i, room, m * sizeof(real))
         i += m
 
 
 cdef inline void finish_here(ending f, const real *g, real *e, const real *k, Py_ssize_t n) noexcept nogil:
     """e = f(e, g)."""
-    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED]
+    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED], k5 = k[5 * PHASED]
     cdef Py_ssize_t i
     for i in range(n):
-        e[i] = f(e[i], g[i], k0, k1, k2, k3, k4)
+        e[i] = f(e[i], g[i], k0, k1, k2, k3, k4, k5)
 
 
-cdef inline void along(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
-                       Py_ssize_t count) noexcept nogil:
+cdef inline void along(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
+                       Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     """Up to PHASED rows; out may be x, and g where x holds the values. Each phase goes over all of them, so that a row
     need not wait for what the one before it is waiting for."""
     cdef double sums[LANES]
@@ -259,12 +262,14 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
     cdef double low[PHASED]
     cdef double many[PHASED]
     cdef real tops[PHASED]
-    cdef real k[5 * PHASED]
+    cdef real k[6 * PHASED]
+    cdef real[2] degrees
+    cdef const real *heat = heat_of(temperature, degrees)
     cdef real c
     cdef Py_ssize_t r, at
     for r in range(PHASED):
         k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
-        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, sign
+        k[3 * PHASED + r], k[4 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, factor_of(order, sign, temperature)
         sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
     if order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE:
         if order == PRODUCT_BY_VALUE:
@@ -290,13 +295,14 @@ cdef inline void along(int kind, real sign, int order, const real *x, const real
     for r in range(count):
         at = r * n
         if order == VALUE and kind == SOFTMAX:
-            sum_exponentials(itself[real], False, x + at, sign, tops[r], out + at, True, n, sums, lost, ones)
+            sum_exponentials(itself[real], False, x + at, sign, tops[r], heat, out + at, True, n, sums, lost, ones)
         else:
-            sum_exponentials(but_largest[real], True, x + at, sign, tops[r], out + at, order != VALUE, n, sums, lost,
-                             ones)
+            sum_exponentials(but_largest[real], True, x + at, sign, tops[r], heat, out + at, order != VALUE, n, sums,
+                             lost, ones)
         sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
     if order == VALUE:
         for r in range(PHASED):
+            k[2 * PHASED + r] = <real>2 * degrees[0]
             constants(kind, VALUE, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
     else:
         for r in range(PHASED):

@@ -6,10 +6,11 @@ Rows that lie side by side go across, and those so short that turning them round
 from libc.string cimport memset
 
 from fastnn.core.kernels cimport PRODUCT
-from fastnn.core.softmax cimport (LOG_SOFTMAX, add, but_largest, constants, end_loss, end_share, in_two, is_one, itself,
+from fastnn.core.softmax cimport (LOG_SOFTMAX, SPARSEMAX, add, but_largest, constants, end_loss, end_share, in_two, is_one, itself,
                                   log_of_sum, one, shifted, whole_of, with_largest)
 from fastnn.core.softmax_across cimport WIDTH, across
 from fastnn.core.softmax_along cimport GROUP, LANES, PHASED, along, finish_here, maximum, sum_exponentials, total
+from fastnn.core.sparsemax cimport sparse_across, sparse_along
 from fastnn.core.streaming cimport fastnn_prefetch
 from fastnn.core.vecmath cimport real
 
@@ -44,8 +45,8 @@ cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssiz
         fastnn_from_lanes_double(lanes, WIDTH, out, n, count)
 
 
-cdef inline void rows(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
-                      Py_ssize_t step, Py_ssize_t count) noexcept nogil:
+cdef inline void rows(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
+                      Py_ssize_t n, Py_ssize_t step, Py_ssize_t count) noexcept nogil:
     """`count` rows of n elements: one after another where step is 1, else side by side, the elements `step` apart."""
     cdef real x_lanes[SHORT * WIDTH]
     cdef real g_lanes[SHORT * WIDTH]
@@ -62,7 +63,10 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
         width = count - i
         if step == 1 and (n > SHORT or width < FEW):
             width = min(width, max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
-            along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            if kind >= SPARSEMAX:
+                sparse_along(kind, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            else:
+                along(kind, sign, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
             continue
         width = min(width, <Py_ssize_t>WIDTH)
@@ -79,10 +83,15 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
             if g != NULL:
                 turned(g + i * n, n, width, g_lanes)
             a, b, to = x_lanes, g_lanes, x_lanes
-        if width > NARROW:
-            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
+        if kind >= SPARSEMAX:
+            if width > NARROW:
+                sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
+            else:
+                sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, NARROW, width)
+        elif width > NARROW:
+            across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
         else:
-            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, NARROW, width)
+            across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, NARROW, width)
         if turning:
             turned_back(x_lanes, out + i * n, n, width)
         i += width
@@ -114,20 +123,20 @@ cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *la
     cdef double many[PHASED]
     cdef double log_sum[PHASED]
     cdef real tops[PHASED]
-    cdef real k[5 * PHASED]
+    cdef real k[6 * PHASED]
     cdef double rest, unused
     cdef bint at_largest
     cdef real *to
     cdef Py_ssize_t r, label
     for r in range(PHASED):
         k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
-        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, <real>0
+        k[3 * PHASED + r], k[4 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
         sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
     for r in range(count):
         tops[r] = maximum(x + r * n, <real>1, n)
     for r in range(count):
-        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums,
-                         lost, ones)
+        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL,
+                         n, sums, lost, ones)
         sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
     for r in range(PHASED):
         with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])

@@ -618,8 +618,90 @@ def _log_softmax_vjp(x, grad):
     return [b*g - a*others for a, b, g, others in zip(p, q, grad, _sums_of_others(grad))]
 
 
-SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row}
-SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp}
+# sparsemax and entmax 1.5: thresholds as their authors find them, of the sorted row.
+
+def _shifted(x):
+    """x less its largest; an infinite one has the limit 0, and all others -inf."""
+    top = max(x)
+    return [mpf(0) if value == top else value - top for value in x]
+
+
+@cache
+def _sparsemax_threshold(x):
+    """Algorithm 1 of Martins and Astudillo 2016: (the shifted row, tau); NaN where the row has NaN."""
+    if any(map(isnan, x)):
+        return [nan]*len(x), nan
+    z = _shifted(x)
+    total, tau = mpf(0), None
+    for k, value in enumerate(sorted(z, reverse=True), 1):
+        if value == -inf or 1 + k*value <= total + value:
+            break
+        total += value
+        tau = (total - 1)/k
+    return z, tau
+
+
+@cache
+def _entmax_threshold(x):
+    """Algorithm 2 of Peters, Niculae and Martins 2019: (half the shifted row, tau); NaN where the row has NaN."""
+    if any(map(isnan, x)):
+        return [nan]*len(x), nan
+    z = [value/2 for value in _shifted(x)]
+    ordered, tau = sorted(z, reverse=True), None
+    for k in range(1, len(z) + 1):
+        if ordered[k - 1] == -inf:
+            break
+        mean = fsum(ordered[:k])/k
+        spread = fsum((value - mean)**2 for value in ordered[:k])
+        if spread > 1:
+            break
+        candidate = mean - sqrt((1 - spread)/k)
+        if candidate >= ordered[k - 1]:
+            break
+        tau = candidate
+    return z, tau
+
+
+def _excess(x, threshold):
+    z, tau = threshold(tuple(x))
+    return [value - tau if not value <= tau else mpf(0) for value in z]
+
+
+def _sparsemax_row(x):
+    s = _excess(x, _sparsemax_threshold)
+    share = 1/fsum(value > 0 for value in s) if not any(map(isnan, s)) else nan
+    return s, [(1 - share)*(value > 0) if not isnan(value) else nan for value in s], [0*value for value in s]
+
+
+def _entmax_row(x):
+    s = _excess(x, _entmax_threshold)
+    p = [value/fsum(s) for value in s]
+    k = fsum(value > 0 for value in s)
+    return ([value**2 for value in s], [a*(1 - b) for a, b in zip(s, p)],
+            [(1 - 3*b + 3*b**2 - k*b**3)/2 if not a == 0 else mpf(0) for a, b in zip(s, p)])
+
+
+def _vjp_of_weights(w, grad):
+    grad = [g if not a == 0 else mpf(0) for a, g in zip(w, grad)]
+    mean = fdot(w, grad)/fsum(w)
+    return [a*(g - mean) for a, g in zip(w, grad)]
+
+
+def _sparsemax_vjp(x, grad):
+    return _vjp_of_weights([mpf(value > 0) if not isnan(value) else nan for value in _excess(x, _sparsemax_threshold)],
+                           grad)
+
+
+def _entmax_vjp(x, grad):
+    return _vjp_of_weights(_excess(x, _entmax_threshold), grad)
+
+
+SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row,
+                "sparsemax": _sparsemax_row, "entmax-1.5": _entmax_row}
+SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp,
+                "sparsemax": _sparsemax_vjp, "entmax-1.5": _entmax_vjp}
+SPARSE = {"sparsemax": _sparsemax_threshold, "entmax-1.5": _entmax_threshold}
+TEMPERED = ("softmax", "softmin", "log-softmax")
 
 
 def by_rows(rule, axis, *arrays):
@@ -640,14 +722,38 @@ def by_rows(rule, axis, *arrays):
             for array in folded]
 
 
-def softmax_reference(name, x, axis=-1):
-    """y, dy_i/dx_i and d2y_i/dx_i^2 of softmax, softmin or log-softmax, correctly rounded to float64."""
-    return by_rows(SOFTMAX_ROWS[name], axis, x)
+def softmax_reference(name, x, axis=-1, temperature=1):
+    """y, dy_i/dx_i and d2y_i/dx_i^2 of an activation of rows, correctly rounded to float64."""
+    def row(x):
+        y, d, d2 = SOFTMAX_ROWS[name](tuple(value/temperature for value in x))
+        return y, [value/temperature for value in d], [value/mpf(temperature)**2 for value in d2]
+    return by_rows(row, axis, x)
 
 
-def vjp(name, x, grad, axis=-1):
-    """sum_j grad_j dy_j/dx_i of softmax, softmin or log-softmax, correctly rounded to float64."""
-    return by_rows(lambda x, grad: [SOFTMAX_VJPS[name](x, grad)], axis, x, grad)[0]
+def vjp(name, x, grad, axis=-1, temperature=1):
+    """sum_j grad_j dy_j/dx_i of an activation of rows, correctly rounded to float64."""
+    def row(x, grad):
+        return [[value/temperature for value in SOFTMAX_VJPS[name](tuple(value/temperature for value in x), grad)]]
+    return by_rows(row, axis, x, grad)[0]
+
+
+def sparse_terms(name, x, grad):
+    """The same of sparsemax and entmax 1.5: with tau, s and w as in fastnn/core/sparsemax.pxd, of y that is |tau|, times s
+    for a square; of w, as of s, |tau|, or of sparsemax's 1. k elements are in the support."""
+    def row(x, grad):
+        z, tau = SPARSE[name](x)
+        s = _excess(x, SPARSE[name])
+        size, k = abs(tau), max(fsum(value > 0 for value in s), 1)
+        if name == "sparsemax":
+            among = [mpf(value > 0) for value in s]
+            mean = fdot(among, map(abs, grad))/k
+            return [size]*len(x), [mpf(1)]*len(x), [mpf(0)]*len(x), [a*max(abs(g), mean) for a, g in zip(among, grad)]
+        whole, most = fsum(s), max(abs(g) for g, value in zip(grad, s) if value > 0)
+        return ([max(value, mpf(1e-16))*size for value in s], [size]*len(x),
+                [max(mpf(1), k*(value/whole)**2*size/whole) for value in s],
+                [size*max(abs(g), fdot(s, map(abs, grad))/whole) + value*k*size*most/whole if value else mpf(0)
+                 for g, value in zip(grad, s)])
+    return by_rows(row, -1, x, grad)
 
 
 def softmax_terms(name, x, grad):
@@ -657,6 +763,8 @@ def softmax_terms(name, x, grad):
     y q, and of y ((g - c) - sum(y (g - c))) (log-softmax: q g - y (sum(g) - g)). A sum counts as that of its terms'
     magnitudes, a share below the normal numbers as the least of these.
     """
+    if name in SPARSE:
+        return sparse_terms(name, x, grad)
     x, grad = np.asarray(x), np.asarray(grad, np.float64)
     y, q = by_rows(_shares, -1, -x if name == "softmin" else x)
     tiny = float(np.finfo(x.dtype).smallest_normal)
