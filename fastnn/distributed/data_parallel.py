@@ -14,6 +14,7 @@ from .buckets import BUCKET_BYTES, WIRES, Buckets, layout_of
 from .ranks import checked_timeout, communicator, ranks_of
 
 STEP = "a step"
+NOTHING = b""           # the digest of what needs none
 NUMBERS = "rows", "the loss f", "the number of steps", "N"
 
 
@@ -122,7 +123,7 @@ class DataParallel(Wrapper):
 
     def _begin(self, leaves, extra, rows, error=None):
         """Tell the others what comes, and look whether they are about to do the same. Returns the loss of all."""
-        ranks, digest = self._met(), b"\0" * 16
+        ranks, digest = self._met(), NOTHING
         if error is None:
             try:
                 digest = self._agreement.digest(self._inner(), leaves, extra, self._values(leaves))
@@ -198,7 +199,7 @@ class DataParallel(Wrapper):
                     raise ValueError(f"the gradient of {key!r} is another one than `ready` was given")
         means = dict(self._buckets.finish(STEP))
         if told is None and extra:
-            told = self._meet("the arguments of a step", b"\0" * 16, extra, rows)
+            told = self._meet("the arguments of a step", NOTHING, extra, rows)
         for key in leaves.params:
             if isinstance(leaves.grads[key], Rows):
                 means[key] = self._joined(leaves.grads[key], leaves.params[key], key)
@@ -227,7 +228,7 @@ class DataParallel(Wrapper):
                 values /= values.dtype.type(ranks.size)
         except Exception as found:
             error = found
-        counts = ranks.meet(f"the rows of {key!r:.80}", b"\0" * 16, dict, [0 if error else indices.size], error)[:, 0]
+        counts = ranks.meet(f"the rows of {key!r:.80}", NOTHING, dict, [0 if error else indices.size], error)[:, 0]
         found = np.concatenate(ranks.gathered_parts(indices, counts.astype(int), STEP))
         values = np.concatenate(ranks.gathered_parts(values, counts.astype(int) * width, STEP))
         return Rows(found, values.reshape(found.size, *p.shape[1:]))
@@ -278,6 +279,8 @@ class DataParallel(Wrapper):
         inner = self._inner().state_dict()
         if self._wire == "float32":
             return inner
+        if self._buckets is not None:
+            self._met().agree("state_dict of a DataParallel with wire='bfloat16', which is for all ranks")
         return {"format": 1, "wrapper": "DataParallel", "hyperparameters": {}, "residuals": self._residuals(),
                 "optimizer": inner}
 

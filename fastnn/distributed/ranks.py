@@ -132,7 +132,7 @@ class Ranks:
         what : str
             That is about to be done.
         digest : bytes
-            16 of them, of the description.
+            Of the description.
         description : function
             A dict of strings, of what has to be alike; asked where digests differ.
         numbers : sequence of float
@@ -149,6 +149,7 @@ class Ranks:
         array of float64, (ranks, 4)
         """
         mine, all_of_them = np.zeros(1, HEADER), np.zeros(self.size, HEADER)
+        digest = blake2b(what.encode() + digest, digest_size=16).digest()
         mine["digest"], mine["failed"] = np.void(digest), error is not None
         mine["numbers"][0, :len(numbers)] = numbers
         if self.size == 1:
@@ -171,10 +172,11 @@ class Ranks:
             raise RankError(f"{what}: {'; '.join(failed[:SHOWN])}")
         raise DisagreementError(differences(texts))
 
-    def agree(self, what, alike, error=None):
-        """Raise on all ranks where this dict of strings is not alike on all of them, or one has an error."""
-        digest = blake2b(repr(alike).encode(), digest_size=16).digest()
-        self.meet(what, digest, lambda: alike, error=error)
+    def agree(self, what, alike=None, error=None):
+        """Raise on all ranks where they are not about to do the same, have not alike what is in this dict of strings, or
+        one has an error."""
+        alike = alike or {}
+        self.meet(what, repr(alike).encode(), lambda: alike, error=error)
 
     def objects(self, value, what):
         """A Python object of each rank."""

@@ -14,7 +14,7 @@ from ..optimizers.wrappers.leaves import Leaves, leaves_of
 from ..state import checked, state_of
 from ..trees import each
 from .agreement import Agreement, checked_gradient
-from .data_parallel import NUMBERS, DataParallel, _with_mean, total
+from .data_parallel import NOTHING, DataParallel, _with_mean, total
 from .ranks import added
 from .shards import Cuts, Exchange, clip, flat, order_of, pieces_class
 
@@ -83,7 +83,7 @@ class ShardedOptimizer(DataParallel):
     def _taken(self, leaves, extra, transaction):
         if self._comm.size == 1:
             return self._inner()._take(leaves, extra, transaction)
-        ranks, error, digest, rows = self._met(), None, b"\0" * 16, self._taken_rows()
+        ranks, error, digest, rows = self._met(), None, NOTHING, self._taken_rows()
         home, engine, stepped = not leaves.by_key, self._inner(), {}
         engine.__dict__["_ranks"] = ranks
         try:
@@ -208,6 +208,7 @@ class ShardedOptimizer(DataParallel):
     def _point(self, params, name, elsewhere):
         if self._comm.size == 1 or not elsewhere:
             return getattr(self._inner(), name)(params)
+        self._met().agree(f"{name} of a ShardedOptimizer, which is for all ranks")
         leaves = leaves_of(params, params, self._paths, None)
         home = not leaves.by_key
         found = {key: p for key, p in leaves.params.items() if key in self._cuts[home].places}
@@ -234,6 +235,7 @@ class ShardedOptimizer(DataParallel):
         state = state_of(engine)
         if self._comm.size == 1:
             return state
+        self._met().agree("state_dict of a ShardedOptimizer, which is for all ranks")
         for home, what in enumerate(("by_key", "by_position")):
             state[what] = {key: self._whole_entry(home, key, entry) for key, entry in state[what].items()}
         return state

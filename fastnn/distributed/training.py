@@ -117,6 +117,7 @@ class Trainer(alone.Trainer):
 
     def state_dict(self):
         """As that of a trainer alone, which goes on from it, too, with the streams of all ranks."""
+        self._ranks.agree("state_dict of a trainer of several ranks, which is for all of them")
         state = super().state_dict()
         found = self._ranks.objects(state["streams"], "a state")
         return {**state, "streams": found[0], "ranks": found} if self._ranks.size > 1 else state
