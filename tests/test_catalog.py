@@ -17,7 +17,7 @@ from fastnn.cli.pages import marked, slugs  # noqa: E402
 
 LISTED = {"activations": fastnn.activations, "optimizers": fastnn.optimizers, "losses": fastnn.losses,
           "schedules": lambda: [*schedules]}
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+LINK = re.compile(r"(?<!\\)\]\((?!https?:)([^)#]+)")
 
 
 def command(*args):
