@@ -30,7 +30,7 @@ OTHER_HYPERPARAMETERS = {
     "SELU": {"lambda_": 1.2, "alpha": 0.9}, "Swish": {"beta": 1.9},
     "ReLU-k": {"k": 2.5}, "clipped-linear": {"low": -2.0, "high": 0.5}, "StarReLU": {"scale": 1.3, "bias": -0.25},
     "squareplus": {"b": 0.3}, "ISRU": {"alpha": 3.0}, "ISRLU": {"alpha": 0.4}, "quick-GELU": {"beta": 1.2},
-    "ACON-C": {"p1": 1.2, "p2": 0.25, "beta": 1.5}}
+    "ACON-C": {"p1": 1.2, "p2": 0.25, "beta": 1.5}, "snake": {"a": 0.7}}
 CASES = [(name, tuple(parameters.items())) for name in ELEMENTWISE
          for parameters in ({}, OTHER_HYPERPARAMETERS.get(name)) if parameters is not None]
 

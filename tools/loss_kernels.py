@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 SIGNATURE = re.compile(r"^cdef inline real (\w+)\(real y, real t((?:,\s*real \w+)*)\) noexcept nogil:", re.MULTILINE)
-MOST_CONSTANTS = 16             # MOST_PARAMETERS of fastnn/core/kernels.pxd
+MOST_CONSTANTS = 15             # MOST_PARAMETERS of fastnn/core/kernels.pxd, one for the share
 
 
 class Loss(NamedTuple):
@@ -48,9 +48,10 @@ def kernels(paths):
 
 
 def loops(loss):
-    """Value, derivative, or both in one loop."""
-    rest = "".join(f", c{k}" for k in range(len(loss.constants)))
-    value, slope = (f"{loss.name}_{what}[real](a, b{rest})" for what in ("value", "slope"))
+    """Value, derivative times a share, the last number of h, or both in one loop."""
+    count = len(loss.constants)
+    rest = "".join(f", c{k}" for k in range(count))
+    value, slope = f"{loss.name}_value[real](a, b{rest})", f"share * {loss.name}_slope[real](a, b{rest})"
 
     def loop(*results):
         return "".join(f"        {line}\n" for line in (
@@ -61,7 +62,8 @@ cdef void {loss.name}(int order, const real *x, const real *y, real *out, real *
         const real *h) noexcept nogil:
     cdef Py_ssize_t i
     cdef real a, b
-{"".join(f"    cdef real c{k} = h[{k}]" + chr(10) for k in range(len(loss.constants)))}\
+    cdef real share = h[MOST_PARAMETERS - 1]
+{"".join(f"    cdef real c{k} = h[{k}]" + chr(10) for k in range(count))}\
     if order == BOTH:
 {loop(f"out[i] = {value}", f"second[i] = {slope}")}\
     elif order == VALUE:

@@ -6,9 +6,10 @@
 from libc.stdint cimport uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport algebraic, gated, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
+from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
+from fastnn.core.periodic cimport map_orders_with_far, reach_of
 from fastnn.core.softmax cimport ENTMAX, LOG_SOFTMAX, SOFTMAX, SPARSEMAX
 from fastnn.core.vecmath cimport real
 
@@ -207,6 +208,16 @@ cdef void erf(int order, const real *x, const real *y, real *out, real *second, 
     map_orders(transcendental.erf[real], transcendental.erf_d1[real], transcendental.erf_d2[real],
                order, x, y, out, second, n, h)
 
+cdef void sinusoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders_with_far(periodic.sinusoid[real], periodic.sinusoid_d1[real], periodic.sinusoid_d2[real],
+                        periodic.far_sinusoid, reach_of(<real>0, real is float), order, x, y, out, second, n, h)
+
+cdef void snake(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                const real *h) noexcept nogil:
+    map_orders_with_far(periodic.snake[real], periodic.snake_d1[real], periodic.snake_d2[real],
+                        periodic.far_snake, reach_of(<real>0, False) / h[0], order, x, y, out, second, n, h)
+
 cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                     const real *h) noexcept nogil:
     map_orders(gated.gelu_tanh[real], gated.gelu_tanh_d1[real], gated.gelu_tanh_d2[real],
@@ -289,6 +300,8 @@ ELEMENTWISE = {
     "arctan": (<uintptr_t>arctan[float], <uintptr_t>arctan[double]),
     "log_cosh": (<uintptr_t>log_cosh[float], <uintptr_t>log_cosh[double]),
     "erf": (<uintptr_t>erf[float], <uintptr_t>erf[double]),
+    "sinusoid": (<uintptr_t>sinusoid[float], <uintptr_t>sinusoid[double]),
+    "snake": (<uintptr_t>snake[float], <uintptr_t>snake[double]),
     "gelu_tanh": (<uintptr_t>gelu_tanh[float], <uintptr_t>gelu_tanh[double]),
     "acon": (<uintptr_t>acon[float], <uintptr_t>acon[double]),
 }

@@ -4,8 +4,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+SHARE: int
+
 def leading(weights: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike) -> tuple[NDArray[Any], int]: ...
 def reduced(
     bound: Callable[[bool], tuple[int, bytes]], y: ArrayLike, t: ArrayLike, weights: ArrayLike | None, reduction: str,
     wants_value: bool, wants_slope: bool, ignored: float | None = None, out: NDArray[Any] | None = None,
+    share_at: int = -1,
 ) -> tuple[Any, Any]: ...

@@ -16,52 +16,41 @@ from libc.string cimport memcpy
 from fastnn.core.arrays cimport as_array, checked_out, copied, fill, operand, result_dtype
 from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.kernels cimport BOTH, FIRST, MOST_PARAMETERS, VALUE, elementwise_double, elementwise_float
+from fastnn.core.kernels cimport (BOTH, FIRST, MOST_PARAMETERS, VALUE, block_sums, elementwise_double,
+                                  elementwise_float)
 from fastnn.core.loops cimport padded
 from fastnn.core.memory cimport new_result
+from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
-from fastnn.core.levels import losses
+from fastnn.core.levels import losses, rules
 
 cnp.import_array()
 
 cdef enum:
     BLOCK = 512             # elements: what is summed as one
+    ROOM = 528              # and what moves them to the beginning of a cache line
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
+
+SHARE = MOST_PARAMETERS - 1                 # the place of what a kernel of losses.pxi multiplies derivatives with
 
 cdef Py_ssize_t STEP = losses.STEP          # a kernel is given a multiple of so many elements
 
-# what is done to a block, compiled for this level: losses.pxi
+# what is done to a block, compiled for this level, for float or double
 ctypedef void (*weigh_float)(float *a, const float *weights, Py_ssize_t n) noexcept nogil
 ctypedef void (*weigh_double)(double *a, const double *weights, Py_ssize_t n) noexcept nogil
-ctypedef double (*total_float)(const float *a, Py_ssize_t n) noexcept nogil
-ctypedef double (*total_double)(const double *a, Py_ssize_t n) noexcept nogil
-ctypedef void (*scaled_float)(const float *a, float *out, Py_ssize_t n, float factor) noexcept nogil
-ctypedef void (*scaled_double)(const double *a, double *out, Py_ssize_t n, double factor) noexcept nogil
+ctypedef void (*scale_block)(void *x, Py_ssize_t n, double factor) noexcept nogil
 
-cdef uintptr_t[3] of_floats = losses.BLOCKS["float32"]
-cdef uintptr_t[3] of_doubles = losses.BLOCKS["float64"]
+cdef uintptr_t[2] weigh_kernels = losses.WEIGH
+cdef uintptr_t[2] sum_kernels = rules.REDUCTIONS["block_sums"]
+cdef uintptr_t[2] scale_kernels = rules.REDUCTIONS["scale"]
 
 
 cdef inline void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
     if real is float:
-        (<weigh_float>of_floats[0])(a, weights, n)
+        (<weigh_float>weigh_kernels[0])(a, weights, n)
     else:
-        (<weigh_double>of_doubles[0])(a, weights, n)
-
-
-cdef inline double total(const real *a, Py_ssize_t n) noexcept nogil:
-    if real is float:
-        return (<total_float>of_floats[1])(a, n)
-    else:
-        return (<total_double>of_doubles[1])(a, n)
-
-
-cdef inline void scaled(const real *a, real *out, Py_ssize_t n, real factor) noexcept nogil:
-    if real is float:
-        (<scaled_float>of_floats[2])(a, out, n, factor)
-    else:
-        (<scaled_double>of_doubles[2])(a, out, n, factor)
+        (<weigh_double>weigh_kernels[1])(a, weights, n)
 
 
 cdef struct Work:
@@ -77,7 +66,7 @@ cdef struct Work:
     Py_ssize_t each         # elements, one after another, that share a weight
     bint ignoring           # targets that are `ignored`
     double ignored
-    double share            # of an element in what is reduced
+    double share            # of an element in what is reduced, if the kernel does not multiply with it
     char *values            # or NULL
     char *slopes            # or NULL
     double *sums            # of blocks, or NULL
@@ -112,16 +101,22 @@ cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) no
     cdef real[BLOCK] y_room
     cdef real[BLOCK] t_room
     cdef real[BLOCK] weight_room
-    cdef real[BLOCK] first
-    cdef real[BLOCK] second
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
     cdef Py_ssize_t start = block * BLOCK
     cdef Py_ssize_t n = min(<Py_ssize_t>BLOCK, work.n - start)
     cdef Py_ssize_t made_up = (n + work.step - 1) & -work.step
+    cdef int kind = 0 if real is float else 1
     cdef const real *t = <const real *>work.t + start
     cdef const real *weights
-    cdef const real *slope = second
-    if work.order == FIRST:
-        slope = first
+    cdef real *values = <real *>work.values + start if work.values != NULL else NULL
+    cdef real *slopes = <real *>work.slopes + start if work.slopes != NULL else NULL
+    cdef real *first = slopes if work.order == FIRST else values
+    cdef real *second = slopes
+    if first == NULL or n != made_up:
+        first = at_line(&first_room[0])
+    if second == NULL or n != made_up:
+        second = at_line(&second_room[0])
     y = padded(y + start, y_room, n, work.step)
     t = padded(t, t_room, n, work.step)
     if real is float:
@@ -138,11 +133,16 @@ cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) no
         if work.order == BOTH:
             leave_out(second, t, <real>work.ignored, n)
     if work.sums != NULL:
-        work.sums[block] = total(first, n)
-    if work.values != NULL:
-        memcpy(<real *>work.values + start, first, n * sizeof(real))
-    if work.slopes != NULL:
-        scaled(slope, <real *>work.slopes + start, n, <real>work.share)
+        (<block_sums>sum_kernels[kind])(first, n, 0, 1, work.sums + block)
+    if work.order == FIRST:
+        second = first
+    if slopes != NULL and work.share != 1:
+        (<scale_block>scale_kernels[kind])(second, n, work.share)
+    if n != made_up:
+        if values != NULL:
+            memcpy(values, first, n * sizeof(real))
+        if slopes != NULL:
+            memcpy(slopes, second, n * sizeof(real))
 
 
 cdef void run_blocks(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -182,11 +182,13 @@ def leading(weights, tuple shape, dtype):
     return copied(view, dtype), math.prod(shape[kept:])
 
 
-def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_slope, ignored=None, out=None):
+def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_slope, ignored=None, out=None,
+            int share_at=-1):
     """(losses, or their sum or mean as a float, or None; the gradient of that in y, an array, or None).
 
     `bound(single)` gives a kernel and its parameters. reduction is "none", "mean" or "sum": the mean is that over all
-    elements but those whose target is `ignored`. out is for losses or, where these are not wanted, the gradient.
+    elements but those whose target is `ignored`. out is for losses or, where these are not wanted, the gradient. The
+    parameter `share_at` is a factor of the kernel's derivatives, if it has one.
     """
     cdef cnp.ndarray a = as_array(y, "y")
     result_dtype(a)
@@ -234,6 +236,12 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
         counted = (count(<const float *>work.t, <float>work.ignored, work.n) if single
                    else count(<const double *>work.t, work.ignored, work.n))
     work.share = 1.0 / counted if reduction == "mean" and counted else 1
+    if 0 <= share_at < MOST_PARAMETERS:
+        if single:
+            (<float *>work.parameters)[share_at] = <float>work.share
+        else:
+            work.parameters[share_at] = work.share
+        work.share = 1
     sums = np.empty(blocks if wants_value and reduction != "none" else 0)
     if wants_value and reduction == "none":
         values = new_result(a, kind, False)

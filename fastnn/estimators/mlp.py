@@ -44,7 +44,7 @@ class _Perceptron:
         "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
         "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
         "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
-        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None], "comm": "no_validation"}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
@@ -63,6 +63,10 @@ class _Perceptron:
         self.n_outputs_ = y.shape[1]
         dtype = dtype or X.dtype
         self._random_state = check_random_state(self.random_state)
+        if self.comm is not None:
+            from fastnn.distributed import estimating           # takes mpi4py
+            estimating.agree(self.comm, self, X, y)
+            self._random_state = estimating.random_state_of(self.comm, self._random_state)
         if first:
             self._initialize(y, [X.shape[1], *sizes, self.n_outputs_], dtype)
         elif self.dtype is None:
@@ -143,8 +147,16 @@ class _Perceptron:
 
     def _network(self, X, rng=None):
         hidden = len(self.coefs_) - 1
-        return Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden),
-                       self._head(self.coefs_[0].dtype), self.alpha, self.l1, self._dropout(hidden), rng, issparse(X))
+        dropout = self._dropout(hidden)
+        if self.comm is not None and dropout and rng is not None:
+            from fastnn.distributed.estimating import own_stream
+            rng = own_stream(self.comm, rng)
+        found = Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden),
+                        self._head(self.coefs_[0].dtype), self.alpha, self.l1, dropout, rng, issparse(X))
+        if self.comm is None:
+            return found
+        from fastnn.distributed.estimating import NetworkOfRanks
+        return NetworkOfRanks.of(found, self.comm)
 
     def _initialize(self, y, layer_units, dtype):
         super()._initialize(y, layer_units, dtype)
@@ -209,7 +221,10 @@ class _Perceptron:
         self._cast(dtype)
         self._optimizer = solver
         net = self._network(X, self._random_state)
-        epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
+        kind = Epoch
+        if self.comm is not None:
+            from fastnn.distributed.estimating import EpochOfRanks as kind
+        epoch = kind(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
         try:
             with progress_of(self) as advance:
                 self._epochs(epoch, X_val, y_val, weight_val, incremental, advance)
@@ -256,7 +271,7 @@ class _Perceptron:
             self._optimizer.iteration_ends(self.t_)
             advance()
             stopped = [callback(self) is True for callback in callbacks]
-            if any(stopped) or self._has_converged() or incremental:
+            if epoch.agreed(any(stopped) or self._has_converged() or incremental):
                 break
             if self.n_iter_ == self.max_iter:
                 warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
@@ -327,6 +342,9 @@ epsilon, n_iter_no_change, max_fun
         Shows one (`rich`).
     n_jobs : int or None
         Threads of fastnn and of BLAS; -1: one for each core; None: as they are set.
+    comm : mpi4py.MPI.Intracomm or None
+        Fit on all ranks of it (`fastnn.distributed`), which are given the same rows: each passes its part of every batch
+        through the network, and gradients and losses are those of all. The fit is that of one process within rounding.
     """
 
     _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_Perceptron._wider_constraints,
@@ -337,7 +355,8 @@ epsilon, n_iter_no_change, max_fun
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
                  n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0,
-                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
+                 comm=None):
         super().__init__(
             hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -348,7 +367,7 @@ epsilon, n_iter_no_change, max_fun
         self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
         self.dropout, self.l1 = dropout, l1
         self.weight_decay, self.clip_global_norm, self.callbacks = weight_decay, clip_global_norm, callbacks
-        self.progress_bar, self.n_jobs = progress_bar, n_jobs
+        self.progress_bar, self.n_jobs, self.comm = progress_bar, n_jobs, comm
 
     def _weights(self, y, sample_weight, incremental):
         if self.class_weight is None:
@@ -386,7 +405,8 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
                  max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
                  nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, dropout=0.0, l1=0.0,
-                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
+                 comm=None):
         super().__init__(
             loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -398,6 +418,7 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
         self.weight_decay = weight_decay
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
+        self.comm = comm
 
     def _checked(self, hidden, incremental):
         self._catalogued()

@@ -175,6 +175,12 @@ def _relative_slope(v, slopes):
     """v'/v, which stays finite where exponentials in v overflow."""
     if v.op == "exp":
         return slopes[v.args[0]]
+    if v.op in ("mul", "div"):              # of c u and u/c that of u, of c/u the other one: without the quotient
+        u, w = v.args
+        if slopes[w] is ZERO:
+            return _relative_slope(u, slopes)
+        if slopes[u] is ZERO:
+            return neg(_relative_slope(w, slopes)) if v.op == "div" else _relative_slope(w, slopes)
     found = _exponential_sum(v)
     if not found:
         return div(slopes[v], v)

@@ -69,14 +69,16 @@ class Joints:
         The defaults, and the ranges of others.
     more : sequence of Node
         Given derivatives, whose comparisons count, too.
+    settings : sequence of mapping
+        Other values of all hyperparameters.
     """
 
-    def __init__(self, formula, hyperparameters, declared=None, more=(), element="x"):
+    def __init__(self, formula, hyperparameters, declared=None, more=(), element="x", settings=()):
         self.formula, self.element = formula, element
         self.mp = precise(DIGITS)
         self.arithmetic = _with_equality(self.mp, arithmetic(self.mp))
         self.pairs = pairs(formula, *more)
-        self.settings = [dict(hyperparameters), *others(hyperparameters, declared or {})]
+        self.settings = [dict(hyperparameters), *settings, *others(hyperparameters, declared or {})]
         most = max(1, MOST_NODES//len(graph.in_order(formula)))
         self.found = [joint for values in self.settings for joint in self._of(values, most)]
 

@@ -1,9 +1,12 @@
 """The names of what users registered and of its hyperparameters: into the catalogue, out of it, and into pickles."""
 from importlib import import_module
 
-from ..activations import _registry as activations
+from ..activations import _gated, _learnable, _registry as activations
 from ..hyperparameters import Hyperparameter
+from ..losses import _registry as losses
 from ..optimizers import _registry as optimizers
+
+REGISTRIES = activations, _gated, _learnable, losses, optimizers
 
 
 def class_name(name):
@@ -26,7 +29,7 @@ def restored(noun, name, module, *args, **kwds):
 
     As for every class, the module is imported. Raises ValueError where that does not register the name.
     """
-    registry = activations if noun == activations.noun else optimizers
+    registry = next(each for each in REGISTRIES if each.noun == noun)
     if not registry.registered(name) and module != "__main__":
         try:
             import_module(module)
@@ -39,11 +42,20 @@ def restored(noun, name, module, *args, **kwds):
 
 
 def unregister(name: str) -> None:
-    """Remove the activation and the optimizer that were registered under a name.
+    """Remove what was registered under a name: activation, error function, optimizer.
 
     Objects made of them go on working, but can no longer be unpickled. An entry of fastnn's own that had been replaced is
     back. Raises ValueError for a name that nobody registered, TypeError for one that is no string.
     """
-    found = [registry for registry in (activations, optimizers) if registry.registered(name)]
-    for registry in found or [optimizers if name in optimizers else activations]:
+    for registry in registered_in(name) or [catalogue_of(name)]:
         registry.remove(name)
+
+
+def registered_in(name):
+    """The registries where users registered that name. Raises TypeError for what is no string."""
+    return [registry for registry in REGISTRIES if registry.registered(name)]
+
+
+def catalogue_of(name):
+    """The registry that has that name, for errors the first one if none has."""
+    return next((registry for registry in REGISTRIES if name in registry), activations)

@@ -10,7 +10,7 @@ from ..core import kernels
 from ..core import losses as compiled
 from ..core.arrays import as_array
 from ..core.elementwise import ElementwiseLoss
-from ..core.pair_losses import reduced
+from ..core.pair_losses import SHARE, reduced
 from ..core.row_losses import RowLoss
 from ..hyperparameters import Configurable, Option
 from ..registry import Registry, hint
@@ -163,10 +163,13 @@ class Loss(Configurable):
 class Elementwise(Loss, ElementwiseLoss):
 
     _ignored = None             # a target that counts for nothing
+    _share_at = -1              # the place of the share of an element among the kernel's constants, if it is one
 
     def _hyperparameter_set(self):
         addresses, names = compiled.LOSSES[self._formula()]
-        self._bind(addresses, self._kernel_constants(names))
+        constants = self._kernel_constants(names)
+        self._bind(addresses, (*constants, *[0.0] * (SHARE - len(constants)), 1.0))
+        self.__dict__["_share_at"] = SHARE
 
     def _formula(self):
         """The kernel, where hyperparameters choose it."""
@@ -211,7 +214,8 @@ class Elementwise(Loss, ElementwiseLoss):
         reduction = self._reduction_of(reduction)
         if sample_weight is None and reduction == "none" and self._ignored is None:
             return self._derivative(y, t, out)
-        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out)[1]
+        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out,
+                       self._share_at)[1]
 
     def _both(self, y, t, out, keep, sample_weight, reduction):
         reduction = self._reduction_of(reduction)
@@ -220,7 +224,8 @@ class Elementwise(Loss, ElementwiseLoss):
         if out is not None and reduction != "none":
             raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives "
                             "a number")
-        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out)
+        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out,
+                       self._share_at)
 
 
 class Rows(Loss, RowLoss):

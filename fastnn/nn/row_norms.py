@@ -23,6 +23,7 @@ class _RowNorm(Layer):
                 raise ValueError(f"eps must be finite and not negative, not {eps!r}")
             eps = float(eps)
         self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.learned = ("gamma",) if beta is None else ("gamma", "beta")
         self.dgamma = self.dbeta = None
 
     def _remembered(self):

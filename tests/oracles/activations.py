@@ -12,8 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 from mpmath import (
-    atan, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sqrt, tanh,
-    workprec)
+    atan, cos, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sin, sqrt,
+    tanh, workprec)
 from mpmath.libmp import to_rational
 
 # The limit at infinity is the value so far out that rounding to float64 has long reached it.
@@ -181,6 +181,11 @@ def _log_cosh(x):
     return log1p(e**2/(2*(1 + e))) if abs(x) < 1 else abs(x) + log1p(exp(-2*abs(x))) - log(2)
 
 
+def _periodic(f):
+    """A periodic function has no limit at infinity."""
+    return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
+
+
 def _dish():
     # 1 + x/s = 1/(s (s + |x|)) below 0.
     def g(x):
@@ -292,6 +297,11 @@ ORACLES = {
     "GELU": _gelu(),
     "GELU-tanh": _gelu_tanh(),
     "ACON-C": _acon(),
+    "sinusoid": Oracle(_periodic(sin), _periodic(cos), _periodic(lambda x: -sin(x))),
+    "snake": Oracle(
+        lambda x, a: x + sin(a*x)**2/a,
+        _periodic(lambda x, a: 1 + sin(2*a*x)),
+        _periodic(lambda x, a: 2*a*cos(2*a*x)), {"a": 1.0}),
 }
 
 
@@ -537,6 +547,11 @@ PLAIN = {
         lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
         lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
         lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
+    "sinusoid": (np.sin, np.cos, lambda x: -np.sin(x)),
+    "snake": (
+        lambda x, a: x + (1 - np.cos(2*a*x))/(2*a),
+        lambda x, a: 1 + np.sin(2*a*x),
+        lambda x, a: 2*a*(np.cos(a*x)**2 - np.sin(a*x)**2)),
 }
 
 

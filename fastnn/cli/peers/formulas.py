@@ -124,6 +124,8 @@ ACTIVATIONS = {
     "GELU": (gelu, gelu_backward),
     "GELU-tanh": (gelu, gelu_backward),
     "ACON-C": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "sinusoid": (lambda x: np.sin(x), lambda x, g: g * np.cos(x)),
+    "snake": (lambda x: x + np.sin(x) ** 2, lambda x, g: g * (1 + np.sin(2 * x))),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
     "log-softmax": (log_softmax, lambda x, g: g - softmax(x) * g.sum(axis=-1, keepdims=True)),
