@@ -3,15 +3,19 @@
 
 `_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
 """
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
+from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmoidal, transcendental
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
-from fastnn.core.softmax cimport ENTMAX, LOG_SOFTMAX, SOFTMAX, SPARSEMAX
-from fastnn.core.vecmath cimport real
+from fastnn.core.vecmath cimport fma, log, real
+
+include "softmax_along.pxi"
+include "softmax_across.pxi"
+include "sparsemax.pxi"
+include "softmax_rows.pxi"
 
 
 # Activations: what `order` asks for (kernels.pxd); h holds the hyperparameters.
@@ -231,33 +235,47 @@ cdef void acon(int order, const real *x, const real *y, real *out, real *second,
 
 # Row functions.
 
-cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                          Py_ssize_t count, const double *h, real sign) noexcept nogil:
-    softmax_rows.rows(SOFTMAX, sign, h[0], order, x, g, out, n, step, count)
-
 cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                   Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, h, <real>1)
+    rows(SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
 
 cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                   Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, h, <real>-1)
+    rows(SOFTMAX, <real>-1, h[0], order, x, g, out, n, step, count)
 
 cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                       Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_rows.rows(LOG_SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
+    rows(LOG_SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
 
 cdef void sparsemax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                     Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_rows.rows(SPARSEMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(SPARSEMAX, <real>1, <double>1, order, x, g, out, n, step, count)
 
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_rows.rows(ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+
+cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                   Py_ssize_t count, const double *h) noexcept nogil:
+    one_hot_rows(x, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_rows.losses_of_rows(x, t, labels, grad, losses, n, count)
+    losses_of_rows(x, t, labels, grad, losses, n, count)
+
+
+# Noise: -log(-log(u)) of u between 0 and 1, where a word is 32 random bits.
+
+cdef void gumbel(const uint32_t *words, const real *x, real *out, Py_ssize_t n) noexcept nogil:
+    cdef double u
+    cdef Py_ssize_t i
+    for i in range(n):
+        if real is float:
+            u = (<double>words[i] + 0.5) * 2.3283064365386963e-10           # 2^-32
+        else:
+            u = (<double>(words[2 * i] >> 6) * 67108864.0 + (<double>(words[2 * i + 1] >> 6) + 0.5)) \
+                * 2.220446049250313e-16                                     # 2^-52
+        out[i] = x[i] - <real>log(-log(u))
 
 
 STEP = MAP_STEP             # of elementwise kernels
@@ -312,6 +330,11 @@ ROWS = {
     "log_softmax": (<uintptr_t>log_softmax[float], <uintptr_t>log_softmax[double]),
     "sparsemax": (<uintptr_t>sparsemax[float], <uintptr_t>sparsemax[double]),
     "entmax": (<uintptr_t>entmax[float], <uintptr_t>entmax[double]),
+    "hard_max": (<uintptr_t>hard_max[float], <uintptr_t>hard_max[double]),
+}
+
+NOISE = {
+    "gumbel": (<uintptr_t>gumbel[float], <uintptr_t>gumbel[double]),
 }
 
 ROW_LOSSES = {

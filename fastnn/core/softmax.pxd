@@ -24,8 +24,8 @@ with them the least that a y counts as; first derivatives by value are within 3 
 
 An infinite maximum is taken as the limit: its holders share 1, the others get 0.
 
-Here is the maths of an element and of a row's sums. Two ways to walk give the same bits: along a row (softmax_along.pxd)
-and across many at once, one in each SIMD lane (softmax_across.pxd); softmax_rows.pxd chooses.
+Here is the maths of an element and of a row's sums. Two ways to walk give the same bits: along a row (softmax_along.pxi)
+and across many at once, one in each SIMD lane (softmax_across.pxi); softmax_rows.pxi chooses.
 """
 from fastnn.core.kernels cimport FIRST, SECOND, VALUE
 from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1,
@@ -290,6 +290,7 @@ cdef inline real end_share(real e, real g, real k0, real k1, real k2, real k3, r
 
 
 cdef inline real end_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    """With the other sign log-softmax's second derivative."""
     return k5 * (k2 if is_one(e) else softmax_d1(share(e, k0, k1)))
 
 
@@ -308,10 +309,6 @@ cdef inline real end_log_softmax(real x, real g, real k0, real k1, real k2, real
 
 cdef inline real end_log_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
     return k5 * (k2 if is_one(e) else <real>1 - share(e, k0, k1))
-
-
-cdef inline real end_log_softmax_d2(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
-    return -k5 * (k2 if is_one(e) else softmax_d1(share(e, k0, k1)))
 
 
 cdef inline real end_log_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
