@@ -419,6 +419,7 @@ def test_a_killed_worker_is_one_line(tmp_path):
     process.stdout.readline()
     children = []
     while not children:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
             children = file.read().split()
