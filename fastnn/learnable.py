@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import CataloguedActivation
+from .activations import CataloguedActivation, _registry
 from .core.arrays import OVERWRITTEN, share_memory
 from .core.learned import backward, forward
 from .core.levels import pairs
@@ -180,6 +180,13 @@ class LearnedForm(Learnable):
 
     def __reduce__(self):
         return _unfinished, (self._row, self.learned), self.__dict__
+
+
+def learnable() -> dict[str, tuple[str, ...]]:
+    """What can be learned, by the names of activations: get_act(name, learn=...) takes any of these."""
+    rows = {name: _registry[name] for name in _registry.names()}
+    return {name: found for name, row in rows.items()
+            if (found := row.learned if issubclass(row, Learnable) else row.learns)}
 
 
 def _unfinished(row, learned):

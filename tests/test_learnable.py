@@ -33,10 +33,6 @@ def over_channels(alpha, shape, axis):
     return alpha.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
 
 
-def test_the_list():
-    assert fastnn.activations("learnable") == ["PReLU"]
-
-
 @each_dtype
 def test_values_and_gradients_are_exact(dtype):
     act, name = made(1, 1), np.dtype(dtype).name

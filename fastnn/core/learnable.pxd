@@ -63,9 +63,10 @@ cdef inline lane swish_in_beta(lane x, const lane *h) noexcept nogil:
     cdef lane a = at_most(absolute(x), end)
     cdef lane t
     cdef lane p = swish_parts(a, rate, &t)
-    cdef lane es = fma(t, p, t)
-    cdef lane d = fma(es, unscale(x), <lane>1)
-    return <lane>0 if absolute(x) > end else a * (es / (d * d)) * (a * unscale(x))
+    cdef lane u = t * unscale(x)
+    cdef lane e = fma(u, p, u)
+    cdef lane q = a / fma(e, e + <lane>2, <lane>1)
+    return <lane>0 if absolute(x) > end else fma(q, p, q) * t * (a * unscale(x))
 
 
 # ACON-C: f = k x s(z) + p2 x, k = p1 - p2, z = beta k x; with the slope w(z) = s + z s (1 - s) of x s(x), w(-z) = 1 - w(z):
