@@ -1,6 +1,6 @@
 """Five activations and an optimizer that fastnn's catalogue lacks, each written down as in its paper.
 
-    fastnn plot --import examples/gallery.py snake Serf SmeLU ELiSH Logish
+    fastnn plot --import examples/gallery.py GCU Serf SmeLU ELiSH Logish
     fastnn compare --import examples/gallery.py --optimizers Adam,diffGrad
 
 train_gallery.py trains a network with each of them.
@@ -9,21 +9,16 @@ import math
 
 from fastnn import register_act, register_opt
 
-ACTIVATIONS = ["snake", "Serf", "SmeLU", "ELiSH", "Logish"]
+ACTIVATIONS = ["GCU", "Serf", "SmeLU", "ELiSH", "Logish"]
 OPTIMIZERS = ["diffGrad"]
 
 
-# Ziyin, Hartwig and Ueda 2020, "Neural Networks Fail to Learn Periodic Functions and How to Fix It", arXiv 2006.08195:
-# Snake_a(x). The derivative is shorter by hand; fastnn checks it.
-@register_act("snake", a=1.0)
-def snake(x, a):
-    """x + sin(a x)^2/a."""
-    return x + math.sin(a*x)**2/a
-
-
-@snake.derivative
-def _(x, a):
-    return 1 + math.sin(2*a*x)
+# Noel et al. 2021, "Growing Cosine Unit: A Novel Oscillatory Activation Function That Can Speedup Training and Reduce
+# Parameters in Convolutional Neural Networks", arXiv 2108.12943.
+@register_act("GCU")
+def gcu(x):
+    """x cos(x)."""
+    return x*math.cos(x)
 
 
 # Nag and Bhattacharyya 2021, "SERF: Towards better training of deep neural networks using log-Softplus ERror activation
@@ -44,6 +39,12 @@ def smelu(x, beta):
     if x < beta:
         return (x + beta)**2/(4*beta)
     return x
+
+
+# A derivative may be given, where one is known that is shorter; fastnn checks it.
+@smelu.derivative
+def _(x, beta):
+    return min(max((x + beta)/(2*beta), 0.0), 1.0)
 
 
 # Basirat and Roth 2018, "The Quest for the Golden Activation Function", arXiv 1808.00783.

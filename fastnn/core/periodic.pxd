@@ -249,11 +249,12 @@ cdef inline lane snake(lane x, const lane *h) noexcept nogil:
     cdef lane s, low, lost, y
     if lane is wide:
         s = half_turn(SINE, u, &u_low, &low)
-        return fma(s * s, inverse, x)
-    s = sine_squared(SINE, u, &u_low, &low)
-    lost = -rest_of(a, inverse, <lane>-1) * inverse                         # of 1/a
-    y = fma(s, inverse, x)
-    y = y + (rest_of(s, inverse, x - y) + fma(s, lost, low * inverse))
+        y = fma(s * s, inverse, x)
+    else:
+        s = sine_squared(SINE, u, &u_low, &low)
+        lost = -rest_of(a, inverse, <lane>-1) * inverse                     # of 1/a
+        y = fma(s, inverse, x)
+        y = y + (rest_of(s, inverse, x - y) + fma(s, lost, low * inverse))
     return x if x == <lane>0 else y
 
 
