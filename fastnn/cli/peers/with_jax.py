@@ -14,7 +14,7 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, LOSS, Call, Side
+from .library import ARGUMENTS, LOSS, Call, Side, pade
 
 __all__ = ["Library"]
 
@@ -48,7 +48,7 @@ ACTIVATIONS = {
     "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
     "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
     "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
-    "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
+    "PAU": pade, "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
 }

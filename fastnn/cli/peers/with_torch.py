@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side
+from .library import ARGUMENTS, WIDTHS, Call, Side, pade
 
 __all__ = ["Library"]
 
@@ -39,7 +39,7 @@ FORWARD = {
     "log-cosh": lambda x: torch.logaddexp(x, -x) - LOG_2, "arctan": torch.arctan, "erf": torch.erf,
     "GELU-tanh": lambda x: F.gelu(x, approximate="tanh"),
     "ACON-C": lambda x: (P1 - P2) * x * torch.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
-    "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
+    "PAU": pade, "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
     "log-softmax": lambda x: torch.log_softmax(x, -1),
 }
