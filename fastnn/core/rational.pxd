@@ -7,7 +7,7 @@ overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
 Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums of two.
 """
-from fastnn.core.vecmath cimport INFINITY, absolute, at_least, at_most, fma, lane, product_low, real, wide, with_sign
+from fastnn.core.vecmath cimport INFINITY, absolute, at_least, at_most, fma, lane, product_low, real, rest_of, wide, with_sign
 
 cdef enum:
     FAR = 16
@@ -126,7 +126,7 @@ cdef inline void choose(bint first, double factor, const double *a, const double
 cdef inline void divide(double *u, const double *d, double r) noexcept nogil:
     """u/d, given r, 1/d."""
     cdef double y = u[0] * r
-    u[1] = r * ((fma(-y, d[0], u[0]) + u[1]) - y * d[1])
+    u[1] = r * ((rest_of(-y, d[0], u[0]) + u[1]) - y * d[1])
     u[0] = y
 
 
