@@ -15,8 +15,9 @@ from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
-# of gated.py and learnable.py; get_act finds these as well
+# of gated.py, learnable.py and concatenated.py; get_act finds these as well
 _gated, _learnable = Registry("gated unit"), Registry("learnable activation")
+_concatenated = Registry("concatenated activation")
 
 
 def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
@@ -26,7 +27,7 @@ def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Act
     "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
     name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
-    for others in (_gated, _learnable):
+    for others in (_gated, _learnable, _concatenated):
         if like is None and isinstance(name, str) and name in others and name not in _registry:
             return others[name](*args, **kwds)
     return row(_registry, name, like)(*args, **kwds)
