@@ -12,7 +12,7 @@ ULPS = {"float32": (2, 4, 16), "float64": (3, 6, 16)}
 # max(|exact|, FLOOR); in the tails nothing is spared, but for tanhExp's between its last zero and 6, where
 # exp(-2 exp(x)) multiplies the rounding of exp(x).
 CROSSINGS = {"Swish": 3.5, "ACON-C": 3.5, "Dish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5, "GELU-tanh": 3.5,
-             "quick-GELU": 3.5, "GEGLU": 3.5, "SwiGLU": 3.5}
+             "quick-GELU": 3.5, "GEGLU": 3.5, "SwiGLU": 3.5, "PAU": 13.0}
 FLOOR = 1/16
 
 # The largest errors of derivatives in parameters that are learned, of each element, before they are summed. These cross

@@ -174,7 +174,7 @@ def msvag(lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0):
 
 chainer.same(activations, {
     "identity": "identity", "sigmoid": "sigmoid", "hard-sigmoid": "hard_sigmoid", "tanh": "tanh", "ReLU": "relu",
-    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf"})
+    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf", "sinusoid": "sin"})
 
 
 @chainer.act("clipped_relu")

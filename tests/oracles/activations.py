@@ -186,6 +186,44 @@ def _periodic(f):
     return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
 
 
+PAU_0_01 = dict(a0=0.02979246, a1=0.61837738, a2=2.32335207, a3=3.05202660, a4=1.48548002, a5=0.25103717,
+                b1=1.14201226, b2=4.39322834, b3=0.87154450, b4=0.34720652)         # Table 6 of the paper
+
+
+def _pau():
+    # The leading terms of f'' cancel at infinity, where it is x^-3.
+    def parts(x, values):
+        a, b = [values[f"a{k}"] for k in range(6)], [0, *(values[f"b{k}"] for k in range(1, 5))]
+        P, B = ([sum(c*math.perm(k, order)*x**(k - order) for k, c in enumerate(row) if k >= order) for order in range(3)]
+                for row in (a, b))
+        side = (B[0] > 0) - (B[0] < 0)
+        return P, [1 + abs(B[0]), side*B[1], side*B[2]]
+
+    def precise(f):
+        def call(x, **values):
+            with workprec(400 + 5*abs(int(mag(x)) if x else 0)):
+                return f(*parts(mpf(x), values))
+        return call
+
+    def df(P, Q):
+        return (P[1]*Q[0] - P[0]*Q[1])/Q[0]**2
+
+    return Oracle(
+        precise(lambda P, Q: P[0]/Q[0]), precise(df),
+        precise(lambda P, Q: (P[2]*Q[0] - P[0]*Q[2] - 2*df(P, Q)*Q[0]*Q[1])/Q[0]**2), PAU_0_01)
+
+
+def _plain_pau(order):
+    def call(x, **values):
+        P = np.polynomial.Polynomial([values[f"a{k}"] for k in range(6)])
+        B = np.polynomial.Polynomial([0.0, *(values[f"b{k}"] for k in range(1, 5))])
+        p, q = [P(x), P.deriv()(x), P.deriv(2)(x)], [1 + abs(B(x)), np.sign(B(x))*B.deriv()(x), np.sign(B(x))*B.deriv(2)(x)]
+        f = p[0]/q[0]
+        slope = p[1]/q[0] - f*q[1]/q[0]
+        return (f, slope, (p[2] - 2*slope*q[1] - f*q[2])/q[0])[order]
+    return call
+
+
 def _dish():
     # 1 + x/s = 1/(s (s + |x|)) below 0.
     def g(x):
@@ -297,6 +335,7 @@ ORACLES = {
     "GELU": _gelu(),
     "GELU-tanh": _gelu_tanh(),
     "ACON-C": _acon(),
+    "PAU": _pau(),
     "sinusoid": Oracle(_periodic(sin), _periodic(cos), _periodic(lambda x: -sin(x))),
     "snake": Oracle(
         lambda x, a: x + sin(a*x)**2/a,
@@ -588,6 +627,7 @@ PLAIN = {
         lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
         lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
         lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
+    "PAU": tuple(_plain_pau(order) for order in range(3)),
     "sinusoid": (np.sin, np.cos, lambda x: -np.sin(x)),
     "snake": (
         lambda x, a: x + (1 - np.cos(2*a*x))/(2*a),

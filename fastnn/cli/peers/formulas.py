@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from .library import PADE, pade
+
 __all__ = ["ACTIVATIONS", "OPTIMIZERS"]
 
 
@@ -44,6 +46,13 @@ def erf(x):
     t = 1 / (1 + 0.3275911 * np.abs(x))
     p = ((((1.061405429 * t - 1.453152027) * t + 1.421413741) * t - 0.284496736) * t + 0.254829592) * t
     return np.sign(x) * (1 - p * np.exp(-x * x))
+
+
+def pade_backward(x, g):
+    (a0, a1, a2, a3, a4, a5), (b1, b2, b3, b4) = PADE
+    b = x * (b1 + x * (b2 + x * (b3 + x * b4)))
+    slope = np.sign(b) * (b1 + x * (2 * b2 + x * (3 * b3 + x * 4 * b4)))
+    return g * (a1 + x * (2 * a2 + x * (3 * a3 + x * (4 * a4 + x * 5 * a5))) - pade(x) * slope) / (1 + np.abs(b))
 
 
 SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715      # NumPy has no erf: users take the approximation by tanh
@@ -153,6 +162,7 @@ ACTIVATIONS = {
     "GELU": (gelu, gelu_backward),
     "GELU-tanh": (gelu, gelu_backward),
     "ACON-C": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "PAU": (pade, pade_backward),
     "sinusoid": (lambda x: np.sin(x), lambda x, g: g * np.cos(x)),
     "snake": (lambda x: x + np.sin(x) ** 2, lambda x, g: g * (1 + np.sin(2 * x))),
     "GLU": gated(sigmoid, sigmoid_backward),

@@ -14,7 +14,7 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, LOSS, Call, Side
+from .library import ARGUMENTS, LOSS, Call, Side, pade
 
 __all__ = ["Library"]
 
@@ -53,7 +53,7 @@ ACTIVATIONS = {
     "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
     "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
     "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
-    "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
+    "PAU": pade, "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
     "GLU": jax.nn.glu, "ReGLU": lambda x: gated(jax.nn.relu, x),
     "GEGLU": lambda x: gated(lambda b: jax.nn.gelu(b, approximate=False), x),
     "SwiGLU": lambda x: gated(jax.nn.silu, x), "bilinear": lambda x: gated(lambda b: b, x),

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side
+from .library import ARGUMENTS, WIDTHS, Call, Side, pade
 
 __all__ = ["Library"]
 
@@ -51,7 +51,7 @@ FORWARD = {
     "log-cosh": lambda x: torch.logaddexp(x, -x) - LOG_2, "arctan": torch.arctan, "erf": torch.erf,
     "GELU-tanh": lambda x: F.gelu(x, approximate="tanh"),
     "ACON-C": lambda x: (P1 - P2) * x * torch.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
-    "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
+    "PAU": pade, "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
     "GLU": F.glu, "ReGLU": lambda x: gated(F.relu, x), "GEGLU": lambda x: gated(F.gelu, x),
     "SwiGLU": lambda x: gated(F.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
     "PReLU": lambda x: F.prelu(x, torch.full((1,), 0.25, dtype=x.dtype)), "RReLU": lambda x: F.rrelu(x, training=True),
