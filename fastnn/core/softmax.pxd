@@ -19,7 +19,8 @@ By value, from y or L alone and exact for them (within 2 units, products of the 
     softmax      y (1 - y)           product  y (g - sum(y g))          softmin the negative of both
     log-softmax  1 - exp(L)          product  g - exp(L) sum(g)
 
-These for the temperature T = 1; else first derivatives and products are divided by it, second ones by its square.
+These for the temperature T = 1; else first derivatives and products are divided by it, second ones by its square, and
+with them the least that a y counts as; first derivatives by value are within 3 units.
 
 An infinite maximum is taken as the limit: its holders share 1, the others get 0.
 
@@ -298,7 +299,7 @@ cdef inline real end_softmax_d2(real e, real g, real k0, real k1, real k2, real 
 
 cdef inline real end_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
     cdef real d = g - k2
-    return k5 * share(e, k0, k1) * (d + (lost_by(d, g, k2) - k3))
+    return share(e, k0, k1) * (k5 * (d + (lost_by(d, g, k2) - k3)))
 
 
 cdef inline real end_log_softmax(real x, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
@@ -326,7 +327,7 @@ cdef inline real end_loss(real e, real t, real k0, real k1, real k2, real k3, re
 
 
 cdef inline real end_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
-    return k5 * y * ((g - k2) - k3)
+    return y * (k5 * ((g - k2) - k3))
 
 
 cdef inline real end_log_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:

@@ -837,7 +837,7 @@ def sparse_terms(name, x, grad):
     return by_rows(row, -1, x, grad)
 
 
-def softmax_terms(name, x, grad):
+def softmax_terms(name, x, grad, temperature=1):
     """The largest term of each result of rows: of y, dy, d2y (in `softmax_reference`'s order) and the product, float64.
 
     With y the shares, q = 1 - y and c the gradient at the first largest element, that is of y, of y q (log-softmax: q), of
@@ -847,13 +847,13 @@ def softmax_terms(name, x, grad):
     if name in SPARSE:
         return sparse_terms(name, x, grad)
     x, grad = np.asarray(x), np.asarray(grad, np.float64)
-    y, q = by_rows(_shares, -1, -x if name == "softmin" else x)
-    tiny = float(np.finfo(x.dtype).smallest_normal)
+    y, q = by_rows(lambda row: _shares(tuple(value/temperature for value in row)), -1, -x if name == "softmin" else x)
+    tiny, factor = float(np.finfo(x.dtype).smallest_normal), float(1/temperature)
     normal = np.maximum(y, tiny)
     if name == "log-softmax":
         magnitude = np.abs(grad)
         others = magnitude @ (1 - np.eye(x.shape[-1]))
         product = np.maximum(np.maximum(q, tiny)*magnitude, normal*others)
-        return np.zeros_like(y), q, y*q, product
+        return np.zeros_like(y), q*factor, y*q*factor**2, product*factor
     h = np.abs(grad - np.take_along_axis(grad, y.argmax(axis=-1)[..., None], -1))
-    return y, y*q, y*q, normal*np.maximum(h, (normal*h).sum(axis=-1, keepdims=True))
+    return y, y*q*factor, y*q*factor**2, normal*np.maximum(h, (normal*h).sum(axis=-1, keepdims=True))*factor
