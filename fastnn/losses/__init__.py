@@ -2,15 +2,15 @@
 from typing import Any
 
 from ..dialects import row
-from . import classification, distances, probabilities, similarities
-from .base import Elementwise, Loss, Rows
+from . import classification, distances, embeddings, likelihoods, probabilities, similarities
+from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
-__all__ = ["Elementwise", "Loss", "Rows", "classification", "distances", "get_err", "losses", "probabilities",
-           "similarities"]
+__all__ = ["Elementwise", "Loss", "Rows", "Several", "classification", "distances", "embeddings", "get_err", "likelihoods",
+           "losses", "probabilities", "similarities"]
 
 
-def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Elementwise | Rows":
+def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Elementwise | Rows | Several":
     """The error function of that name, with the hyperparameters given; like="torch", "optax", "keras", "chainer",
     "sklearn", "dlfs" or "article": the one that this source has by that name.
 

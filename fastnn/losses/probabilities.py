@@ -49,12 +49,14 @@ class JensenShannon(Elementwise, name="Jensen-Shannon", kernel="jensen_shannon",
 class Poisson(Elementwise, name="Poisson", kernel="poisson_of_log", aliases=("PoissonNLL", "PoissonNLLLoss")):
     """Negative log-likelihood of counts t, without log(t!): exp(y) - t y where y is the logarithm of the rate.
 
-    With log_input=False y is the rate itself: y - t log(y + eps). torch.nn.PoissonNLLLoss; keras.losses.Poisson is
+    With log_input=False y is the rate itself: y - t log(y + eps). full=True adds Stirling's formula for log(t!),
+    t log(t) - t + log(2 pi t)/2, where t is above 1; the derivative is the same. torch.nn.PoissonNLLLoss; keras.losses.Poisson is
     log_input=False, eps=1e-7; sklearn's mean_poisson_deviance is twice that, less what depends on t alone.
     """
 
     log_input = Choice(True, checked_flag("log_input"))
+    full = Choice(False, checked_flag("full"))
     eps = Hyperparameter(1e-8, above=0, below=1e30)
 
     def _formula(self):
-        return "poisson_of_log" if self.log_input else "poisson"
+        return f"poisson{'_of_log' * self.log_input}{'_full' * self.full}"
