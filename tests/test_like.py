@@ -428,7 +428,7 @@ def test_squared_errors(like, name):
     np.testing.assert_allclose(err.backward(y, t, reduction="none"), 2*(y - t), rtol=1e-15)
     assert err.total_error() == pytest.approx(np.mean((y - t)**2))
     for copied in (copy.deepcopy(err), pickle.loads(pickle.dumps(err)), eval(repr(err))):
-        assert type(copied) is type(err) and and_same(copied.forward(y, t), err.forward(y, t))
+        assert type(copied) is type(err) and and_same(copied.backward(y, t), err.backward(y, t))
 
 
 def test_half_of_it():

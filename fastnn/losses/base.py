@@ -104,6 +104,7 @@ class Loss(Configurable):
 
     maker = "get_err"
     inputs: tuple[str, ...] = ("y", "t")        # the arrays of a call, in order
+    peers: dict[str, tuple[str, dict[str, Any]]] = {}       # library -> what its name is there, and its arguments
     error: Any = 0
     _attributes = ("error",)
     _gradient = None            # of the last forward, handed out as copies

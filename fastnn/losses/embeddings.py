@@ -28,6 +28,8 @@ class Triplet(Several, name="triplet", kernel="triplet",
     norm without that eps.
     """
 
+    peers = {"torch": ("TripletMarginLoss", {})}
+
     inputs = gradients = ("anchor", "positive", "negative")
     margin = Hyperparameter(1.0, above=0, below=1e30)
     p = Order(2.0, at_least=1)

@@ -47,6 +47,8 @@ class Gaussian(_Likelihood, name="Gaussian-NLL", kernel="gaussian",
     torch.nn.GaussianNLLLoss; -log_prob of TensorFlow Probability's Normal has full=True, and its scale is sqrt(var).
     """
 
+    peers = {"torch": ("GaussianNLLLoss", {})}
+
     inputs, gradients = ("y", "t", "var"), ("y", "var")
 
     @staticmethod

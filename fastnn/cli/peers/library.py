@@ -3,7 +3,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "BATCH", "LOSS", "WIDTHS", "Call", "Side", "Task"]
+__all__ = ["ARGUMENTS", "BATCH", "LOSS", "WIDTHS", "Call", "Side", "Task", "gradients_of"]
 
 ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
 LOSS = 1.0                                      # what rules that read the loss are told, where a library has them
@@ -31,6 +31,11 @@ class Task:
     labels: object
 
 
+def gradients_of(row):
+    """The names of the arrays that a loss of the catalogue has derivatives in."""
+    return getattr(row, "gradients", row.inputs[:1])
+
+
 class Side:
     """A library. The methods return a `Call`, or None where it has no counterpart.
 
@@ -51,6 +56,9 @@ class Side:
 
     def step(self, name, params, grads):
         """One step of an optimizer over the lists of arrays `params` and `grads`."""
+
+    def loss(self, name, arrays):
+        """The mean of a loss over arrays (targets may be labels) and its gradients, which are allocated."""
 
     def train(self, task):
         """One step of training: forward, loss, backward, Adam."""
