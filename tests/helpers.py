@@ -13,6 +13,7 @@ import pytest
 import fastnn
 from fastnn import dialects
 from fastnn.core import rules
+from fastnn.losses import Several
 from fastnn.optimizers import _registry
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
 
@@ -23,6 +24,8 @@ FLOATS = [np.float32, np.float64]
 ROWS = [name for name in fastnn.activations() if name in SOFTMAX_ROWS]
 # A new entry of the catalogue without a row in ORACLES fails.
 ELEMENTWISE = fastnn.activations("elementwise")
+
+LOSSES = [name for name in fastnn.losses() if not isinstance(fastnn.get_err(name), Several)]    # of predictions and targets
 
 OTHER_HYPERPARAMETERS = {
     "hard-shrink": {"lambda_": 0.75}, "soft-shrink": {"lambda_": 0.1}, "leaky-ReLU": {"alpha": 0.3},

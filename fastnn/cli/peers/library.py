@@ -3,7 +3,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "BATCH", "LOSS", "PADE", "WIDTHS", "Call", "Side", "Task", "pade"]
+__all__ = ["ARGUMENTS", "BATCH", "LOSS", "PADE", "WIDTHS", "Call", "Side", "Task", "gradients_of", "pade"]
 
 ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
 PADE = ((0.02979246, 0.61837738, 2.32335207, 3.05202660, 1.48548002, 0.25103717),
@@ -40,6 +40,11 @@ def pade(x):
     return top / (1 + abs(x * (b1 + x * (b2 + x * (b3 + x * b4)))))
 
 
+def gradients_of(row):
+    """The names of the arrays that a loss of the catalogue has derivatives in."""
+    return getattr(row, "gradients", row.inputs[:1])
+
+
 class Side:
     """A library. The methods return a `Call`, or None where it has no counterpart.
 
@@ -60,6 +65,9 @@ class Side:
 
     def step(self, name, params, grads):
         """One step of an optimizer over the lists of arrays `params` and `grads`."""
+
+    def loss(self, name, arrays):
+        """The mean of a loss over arrays (targets may be labels) and its gradients, which are allocated."""
 
     def train(self, task):
         """One step of training: forward, loss, backward, Adam."""

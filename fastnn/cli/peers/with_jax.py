@@ -6,6 +6,7 @@ vector-Jacobian product from x and the gradient; optimizers are optax's, the upd
 one, parameters and state donated.
 """
 import os
+from functools import partial
 from operator import attrgetter
 
 import jax
@@ -14,7 +15,8 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, LOSS, Call, Side, pade
+from .jax_losses import LOSSES
+from .library import ARGUMENTS, LOSS, Call, Side, gradients_of, pade
 
 __all__ = ["Library"]
 
@@ -94,6 +96,20 @@ class Library(Side):
             return _waited_for(product, jnp.array(x), jnp.array(LEARNED[name], x.dtype), jnp.array(grad))
         product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
         return _waited_for(product, jnp.array(x), jnp.array(grad))
+
+    def loss(self, name, arrays):
+        row = CATALOGUES["losses"][name]
+        if "optax" in row.peers:
+            called, arguments = row.peers["optax"]
+            function = partial(getattr(optax.losses, called), **arguments)
+        elif name in LOSSES:
+            function = LOSSES[name]
+        else:
+            return None
+        wanted = tuple(k for k, of in enumerate(row.inputs) if of in gradients_of(row))
+        both = jax.jit(jax.value_and_grad(lambda *given: function(*given).mean(), wanted))
+        given = [jnp.array(array) for array in arrays]
+        return Call(lambda: jax.block_until_ready(both(*given)))
 
     def step(self, name, params, grads):
         peers = CATALOGUES["optimizers"][name].peers

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side, pade
+from .library import ARGUMENTS, WIDTHS, Call, Side, gradients_of, pade
+from .torch_losses import LOSSES
 
 __all__ = ["Library"]
 
@@ -146,6 +147,28 @@ class Library(Side):
         if len(others) < len(params):
             steps.append(optimizer(called, [p for p in params if p.ndim == 2], arguments).step)
         return Call(lambda: [step() for step in steps])
+
+    def loss(self, name, arrays):
+        """Autograd over the loss of torch.nn, else over its operations."""
+        row = CATALOGUES["losses"][name]
+        tensors = [torch.from_numpy(array) for array in arrays]
+        wanted = [tensor.requires_grad_() for of, tensor in zip(row.inputs, tensors) if of in gradients_of(row)]
+        if "torch" in row.peers:
+            called, arguments = row.peers["torch"]
+            function = getattr(torch.nn, called)(**arguments)
+        elif name in LOSSES:
+            def function(*given):
+                return LOSSES[name](*given).mean()
+        else:
+            return None
+
+        def run():
+            for tensor in wanted:
+                tensor.grad = None
+            value = function(*tensors)
+            value.backward()
+            return value.detach(), tuple(tensor.grad for tensor in wanted)
+        return Call(run)
 
     def train(self, task):
         x, labels = torch.from_numpy(task.x), torch.from_numpy(task.labels)
