@@ -4,7 +4,7 @@ from inspect import signature
 from types import FunctionType
 from typing import Any
 
-from ..activations import Activation, _gated, _learnable, _registry
+from ..activations import Activation, _registry
 from ..hyperparameters import Hyperparameter
 from . import disk, graph
 from .compiler import require_numba
@@ -16,8 +16,8 @@ from .names import restored
 PAIR = ["a", "b"]           # what the function of a gated unit calls its first arguments
 
 
-def register_act(name: str, function: Callable[..., Any] | None = None, /, *, replace: bool = False,
-                 **hyperparameters: float | Hyperparameter) -> Any:
+def register_act(name: str, function: Callable[..., Any] | None = None, /, *, learn: str | Sequence[str] = (),
+                 replace: bool = False, **hyperparameters: float | Hyperparameter) -> Any:
     """A decorator that makes an activation of a Python function: `get_act(name)` is then like a built-in one.
 
         @register_act("snake", a=1.0)
@@ -61,32 +61,43 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, re
         For a name that is taken and for hyperparameters that do not fit the function. Nothing is registered then.
     """
     require_numba()
-    _check_name(name, replace)
+    _registry.check(name, replace)
     own = checked_hyperparameters(hyperparameters, Activation, "activations", ("x",))
+    learned = _checked_learned(learn, hyperparameters)
 
     def register(function):
-        if is_pair(function, own):
+        if learned:
+            from .learned import LearnedFormula
+            formula = LearnedFormula(name, function, own, learned)
+        elif is_pair(function, own):
             from .pairs import Pair, RegisteredPair
             checked_hyperparameters(hyperparameters, RegisteredPair, "gated units")
-            return _entered(Pair(name, function, own), replace)
-        return _entered(Elementwise(name, function, own), replace)
+            formula = Pair(name, function, own)
+        else:
+            formula = Elementwise(name, function, own)
+        _registry.add(name, formula.activation, replace=replace)
+        return formula
     return registering(register, function)
 
 
-def _check_name(name, replace, own=None):
-    """Raises TypeError, ValueError for a name that is none, or that is taken, whatever kind of activation has it."""
-    for catalogue in (_registry, _gated, _learnable):
-        taken = isinstance(name, str) and own not in (None, catalogue) and name in catalogue
-        if taken and replace:
-            raise ValueError(f"{name!r} is the name of another kind of activation, which this cannot replace")
-        catalogue.check(name, replace)
-
-
-def _entered(formula, replace):
-    catalogue = formula.entry.catalogue
-    _check_name(formula.name, replace, catalogue)
-    catalogue.add(formula.name, formula.entry, replace=replace)
-    return formula
+def _checked_learned(learn, hyperparameters):
+    """The names of parameters that are learned."""
+    names = [learn] if isinstance(learn, str) else [*learn] if isinstance(learn, (tuple, list)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"learn must be the name of a hyperparameter or a tuple of them, not {learn!r:.80}")
+    if not names:
+        return names
+    from .learned import MOST_LEARNED, OWN, RegisteredLearnable
+    if len(set(names)) < len(names) or len(names) > MOST_LEARNED:
+        raise ValueError(f"learn must be up to {MOST_LEARNED} names, each once, not {learn!r:.80}")
+    for name in names:
+        if name not in hyperparameters:
+            raise ValueError(f"{name} is learned: say what it begins with, {name}=1.0")
+        if getattr(hyperparameters[name], "integer", False):
+            raise ValueError(f"{name} is learned: it cannot be an integer")
+    checked_hyperparameters(hyperparameters, RegisteredLearnable, "activations with learned parameters",
+                            (*OWN, *(f"d{name}" for name in names)))
+    return names
 
 
 def is_pair(function, hyperparameters):
@@ -98,10 +109,10 @@ def is_pair(function, hyperparameters):
 class RegisteredActivation(Activation):
     """What activations made by `register_act` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self))
 
     def __copy__(self):
@@ -142,7 +153,7 @@ class Elementwise(Formula):
 
     def _give(self, order, function):
         given = {**self._given, order: (self._traced(function, 1)[0], place_of(function))}
-        self.activation._kernels = self._checked(given)
+        self.activation._compiled = self._checked(given)
         self._given = given
         return function
 

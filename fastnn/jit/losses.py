@@ -77,10 +77,10 @@ def register_loss(name: str, function: Callable[..., Any] | None = None, /, *, g
 class RegisteredLoss(Elementwise):
     """What error functions made by `register_loss` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self))
 
     @classmethod
@@ -119,7 +119,7 @@ class Loss(Formula):
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function is the derivative in the prediction. Raises FormulaError, and changes nothing, if it is
         not."""
-        self.loss._kernels = self._checked(function)
+        self.loss._compiled = self._checked(function)
         return function
 
     def _checked(self, grad):

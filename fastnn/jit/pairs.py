@@ -17,10 +17,10 @@ from .partials import derivatives
 class RegisteredPair(Gated):
     """What gated units made by `register_act` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self), self.axis, self.gate_half == "first")
 
     @classmethod
@@ -61,7 +61,7 @@ class Pair(Formula):
 
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function returns (df/da, df/db). Raises FormulaError, and changes nothing, if it does not."""
-        self.activation._kernels = self._checked(function)
+        self.activation._compiled = self._checked(function)
         return function
 
     def _checked(self, given):
