@@ -83,7 +83,7 @@ class LearnedFormula(Formula):
                          {key: hyperparameters[key] for key in names})
         own = {key: _parameter(one) if key in names else one for key, one in hyperparameters.items()}
         self.activation = self.entry = self._class_of(
-            RegisteredLearnable, self._checked(None), own | {"channels": number_of_channels(), "axis": Choice(1, checked_axis)},
+            RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, checked_axis)},
             learned=tuple(names), _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
 
     def _called(self, names):
@@ -92,15 +92,14 @@ class LearnedFormula(Formula):
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function returns the derivatives in x and in each parameter, in the order of `learn`. Raises
         FormulaError, and changes nothing, if it does not."""
-        self.activation._compiled = self._checked(function)
+        self.activation._compiled = self._checked(self._traced(function, len(self._elements)), place_of(function))
         return function
 
-    def _checked(self, given):
-        """The kernels, with derivatives that are given if it is no None."""
-        nodes, line = (None, None) if given is None else (self._traced(given, len(self._elements)), place_of(given))
+    def _checked(self, given=None, line=None):
+        """The kernels, with derivatives that are given."""
         try:
             slopes = derivatives(self.name, self._value, self._elements, self._elements, self._defaults,
-                                 self._ranges, nodes, line)
+                                 self._ranges, given, line)
         except Underivable as missing:
             return Missing(missing.error)
         formulas = {"f": self._value, **{f"df/d{key}": node for key, node in zip(self._elements, slopes)}}
