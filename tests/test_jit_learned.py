@@ -216,7 +216,7 @@ def test_derivatives_that_are_given():
             formula.derivative(wrong)
     with pytest.raises(FormulaError, match="derivative of own in c is wrong: at c = "):
         formula.derivative(lambda x, a, c: (a*c/math.cosh(c*x)**2, x, math.tanh(c*x)))
-    assert "df/da = tanh(v1)" in fastnn.explain("own")
+    assert "cosh" in fastnn.explain("own")
 
 
 def test_copies_and_pickles():

@@ -155,7 +155,7 @@ def test_derivatives_that_are_given():
     def both(a, b):
         return math.tanh(b), a/math.cosh(b)**2
     assert both(2.0, 0.0) == (0, 2)
-    assert "df/db = a / (v1 * v1)" in fastnn.explain("own")
+    assert re.search(r"df/db = a / \((v\d) \* \1\)", fastnn.explain("own"))
     x, g = np.linspace(-3, 3, 20).reshape(2, 10), np.ones((2, 5))
     np.testing.assert_allclose(get_act("own").backward(x, grad=g)[:, 5:], x[:, :5]/np.cosh(x[:, 5:])**2, rtol=1e-14)
 
@@ -176,7 +176,7 @@ def test_wrong_ones_change_nothing(wrong, error):
 
 def layouts(dtype):
     big = (3*np.random.default_rng(9).normal(size=(6, 8, 10))).astype(dtype)
-    for change in (lambda a: a, lambda a: a[::2], lambda a: a[:, ::-1], lambda a: a[..., ::5], np.asfortranarray,
+    for change in (lambda a: a, lambda a: a[1:5:2], lambda a: a[:, ::-1], lambda a: a[..., ::5], np.asfortranarray,
                    lambda a: a.transpose(1, 0, 2), lambda a: a[:0], lambda a: a[1, 2],
                    lambda a: a.astype(a.dtype.newbyteorder()), lambda a: np.resize(a, (70_000,))):
         yield change(big)

@@ -91,7 +91,7 @@ def _with_number(root, joint, order, joints):
     there = [one for one in joints.found if one.slopes[order].value is not None and (
         pair in one.pairs if pair else one.x == joint.x)]
     found = [one.values for one in there]
-    if any(values not in found and (pair or joints.is_finite(values, joint.x)) for values in joints.settings):
+    if any(values not in found and (pair or joints.is_number(root, values, joint.x)) for values in joints.settings):
         return root
     condition = node("eq", *pair) if pair else node("eq", x, constant(joint.x))
     number = _one_number(there, order) or _expression(pair, x, there, order, joints)
