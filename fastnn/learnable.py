@@ -163,7 +163,7 @@ class LearnedForm(Learnable):
         That of the channels; not looked at where there is one of each.
 
     Arrays and `out` are as PReLU's. float32 and float64 have the activation's error bounds, whatever finite number has
-    been learned; derivatives in parameters are within 6 ULP (fastnn/bounds.py).
+    been learned; derivatives in parameters are within 8 ULP (fastnn/bounds.py).
     """
 
     _row = None                 # the class of the activation

@@ -253,7 +253,7 @@ def half_of(c, x, axis):
     shape = list(x.base.shape) if x.base is not None else [3]
     if -len(shape) <= axis < len(shape):
         shape[axis] //= 2
-    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None else np.dtype("f8"))
+    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None and x.base.dtype.kind in "biuf" else np.dtype("f8"))
 
 
 def learned(c):
