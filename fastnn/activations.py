@@ -347,6 +347,7 @@ class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
 class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
     """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    learns = Swish.learns
     beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
 
 

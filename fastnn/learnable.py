@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import CataloguedActivation
+from .activations import CataloguedActivation, _registry
 from .core.arrays import OVERWRITTEN, share_memory
 from .core.learned import backward, forward
 from .core.levels import pairs
@@ -167,7 +167,7 @@ class LearnedForm(Learnable):
         That of the channels; not looked at where there is one of each.
 
     Arrays and `out` are as PReLU's. float32 and float64 have the activation's error bounds, whatever finite number has
-    been learned; derivatives in parameters are within 6 ULP (fastnn/bounds.py).
+    been learned; derivatives in parameters are within 8 ULP (fastnn/bounds.py).
     """
 
     _row = None                 # the class of the activation
@@ -184,6 +184,13 @@ class LearnedForm(Learnable):
 
     def __reduce__(self):
         return _unfinished, (self._row, self.learned), self.__dict__
+
+
+def learnable() -> dict[str, tuple[str, ...]]:
+    """What can be learned, by the names of activations: get_act(name, learn=...) takes any of these."""
+    rows = {name: _registry[name] for name in _registry.names()}
+    return {name: found for name, row in rows.items()
+            if (found := row.learned if issubclass(row, Learnable) else row.learns)}
 
 
 def _unfinished(row, learned):

@@ -9,7 +9,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, checked_pair, copied, fill,
-                                 must_be_bound, operand, result_dtype)
+                                 must_be_bound, operand, overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (AHEAD, BLOCK, ROOM, STREAMED, Form, Operand, fetch, fits, gathered, in_one_piece, lay_out,
@@ -19,6 +19,7 @@ from fastnn.core.pair_kernels cimport gated_double, gated_float
 from fastnn.core.streaming cimport FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_stream_end
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
+from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
 from fastnn.core.processor import last_level_cache
 
@@ -256,6 +257,8 @@ cdef class GatedUnit:
             raise TypeError("backward takes x and grad")
         a = as_array(x, "x")
         result_dtype(a)
+        if y is not None and overwritten(x, y):
+            raise ValueError(OVERWRITTEN)
         b = None if gate is None else operand(gate, a, "gate")
         like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")
