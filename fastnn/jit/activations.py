@@ -18,7 +18,7 @@ PAIR = ["a", "b"]           # what the function of a gated unit calls its first 
 
 def register_act(name: str, function: Callable[..., Any] | None = None, /, *, learn: str | Sequence[str] = (),
                  replace: bool = False, **hyperparameters: float | Hyperparameter) -> Any:
-    """A decorator that makes an activation of a Python function: `get_act(name)` is then like a built-in one.
+    """A decorator that makes an activation or a gated unit of a Python function: `get_act(name)` is then like a built-in one.
 
         @register_act("snake", a=1.0)
         def snake(x, a):
@@ -32,8 +32,18 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
     comparisons, `if`, functions of math, numpy and scipy.special, `where`, min and max. f' and f'' are derived from it
     unless they are given by the decorators `derivative` and `second_derivative` of what it becomes; all of them are
     compared with differences of f. It is compiled for float32 and float64 when the first activation of that name is
-    made, and computes what the same Python computes of floats; where that would raise - 1/0, math.log(-1) - what
-    IEEE 754 has: an infinity or NaN.
+    made, not at registration and in no call, and computes what the same Python computes of floats; where that would raise -
+    1/0, math.log(-1) - what IEEE 754 has: an infinity or NaN.
+
+    A function whose first arguments are called a and b is a gated unit's, of two numbers: get_act(name) halves an axis or
+    takes two arrays, as GLU does. Then, and with `learn`, `derivative` is given a function that returns all derivatives.
+
+        @register_act("learned snake", learn="a", a=1.0)        # act.a is an array, act.da its gradient after backward
+        def learned_snake(x, a): ...
+
+        @register_act("GTU")
+        def gtu(a, b):
+            return math.tanh(a)*expit(b)
 
     Parameters
     ----------
@@ -41,10 +51,13 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
         Ignores case, spaces, - and _, as all names do.
     function : function, optional
         If the result is not used as a decorator.
+    learn : str or sequence of str
+        Which hyperparameters are learned: `get_act(name, channels=64, axis=1)` has one for each channel, which begins with
+        the default.
     replace : bool
         Whether the name may be taken from another activation. `unregister` gives it back to fastnn's own one.
     **hyperparameters : number or fastnn.hyperparameters.Hyperparameter
-        The defaults of all arguments of the function but the first.
+        The defaults of all arguments of the function but the first, or but a and b.
 
     Returns
     -------
