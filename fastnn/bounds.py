@@ -17,7 +17,7 @@ FLOOR = 1/16
 
 # The largest errors of derivatives in parameters that are learned, of each element, before they are summed. These cross
 # zero as f' does.
-LEARNED_ULPS = 6
+LEARNED_ULPS = 8
 CROSSING_PARAMETERS = ("p1", "p2")
 
 # The largest errors along rows, and of losses, in units of the largest term of the formula.

@@ -210,6 +210,11 @@ def swish(beta=1.0):
     return "Swish", dict(beta=beta)
 
 
+@chainer.act("rrelu")
+def rrelu(l=1/8, u=1/3):
+    return "RReLU", dict(lower=l, upper=u)
+
+
 @chainer.act("softmax")
 def softmax(axis=1):
     return "softmax", dict(axis=axis)

@@ -29,7 +29,6 @@ ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 GATED = [get_act(name, axis=axis, gate_half=half) for name in fastnn.activations("gated")
          for axis, half in ((-1, "second"), (0, "first"), (1, "second"), (-2, "first"))]
 LEARNABLE = learnable()
-LOSSES = fastnn.losses()
 LOSSES_OF_SEVERAL = [name for name in fastnn.losses() if name not in LOSSES]
 LOSSES_OF_ROWS = [name for name in LOSSES if isinstance(get_err(name), RowLoss)]
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
@@ -254,7 +253,7 @@ def half_of(c, x, axis):
     shape = list(x.base.shape) if x.base is not None else [3]
     if -len(shape) <= axis < len(shape):
         shape[axis] //= 2
-    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None else np.dtype("f8"))
+    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None and x.base.dtype.kind in "biuf" else np.dtype("f8"))
 
 
 def learned(c):
