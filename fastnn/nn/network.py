@@ -16,7 +16,7 @@ from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
 from .objectives import Objective
 from .passes import TrainingPass
-from .row_norms import LayerNorm, RMSNorm
+from .row_norms import normalization_of
 from .state import checked_network, network_state
 
 
@@ -111,7 +111,7 @@ class MultiLayerNet:
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
         self.rng = rng = as_rng(rng)
 
-        normalized = _normalization(normalization, use_batchnorm, normalization_args)
+        normalized = normalization_of(normalization, normalization_args, use_batchnorm)
         activations = _one_each(activation, len(sizes) - 2)
         self.params, self.layers = {}, {}
         self._owners = []       # a parameter's key, what has it, its attributes for the parameter and the gradient
@@ -316,31 +316,6 @@ class MultiLayerNet:
         for key, W in self._weights():
             grads[key] = plain(np.asarray(grads[key]), self.dtype)      # a copy where a foreign layer's has gaps
             add_decay(grads[key], plain(np.asarray(W), self.dtype), self.weight_decay_lambda, self.weight_decay_l1)
-
-
-NORMALIZATIONS = {"batch": "BatchNorm", "layer": "LayerNorm", "rms": "RMSNorm"}
-
-
-def _normalization(kind, batch, arguments):
-    """(the layers' name, a function of width and dtype that makes one), or None."""
-    arguments = dict(arguments or {})
-    if kind not in (None, *NORMALIZATIONS):
-        raise ValueError(f"normalization must be None, 'batch', 'layer' or 'rms', not {kind!r}")
-    if batch and kind not in (None, "batch"):
-        raise ValueError(f"use_batchnorm=True and normalization={kind!r} are two normalizations: give one")
-    if batch:
-        kind = "batch"
-    if kind is None:
-        if arguments:
-            raise ValueError("normalization_args are those of a normalization: give use_batchnorm=True, or normalization")
-        return None
-
-    def make(width, dtype):
-        gamma, beta = np.ones(width, dtype), np.zeros(width, dtype)
-        if kind == "rms":
-            return RMSNorm(gamma, **arguments)
-        return (BatchNormalization if kind == "batch" else LayerNorm)(gamma, beta, **arguments)
-    return NORMALIZATIONS[kind], make
 
 
 def _one_each(activation, hidden):
