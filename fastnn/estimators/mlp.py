@@ -312,9 +312,9 @@ class _Perceptron:
             self.loss_curve_.append(self.loss_)
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-            best = self.best_validation_score_
+            best = self.early_stopping and self.best_validation_score_
             self._update_no_improvement_count(self.early_stopping, X_val, y_val, weight_val)
-            if self.best_validation_score_ != best:
+            if self.early_stopping and self.best_validation_score_ != best:
                 self._best_hidden_params = self.hidden_params_
             self._optimizer.iteration_ends(self.t_)
             advance()
