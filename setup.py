@@ -16,6 +16,7 @@ from setuptools.errors import CompileError, LinkError
 ROOT = Path(__file__).parent
 sys.path.append(str(ROOT / "tools"))        # a build by pip does not have it there
 import loss_kernels                         # noqa: E402
+import pair_kernels                         # noqa: E402
 import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
@@ -178,6 +179,7 @@ def extension(name, flags=(), folder=CORE, package="fastnn.core."):
 
 rule_kernels.write(ROOT, ROOT / GENERATED, levels())
 loss_kernels.write(ROOT, ROOT / GENERATED, levels())
+pair_kernels.write(ROOT, ROOT / GENERATED)
 setup(
     ext_modules=[extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
                  for kind in ("kernels", "rules", "pairs", "losses")]          # first, they take longest

@@ -15,32 +15,45 @@ from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
 _registry = Registry("activator")
-# of gated.py and learnable.py; get_act finds these as well
-_gated, _learnable = Registry("gated unit"), Registry("learnable activation")
+# What an entry is. The elementwise ones are functions of a number, with f' and f''; those of rows work along axes; gated
+# units halve an axis or take two arrays; learnable ones have parameters; random ones draw in training; a layer has weights.
+KINDS = ("elementwise", "rows", "gated", "learnable", "random", "layer")
 
 
-def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
+def get_act(name: str, *args: Any, like: str | None = None, learn: Any = None,
+            **kwds: Any) -> "Activation | _AlongAxis | Any":
     """The activation of that name, with the hyperparameters given.
 
     Names ignore case, spaces, - and _. like="torch", "optax" (jax.nn), "keras", "chainer", "sklearn", "dlfs" or
-    "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
-    name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
+    "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. learn="beta", or a tuple of names,
+    makes parameters of hyperparameters, which are learned: get_act("Swish", learn="beta", channels=64, axis=1). Raises
+    ValueError for an unknown name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
     """
-    for others in (_gated, _learnable):
-        if like is None and isinstance(name, str) and name in others and name not in _registry:
-            return others[name](*args, **kwds)
-    return row(_registry, name, like)(*args, **kwds)
+    found = row(_registry, name, like)
+    if learn is not None:
+        if like is not None:
+            raise TypeError("learn= goes with the catalogue's own names, not with like=")
+        from .learnable import learned_form
+        found = learned_form(found, learn)
+    return found(*args, **kwds)
 
 
-def activations() -> list[str]:
-    """The names of all activations."""
-    return _registry.names()
+def activations(kind: str | None = None) -> list[str]:
+    """The names of all activations, or of those of one kind: "elementwise", "rows", "gated", "learnable", "random", "layer".
+
+    Raises ValueError for another kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r:.80}")
+    return [name for name in _registry.names() if kind in (None, _registry[name].kind)]
 
 
 class CataloguedActivation(Configurable):
-    """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
+    """What all activations share, maxout included: a name, hyperparameters, a place in the registry, a kind."""
 
     maker = "get_act"
+    kind = None                 # one of KINDS
+    learns = ()                 # the hyperparameters that get_act(learn=...) makes parameters of
     catalogue = _registry
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
@@ -58,6 +71,7 @@ class CataloguedActivation(Configurable):
 
 class Activation(CataloguedActivation, ElementwiseActivation):
     __doc__ = ElementwiseActivation.__doc__
+    kind = "elementwise"
     accuracy = bounds.ELEMENTWISE
 
     _alike_at_value = False             # whether f'(f(x)) is f'(x) for every x: then x may have become f(x) in place
@@ -238,6 +252,7 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
 class ELU(Activation, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
+    learns = ("alpha",)
     alpha = Hyperparameter(1.0, above=-1e12, below=1e12)
 
     @property
@@ -325,12 +340,14 @@ class Softsign(Activation, name="softsign", kernel="softsign"):
 class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
     """x sigmoid(beta x); with beta = 1 the SiLU.  Ramachandran et al. 2017, arXiv 1710.05941."""
 
+    learns = ("beta",)
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
 
 
 class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
     """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    learns = Swish.learns
     beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
 
 
@@ -370,6 +387,7 @@ class ACONC(Activation, name="ACON-C", kernel="acon"):
     Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
     """
 
+    learns = ("p1", "p2", "beta")
     p1 = Hyperparameter(1.0, above=-1e6, below=1e6)
     p2 = Hyperparameter(0.0, above=-1e6, below=1e6)
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
@@ -392,6 +410,7 @@ def checked_axis(value):
 
 class _AlongAxis(CataloguedActivation, RowActivation):
     __doc__ = RowActivation.__doc__
+    kind = "rows"
     accuracy = bounds.ROWS
 
     axis = Choice(-1, checked_axis)

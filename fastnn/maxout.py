@@ -8,13 +8,13 @@ from .core.arrays import as_array
 from .hyperparameters import Choice, Hyperparameter
 
 
-def _checked_rng(value):
+def checked_rng(value):
     """value as it was given, if random numbers can be drawn with it."""
-    _generator(value)
+    as_generator(value)
     return value
 
 
-def _generator(value):
+def as_generator(value):
     return value if hasattr(value, "random") else np.random.default_rng(value)
 
 
@@ -45,16 +45,17 @@ class Maxout(CataloguedActivation, name="maxout"):
         Their gradients after `backward`.
     """
 
+    kind = "layer"
     n_prev = Hyperparameter(at_least=1, integer=True)
     n = Hyperparameter(at_least=1, integer=True)
     k = Hyperparameter(at_least=1, integer=True)
     wb_width = Hyperparameter(5e-2, at_least=0)
-    rng = Choice(None, _checked_rng)
+    rng = Choice(None, checked_rng)
     _attributes = ("w", "b", "dw", "db")
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
-        rng = _generator(self.rng)
+        rng = as_generator(self.rng)
         self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
         self.b = self.wb_width * rng.random(self.n * self.k)
         self.dw = self.db = None

@@ -21,8 +21,8 @@ HANG = 600                      # seconds; however busy the machine is, what tak
 SANITIZED = bool(os.environ.get("FASTNN_SANITIZE"))        # tools/sanitized.py: slow, and not optimised
 FLOATS = [np.float32, np.float64]
 ROWS = [name for name in fastnn.activations() if name in SOFTMAX_ROWS]
-# Everything else is elementwise: a new entry of the catalogue without a row in ORACLES fails.
-ELEMENTWISE = [name for name in fastnn.activations() if name not in ROWS and name != "maxout"]
+# A new entry of the catalogue without a row in ORACLES fails.
+ELEMENTWISE = fastnn.activations("elementwise")
 
 OTHER_HYPERPARAMETERS = {
     "hard-shrink": {"lambda_": 0.75}, "soft-shrink": {"lambda_": 0.1}, "leaky-ReLU": {"alpha": 0.3},

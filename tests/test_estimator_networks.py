@@ -262,7 +262,7 @@ def test_an_interrupted_sam_leaves_the_parameters_at_home():
 @pytest.mark.parametrize("kwds", [
     *({"normalization": each} for each in NORMS), {"activation": "PReLU"},
     {"activation": get_act("PReLU", channels=7), "hidden_layer_sizes": (7,)},
-    *({"activation": name} for name in fastnn.gated.gated_units()), {"activation": get_act("SwiGLU", gate_half="first")},
+    *({"activation": name} for name in fastnn.activations("gated")), {"activation": get_act("SwiGLU", gate_half="first")},
     {"loss": "sigmoid-focal"}, {"loss": "softmax-focal"}])
 def test_onnx(tmp_path, kwds, dtype):
     X, y = data("digits")

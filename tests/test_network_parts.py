@@ -14,8 +14,8 @@ from fastnn.nn import Activation, BatchNormalization, Dropout, LayerNorm, MultiL
 ROWS = 9
 X = np.random.default_rng(0).standard_normal((ROWS, 5))
 T = np.random.default_rng(1).integers(0, 3, ROWS)
-LEARNED = fastnn.learnable.learnable()
-GATED = fastnn.gated.gated_units()
+LEARNED = fastnn.activations("learnable")
+GATED = fastnn.activations("gated")
 NORMS = [None, "batch", "layer", "rms"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import fastnn
 from fastnn import datasets
 
-from .catalog import resolve
+from .catalog import CATALOGUES, resolve
 from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
@@ -28,6 +28,9 @@ def run(options):
     require("matplotlib", *report.modules)
     with as_user_error():
         activation = resolve("activations", options.activation)
+        if (kind := CATALOGUES["activations"][activation].kind) not in ("elementwise", "rows"):
+            raise ValueError(f"--activation {activation}: the hidden layers take elementwise activations and those of rows, "
+                             f"this one is {kind}")
     settings = Settings(
         iterations=options.iterations, batch_size=options.batch_size, hidden=tuple(options.hidden),
         activation=activation, seed=options.seed, dtype=options.dtype, weight_decay=options.weight_decay,

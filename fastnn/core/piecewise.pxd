@@ -28,6 +28,11 @@ cdef inline lane identity(lane x, const lane *h) noexcept nogil:
     return x
 
 
+cdef inline lane identity_d1(lane x, const lane *h) noexcept nogil:
+    """1 at NaN, too: the gate of bilinear has no slope of its own."""
+    return <lane>1
+
+
 cdef inline lane nonzero(lane y, const lane *h) noexcept nogil:
     """f' of what is 0, or has the slope 1, by its value."""
     return keep_nan(<lane>0 if y == <lane>0 else <lane>1, y)
@@ -101,6 +106,10 @@ cdef inline lane hard_tanh_by_value(lane y, const lane *h) noexcept nogil:
 
 cdef inline lane relu(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x <= <lane>0 else x
+
+
+cdef inline lane relu_d1(lane x, const lane *h) noexcept nogil:
+    return step(x, h)
 
 
 # clipped to [low, high]; h = (low, high), read before they are chosen from: a choice of addresses is no vector's

@@ -169,7 +169,7 @@ class _Perceptron:
                 act = get_act("sigmoid" if name == "logistic" else name) if isinstance(name, str) else name
             except (TypeError, ValueError) as error:
                 raise refused(self, "activation", f"does not fit: {error}") from error
-            if not isinstance(act, CataloguedActivation) or hasattr(act, "dw"):
+            if not isinstance(act, CataloguedActivation) or act.kind == "layer":
                 raise refused(self, "activation", "must be a name, an activation other than maxout, or one of these for "
                                                   f"each hidden layer, not {name!r}")
             found.append(act)

@@ -100,7 +100,7 @@ class Activation(Layer):
         act = get_act(activation) if isinstance(activation, str) else activation
         if isinstance(act, type) or not hasattr(act, "forward"):
             raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
-        if hasattr(act, "dw"):
+        if getattr(act, "kind", None) == "layer":
             raise TypeError(f"{act!r} has weights of its own, which nothing here would train")
         self.learned = tuple(getattr(act, "learned", ()))
         self.activation = copy.deepcopy(act) if self.learned else act

@@ -295,8 +295,50 @@ ORACLES = {
 }
 
 
+# Gated units, by name: the activation of the gate.
+GATES = {"GLU": "sigmoid", "ReGLU": "ReLU", "GEGLU": "GELU", "SwiGLU": "Swish", "bilinear": "identity"}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What may be learned: f and f', and the derivative in each parameter."""
+
+    of: Oracle
+    in_parameters: dict
+
+
+def _slope(z):
+    """Of x sigmoid(x), at z."""
+    return _sigmoid(z) + z*_dsigmoid(z)
+
+
+# By name; a limit at infinity is taken of numbers `FAR` away.
+LEARNED = {
+    "PReLU": Learned(
+        Oracle(lambda x, alpha: x if x > 0 else alpha*x, lambda x, alpha: 1 if x > 0 else alpha, _zero, {"alpha": 0.25}),
+        {"alpha": lambda x, alpha: 0 if x > 0 else x}),
+    "ELU": Learned(ORACLES["ELU"], {"alpha": lambda x, alpha: 0 if x >= 0 else expm1(x)}),
+    "Swish": Learned(ORACLES["Swish"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "quick-GELU": Learned(ORACLES["quick-GELU"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "ACON-C": Learned(ORACLES["ACON-C"], {
+        "p1": lambda x, p1, p2, beta: x*_slope(beta*(p1 - p2)*x),
+        "p2": lambda x, p1, p2, beta: x*_slope(-beta*(p1 - p2)*x),
+        "beta": lambda x, p1, p2, beta: ((p1 - p2)*x)**2*_dsigmoid(beta*(p1 - p2)*x)}),
+}
+
+
+def _formula(name, order):
+    """(the function, the default hyperparameters): `order` is 0, 1, 2 or the name of a learned parameter."""
+    name = GATES.get(name, name)
+    if name in LEARNED and (order in LEARNED[name].in_parameters or name not in ORACLES):
+        learned = LEARNED[name]
+        return learned.in_parameters[order] if isinstance(order, str) else learned.of[order], learned.of.parameters
+    return ORACLES[name][order], ORACLES[name].parameters
+
+
 def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
-    """Derivative number `order` (0, 1, 2) of activation `name` at the finite number x, as an mpf.
+    """Derivative number `order` (0, 1, 2) of activation `name`, or of a gate, at the finite number x, as an mpf; or the
+    derivative in the parameter of that name.
 
     x and the hyperparameters (those given, and the defaults of the others) are first rounded to `dtype`, as
     a kernel of that dtype holds them; x = +-`FAR` is taken as it is. Of the `guard` bits at least 100 are
@@ -305,14 +347,13 @@ def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
     def rounded(value):
         return mpf(float(np.dtype(dtype).type(value)))
 
-    oracle = ORACLES[name]
-    if unknown := parameters.keys() - oracle.parameters.keys():
+    function, defaults = _formula(name, order)
+    if unknown := parameters.keys() - defaults.keys():
         raise TypeError(f"{name} takes no {', '.join(sorted(unknown))}")
     x = mpf(x) if abs(x) == FAR else rounded(x)
     # x - tanh(x) ~ x^3/3 cancels twice the bits by which x lies below 1.
     with workprec(guard + (2*max(0, -mag(x)) if x else 0)):
-        return +mpf(oracle[order](x, **{key: rounded(value)
-                                        for key, value in (oracle.parameters | parameters).items()}))
+        return +mpf(function(x, **{key: rounded(value) for key, value in (defaults | parameters).items()}))
 
 
 def to_float64(y):

@@ -73,6 +73,35 @@ def log_softmax(x):
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
 
 
+def gated(function, slope):
+    """Of x's halves: the gate's activation, and its slope."""
+    def forward(x):
+        a, b = np.split(x, 2, axis=-1)
+        return a * function(b)
+
+    def backward(x, g):
+        a, b = np.split(x, 2, axis=-1)
+        return np.concatenate([g * function(b), slope(b, g * a)], axis=-1)
+    return forward, backward
+
+
+def prelu_backward(x, g):
+    """Of x and of the one alpha, which is 0.25."""
+    return np.where(x > 0, g, 0.25 * g), (g * np.minimum(x, 0)).sum()
+
+
+SLOPES = np.random.default_rng(0)        # of RReLU
+
+
+def rrelu(x):
+    return np.where(x > 0, x, SLOPES.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
+
+
+def rrelu_backward(x, g):
+    """With slopes at hand."""
+    return np.where(x > 0, g, 0.25 * g)
+
+
 # forward(x) and backward(x, g)
 ACTIVATIONS = {
     "step": (lambda x: (x > 0).astype(x.dtype), lambda x, g: 0 * g),
@@ -124,6 +153,13 @@ ACTIVATIONS = {
     "GELU": (gelu, gelu_backward),
     "GELU-tanh": (gelu, gelu_backward),
     "ACON-C": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "GLU": gated(sigmoid, sigmoid_backward),
+    "ReGLU": gated(lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0)),
+    "GEGLU": gated(gelu, gelu_backward),
+    "SwiGLU": gated(lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "bilinear": gated(lambda x: x, lambda x, g: g),
+    "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
+    "RReLU": (rrelu, rrelu_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
     "log-softmax": (log_softmax, lambda x, g: g - softmax(x) * g.sum(axis=-1, keepdims=True)),

@@ -27,6 +27,11 @@ def threshold(x):
     return jnp.where(x > limit, x, value)
 
 
+def gated(function, x):
+    a, b = jnp.split(x, 2, axis=-1)
+    return a * function(b)
+
+
 ACTIVATIONS = {
     "step": lambda x: (x > 0).astype(x.dtype), "identity": jnp.copy,
     "bent-identity": lambda x: 0.5 * (jnp.sqrt(x * x + 1) - 1) + x,
@@ -48,9 +53,15 @@ ACTIVATIONS = {
     "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
     "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
     "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
+    "GLU": jax.nn.glu, "ReGLU": lambda x: gated(jax.nn.relu, x),
+    "GEGLU": lambda x: gated(lambda b: jax.nn.gelu(b, approximate=False), x),
+    "SwiGLU": lambda x: gated(jax.nn.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
+    "PReLU": lambda x, alpha=0.25: jnp.where(x > 0, x, alpha * x),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
 }
+
+LEARNED = {"PReLU": 0.25}               # the parameter, whose gradient is wanted, too
 
 
 class Library(Side):
@@ -77,6 +88,9 @@ class Library(Side):
         if name == "identity":
             return _waited_for(jnp.copy, jnp.array(grad))
         activation = ACTIVATIONS[name]
+        if name in LEARNED:
+            product = jax.jit(lambda x, p, g: jax.vjp(activation, x, p)[1](g))
+            return _waited_for(product, jnp.array(x), jnp.array(LEARNED[name], x.dtype), jnp.array(grad))
         product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
         return _waited_for(product, jnp.array(x), jnp.array(grad))
 
@@ -103,4 +117,4 @@ class Library(Side):
 
 
 def _waited_for(function, *args):
-    return Call(lambda: function(*args).block_until_ready())
+    return Call(lambda: jax.block_until_ready(function(*args)))
