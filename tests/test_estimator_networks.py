@@ -183,6 +183,17 @@ def test_what_is_learned_is_stepped_without_decay():
     assert not np.array_equal(without.coefs_[0], with_decay.coefs_[0])
 
 
+@pytest.mark.parametrize("activation", ["RReLU", get_act("Swish", learn="beta")], ids=str)
+def test_what_is_random_and_learned_forms(activation):
+    X, y = data("digits")
+    one, same = (classifier(activation=activation, max_iter=60, hidden_layer_sizes=(30,)).fit(X, y) for _ in range(2))
+    np.testing.assert_array_equal(one.predict_proba(X), one.predict_proba(X))
+    np.testing.assert_array_equal(one.coefs_[0], same.coefs_[0])
+    assert one.score(X, y) > 0.9
+    sam = classifier(activation=activation, solver=fastnn.SAM(get_opt("Adam", lr=0.01)), dropout=0.1).fit(X, y)
+    assert sam.loss_curve_[-1] < sam.loss_curve_[0]
+
+
 def test_widths_of_gated_units():
     X, y = data("digits")
     mlp = classifier(activation=["SwiGLU", "relu"]).fit(X, y)

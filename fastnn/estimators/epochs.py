@@ -67,13 +67,13 @@ class Epoch:
         """Sharpness-aware minimization takes its gradient elsewhere: in a second pass with the same masks, which leaves
         running values as they are."""
         sam.ascend(self.params, grads)
-        running, dropouts = self.net.running(), self.net.dropouts()
+        running, drawing = self.net.running(), self.net.drawing()
         try:
-            for layer in dropouts:
+            for layer in drawing:
                 layer.frozen = True
             _, grads = self._pass(x, t, weights)
         finally:
-            for layer in dropouts:
+            for layer in drawing:
                 layer.frozen = False
             for layer, mean, var in running:
                 layer.running_mean, layer.running_var = mean, var

@@ -97,8 +97,8 @@ class _Perceptron:
             for name in ("solver_args", "weight_decay", "clip_global_norm", "dropout", "normalization"):
                 if np.any(getattr(self, name)):
                     raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
-            if any(getattr(act, "learned", ()) for act in self._hidden_activations(hidden)):
-                raise refused(self, "activation", "learns, which is for the stochastic solvers, not for 'lbfgs'")
+            if any(act.kind == "random" or getattr(act, "learned", ()) for act in self._hidden_activations(hidden)):
+                raise refused(self, "activation", "learns or is random, which is for the stochastic solvers")
             return dtype, None
         return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
 
@@ -146,14 +146,14 @@ class _Perceptron:
             except (TypeError, ValueError) as error:
                 raise refused(self, name, f"does not fit: {error}") from error
 
-    def _hidden(self, dtype, first=False):
+    def _hidden(self, dtype, first=False, rng=None):
         """What stands behind each hidden layer, with the arrays that were learned; `first`: with new ones."""
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         normalization = normalization_of(self.normalization, self.normalization_args)
         nothing = [None] * len(sizes)
         arrays = nothing if first else getattr(self, "hidden_params_", nothing)     # whose coefs_ somebody set
-        return [Hidden(act, int(units), dtype, normalization, each)
+        return [Hidden(act, int(units), dtype, normalization, each, rng)
                 for act, units, each in zip(self._hidden_activations(len(sizes)), sizes, arrays)]
 
     def _hidden_activations(self, hidden):
@@ -192,7 +192,7 @@ class _Perceptron:
 
     def _network(self, X, rng=None):
         dtype = self.coefs_[0].dtype
-        return Network(self.coefs_, self.intercepts_, self._hidden(dtype), self._head(dtype), self.alpha, self.l1,
+        return Network(self.coefs_, self.intercepts_, self._hidden(dtype, rng=rng), self._head(dtype), self.alpha, self.l1,
                        self._dropout(len(self.coefs_) - 1), rng, issparse(X))
 
     def _initialize(self, y, layer_units, dtype):

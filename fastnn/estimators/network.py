@@ -5,7 +5,7 @@ from fastnn.core.affine import activate_with_bias, add_bias, column_sums
 from fastnn.core.decay import add_decay
 from fastnn.core.elementwise import ElementwiseActivation
 from fastnn.core.reductions import sum_of_squares
-from fastnn.nn.layers import Activation, Affine, BatchNormalization, Dropout
+from fastnn.nn.layers import Activation, Affine, BatchNormalization, Dropout, drawing
 from fastnn.nn.passes import TrainingPass
 
 BLOCK = 1 << 18         # elements of a layer's output that stay in a second-level cache, with what it is made of
@@ -28,8 +28,8 @@ class Hidden:
     `arrays` is what they learned, and running values, by name; the layers have these arrays themselves.
     """
 
-    def __init__(self, activation, units, dtype, normalization=None, arrays=None):
-        self.activation = Activation(activation)
+    def __init__(self, activation, units, dtype, normalization=None, arrays=None, rng=None):
+        self.activation = Activation(activation, rng)
         self.width = units * self.activation.inputs_per_output
         self.outputs = self.activation.width_of(self.width)
         self.norm = normalization and normalization[1](self.width, dtype)
@@ -130,8 +130,9 @@ class Network:
         return [(each.norm, each.norm.running_mean, each.norm.running_var) for each in self.hidden
                 if isinstance(each.norm, BatchNormalization)]
 
-    def dropouts(self):
-        return [layer for layer in self.layers if isinstance(layer, Dropout)]
+    def drawing(self):
+        """The layers that draw random numbers."""
+        return drawing(self.layers)
 
     def loss_and_gradients(self, x, t, weights=None, penalize=None):
         """The loss, and lists of new arrays: the gradients of coefs and of intercepts.
