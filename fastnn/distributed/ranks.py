@@ -15,14 +15,15 @@ from .failures import DisagreementError, RankError, abort_where_uncaught, librar
 
 TIMEOUT = 300.0
 LATE = 19           # the tag of "my time is up"
-YIELDS = 200        # looks before a wait lets other processes run in between
-SPINS = 2000        # before it sleeps
-LONGEST = 1e-3      # seconds of such a sleep
+SPINS = 1000        # looks before a wait sleeps in between, about half a millisecond; CROWDED where ranks share cores
+CROWDED = 20
+SHORTEST = 2e-5     # seconds of such a sleep, which doubles every LOOKS looks
+LOOKS = 100
+LONGEST = 1e-3
 ANSWERS = 2.0       # seconds in which others can say that they wait, too
 SHOWN = 4           # differences in a message
 HEADER = np.dtype([("digest", "V16"), ("failed", "i8"), ("numbers", "f8", 4)])
 
-yield_processor = getattr(os, "sched_yield", lambda: time.sleep(0))
 _keyval = []        # MPI's attribute of a communicator: its Ranks
 
 
@@ -59,7 +60,7 @@ def checked_timeout(value):
 
 
 class Ranks:
-    """A communicator's processes. All methods but `sleepless` are for all of them, in the same order.
+    """A communicator's processes. All methods are for all of them, in the same order.
 
     Attributes
     ----------
@@ -74,6 +75,8 @@ class Ranks:
         self._MPI, self.timeout, self.seconds = MPI, timeout, 0.0
         self.rank, self.size = comm.rank, comm.size
         self._comm = comm
+        here = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")
+        self._spins = CROWDED if here.isdecimal() and int(here) > (os.cpu_count() or 1) else SPINS
         if self.size > 1:
             abort_where_uncaught(comm)
             copies = [comm.Idup() for _ in range(2)]    # with messages of their own: what comes in, what goes round
@@ -92,14 +95,10 @@ class Ranks:
         start, looks = time.monotonic(), 0
         while not self.done(requests):
             looks += 1
-            if looks < YIELDS:
-                continue
-            if looks < SPINS:
-                yield_processor()
-                continue
-            time.sleep(min(LONGEST, 2e-5 * (1 + looks // SPINS)))
-            if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
-                raise self._late(what)
+            if looks > self._spins:
+                time.sleep(min(LONGEST, SHORTEST * 2**((looks - self._spins) // LOOKS)))
+                if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
+                    raise self._late(what)
         self.seconds += time.monotonic() - start
 
     def _somebody_is_late(self):

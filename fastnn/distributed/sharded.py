@@ -96,7 +96,7 @@ class ShardedOptimizer(DataParallel):
         engine.__dict__["_whole"] = leaves.params
         weights = told[:, 0]
         pieces = self._scattered(leaves, stepped, rows / total(weights) if (weights != weights[0]).any() else None)
-        engine.__dict__["_own"] = {key: self._cuts[home].piece(key, ranks.rank) for key in leaves.params}
+        engine.__dict__["_own"] = {key: self._cuts[home].piece(key, ranks.rank) for key in stepped}
         mine = self._parameters.views[ranks.rank]
         for key in stepped:
             mine[key][...] = stepped[key][self._cuts[home].piece(key, ranks.rank)]
