@@ -6,7 +6,7 @@ from dataclasses import asdict
 import fastnn
 from fastnn import datasets
 
-from .catalog import CATALOGUES, resolve
+from .catalog import resolve
 from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
