@@ -19,8 +19,9 @@ if TYPE_CHECKING:                   # written by the build: tools/names.py
 
 _registry = Registry("activator")
 # What an entry is. The elementwise ones are functions of a number, with f' and f''; those of rows work along axes; gated
-# units halve an axis or take two arrays; learnable ones have parameters; random ones draw in training; a layer has weights.
-KINDS = ("elementwise", "rows", "gated", "learnable", "random", "layer")
+# units halve an axis or take two arrays, concatenated ones double it; learnable ones have parameters; random ones draw in
+# training; a layer has weights.
+KINDS = ("elementwise", "rows", "gated", "concatenated", "learnable", "random", "layer")
 
 
 def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = None, learn: Any = None,
@@ -73,7 +74,8 @@ def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = No
 
 
 def activations(kind: str | None = None) -> list[str]:
-    """The names of all activations, or of those of one kind: "elementwise", "rows", "gated", "learnable", "random", "layer".
+    """The names of all activations, or of those of one kind: "elementwise", "rows", "gated", "concatenated", "learnable",
+    "random", "layer".
 
     Raises ValueError for another kind.
     """
@@ -381,6 +383,7 @@ class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
 class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
     """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    learns = Swish.learns
     beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
 
 
@@ -435,6 +438,32 @@ class Snake(Activation, name="snake", kernel="snake"):
     """x + sin(a x)^2/a; f' and f'' are NaN at infinity.  Ziyin et al. 2020, arXiv 2006.08195."""
 
     a = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+
+class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
+    """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
+
+    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together: numerator=[a0,
+    ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds
+    where the numerator crosses zero, too; with coefficients of many sizes, to those of the largest term.
+    """
+
+    words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
+
+    a0 = Hyperparameter(0.02979246, above=-1e6, below=1e6)
+    a1 = Hyperparameter(0.61837738, above=-1e6, below=1e6)
+    a2 = Hyperparameter(2.32335207, above=-1e6, below=1e6)
+    a3 = Hyperparameter(3.05202660, above=-1e6, below=1e6)
+    a4 = Hyperparameter(1.48548002, above=-1e6, below=1e6)
+    a5 = Hyperparameter(0.25103717, above=-1e6, below=1e6)
+    b1 = Hyperparameter(1.14201226, above=-1e6, below=1e6)
+    b2 = Hyperparameter(4.39322834, above=-1e6, below=1e6)
+    b3 = Hyperparameter(0.87154450, above=-1e6, below=1e6)
+    b4 = Hyperparameter(0.34720652, above=-1e6, below=1e6)
+
+    def _check_together(self, values):
+        if abs({**self.__dict__, **values}["b4"]) < 1e-6:
+            raise ValueError("b4 must be at least 1e-6 in size: the denominator has degree 4")
 
 
 def checked_axis(value):

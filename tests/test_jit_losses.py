@@ -376,6 +376,8 @@ def test_it_is_compiled_for_the_first_object(tmp_path):
         import numpy as np
         import fastnn
         formula = fastnn.register_loss("own", lambda y, t: (y - t)**4)
+        fastnn.register_act("own", lambda a, b: a*b*b)
+        fastnn.register_act("learned", lambda x, p: x*p*p, learn="p", p=1.0)
         print("numba" in sys.modules, "llvmlite" in sys.modules)
         err = fastnn.get_err("own")
         print("numba" in sys.modules)

@@ -9,13 +9,14 @@ import pytest
 import fastnn
 from fastnn import StateError, get_act
 from fastnn.core.dropout import drop, masked
-from fastnn.nn import Activation, BatchNormalization, Dropout, LayerNorm, MultiLayerNet, RMSNorm, Trainer
+from fastnn.nn import Activation, BatchNormalization, Dropout, LayerNorm, MultiLayerNet, RMSNorm, Trainer, minimize
 
 ROWS = 9
 X = np.random.default_rng(0).standard_normal((ROWS, 5))
 T = np.random.default_rng(1).integers(0, 3, ROWS)
-LEARNED = fastnn.learnable.learnable()
-GATED = fastnn.gated.gated_units()
+LEARNED = fastnn.activations("learnable")
+FORMS = [get_act("Swish", learn="beta"), get_act("ELU", learn="alpha"), get_act("ACON-C", learn=("p1", "p2", "beta"))]
+GATED = fastnn.activations("gated")
 NORMS = [None, "batch", "layer", "rms"]
 
 
@@ -38,7 +39,7 @@ def assert_right(net):
 
 @pytest.mark.parametrize("dropout", [None, False, True], ids=["", "dropout", "inverted dropout"])
 @pytest.mark.parametrize("normalization", NORMS)
-@pytest.mark.parametrize("activation", [*LEARNED, *GATED])
+@pytest.mark.parametrize("activation", [*LEARNED, *FORMS, *GATED, "RReLU"], ids=str)
 def test_gradients_are_right(activation, normalization, dropout):
     assert_right(made(activation, normalization=normalization, use_dropout=dropout is not None,
                       inverted_dropout=bool(dropout)))
@@ -68,11 +69,11 @@ def test_a_gated_unit_has_two_columns_of_w_for_one_neuron():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("activation", [name for name in LEARNED])
+@pytest.mark.parametrize("activation", [*map(get_act, LEARNED), *FORMS], ids=str)
 def test_what_is_learned_is_a_parameter(activation, dtype):
     net = made(activation, dtype=dtype)
     keys = [key for key in net.params if key.startswith("act_")]
-    names = get_act(activation).learned
+    names = activation.learned
     assert keys == [f"act_{name}{i}" for i in (1, 2) for name in names]
     assert all(net.params[key].dtype == dtype for key in keys)
     before = {key: net.params[key].copy() for key in keys}
@@ -90,6 +91,23 @@ def test_what_is_learned_is_a_parameter(activation, dtype):
         assert again.loss(X, T) != net.loss(X, T)
         again.params[keys[0]] = net.params[keys[0]].copy()
         assert again.loss(X, T) == net.loss(X, T)
+
+
+def test_a_random_activation_draws_in_training_alone():
+    act = get_act("RReLU", rng=0)
+    net = made(act, use_dropout=True)
+    assert net.loss(X, T) == net.loss(X, T) and net.loss(X, T, train_flg=True) != net.loss(X, T, train_flg=True)
+    assert act._kept is None and all(layer.rng is net.rng for layer in net.layers.values() if hasattr(layer, "frozen")
+                                     and getattr(layer, "random", True))
+    trainer = Trainer(net, fastnn.SAM(fastnn.get_opt("Adam")), X, T, 5, rng=3)
+    trainer.train(3)
+    twin = Trainer(made("RReLU", use_dropout=True, rng=7), fastnn.SAM(fastnn.get_opt("Adam")), X, T, 5, rng=4)
+    twin.load_state_dict(trainer.state_dict())
+    for one in (trainer, twin):
+        one.train(3)
+    assert trainer.losses == twin.losses
+    with pytest.raises(ValueError, match="draws random numbers"):
+        minimize(made("RReLU"), X, T)
 
 
 def test_an_activation_that_is_given_stays_the_users():

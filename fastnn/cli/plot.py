@@ -52,14 +52,22 @@ def activations(names):
 
 
 def sample(name):
-    """(name, note, function) of one activation; the function gives f, f' and f'' at abscissas (n,)."""
+    """(name, note, function) of one activation; the function gives f, f' and, where there is one, f'' at abscissas (n,)."""
     name = resolve("activations", name)
     registered = CATALOGUES["activations"].registered(name)
     act = fastnn.get_act(name, **(without_defaults(name) if registered else EXAMPLES.get(name, {})))
     if name == "maxout" and not registered:
         act.w, act.b = np.array([[-0.8, 0.2, 1.0]]), np.array([-1.5, 0.5, -1.0])
         return name, "the largest of 3 lines", lambda x: layer_values(act, x)
-    if "axis" in act.hyperparameters:
+    if act.kind == "gated":
+        return name, "the gate, a = 1", lambda x: gate_values(act, x)
+    if act.kind == "random":
+        act.training = False
+        return name, f"r = {(act.lower + act.upper) / 2:g}, the mean", lambda x: values_with_slope(act, x)
+    if act.kind == "learnable":
+        note = ", ".join(f"{key} = {value[0]:g}" for key, value in act.params.items())
+        return name, f"{note} at first", lambda x: values_with_slope(act, x)
+    if act.kind == "rows":
         return name, "one of 3 coordinates, the others 0", lambda x: coordinate_values(act, x)
     note = ", ".join(f"{key.strip('_')} = {getattr(act, key):g}" for key in act.hyperparameters)
     return name, note, lambda x: (act.forward(x), act.backward(x), act.d2y(x))
@@ -91,6 +99,16 @@ def coordinate_values(act, x):
     rows = np.zeros((len(x), 3))
     rows[:, 0] = x
     return [values[:, 0] for values in (act.forward(rows), act.backward(rows), act.d2y(rows))]
+
+
+def gate_values(unit, x):
+    """a f(x) for a = 1, and its derivative in x."""
+    one = np.ones_like(x)
+    return unit.forward(one, gate=x), unit.backward(one, grad=one, gate=x)[1]
+
+
+def values_with_slope(act, x):
+    return act.forward(x), act.backward(x, grad=np.ones_like(x))
 
 
 def layer_values(layer, x):

@@ -3,7 +3,7 @@
 
 Squares are taken of arguments that are bounded where they would overflow: the 1 beside them is long lost there. Where
 roundings add up to more than the bounds, what they lost is computed with fused multiply-adds and put right at the end:
-half the time of `wide` lanes, whose quotients and roots take four times as long, and which processors without FMA are left with.
+half the time of `wide` lanes, whose quotients and roots take four times as long. Without FMA floats are computed in these.
 """
 from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, HAS_FMA, lane, square_root, wide, with_sign
 
@@ -59,8 +59,8 @@ cdef inline lane squareplus_d1(lane x, const lane *h) noexcept nogil:
         kept[0] = <wide>h[0]
         return <float>squareplus_d1[wide](<wide>x, kept)
     cdef lane b = h[0]
-    cdef lane most = <lane>1.2676506002282294e30 if lane is float else <lane>1.0715086071862673e301        # 2^100, 2^1000
-    cdef lane down = <lane>9.094947017729282e-13 if lane is float else <lane>1.2446030555722283e-60        # 2^-40, 2^-199
+    cdef lane most = <lane>1.2676506002282294e30 if lane is float else <lane>1.0715086071862673e301    # 2^100, 2^1000
+    cdef lane down = <lane>9.094947017729282e-13 if lane is float else <lane>1.2446030555722283e-60    # 2^-40, 2^-199
     cdef lane a = at_most(absolute(x), most)
     cdef lane scaled = a * down
     cdef bint far = scaled > <lane>1
@@ -99,8 +99,9 @@ cdef inline lane isru_alpha(lane x, const lane *h) noexcept nogil:
 
 cdef inline lane isru_bound(lane x, const lane *h) noexcept nogil:
     """x, held where f has arrived and its derivatives have vanished."""
-    cdef lane bound = (<lane>2251799813685248 if lane is float else <lane>2.582249878086909e120) / square_root(h[0])
-    return at_most(at_least(x, -bound), bound)                                                              # 2^51, 2^400
+    cdef lane most = <lane>2251799813685248 if lane is float else <lane>2.582249878086909e120          # 2^51, 2^400
+    cdef lane bound = most / square_root(h[0])
+    return at_most(at_least(x, -bound), bound)
 
 
 cdef inline lane isru_root(lane b, lane alpha, lane *lost) noexcept nogil:

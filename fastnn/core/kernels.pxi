@@ -6,7 +6,11 @@
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
 
+<<<<<<< HEAD
 from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmoidal, transcendental
+=======
+from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, softmax_rows, transcendental
+>>>>>>> 6edefba725bb42834786707650b055da6c38ed07
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
@@ -227,6 +231,11 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
     map_orders(gated.gelu_tanh[real], gated.gelu_tanh_d1[real], gated.gelu_tanh_d2[real],
                order, x, y, out, second, n, h)
 
+cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+              const real *h) noexcept nogil:
+    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+                  order, x, y, out, second, n, h)
+
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
     map_orders_of(3, gated.acon[real], gated.acon_d1[real], gated.acon_d2[real],
@@ -321,6 +330,7 @@ ELEMENTWISE = {
     "sinusoid": (<uintptr_t>sinusoid[float], <uintptr_t>sinusoid[double]),
     "snake": (<uintptr_t>snake[float], <uintptr_t>snake[double]),
     "gelu_tanh": (<uintptr_t>gelu_tanh[float], <uintptr_t>gelu_tanh[double]),
+    "pau": (<uintptr_t>pau[float], <uintptr_t>pau[double]),
     "acon": (<uintptr_t>acon[float], <uintptr_t>acon[double]),
 }
 

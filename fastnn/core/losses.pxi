@@ -6,7 +6,7 @@
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.kernels cimport BOTH, MOST_PARAMETERS, VALUE
-from fastnn.core.losses cimport rows
+from fastnn.core.losses cimport metric, rows
 from fastnn.core.loops cimport MAP_STEP
 from fastnn.core.vecmath cimport real
 
@@ -77,3 +77,17 @@ ROW_LOSSES = {
     "softmax_focal": ((<uintptr_t>softmax_focal[float], <uintptr_t>softmax_focal[double]),
                       ("gamma", "one", "two", "three")),
 }
+
+
+cdef void triplet(const real *a, const real *p, const real *negative, real *grad_a, real *grad_p, real *grad_n,
+                  double *losses, const double *shares, Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
+    cdef metric.Order kind = metric.kind_of(h[1])
+    if kind == metric.OF_SQUARES:
+        metric.triplet_rows(metric.OF_SQUARES, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+    elif kind == metric.OF_SIZES:
+        metric.triplet_rows(metric.OF_SIZES, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+    else:
+        metric.triplet_rows(kind, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+
+
+TRIPLET = (<uintptr_t>triplet[float], <uintptr_t>triplet[double])

@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, int64_t
 
 from fastnn.core.kernels cimport BOTH, FIRST, PRODUCT, VALUE
 from fastnn.core.loops cimport MAP_STEP, formula, map_orders
-from fastnn.core.vecmath cimport HAS_FMA, INFINITY, NAN, absolute, at_least, at_most, fma, lane, product_low, real, wide
+from fastnn.core.vecmath cimport HAS_FMA, INFINITY, NAN, absolute, at_least, at_most, fma, lane, product_low, real, rest_of, wide
 
 cdef extern from "angles.h":
     int fastnn_quarter_turns(double m, int e, double *rest, double *low) noexcept nogil
@@ -69,15 +69,6 @@ cdef inline lane two_sum(lane a, lane b, lane *low) noexcept nogil:
     cdef lane from_b = total - a
     low[0] = (a - (total - from_b)) + (b - from_b)
     return total
-
-
-cdef inline lane rest_of(lane a, lane b, lane c) noexcept nogil:
-    """a b + c where they cancel, with what the product loses."""
-    cdef lane product
-    if HAS_FMA or lane is wide:
-        return fma(a, b, c)
-    product = a * b
-    return (product + c) + product_low(a, b, product)
 
 
 cdef inline lane less_turns(lane u, const lane *u_low, lane k, lane *low) noexcept nogil:
@@ -249,11 +240,12 @@ cdef inline lane snake(lane x, const lane *h) noexcept nogil:
     cdef lane s, low, lost, y
     if lane is wide:
         s = half_turn(SINE, u, &u_low, &low)
-        return fma(s * s, inverse, x)
-    s = sine_squared(SINE, u, &u_low, &low)
-    lost = -rest_of(a, inverse, <lane>-1) * inverse                         # of 1/a
-    y = fma(s, inverse, x)
-    y = y + (rest_of(s, inverse, x - y) + fma(s, lost, low * inverse))
+        y = fma(s * s, inverse, x)
+    else:
+        s = sine_squared(SINE, u, &u_low, &low)
+        lost = -rest_of(a, inverse, <lane>-1) * inverse                     # of 1/a
+        y = fma(s, inverse, x)
+        y = y + (rest_of(s, inverse, x - y) + fma(s, lost, low * inverse))
     return x if x == <lane>0 else y
 
 

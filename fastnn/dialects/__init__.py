@@ -24,6 +24,20 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
               "Ftrl": "moves every parameter to 0 in its first step",
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
+OTHER_LOSSES = {                # likewise
+    "torch": {"NLLLoss": "is of log-probabilities: softmax-cross-entropy takes logits",
+              "CosineEmbeddingLoss": "is of two samples and whether they belong together: contrastive takes their distance",
+              "CTCLoss": "has no counterpart"},
+    "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
+              "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
+              "multiclass_hinge_loss": "leaves the target out of the others"},
+    "keras": {"KLDivergence": "clips at 1e-7, and sums along the last axis",
+              "MeanSquaredLogarithmicError": "clips at 1e-7", "CosineSimilarity": "is 1 less than cosine",
+              "Dice": "is of the whole batch: dice takes reshape(1, -1)",
+              "Tversky": "is of the whole batch: Tversky takes reshape(1, -1)",
+              "CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes"},
+    "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone"}}
+
 
 def row(registry, name, like):
     """The class of that name in a registry's catalogue, or the row of a source's dialect, which is called as a class is.
@@ -38,10 +52,12 @@ def row(registry, name, like):
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
     like = folded(like)
     rows = of_source(registry, like)
-    if registry.noun == "optimizer" and isinstance(name, str):
-        others = {folded(other): why for other, why in OTHER_RULES.get(like, {}).items()}
+    if isinstance(name, str):
+        known, kind = {"optimizer": (OTHER_RULES, "rule"), "error function": (OTHER_LOSSES, "loss")}.get(
+            registry.noun, ({}, ""))
+        others = {folded(other): why for other, why in known.get(like, {}).items()}
         if why := others.get(folded(name)):
-            own = f"; without like= there is {registry[name].name}, another rule" if name in registry else ""
+            own = f"; without like= there is {registry[name].name}, another {kind}" if name in registry else ""
             raise ValueError(f"there is no {name!r} like {SOURCES[like]}'s, which {why}{own} (docs/dialects.md)")
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")

@@ -108,8 +108,12 @@ class Buckets:
     def add(self, key, grad):
         """One gradient, an array that is copied here."""
         bucket = self._of[key]
-        with np.errstate(all="ignore"):
-            np.copyto(bucket.means[key], grad, casting="unsafe")
+        room = bucket.means[key]
+        if isinstance(grad, np.ndarray) and grad.dtype == room.dtype:
+            room[...] = grad
+        else:
+            with np.errstate(all="ignore"):
+                np.copyto(room, grad, casting="unsafe")
         bucket.missing.discard(key)
         while self._begun < len(self.buckets) and not self.buckets[self._begun].missing:
             self.buckets[self._begun].start(self._share)

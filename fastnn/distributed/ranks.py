@@ -15,14 +15,15 @@ from .failures import DisagreementError, RankError, abort_where_uncaught, librar
 
 TIMEOUT = 300.0
 LATE = 19           # the tag of "my time is up"
-YIELDS = 200        # looks before a wait lets other processes run in between
-SPINS = 2000        # before it sleeps
-LONGEST = 1e-3      # seconds of such a sleep
+SPINS = 1000        # looks before a wait sleeps in between, about half a millisecond; CROWDED where ranks share cores
+CROWDED = 20
+SHORTEST = 2e-5     # seconds of such a sleep, which doubles every LOOKS looks
+LOOKS = 100
+LONGEST = 1e-3
 ANSWERS = 2.0       # seconds in which others can say that they wait, too
 SHOWN = 4           # differences in a message
 HEADER = np.dtype([("digest", "V16"), ("failed", "i8"), ("numbers", "f8", 4)])
 
-yield_processor = getattr(os, "sched_yield", lambda: time.sleep(0))
 _keyval = []        # MPI's attribute of a communicator: its Ranks
 
 
@@ -59,7 +60,7 @@ def checked_timeout(value):
 
 
 class Ranks:
-    """A communicator's processes. All methods but `sleepless` are for all of them, in the same order.
+    """A communicator's processes. All methods are for all of them, in the same order.
 
     Attributes
     ----------
@@ -73,7 +74,9 @@ class Ranks:
     def __init__(self, MPI, comm, timeout):
         self._MPI, self.timeout, self.seconds = MPI, timeout, 0.0
         self.rank, self.size = comm.rank, comm.size
-        self._comm = comm
+        self._comm, self._open = comm, []
+        here = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE", "1")
+        self._spins = CROWDED if here.isdecimal() and int(here) > (os.cpu_count() or 1) else SPINS
         if self.size > 1:
             abort_where_uncaught(comm)
             copies = [comm.Idup() for _ in range(2)]    # with messages of their own: what comes in, what goes round
@@ -86,20 +89,22 @@ class Ranks:
         """Whether they have come to their end; lets MPI work on them."""
         return self._MPI.Request.Testall(requests)
 
+    def _begun(self, request):
+        """A request, kept until it is done: whoever gives it up leaves MPI at work in its memory."""
+        self._open = [one for one in self._open if one]
+        self._open.append(request)
+        return request
+
     def wait(self, requests, what):
         if self.done(requests):
             return
         start, looks = time.monotonic(), 0
         while not self.done(requests):
             looks += 1
-            if looks < YIELDS:
-                continue
-            if looks < SPINS:
-                yield_processor()
-                continue
-            time.sleep(min(LONGEST, 2e-5 * (1 + looks // SPINS)))
-            if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
-                raise self._late(what)
+            if looks > self._spins:
+                time.sleep(min(LONGEST, SHORTEST * 2**((looks - self._spins) // LOOKS)))
+                if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
+                    raise self._late(what)
         self.seconds += time.monotonic() - start
 
     def _somebody_is_late(self):
@@ -187,8 +192,11 @@ class Ranks:
     # Data
 
     def _gather(self, mine, all_of_them, what):
-        self.wait([self._comm.Iallgather([mine.view(np.uint8), self._MPI.BYTE],
-                                         [all_of_them.view(np.uint8), self._MPI.BYTE])], what)
+        self.wait([self._begun(self._comm.Iallgather(self._bytes(mine), self._bytes(all_of_them)))], what)
+
+    def _bytes(self, array, counts=None):
+        array = array.view(np.uint8)
+        return [array, self._MPI.BYTE] if counts is None else [array, (counts, starts(counts)), self._MPI.BYTE]
 
     def gathered(self, mine, what):
         """An array of each rank, all of one shape: (ranks, ...)."""
@@ -213,20 +221,19 @@ class Ranks:
 
     def scatter(self, sent, received):
         """Begin to hand out: of each rank's array the i-th of `size` equal parts goes to rank i. Returns the request."""
-        return self._comm.Ialltoall([sent.view(np.uint8), self._MPI.BYTE], [received.view(np.uint8), self._MPI.BYTE])
+        return self._begun(self._comm.Ialltoall(self._bytes(sent), self._bytes(received)))
 
     def scatter_parts(self, sent, counts, received):
         """The same with parts of so many bytes; `received` has as many of each rank as this one's part."""
         mine = [counts[self.rank]] * self.size
-        return self._comm.Ialltoallv([sent, (counts, starts(counts)), self._MPI.BYTE],
-                                     [received, (mine, starts(mine)), self._MPI.BYTE])
+        return self._begun(self._comm.Ialltoallv(self._bytes(sent, counts), self._bytes(received, mine)))
 
     def gather(self, mine, found):
         """Begin to put equal parts together, by messages that those of `scatter` cannot overtake."""
-        return self._second.Iallgather([mine.view(np.uint8), self._MPI.BYTE], [found.view(np.uint8), self._MPI.BYTE])
+        return self._begun(self._second.Iallgather(self._bytes(mine), self._bytes(found)))
 
     def gather_parts(self, mine, found, counts):
-        return self._comm.Iallgatherv([mine, self._MPI.BYTE], [found, (counts, starts(counts)), self._MPI.BYTE])
+        return self._begun(self._comm.Iallgatherv(self._bytes(mine), self._bytes(found, counts)))
 
     def total(self, mine, what):
         """The sum of an array over all ranks, added in their order."""
@@ -235,7 +242,7 @@ class Ranks:
     def broadcast(self, array, what, root=0):
         """Give all ranks what one of them has in a contiguous array."""
         if self.size > 1 and array.nbytes:
-            self.wait([self._comm.Ibcast([array.reshape(-1, order="A").view(np.uint8), self._MPI.BYTE], root)], what)
+            self.wait([self._begun(self._comm.Ibcast(self._bytes(array.reshape(-1, order="A")), root))], what)
 
 
 def starts(counts):

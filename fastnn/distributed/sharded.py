@@ -96,7 +96,7 @@ class ShardedOptimizer(DataParallel):
         engine.__dict__["_whole"] = leaves.params
         weights = told[:, 0]
         pieces = self._scattered(leaves, stepped, rows / total(weights) if (weights != weights[0]).any() else None)
-        engine.__dict__["_own"] = {key: self._cuts[home].piece(key, ranks.rank) for key in leaves.params}
+        engine.__dict__["_own"] = {key: self._cuts[home].piece(key, ranks.rank) for key in stepped}
         mine = self._parameters.views[ranks.rank]
         for key in stepped:
             mine[key][...] = stepped[key][self._cuts[home].piece(key, ranks.rank)]
@@ -155,18 +155,18 @@ class ShardedOptimizer(DataParallel):
     def _scattered(self, leaves, stepped, share):
         """The mean gradient of this rank's pieces."""
         ranks, sent = self._met(), self._gradients
-        for key in stepped:
-            grad, p = np.asarray(leaves.grads[key]), leaves.params[key]
-            if grad.shape != p.shape or order_of(grad) != order_of(p) or not (
-                    grad.flags.c_contiguous or grad.flags.f_contiguous):
-                grad = np.asarray(grad, order=order_of(p))
-            lying = grad.reshape(-1, order=order_of(p))
-            for rank, views in enumerate(sent.views):
-                piece = self._cuts[not leaves.by_key].piece(key, rank)
-                with np.errstate(all="ignore"):
-                    np.copyto(views[key], lying[piece], casting="unsafe")
-                    if share is not None:
-                        views[key] *= views[key].dtype.type(share)
+        with np.errstate(all="ignore"):
+            for key in stepped:
+                grad, p = np.asarray(leaves.grads[key]), leaves.params[key]
+                if order_of(grad) != order_of(p) or not (grad.flags.c_contiguous or grad.flags.f_contiguous):
+                    grad = np.asarray(grad, order=order_of(p))
+                lying = grad.reshape(-1, order=order_of(p))
+                places = self._cuts[not leaves.by_key].places[key]
+                for views, low, high in zip(sent.views, places, places[1:]):
+                    if high > low:
+                        np.copyto(views[key], lying[low:high], casting="unsafe")
+                        if share is not None:
+                            views[key] *= views[key].dtype.type(share)
         ranks.wait([ranks.scatter_parts(sent.buffer, sent.counts, self._received)], STEP)
         mine, own = {}, sent.part(ranks.rank)
         begin = 0

@@ -4,7 +4,7 @@ from inspect import signature
 from types import FunctionType
 from typing import Any
 
-from ..activations import Activation, _gated, _learnable, _registry
+from ..activations import Activation, _registry
 from ..hyperparameters import Hyperparameter
 from . import disk, graph
 from .compiler import require_numba
@@ -16,24 +16,34 @@ from .names import restored
 PAIR = ["a", "b"]           # what the function of a gated unit calls its first arguments
 
 
-def register_act(name: str, function: Callable[..., Any] | None = None, /, *, replace: bool = False,
-                 **hyperparameters: float | Hyperparameter) -> Any:
-    """A decorator that makes an activation of a Python function: `get_act(name)` is then like a built-in one.
+def register_act(name: str, function: Callable[..., Any] | None = None, /, *, learn: str | Sequence[str] = (),
+                 replace: bool = False, **hyperparameters: float | Hyperparameter) -> Any:
+    """A decorator that makes an activation or a gated unit of a Python function: `get_act(name)` is then like a built-in one.
 
-        @register_act("snake", a=1.0)
-        def snake(x, a):
-            return x + math.sin(a*x)**2/a
+        @register_act("GCU", a=1.0)
+        def gcu(x, a):
+            return x*math.cos(a*x)
 
-        @snake.derivative                       # where a better form is known than the derived one
+        @gcu.derivative                         # where a better form is known than the derived one
         def _(x, a):
-            return 1 + math.sin(2*a*x)
+            return math.cos(a*x) - a*x*math.sin(a*x)
 
     The function is called once, with symbols for one element and the hyperparameters. It may use arithmetic,
     comparisons, `if`, functions of math, numpy and scipy.special, `where`, min and max. f' and f'' are derived from it
     unless they are given by the decorators `derivative` and `second_derivative` of what it becomes; all of them are
     compared with differences of f. It is compiled for float32 and float64 when the first activation of that name is
-    made, and computes what the same Python computes of floats; where that would raise - 1/0, math.log(-1) - what
-    IEEE 754 has: an infinity or NaN.
+    made, not at registration and in no call, and computes what the same Python computes of floats; where that would raise -
+    1/0, math.log(-1) - what IEEE 754 has: an infinity or NaN.
+
+    A function whose first arguments are called a and b is a gated unit's, of two numbers: get_act(name) halves an axis or
+    takes two arrays, as GLU does. Then, and with `learn`, `derivative` is given a function that returns all derivatives.
+
+        @register_act("learned snake", learn="a", a=1.0)        # act.a is an array, act.da its gradient after backward
+        def learned_snake(x, a): ...
+
+        @register_act("GTU")
+        def gtu(a, b):
+            return math.tanh(a)*expit(b)
 
     Parameters
     ----------
@@ -41,10 +51,13 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, re
         Ignores case, spaces, - and _, as all names do.
     function : function, optional
         If the result is not used as a decorator.
+    learn : str or sequence of str
+        Which hyperparameters are learned: `get_act(name, channels=64, axis=1)` has one for each channel, which begins with
+        the default.
     replace : bool
         Whether the name may be taken from another activation. `unregister` gives it back to fastnn's own one.
     **hyperparameters : number or fastnn.hyperparameters.Hyperparameter
-        The defaults of all arguments of the function but the first.
+        The defaults of all arguments of the function but the first, or but a and b.
 
     Returns
     -------
@@ -61,32 +74,43 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, re
         For a name that is taken and for hyperparameters that do not fit the function. Nothing is registered then.
     """
     require_numba()
-    _check_name(name, replace)
+    _registry.check(name, replace)
     own = checked_hyperparameters(hyperparameters, Activation, "activations", ("x",))
+    learned = _checked_learned(learn, hyperparameters)
 
     def register(function):
-        if is_pair(function, own):
+        if learned:
+            from .learned import LearnedFormula
+            formula = LearnedFormula(name, function, own, learned)
+        elif is_pair(function, own):
             from .pairs import Pair, RegisteredPair
             checked_hyperparameters(hyperparameters, RegisteredPair, "gated units")
-            return _entered(Pair(name, function, own), replace)
-        return _entered(Elementwise(name, function, own), replace)
+            formula = Pair(name, function, own)
+        else:
+            formula = Elementwise(name, function, own)
+        _registry.add(name, formula.activation, replace=replace)
+        return formula
     return registering(register, function)
 
 
-def _check_name(name, replace, own=None):
-    """Raises TypeError, ValueError for a name that is none, or that is taken, whatever kind of activation has it."""
-    for catalogue in (_registry, _gated, _learnable):
-        taken = isinstance(name, str) and own not in (None, catalogue) and name in catalogue
-        if taken and replace:
-            raise ValueError(f"{name!r} is the name of another kind of activation, which this cannot replace")
-        catalogue.check(name, replace)
-
-
-def _entered(formula, replace):
-    catalogue = formula.entry.catalogue
-    _check_name(formula.name, replace, catalogue)
-    catalogue.add(formula.name, formula.entry, replace=replace)
-    return formula
+def _checked_learned(learn, hyperparameters):
+    """The names of parameters that are learned."""
+    names = [learn] if isinstance(learn, str) else [*learn] if isinstance(learn, (tuple, list)) else None
+    if names is None or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"learn must be the name of a hyperparameter or a tuple of them, not {learn!r:.80}")
+    if not names:
+        return names
+    from .learned import MOST_LEARNED, OWN, RegisteredLearnable
+    if len(set(names)) < len(names) or len(names) > MOST_LEARNED:
+        raise ValueError(f"learn must be up to {MOST_LEARNED} names, each once, not {learn!r:.80}")
+    for name in names:
+        if name not in hyperparameters:
+            raise ValueError(f"{name} is learned: say what it begins with, {name}=1.0")
+        if getattr(hyperparameters[name], "integer", False):
+            raise ValueError(f"{name} is learned: it cannot be an integer")
+    checked_hyperparameters(hyperparameters, RegisteredLearnable, "activations with learned parameters",
+                            (*OWN, *(f"d{name}" for name in names)))
+    return names
 
 
 def is_pair(function, hyperparameters):
@@ -98,10 +122,10 @@ def is_pair(function, hyperparameters):
 class RegisteredActivation(Activation):
     """What activations made by `register_act` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self))
 
     def __copy__(self):
@@ -142,7 +166,7 @@ class Elementwise(Formula):
 
     def _give(self, order, function):
         given = {**self._given, order: (self._traced(function, 1)[0], place_of(function))}
-        self.activation._kernels = self._checked(given)
+        self.activation._compiled = self._checked(given)
         self._given = given
         return function
 

@@ -318,7 +318,10 @@ def _power(y, u, v, slopes):
         lower = node("sqrt", u) if value(v) == 1.5 else node("pow", u, _lowered(v))
         return _chained(mul(v, lower), slopes[u])
     growth = mul(slopes[v], node("log", u))
-    return mul(y, growth if u.uniform else add(growth, mul(v, _relative_slope(u, slopes))))
+    if not u.uniform:
+        return mul(y, add(growth, mul(v, _relative_slope(u, slopes))))
+    product = mul(y, growth)
+    return product if value(u) else select(node("eq", y, ZERO), ZERO, product)          # 0^v log(0) is 0
 
 
 def _lowered(v):

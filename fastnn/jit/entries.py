@@ -39,13 +39,14 @@ class Formula:
         What its name makes an object of.
     """
 
-    def __init__(self, name, function, leading, hyperparameters, learned=()):
-        """leading: what the function's first arguments are, for messages; they and `learned` differ from element to
-        element."""
+    def __init__(self, name, function, leading, hyperparameters, learned=None):
+        """leading: what the function's first arguments are, for messages; they and the keys of `learned`, like
+        `hyperparameters` names with their ranges, differ from element to element."""
+        learned = learned or {}
         self.name, self._function, self._leading, self._hyperparameters = name, function, leading, hyperparameters
-        self._named = [*learned, *hyperparameters]
+        self._ranges = {**learned, **hyperparameters}
         self._defaults = {key: each.example() for key, each in hyperparameters.items()}
-        names = arguments_of(function, leading, self._named)
+        names = arguments_of(function, leading, self._ranges)
         self._elements = [*self._called(names[:len(leading)]), *learned]
         self._value, = self._traced(function, 1)
         functools.update_wrapper(self, function, updated=())
@@ -60,16 +61,17 @@ class Formula:
     def __repr__(self):
         return f"<the formula of {self.name!r}>"
 
-    def _class_of(self, base, kernels, **more):
+    def _class_of(self, base, kernels, hyperparameters=None, **more):
         """The class of the catalogue."""
         def body(space):
-            space.update(self._hyperparameters, name=self.name, kernel=None, _kernels=kernels, **more,
-                         __doc__=self._function.__doc__, __module__=self._function.__module__)
+            space.update(self._hyperparameters if hyperparameters is None else hyperparameters)
+            space.update(name=self.name, kernel=None, _compiled=kernels, _of_formula=tuple(self._hyperparameters),
+                         **more, __doc__=self._function.__doc__, __module__=self._function.__module__)
         return new_class(class_name(self.name), (base,), exec_body=body)
 
     def _traced(self, function, results):
         """The nodes, so many, that a function of the elements and the hyperparameters returns."""
-        names = arguments_of(function, self._leading, self._named)
+        names = arguments_of(function, self._leading, self._ranges)
         keys = [*self._elements[:len(self._leading)], *names[len(self._leading):]]
         symbols = [graph.element(key) if key in self._elements else graph.parameter(key) for key in keys]
         with noting() as seen:
@@ -78,7 +80,7 @@ class Formula:
             wanted = "one" if results == 1 else f"{results}, the derivatives in {', '.join(self._elements)}"
             raise FormulaError(at_line(place_of(function), (
                 f"{function.__name__} returns {len(roots)} number{'s' if len(roots) > 1 else ''}, not {wanted}")))
-        check_formula(self.name, function, roots, seen, self._elements, self._defaults, self._hyperparameters,
+        check_formula(self.name, function, roots, seen, self._elements, self._defaults, self._ranges,
                       dict(zip(keys, names)))
         return roots
 

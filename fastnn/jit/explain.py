@@ -51,7 +51,7 @@ def explain(name: str) -> Explanation:
 
 def _report(cls):
     if not issubclass(cls, Optimizer):
-        formulas, kernel, loops = cls._kernels.formulas, cls._kernels.kernel, cls._kernels.loops
+        formulas, kernel, loops = cls._compiled.formulas, cls._compiled.kernel, cls._compiled.loops
     else:
         delta, *state = cls._formula.roots
         formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
@@ -74,10 +74,11 @@ def _report(cls):
 def _digits(cls, dtype):
     """What the kernels keep of the digits of `dtype` with the default hyperparameters: of an activation f and f', of what
     has several elements all of them, along the first one."""
-    values = {key: vars(cls)[key].example() for key in cls.hyperparameters if key in vars(cls)}
+    declared = {key: vars(cls)[key] for key in cls._of_formula}
+    values = {key: int(each.example()) if each.integer else each.example() for key, each in declared.items()}
     if hasattr(cls, "_elements"):
         return _digits_beside(cls, values, dtype)
-    value, first, second = cls._kernels.formulas.values()
+    value, first, second = cls._compiled.formulas.values()
     act = cls(**values)
     return [line for title, call, root, slope in (("f", act.forward, value, first), ("f'", act.backward, first, second))
             for line in _told(title, largest_loss(call, root, slope, values, dtype))]
@@ -87,7 +88,7 @@ def _digits_beside(cls, values, dtype):
     """The worst of some values of the other elements."""
     from .derivatives import derived
     lines = []
-    for title, root in cls._kernels.formulas.items():
+    for title, root in cls._compiled.formulas.items():
         found = []
         for element, rest in islice(apart(cls._elements), BESIDE_FIRST):
             graph_of = held(root, cls._elements, element)

@@ -134,6 +134,12 @@ class Joints:
             found.append((3*a - 3*b + c, sign*(-5*a + 8*b - 3*c)/(2*h), (a - 2*b + c)/h**2))
         return tuple(_limit(self.mp, *pair) for pair in zip(*found))
 
+    def is_number(self, root, values, x):
+        """Whether a derivative is one at x."""
+        real = {key: self.mp.mpf(value) for key, value in values.items()}
+        found, = graph.evaluate([root], {**real, self.element: self.mp.mpf(x)}, self.arithmetic)
+        return found == found
+
     def settings_exactly(self):
         return [{key: self.mp.mpf(value) for key, value in values.items()} for values in self.settings]
 

@@ -77,10 +77,10 @@ def register_loss(name: str, function: Callable[..., Any] | None = None, /, *, g
 class RegisteredLoss(Elementwise):
     """What error functions made by `register_loss` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self))
 
     @classmethod
@@ -114,17 +114,17 @@ class Loss(Formula):
 
     def __init__(self, name, function, hyperparameters, grad):
         super().__init__(name, function, ["y", "t"], hyperparameters)
-        self.loss = self.entry = self._class_of(RegisteredLoss, self._checked(grad), _elements=tuple(self._elements))
+        kernels = self._checked() if grad is None else self._checked(self._traced(grad, 1), place_of(grad))
+        self.loss = self.entry = self._class_of(RegisteredLoss, kernels, _elements=tuple(self._elements))
 
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function is the derivative in the prediction. Raises FormulaError, and changes nothing, if it is
         not."""
-        self.loss._kernels = self._checked(function)
+        self.loss._compiled = self._checked(self._traced(function, 1), place_of(function))
         return function
 
-    def _checked(self, grad):
-        """The kernels, with that derivative if it is no None."""
-        given, line = (None, None) if grad is None else (self._traced(grad, 1), place_of(grad))
+    def _checked(self, given=None, line=None):
+        """The kernels, with a derivative that is given."""
         y = self._elements[0]
         try:
             slope, = derivatives(self.name, self._value, self._elements, [y], self._defaults, self._hyperparameters, given,

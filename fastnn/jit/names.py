@@ -1,12 +1,12 @@
 """The names of what users registered and of its hyperparameters: into the catalogue, out of it, and into pickles."""
 from importlib import import_module
 
-from ..activations import _gated, _learnable, _registry as activations
+from ..activations import _registry as activations
 from ..hyperparameters import Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers import _registry as optimizers
 
-REGISTRIES = activations, _gated, _learnable, losses, optimizers
+REGISTRIES = activations, losses, optimizers
 
 
 def class_name(name):
@@ -25,10 +25,13 @@ def declared(name, default, make=Hyperparameter):
 
 
 def restored(noun, name, module, *args, **kwds):
-    """What pickle makes an object of that was registered: the entry of that name, in any process that registers it.
+    """What pickle makes of an object that was registered."""
+    return entry_of(noun, name, module)(*args, **kwds)
 
-    As for every class, the module is imported. Raises ValueError where that does not register the name.
-    """
+
+def entry_of(noun, name, module):
+    """The entry of that name, in any process that registers it: as for every class, the module is imported. Raises
+    ValueError where that does not register the name."""
     registry = next(each for each in REGISTRIES if each.noun == noun)
     if not registry.registered(name) and module != "__main__":
         try:
@@ -38,7 +41,13 @@ def restored(noun, name, module, *args, **kwds):
     if not registry.registered(name):
         raise ValueError(f"no {noun} is registered as {name!r} here: what registers it must run before an object of it "
                          f"is unpickled (it was registered in {module})")
-    return registry[name](*args, **kwds)
+    return registry[name]
+
+
+def blank(noun, name, module):
+    """What pickle gives a state: an object of the entry of that name on which no method has been called."""
+    cls = entry_of(noun, name, module)
+    return cls.__new__(cls)
 
 
 def unregister(name: str) -> None:

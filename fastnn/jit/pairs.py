@@ -17,10 +17,10 @@ from .partials import derivatives
 class RegisteredPair(Gated):
     """What gated units made by `register_act` share."""
 
-    _kernels = None             # of the class: its Kernels
+    _compiled = None            # of the class: its Kernels
 
     def _hyperparameter_set(self):
-        kernels = self._kernels
+        kernels = self._compiled
         self._bind(kernels.addresses, kernels.parameters(self), self.axis, self.gate_half == "first")
 
     @classmethod
@@ -57,18 +57,17 @@ class Pair(Formula):
 
     def __init__(self, name, function, hyperparameters):
         super().__init__(name, function, PAIR, hyperparameters)
-        self.activation = self.entry = self._class_of(RegisteredPair, self._checked(None), _elements=tuple(PAIR))
+        self.activation = self.entry = self._class_of(RegisteredPair, self._checked(), _elements=tuple(PAIR))
 
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """A decorator: the function returns (df/da, df/db). Raises FormulaError, and changes nothing, if it does not."""
-        self.activation._kernels = self._checked(function)
+        self.activation._compiled = self._checked(self._traced(function, 2), place_of(function))
         return function
 
-    def _checked(self, given):
-        """The kernels, with derivatives that are given if it is no None."""
-        nodes, line = (None, None) if given is None else (self._traced(given, 2), place_of(given))
+    def _checked(self, given=None, line=None):
+        """The kernels, with derivatives that are given."""
         try:
-            slopes = derivatives(self.name, self._value, PAIR, PAIR, self._defaults, self._hyperparameters, nodes, line)
+            slopes = derivatives(self.name, self._value, PAIR, PAIR, self._defaults, self._hyperparameters, given, line)
         except Underivable as missing:
             return Missing(missing.error)
         formulas = {"f": self._value, "df/da": slopes[0], "df/db": slopes[1]}

@@ -49,7 +49,7 @@ def check_formula(name, function, roots, seen, elements, hyperparameters, declar
     """
     found = []
     for values in _settings(seen.conditions, hyperparameters, declared):
-        for element, rest in apart(elements):
+        for element, rest in apart(elements, declared):
             xs = _numbers()
             for pair in pairs(*roots, *seen.conditions):
                 xs += _both_sides(crossings(pair, {**rest, **values}, element))

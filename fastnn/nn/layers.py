@@ -9,6 +9,7 @@ but for an x that Activation does not need. The inputs are never changed. Names 
 """
 import copy
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -92,18 +93,24 @@ class Activation(Layer):
     Where y = f(x) determines f' (`by_value` of the activation) `backward` takes it from y, and x need not be kept: `out`
     may be x in `forward` then, and otherwise if that is not for training, but not where the number of columns changes. It
     may be dout in `backward`, likewise. What it learns - PReLU's alpha - is the layer's: `activation` is a copy then, and
-    `learned` names its attributes. A gated unit halves the columns.
+    `learned` names its attributes. A gated unit halves the columns. What is random while training (RReLU) is a copy, too,
+    and draws from `rng`; while `frozen` is set it draws the same again for arrays of the same shape.
     Raises ValueError if the name is unknown, TypeError for maxout, which has weights of its own.
     """
 
-    def __init__(self, activation):
+    def __init__(self, activation, rng=None):
         act = get_act(activation) if isinstance(activation, str) else activation
         if isinstance(act, type) or not hasattr(act, "forward"):
             raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
-        if hasattr(act, "dw"):
+        if getattr(act, "kind", None) == "layer":
             raise TypeError(f"{act!r} has weights of its own, which nothing here would train")
         self.learned = tuple(getattr(act, "learned", ()))
-        self.activation = copy.deepcopy(act) if self.learned else act
+        self.random, self.frozen = getattr(act, "kind", None) == "random", False
+        self.activation = copy.deepcopy(act) if self.learned or self.random else act
+        if self.random:
+            self.activation.rng = None                          # states compare what is shown
+            if rng is not None:
+                self.activation._generator = as_rng(rng)
         self._elementwise = isinstance(act, ElementwiseActivation)
 
     @property
@@ -133,7 +140,7 @@ class Activation(Layer):
 
     def width_of(self, width):
         """Columns of y, for so many of x. Raises ValueError where the activation does not fit these."""
-        if self._elementwise or isinstance(self.activation, RowActivation):
+        if self._elementwise or self.random or isinstance(self.activation, RowActivation):
             return width
         y = np.asarray(self.activation.forward(np.zeros((2, width))))
         if y.ndim != 2 or len(y) != 2:
@@ -143,6 +150,12 @@ class Activation(Layer):
 
     def forward(self, x, train_flg=True, out=None, bias=None):
         """With `bias`, of shape (features,), the activation of x + bias: in one pass, and x becomes x + bias."""
+        if self.random:
+            with self._draws(x, train_flg):
+                return self._forward(x, train_flg, out, bias)
+        return self._forward(x, train_flg, out, bias)
+
+    def _forward(self, x, train_flg, out, bias):
         if bias is None:
             y = self.activation.forward(x, out=out)
         elif self._elementwise:
@@ -153,14 +166,48 @@ class Activation(Layer):
             self._kept = (None if self.by_value else x), y
         return y
 
+    @contextmanager
+    def _draws(self, x, train_flg):
+        """What a random activation draws: nothing but in training, the last key again while it is frozen."""
+        act = self.activation
+        act.training, own = bool(train_flg), act._generator
+        if train_flg and self.frozen and act._kept is not None and act._kept[1] == np.shape(x):
+            act._generator = _Again(act._kept[0])
+        try:
+            yield
+        finally:
+            act._generator = own
+
+    @property
+    def rng(self):
+        """The generator of a random activation, or None."""
+        return self.activation._generator if self.random else None
+
     def backward(self, dout, out=None):
         x, y = self._recall()
+        if self.random:
+            self.activation.training = True
         return self.activation.backward(x, y, grad=dout, out=out)
 
     def backward_with_bias(self, dout, out=None):
         """`backward`, and the gradient of the bias that `forward` added: its sums over the rows."""
         x, y = self._recall()
         return gradient_with_sums(self.activation, x, y, dout, out)
+
+
+class _Again:
+    """A generator that draws one key once more."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def random(self):
+        return self.key / 2**53
+
+
+def drawing(layers):
+    """Those that draw random numbers while training: Dropout, and activations that are random."""
+    return [layer for layer in layers if isinstance(layer, Dropout) or isinstance(layer, Activation) and layer.random]
 
 
 class Dropout(Layer):

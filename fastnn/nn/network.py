@@ -13,10 +13,10 @@ from .data import real_numbers
 from .finite import all_finite, first_nonfinite, number
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
-from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
+from .layers import Activation, Affine, Dropout, SoftmaxWithLoss, drawing, plain
 from .objectives import Objective
 from .passes import TrainingPass
-from .row_norms import LayerNorm, RMSNorm
+from .row_norms import normalization_of
 from .state import checked_network, network_state
 
 
@@ -111,12 +111,12 @@ class MultiLayerNet:
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
         self.rng = rng = as_rng(rng)
 
-        normalized = _normalization(normalization, use_batchnorm, normalization_args)
+        normalized = normalization_of(normalization, normalization_args, use_batchnorm)
         activations = _one_each(activation, len(sizes) - 2)
         self.params, self.layers = {}, {}
         self._owners = []       # a parameter's key, what has it, its attributes for the parameter and the gradient
         for i, (inputs, n) in enumerate(zip(sizes, sizes[1:]), start=1):
-            hidden = Activation(activations[i - 1]) if i < len(sizes) - 1 else None
+            hidden = Activation(activations[i - 1], rng) if i < len(sizes) - 1 else None
             width = n if hidden is None else n * hidden.inputs_per_output
             if i > 1:
                 inputs = self.layers[f"Activation_function{i - 1}"].width_of(before)
@@ -134,7 +134,7 @@ class MultiLayerNet:
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng, inverted=inverted_dropout)
         if output is not None:
-            self._add("Output", Activation(output), "act_{}_output")
+            self._add("Output", Activation(output, rng), "act_{}_output")
         objective = Objective(loss, self.output_size, None if output is None else self.layers["Output"].activation)
         self.objective, self.last_layer = objective, objective
         if output is None and loss == "softmax-cross-entropy":
@@ -246,7 +246,7 @@ class MultiLayerNet:
         twin = copy.deepcopy(self)
         twin.dtype = np.dtype(np.float64)
         twin.params = {key: p.astype(np.float64) for key, p in self.params.items()}
-        twin._freeze_dropout()
+        twin._freeze()
         return {key: numerical_gradient(lambda _: twin.loss(x, t, train_flg=True), p)
                 for key, p in twin.params.items()}
 
@@ -271,7 +271,7 @@ class MultiLayerNet:
         x = self._input(x)
         t = self._targets(t, len(x))
         twin = copy.deepcopy(self)
-        twin._freeze_dropout()
+        twin._freeze()
         twin._fetch_parameters()
         with np.errstate(all="ignore"):
             found = first_nonfinite(twin.layers, twin.last_layer, x, t)
@@ -282,10 +282,9 @@ class MultiLayerNet:
                     return None, "weight decay"
         return found
 
-    def _freeze_dropout(self):
-        for layer in self.layers.values():
-            if isinstance(layer, Dropout):
-                layer.frozen = True
+    def _freeze(self):
+        for layer in drawing(self.layers.values()):
+            layer.frozen = True
 
     def _fetch_parameters(self):
         found = self.params.get
@@ -337,31 +336,6 @@ class MultiLayerNet:
                 continue
             grads[key] = plain(np.asarray(grads[key]), self.dtype)      # a copy where a foreign layer's has gaps
             add_decay(grads[key], plain(np.asarray(W), self.dtype), self.weight_decay_lambda, self.weight_decay_l1)
-
-
-NORMALIZATIONS = {"batch": "BatchNorm", "layer": "LayerNorm", "rms": "RMSNorm"}
-
-
-def _normalization(kind, batch, arguments):
-    """(the layers' name, a function of width and dtype that makes one), or None."""
-    arguments = dict(arguments or {})
-    if kind not in (None, *NORMALIZATIONS):
-        raise ValueError(f"normalization must be None, 'batch', 'layer' or 'rms', not {kind!r}")
-    if batch and kind not in (None, "batch"):
-        raise ValueError(f"use_batchnorm=True and normalization={kind!r} are two normalizations: give one")
-    if batch:
-        kind = "batch"
-    if kind is None:
-        if arguments:
-            raise ValueError("normalization_args are those of a normalization: give use_batchnorm=True, or normalization")
-        return None
-
-    def make(width, dtype):
-        gamma, beta = np.ones(width, dtype), np.zeros(width, dtype)
-        if kind == "rms":
-            return RMSNorm(gamma, **arguments)
-        return (BatchNormalization if kind == "batch" else LayerNorm)(gamma, beta, **arguments)
-    return NORMALIZATIONS[kind], make
 
 
 def _one_each(activation, hidden):

@@ -30,7 +30,7 @@ from fastnn.generators import checked_streams, streams
 from fastnn.state import StateError, described, entries, filled, finite, integer, is_one_of
 
 from .finite import PLACES, NonFinite
-from .layers import Dropout, Layer, SoftmaxWithLoss
+from .layers import Layer, SoftmaxWithLoss, drawing
 
 FORMAT = 1
 DECAYS = ("weight_decay_lambda", "weight_decay_l1")
@@ -118,7 +118,7 @@ def _layers(net):
 
 def _sources(net):
     """Who draws random numbers, and from which generator."""
-    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if isinstance(layer, Dropout)}}
+    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if layer in drawing(net.layers.values())}}
 
 
 def _sources_of_trainer(trainer):

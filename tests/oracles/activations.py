@@ -186,6 +186,44 @@ def _periodic(f):
     return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
 
 
+PAU_0_01 = dict(a0=0.02979246, a1=0.61837738, a2=2.32335207, a3=3.05202660, a4=1.48548002, a5=0.25103717,
+                b1=1.14201226, b2=4.39322834, b3=0.87154450, b4=0.34720652)         # Table 6 of the paper
+
+
+def _pau():
+    # The leading terms of f'' cancel at infinity, where it is x^-3.
+    def parts(x, values):
+        a, b = [values[f"a{k}"] for k in range(6)], [0, *(values[f"b{k}"] for k in range(1, 5))]
+        P, B = ([sum(c*math.perm(k, order)*x**(k - order) for k, c in enumerate(row) if k >= order) for order in range(3)]
+                for row in (a, b))
+        side = (B[0] > 0) - (B[0] < 0)
+        return P, [1 + abs(B[0]), side*B[1], side*B[2]]
+
+    def precise(f):
+        def call(x, **values):
+            with workprec(400 + 5*abs(int(mag(x)) if x else 0)):
+                return f(*parts(mpf(x), values))
+        return call
+
+    def df(P, Q):
+        return (P[1]*Q[0] - P[0]*Q[1])/Q[0]**2
+
+    return Oracle(
+        precise(lambda P, Q: P[0]/Q[0]), precise(df),
+        precise(lambda P, Q: (P[2]*Q[0] - P[0]*Q[2] - 2*df(P, Q)*Q[0]*Q[1])/Q[0]**2), PAU_0_01)
+
+
+def _plain_pau(order):
+    def call(x, **values):
+        P = np.polynomial.Polynomial([values[f"a{k}"] for k in range(6)])
+        B = np.polynomial.Polynomial([0.0, *(values[f"b{k}"] for k in range(1, 5))])
+        p, q = [P(x), P.deriv()(x), P.deriv(2)(x)], [1 + abs(B(x)), np.sign(B(x))*B.deriv()(x), np.sign(B(x))*B.deriv(2)(x)]
+        f = p[0]/q[0]
+        slope = p[1]/q[0] - f*q[1]/q[0]
+        return (f, slope, (p[2] - 2*slope*q[1] - f*q[2])/q[0])[order]
+    return call
+
+
 def _dish():
     # 1 + x/s = 1/(s (s + |x|)) below 0.
     def g(x):
@@ -297,6 +335,7 @@ ORACLES = {
     "GELU": _gelu(),
     "GELU-tanh": _gelu_tanh(),
     "ACON-C": _acon(),
+    "PAU": _pau(),
     "sinusoid": Oracle(_periodic(sin), _periodic(cos), _periodic(lambda x: -sin(x))),
     "snake": Oracle(
         lambda x, a: x + sin(a*x)**2/a,
@@ -305,8 +344,50 @@ ORACLES = {
 }
 
 
+# Gated units, by name: the activation of the gate.
+GATES = {"GLU": "sigmoid", "ReGLU": "ReLU", "GEGLU": "GELU", "SwiGLU": "Swish", "bilinear": "identity"}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What may be learned: f and f', and the derivative in each parameter."""
+
+    of: Oracle
+    in_parameters: dict
+
+
+def _slope(z):
+    """Of x sigmoid(x), at z."""
+    return _sigmoid(z) + z*_dsigmoid(z)
+
+
+# By name; a limit at infinity is taken of numbers `FAR` away.
+LEARNED = {
+    "PReLU": Learned(
+        Oracle(lambda x, alpha: x if x > 0 else alpha*x, lambda x, alpha: 1 if x > 0 else alpha, _zero, {"alpha": 0.25}),
+        {"alpha": lambda x, alpha: 0 if x > 0 else x}),
+    "ELU": Learned(ORACLES["ELU"], {"alpha": lambda x, alpha: 0 if x >= 0 else expm1(x)}),
+    "Swish": Learned(ORACLES["Swish"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "quick-GELU": Learned(ORACLES["quick-GELU"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "ACON-C": Learned(ORACLES["ACON-C"], {
+        "p1": lambda x, p1, p2, beta: x*_slope(beta*(p1 - p2)*x),
+        "p2": lambda x, p1, p2, beta: x*_slope(-beta*(p1 - p2)*x),
+        "beta": lambda x, p1, p2, beta: ((p1 - p2)*x)**2*_dsigmoid(beta*(p1 - p2)*x)}),
+}
+
+
+def _formula(name, order):
+    """(the function, the default hyperparameters): `order` is 0, 1, 2 or the name of a learned parameter."""
+    name = GATES.get(name, name)
+    if name in LEARNED and (order in LEARNED[name].in_parameters or name not in ORACLES):
+        learned = LEARNED[name]
+        return learned.in_parameters[order] if isinstance(order, str) else learned.of[order], learned.of.parameters
+    return ORACLES[name][order], ORACLES[name].parameters
+
+
 def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
-    """Derivative number `order` (0, 1, 2) of activation `name` at the finite number x, as an mpf.
+    """Derivative number `order` (0, 1, 2) of activation `name`, or of a gate, at the finite number x, as an mpf; or the
+    derivative in the parameter of that name.
 
     x and the hyperparameters (those given, and the defaults of the others) are first rounded to `dtype`, as
     a kernel of that dtype holds them; x = +-`FAR` is taken as it is. Of the `guard` bits at least 100 are
@@ -315,14 +396,13 @@ def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
     def rounded(value):
         return mpf(float(np.dtype(dtype).type(value)))
 
-    oracle = ORACLES[name]
-    if unknown := parameters.keys() - oracle.parameters.keys():
+    function, defaults = _formula(name, order)
+    if unknown := parameters.keys() - defaults.keys():
         raise TypeError(f"{name} takes no {', '.join(sorted(unknown))}")
     x = mpf(x) if abs(x) == FAR else rounded(x)
     # x - tanh(x) ~ x^3/3 cancels twice the bits by which x lies below 1.
     with workprec(guard + (2*max(0, -mag(x)) if x else 0)):
-        return +mpf(oracle[order](x, **{key: rounded(value)
-                                        for key, value in (oracle.parameters | parameters).items()}))
+        return +mpf(function(x, **{key: rounded(value) for key, value in (defaults | parameters).items()}))
 
 
 def to_float64(y):
@@ -547,6 +627,7 @@ PLAIN = {
         lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
         lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
         lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
+    "PAU": tuple(_plain_pau(order) for order in range(3)),
     "sinusoid": (np.sin, np.cos, lambda x: -np.sin(x)),
     "snake": (
         lambda x, a: x + (1 - np.cos(2*a*x))/(2*a),
