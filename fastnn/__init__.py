@@ -10,7 +10,7 @@
 By name
     get_act, get_opt, get_err               an activation, an optimizer, a loss; help() of the result shows its arguments
     activations, optimizers, losses         the lists of names
-    register_act, register_opt              your own formula, compiled; explain, unregister, where
+    register_act, register_opt, register_loss           your own formula, compiled; explain, unregister, where
 
 Around a step
     schedules                               hyperparameters that change with the step
@@ -49,25 +49,26 @@ from .optimizers import get_opt, optimizers
 from .optimizers.wrappers import SAM, Accumulate, ExponentialAverage, Lookahead
 from .state import StateError
 from . import schedules
-from . import gated, learnable, maxout       # these rows of the catalogue have files of their own
+from . import concatenated, gated, gumbel, learnable, maxout, rrelu       # rows of the catalogue in files of their own
 
 if TYPE_CHECKING:
     from . import articles as articles, datasets as datasets, dlfs as dlfs, estimators as estimators, nn as nn
     from .jit.activations import register_act
     from .jit.explain import explain
+    from .jit.losses import register_loss
     from .jit.names import unregister
     from .jit.optimizers import register_opt
     from .jit.symbolic import where
 
 __all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "StateError", "__version__", "activations",
            "explain", "get_act", "get_err", "get_num_threads", "get_opt", "group", "load", "losses", "optimizers",
-           "register_act", "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
+           "register_act", "register_loss", "register_opt", "save", "schedules", "set_num_threads", "trim_memory", "unregister", "where"]
 
 # where the functions for formulas are: they are imported when they are asked for, so that all others need not wait
-_FORMULAS = {"register_act": "activations", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
+_FORMULAS = {"register_act": "activations", "register_loss": "losses", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
-_SUBMODULES = ("articles", "datasets", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+_SUBMODULES = ("articles", "datasets", "distributed", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
 
 
 def __getattr__(name: str) -> Any:

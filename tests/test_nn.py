@@ -16,8 +16,8 @@ from fastnn.datasets import load_digits
 from fastnn.nn import (Activation, Affine, BatchNormalization, Dropout, MultiLayerNet, SoftmaxWithLoss,
                        Trainer, numerical_gradient)
 
-# maxout is a layer with weights of its own.
-ACTIVATIONS = [name for name in fastnn.activations() if name != "maxout"]
+# Gated units halve what they are given, and others have weights of their own.
+ACTIVATIONS = [*fastnn.activations("elementwise"), *fastnn.activations("rows")]
 ARGUMENTS = {"threshold": (0.1, -0.2)}      # where there are no defaults
 ROWS, FEATURES, CLASSES = 6, 5, 3
 

@@ -129,17 +129,17 @@ def add_bench(commands):
                     "as long as fastnn the best peer takes. Shows tables and writes a bar chart. Without "
                     "arguments a short look of about a minute; a subject takes everything in its catalogue.")
     add = parser.add_argument
-    subjects = "activations", "optimizers", "training"
-    add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers or training")
+    subjects = "activations", "optimizers", "losses", "training"
+    add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers, losses or training")
     several = dict(action=Several, apart=subjects)
     add("--names", **several, parse=names, default=[], metavar="NAME",
-        help="which activations, optimizers and families of optimizers (adam-family), apart by commas or spaces "
+        help="which activations, optimizers, families of optimizers (adam-family) and losses, apart by commas or spaces "
              "(default: all of the subject)")
     peers = "numpy", "torch", "jax", "sklearn"
     add("--peers", **several, parse=some_of(*peers), metavar="NAME",
         help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
     add("--sizes", **several, parse=counts, default=[10**3, 10**5, 10**7], metavar="N",
-        help="elements, apart by commas or spaces, of activations (default: 1e3,1e5,1e7)")
+        help="elements, apart by commas or spaces, of activations and losses (default: 1e3,1e5,1e7)")
     models = "784-100x4-10", "100x10", "100x1000", "1x1e7"
     add("--models", **several, parse=some_of(*models), default=list(models), metavar="NAME",
         help="for optimizers; of 784-100x4-10, and tensors times elements: 100x10, 100x1000, 1x1e7 (default: all)")
@@ -158,13 +158,13 @@ def add_bench(commands):
 
 def add_plot(commands):
     parser = commands.add_parser(
-        "plot", help="draw the activations, the optimizers' paths, or the schedules",
-        description="Draw activations with their first and second derivatives (activations.png), with "
+        "plot", help="draw activations and losses, the optimizers' paths, or the schedules",
+        description="Draw activations and losses with their derivatives (activations.png), with "
                     "--trajectories the optimizers' paths on x^2/20 + y^2 (trajectories.png), or with --schedules "
                     "the schedules of hyperparameters (schedules.png).")
     add = parser.add_argument
     add("names", nargs="*", type=names, default=[], metavar="NAME",
-        help="which ones, families of optimizers such as adam-family among them (default: all)")
+        help="which ones, losses and families of optimizers such as adam-family among them (default: all activations)")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")

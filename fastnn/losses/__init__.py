@@ -2,18 +2,19 @@
 from typing import TYPE_CHECKING, Any
 
 from ..dialects import row
-from . import classification, distances, probabilities, similarities
-from .base import Elementwise, Loss, Rows
+from . import classification, distances, embeddings, likelihoods, probabilities, similarities
+from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
 if TYPE_CHECKING:                   # written by the build: tools/names.py
     from .._names import LossName, Source
 
-__all__ = ["Elementwise", "Loss", "Rows", "classification", "distances", "get_err", "losses", "probabilities",
-           "similarities"]
+__all__ = ["Elementwise", "Loss", "Rows", "Several", "classification", "distances", "embeddings", "get_err", "likelihoods",
+           "losses", "probabilities", "similarities"]
 
 
-def get_err(name: "LossName | str", *args: Any, like: "Source | None" = None, **kwds: Any) -> "Elementwise | Rows":
+def get_err(name: "LossName | str", *args: Any, like: "Source | None" = None,
+            **kwds: Any) -> "Elementwise | Rows | Several":
     """Make the loss (error function) of that name.
 
     Parameters
