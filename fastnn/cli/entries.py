@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from fastnn import bounds
-from fastnn.activations import Activation, _gated, _learnable
 from fastnn.dialects import SOURCES, of_source
 from fastnn.hyperparameters import REQUIRED
 from fastnn.registry import folded
@@ -35,7 +34,7 @@ class Entry:
     facts : list of (label, value)
     elsewhere : list of (library, names)
     values : list of rows of numbers, the first one the heads of the columns
-    draw : function
+    draw : function or None
         Of a binary file, which it writes the picture to.
     """
 
@@ -56,11 +55,10 @@ def entries(kind):
     """The entries of a catalogue, in its order."""
     if kind == "schedules":
         return [of_schedule(name) for name in schedules]
-    registries = [CATALOGUES[kind], *((_gated, _learnable) if kind == "activations" else ())]
-    found = {name: registry[name] for registry in reversed(registries) for name in registry.names()}
-    there = names_elsewhere(CATALOGUES[kind])
+    registry = CATALOGUES[kind]
+    there = names_elsewhere(registry)
     make = {"activations": of_activation, "optimizers": of_optimizer, "losses": of_loss}[kind]
-    return [make(name, found[name], there.get(name, [])) for registry in registries for name in registry.names()]
+    return [make(name, registry[name], there.get(name, [])) for name in registry.names()]
 
 
 def documented(cls):
@@ -131,8 +129,8 @@ def counterpart(registry, row, theirs):
 def of_activation(name, cls, elsewhere):
     note, values, draw = samples.activation(name)
     formula, text = documented(cls)
-    facts = [("Other names", aliases(CATALOGUES["activations"], cls, name))]
-    if isinstance(cls, type) and issubclass(cls, Activation):
+    facts = [("Kind", cls.kind), ("Other names", aliases(CATALOGUES["activations"], cls, name))]
+    if cls.kind == "elementwise" and not CATALOGUES["activations"].registered(name):
         facts += [(f"{dtype}: largest error of f, f', f''", "{}, {} and {} ULP".format(*ulps))
                   for dtype, ulps in bounds.ULPS.items()]
         if found := bounds.CROSSINGS.get(name):

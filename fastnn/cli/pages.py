@@ -17,7 +17,7 @@ SECTION = re.compile(r"\n([A-Z]\w+)\n-{3,}\n")
 SPECIAL = re.compile(r"([\\*_{}\[\]<>#|$~^])")
 TITLES = {"activations": "Activations", "optimizers": "Optimizers", "losses": "Losses", "schedules": "Schedules"}
 ABOUT = {
-    "activations": "Each with its values and derivatives. The gated units have two arguments, PReLU a parameter.",
+    "activations": "Each with its values and derivatives. Gated units have two arguments, learnable ones parameters.",
     "optimizers": "Each with its rule, its state, and a path through the valley x^2/20 + y^2.",
     "losses": "y is the prediction and comes first, t the target.",
     "schedules": "Any hyperparameter of an optimizer may be one: a number that changes with t, the step, from 1."}
@@ -36,7 +36,8 @@ def run(options):
         files = [f"{slug}.{ending}" for slug in names for ending in ("md", "svg")]
         folder = OutputFolder(root / kind, ["index.md", *files])
         for slug, entry in names.items():
-            folder.write(f"{slug}.svg", entry.draw)
+            if entry.draw:
+                folder.write(f"{slug}.svg", entry.draw)
             put(folder, f"{slug}.md", page(entry, slug, figures))
         put(folder, "index.md", overview(kind, names))
         count += len(names)
@@ -90,7 +91,8 @@ def page(entry, slug, figures):
         lines += ["```text", *wrapped(entry.formula), "```", ""]
     if entry.text:
         lines += [prose(entry.text), ""]
-    lines += [f"![{escaped(entry.name)}]({slug}.svg)", ""]
+    if entry.draw:
+        lines += [f"![{escaped(entry.name)}]({slug}.svg)", ""]
     if entry.caption:
         lines += [f"{escaped(entry.caption)}.", ""]
     if entry.values:

@@ -61,6 +61,8 @@ def sample(name):
         return name, "the largest of 3 lines", lambda x: layer_values(act, x)
     if act.kind == "gated":
         return name, "the gate, a = 1", lambda x: gate_values(act, x)
+    if act.kind == "concatenated":
+        return name, "the first of its two outputs", lambda x: first_output(act, x)
     if act.kind == "random":
         act.training = False
         return name, f"r = {(act.lower + act.upper) / 2:g}, the mean", lambda x: values_with_slope(act, x)
@@ -105,6 +107,15 @@ def gate_values(unit, x):
     """a f(x) for a = 1, and its derivative in x."""
     one = np.ones_like(x)
     return unit.forward(one, gate=x), unit.backward(one, grad=one, gate=x)[1]
+
+
+def first_output(act, x):
+    """The first of the outputs that each x has, and its derivative."""
+    column = x[:, np.newaxis]
+    y = act.forward(column)
+    grad = np.zeros_like(y)
+    grad[:, 0] = 1
+    return y[:, 0], act.backward(column, grad=grad)[:, 0]
 
 
 def values_with_slope(act, x):

@@ -2,13 +2,14 @@
 import numpy as np
 
 import fastnn
-from fastnn.activations import _gated
+from fastnn.losses.base import Several
 
 from .catalog import CATALOGUES
 from .plot import START, STEPS, best_path, course, sample, valley
 
 __all__ = ["activation", "by_value", "loss", "optimizer", "schedule"]
 
+HEADS = ("x", "f(x)", "f'", "f''")
 TABLE = (-3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0)
 LOGITS, PROBABILITIES, COUNTS = (-3.0, 3.0), (0.02, 0.98), (0.1, 4.0)
 # The predictions and targets that a loss is drawn for, where these are not any numbers.
@@ -23,47 +24,18 @@ ANY = LOGITS, (-1.0, 0.0, 1.0)
 
 
 def activation(name):
-    """(note, table of values, function that draws)."""
-    if name in CATALOGUES["activations"]:
-        _, note, function = sample(name)
-        title = "x"
-    elif name in _gated:
-        note, function, title = "For a = 1, with the derivatives in b and in a", gate(name), "b"
-    else:
-        note, function, title = "With the derivatives in x and in alpha", learned(name), "x"
-    heads = (title, f"f({title})", "f'", "f''") if name in CATALOGUES["activations"] else \
-        (title, "f", f"df/d{title}", "df/da" if name in _gated else "df/dalpha")
+    """(note, table of values, function that draws). There is f, f' and, but for learnable, random and gated ones, f''."""
+    _, note, function = sample(name)
     x = np.array(TABLE)
-    rows = [heads, *([f"{value:.5g}" for value in row] for row in zip(x, *function(x)))]
+    columns = [x, *function(x)]
+    heads = HEADS[:len(columns)]
+    rows = [heads, *([f"{value:.5g}" for value in row] for row in zip(*columns))]
     from .figures.entries import draw_shape
     return note, rows, lambda file: draw_shape(file, function, heads)
 
 
-def gate(name):
-    """f(1, b), its derivatives in b and in a."""
-    unit = fastnn.get_act(name)
-
-    def function(b):
-        a, grad = np.ones((len(b), 1)), np.ones((len(b), 1))
-        along_a, along_b = unit.backward(a, grad=grad, gate=b[:, None])
-        return unit.forward(a, gate=b[:, None])[:, 0], along_b[:, 0], along_a[:, 0]
-    return function
-
-
-def learned(name):
-    """f(x), its derivatives in x and in the parameter."""
-    act = fastnn.get_act(name)
-
-    def function(x):
-        slopes = [(act.backward(one, grad=np.ones(1))[0], act.dalpha[0]) for one in x[:, None]]
-        return act.forward(x), *np.array(slopes).T
-    return function
-
-
 def by_value(name):
     """Whether backward(y=y) will do, with the default hyperparameters."""
-    if name not in CATALOGUES["activations"]:
-        return False
     cls = CATALOGUES["activations"][name]
     required = [each for each in cls.__signature__.parameters.values() if each.default is each.empty]
     return bool(getattr(fastnn.get_act(name, **{each.name: 1 for each in required}), "by_value", False))
@@ -79,8 +51,10 @@ def optimizer(name):
 
 
 def loss(name):
-    """(caption, function that draws)."""
+    """(caption, function that draws), or ("", None) for a loss of more than predictions and targets."""
     err = fastnn.get_err(name)
+    if isinstance(err, Several):
+        return "", None
     (low, high), targets = DRAWN.get(name, ANY)
     y = np.linspace(low, high, 241)
     if hasattr(err, "_takes_labels"):
