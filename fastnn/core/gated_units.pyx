@@ -14,7 +14,8 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
-from fastnn.core.pair_kernels cimport GATE_PARAMETERS, gated_double, gated_float
+from fastnn.core.kernels cimport MOST_PARAMETERS
+from fastnn.core.pair_kernels cimport gated_double, gated_float
 from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
@@ -33,7 +34,7 @@ cdef char nothing           # what lies at the address of arrays that are only s
 
 cdef struct Work:
     uintptr_t kernel
-    double parameters[GATE_PARAMETERS]      # or floats
+    double parameters[MOST_PARAMETERS]      # or floats
     bint single
     bint back
     bint in_rooms           # results do not go to their places at once: an operand may lie there
@@ -139,18 +140,18 @@ cdef class GatedUnit:
     """
 
     cdef uintptr_t[2] kernels           # for float, for double
-    cdef double[GATE_PARAMETERS] parameters
+    cdef double[MOST_PARAMETERS] parameters
     cdef int axis_
     cdef bint gate_first
 
     def _bind(self, tuple kernels, tuple parameters, int axis, bint gate_first):
         cdef int i
         cdef uintptr_t[2] addresses
-        cdef double[GATE_PARAMETERS] numbers
-        if len(parameters) > GATE_PARAMETERS:
-            raise ValueError(f"a gated unit has at most {GATE_PARAMETERS} parameters, not {len(parameters)}")
+        cdef double[MOST_PARAMETERS] numbers
+        if len(parameters) > MOST_PARAMETERS:
+            raise ValueError(f"a gated unit has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
         addresses = kernels
-        for i in range(GATE_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             numbers[i] = parameters[i] if i < len(parameters) else 0
         with cython.critical_section(self):
             memcpy(self.kernels, addresses, sizeof(addresses))
@@ -161,13 +162,13 @@ cdef class GatedUnit:
         """Whether the gate is the first half."""
         cdef int i
         cdef bint first
-        cdef double[GATE_PARAMETERS] numbers
+        cdef double[MOST_PARAMETERS] numbers
         must_be_bound(self.kernels[0])
         with cython.critical_section(self):
             work.kernel = self.kernels[0 if single else 1]
             memcpy(numbers, self.parameters, sizeof(numbers))
             first = self.gate_first
-        for i in range(GATE_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             if single:
                 (<float *>work.parameters)[i] = <float>numbers[i]
             else:
