@@ -83,6 +83,7 @@ def test_names_are_those_of_the_catalogue():
     catalogue = MODULES["catalogue"]
     assert sorted(catalogue.ACTIVATIONS) == sorted(fastnn.activations("elementwise") + fastnn.activations("rows"))
     assert catalogue.GATED == fastnn.activations("gated") and catalogue.LEARNABLE == fastnn.activations("learnable")
+    assert catalogue.CONCATENATED == fastnn.activations("concatenated")
     assert catalogue.RANDOM == fastnn.activations("random") and catalogue.WITH_WEIGHTS == fastnn.activations("layer")
     assert catalogue.FORMS == [name for name in learnable() if name in fastnn.activations("elementwise")]
     assert sorted(catalogue.OPTIMIZERS) == sorted(fastnn.optimizers())
@@ -107,7 +108,7 @@ def test_every_entry_is_timed(kind, body):
 def test_every_entry_is_tracked(module, kind):
     found = getattr(MODULES[module], kind.title())
     named = found.params[found.param_names.index(kind[:-1])]
-    assert sorted(named) == sorted(set(KINDS[kind]()) - set(fastnn.activations("layer")))
+    assert sorted(named) == sorted(set(KINDS[kind]()) - {*fastnn.activations("layer"), *fastnn.activations("concatenated")})
 
 
 @pytest.mark.parametrize(("kind", "expected"), [
@@ -134,6 +135,9 @@ def test_activation(found, body, case):
     assert call.func.__self__.name == name
     assert call.func.__name__ == {"time_forward": "forward", "time_d2y": "d2y"}.get(body, "backward")
     check_array(call.args[0], dtype, size, layout)
+    if found.__name__ == "Concatenated":        # the gradient is twice as long
+        assert call().shape == ((100, 10) if body == "time_backward_with_grad" else (100, 20))
+        return
     gated, back = found.__name__ == "GatedUnits", body == "time_backward_with_grad"
     if back and name != "maxout":
         check_array(call.keywords["grad"], dtype, size // (1 + gated), layout)
@@ -297,9 +301,10 @@ def test_throughput_of_activations(direction, dtype, monkeypatch):
         call, moved = throughput.Activations().case(name, dtype, direction)
         assert (call.func.__self__.name, call.func.__name__) == (name, direction)
         operands = [*call.args, *call.keywords.values()]
-        for operand in operands:
-            check_array(operand, dtype, 1000)
-        assert moved == (len(operands) + 1) * 1000 * np.dtype(dtype).itemsize
+        sizes = [1000, 500] if name in fastnn.activations("gated") else [1000, 1000]
+        for operand, size in zip(operands, sizes):
+            check_array(operand, dtype, size)
+        assert moved == (sum(operand.size for operand in operands) + call().size) * np.dtype(dtype).itemsize
         assert len(operands) == 1 + (direction == "backward")
 
 
@@ -385,8 +390,9 @@ def test_sides_of_activations(dtype, direction):
         assert other.run.func is ACTIVATIONS[name][direction == "backward"]
         for side in (own, other):
             for operand in (*side.run.args, *side.run.keywords.values()):
-                check_array(operand, dtype, 1000)
-            assert side.run().dtype == dtype
+                assert operand.dtype == dtype and operand.size in (1000, 500)
+            found = side.run()
+            assert (found[0] if isinstance(found, tuple) else found).dtype == dtype
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
