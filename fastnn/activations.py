@@ -533,7 +533,7 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
 
 
-class Sparsemax(_AlongAxis, name="sparsemax", kernel="sparsemax"):
+class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
     """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
     The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
@@ -542,6 +542,9 @@ class Sparsemax(_AlongAxis, name="sparsemax", kernel="sparsemax"):
     """
 
     accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (2,)                         # alpha of alpha-entmax
 
 
 class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
@@ -552,3 +555,6 @@ class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax"
     """
 
     accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (1.5,)
