@@ -179,15 +179,20 @@ def refuses(call, *args, **kwds):
 @pytest.mark.parametrize("name", fastnn.activations())
 def test_activations_refuse_masks(name, wrong):
     act = get_act(name, *{"threshold": (0, 0), "maxout": (3, 2, 2)}.get(name, ()))
-    others = [] if name == "maxout" else [act.backward, act.value_and_grad]
-    for call in (act, act.forward, act.d2y, *others):
+    whole = act.kind in ("elementwise", "rows")
+    for call in (act, act.forward, *([act.d2y, act.backward, act.value_and_grad] if whole else [])):
         refuses(call, wrong)
-    if name == "maxout":
+    if act.kind == "layer":
         act.forward(PLAIN)
         refuses(act.backward, wrong)
         return
-    refuses(act.backward, PLAIN, grad=wrong)
-    refuses(act.backward, PLAIN, None, wrong)
+    x = np.r_[PLAIN, PLAIN] if act.kind == "gated" else PLAIN
+    if act.kind == "random":
+        act.forward(x)
+    if not whole:
+        refuses(act.backward, wrong, grad=x)
+    refuses(act.backward, x, grad=wrong)
+    refuses(act.backward, x, None, wrong)
 
 
 def test_results_are_not_written_under_masks():

@@ -371,7 +371,7 @@ def test_a_name_that_the_library_has_not():
 @pytest.mark.parametrize(("like", "name"), [(like, name) for like, found in dialects.OTHER_RULES.items()
                                             for name in found])
 def test_names_whose_rule_is_another_one(like, name):
-    with pytest.raises(ValueError, match=f"^'{name.upper()}' of .*docs/dialects.md"):
+    with pytest.raises(ValueError, match=f"^there is no '{name.upper()}' like .*docs/dialects.md"):
         get_opt(name.upper(), like=like)
     assert name not in names(get_opt, like)
 

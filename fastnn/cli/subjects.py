@@ -17,10 +17,9 @@ SUBJECTS = ("activations", "optimizers", "losses", "training")
 SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
          "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
          "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
-WITH_WEIGHTS = ("maxout",)              # a layer: its time is that of a matrix product
-ROWS = ("softmax", "softmin", "log-softmax")
+COMPARED = ("elementwise", "rows", "gated", "learnable", "random")      # a layer's time is that of a matrix product
 PAIRS = 256                             # of InfoNCE at most
-ROW = 100                               # they work on rows of that many, where the size allows
+ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
 MODELS = {                              # the shapes of a model's tensors
     NETWORK: [shape for n, m in zip(WIDTHS, WIDTHS[1:]) for shape in ((n, m), (m,))],
@@ -62,7 +61,7 @@ class Section(ABC):
 
     def release(self):
         """Let go of the data."""
-        self.x = self.grad = self.params = self.grads = self.task = None
+        self.x = self.halves = self.grad = self.params = self.grads = self.task = None
 
 
 class Activations(Section):
@@ -71,16 +70,25 @@ class Activations(Section):
     def __init__(self, rows, direction, dtype, size):
         super().__init__(rows, direction=direction, dtype=dtype, size=size)
         self.group, self.detail = f"{direction}, {dtype}", f"{size:,} element{'s' * (size > 1)}"
-        self.bytes = 4 * size * np.dtype(dtype).itemsize
+        self.bytes = (7 if any(kind_of(row) == "gated" for row in rows) else 4) * size * np.dtype(dtype).itemsize
 
     def prepare(self):
         size, dtype = self.facts["size"], self.facts["dtype"]
         self.x, self.grad = 2 * normal(size, dtype), normal(size, dtype, seed=1)
+        self.halves = None
+        if any(kind_of(row) == "gated" for row in self.rows):
+            self.halves = np.concatenate([self.x, 2 * normal(size, dtype, seed=2)])
 
     def call(self, side, row):
-        shape = (-1, ROW) if row in ROWS and self.x.size % ROW == 0 else (-1,)
+        shape = (-1, ROW) if kind_of(row) == "rows" and self.x.size % ROW == 0 else (-1,)
         x, grad = self.x.reshape(shape), self.grad.reshape(shape)
+        if kind_of(row) == "gated":                     # the result has `size` elements
+            x = self.halves
         return side.forward(row, x) if self.facts["direction"] == "forward" else side.backward(row, x, grad)
+
+
+def kind_of(name):
+    return CATALOGUES["activations"][name].kind
 
 
 class Optimizers(Section):
@@ -152,7 +160,7 @@ def normal(shape, dtype, seed=0):
 
 def choose_names(subjects, wanted):
     """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
-    comparable = {"activations": [name for name in fastnn.activations() if name not in WITH_WEIGHTS],
+    comparable = {"activations": [name for name in fastnn.activations() if kind_of(name) in COMPARED],
                   "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)

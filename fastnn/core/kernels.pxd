@@ -32,11 +32,11 @@ ctypedef void (*of_three_double)(int order, const double *y, const double *t, co
                                  double *second, double *third, Py_ssize_t n, const double *h) noexcept nogil
 
 # `count` rows of n elements, of any length: one after another where step is 1, else side by side, as the columns of a
-# matrix are, each row's elements `step` apart. out may be x, and g where x holds values
+# matrix are, each row's elements `step` apart. out may be x, and g where x holds values; h holds the hyperparameters
 ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n, Py_ssize_t step,
-                           Py_ssize_t count) noexcept nogil
+                           Py_ssize_t count, const double *h) noexcept nogil
 ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n, Py_ssize_t step,
-                            Py_ssize_t count) noexcept nogil
+                            Py_ssize_t count, const double *h) noexcept nogil
 
 # the losses of `count` rows of logits, one after another, and, unless grad is NULL, their gradients; the targets are the
 # rows t, or labels where t is NULL; h holds the loss's constants

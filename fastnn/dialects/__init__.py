@@ -11,16 +11,17 @@ SOURCES = {                     # module -> what messages call it
     "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
     "sklearn": "scikit-learn", "dlfs": "the book"}
 
+WHOLE_PROBLEM = "asks for the loss again at other parameters, which is no step: fastnn.nn.minimize does that"
 OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
     "torch": {"Adafactor": "has eps1 as the least of a mean and of each root", "Muon": "multiplies in bfloat16",
-              "LBFGS": "is of a whole problem"},
+              "LBFGS": WHOLE_PROBLEM},
     "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
               "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
               "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
               "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
-              "galore": "has no counterpart", "lbfgs": "is of a whole problem"},
+              "galore": "has no counterpart", "lbfgs": WHOLE_PROBLEM},
     "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
-              "Ftrl": "throws parameters that are not 0 there",
+              "Ftrl": "moves every parameter to 0 in its first step",
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 OTHER_LOSSES = {                # likewise
@@ -56,8 +57,8 @@ def row(registry, name, like):
             registry.noun, ({}, ""))
         others = {folded(other): why for other, why in known.get(like, {}).items()}
         if why := others.get(folded(name)):
-            raise ValueError(f"{name!r} of {SOURCES[like]} {why}: fastnn has another {kind} of that kind, if any, without "
-                             "like= (docs/dialects.md)")
+            own = f"; without like= there is {registry[name].name}, another {kind}" if name in registry else ""
+            raise ValueError(f"there is no {name!r} like {SOURCES[like]}'s, which {why}{own} (docs/dialects.md)")
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")
     return rows[name]

@@ -174,7 +174,7 @@ def msvag(lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0):
 
 chainer.same(activations, {
     "identity": "identity", "sigmoid": "sigmoid", "hard-sigmoid": "hard_sigmoid", "tanh": "tanh", "ReLU": "relu",
-    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf"})
+    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf", "sinusoid": "sin"})
 
 
 @chainer.act("clipped_relu")
@@ -208,6 +208,11 @@ def softplus(beta=1.0):
 def swish(beta=1.0):
     """beta is one number here."""
     return "Swish", dict(beta=beta)
+
+
+@chainer.act("rrelu")
+def rrelu(l=1/8, u=1/3):
+    return "RReLU", dict(lower=l, upper=u)
 
 
 @chainer.act("softmax")

@@ -24,7 +24,8 @@ def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=Non
 keras = Dialect("keras", {
     "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
     "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "",
-    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate", "dtype": ""}, shared)
+    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate", "dtype": "", "alpha_regularizer": "",
+    "alpha_constraint": ""}, shared)
 
 
 # Optimizers
@@ -235,6 +236,23 @@ def threshold(threshold=20, default_value=20):
     return "threshold", dict(threshold=threshold, value=default_value)
 
 
+@keras.act("glu")
+def glu(axis=-1):
+    return "GLU", dict(axis=axis)
+
+
+@keras.act("PReLU")
+def prelu(alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, channels=1):
+    """The layer's alphas along the last axis, of which there are `channels`: Keras sees how many its input has. It has one
+    for each place beside the batch, unless shared_axes names the axes between.
+    """
+    initial = {"zeros": 0.0, "ones": 1.0}.get(str(alpha_initializer).lower())
+    if initial is None:
+        raise ValueError(f"alpha_initializer must be 'zeros' or 'ones', not {alpha_initializer!r:.80}: alpha= of the "
+                         "catalogue's PReLU takes any numbers")
+    return "PReLU", dict(channels=channels, alpha=initial, axis=-1)
+
+
 @keras.act("softmax")
 def softmax(axis=-1):
     return "softmax", dict(axis=axis)
@@ -243,6 +261,11 @@ def softmax(axis=-1):
 @keras.act("log_softmax")
 def log_softmax(axis=-1):
     return "log-softmax", dict(axis=axis)
+
+
+@keras.act("sparsemax")
+def sparsemax(axis=-1):
+    return "sparsemax", dict(axis=axis)
 
 
 # Losses

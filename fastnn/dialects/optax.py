@@ -491,6 +491,11 @@ def gelu(approximate=True):
     return "GELU-tanh" if approximate else "GELU", {}
 
 
+@optax.act("glu")
+def glu(axis=-1):
+    return "GLU", dict(axis=axis)
+
+
 @optax.act("softmax")
 def softmax(axis=-1, where=None):
     return "softmax", dict(axis=axis)

@@ -14,8 +14,8 @@ def shared(*, maximize=False, foreach=None, capturable=False, differentiable=Fal
 
 
 torch = Dialect("torch", {
-    "foreach": "", "fused": "", "capturable": "", "differentiable": "", "inplace": "forward(x, out=x) is in place",
-    "size_average": "it is reduction", "reduce": "it is reduction"}, shared)
+    "foreach": "", "fused": "", "device": "", "dtype": "", "capturable": "", "differentiable": "",
+    "inplace": "forward(x, out=x) is in place", "size_average": "it is reduction", "reduce": "it is reduction"}, shared)
 
 
 # Optimizers
@@ -233,6 +233,29 @@ def softmin(dim=-1):
 @torch.act("LogSoftmax")
 def log_softmax(dim=-1):
     return "log-softmax", dict(axis=dim)
+
+
+@torch.act("GLU")
+def glu(dim=-1):
+    return "GLU", dict(axis=dim)
+
+
+@torch.act("PReLU")
+def prelu(num_parameters=1, init=0.25, device=None, dtype=None):
+    """Channels lie along axis 1, as in PyTorch."""
+    return "PReLU", dict(channels=num_parameters, alpha=init)
+
+
+@torch.act("RReLU")
+def rrelu(lower=1/8, upper=1/3, inplace=False):
+    """PyTorch's generator draws other slopes."""
+    return "RReLU", dict(lower=lower, upper=upper)
+
+
+@torch.act("gumbel_softmax")
+def gumbel_softmax(tau=1, hard=False, eps=1e-10, dim=-1):
+    """eps does nothing in PyTorch, either; the noise is another one."""
+    return "gumbel-softmax", dict(temperature=tau, hard=hard, axis=dim)
 
 
 # Losses

@@ -19,7 +19,7 @@ class Library(Side):
 
     def backward(self, name, x, grad):
         act = fastnn.get_act(name, *ARGUMENTS.get(name, ()))
-        if act.by_value:                # as PyTorch's backward is given what its forward has kept
+        if getattr(act, "by_value", False):         # as PyTorch's backward is given what its forward has kept
             return Call(partial(act.backward, y=act.forward(x), grad=grad))
         return Call(partial(act.backward, x, act.forward(x), grad=grad))
 
