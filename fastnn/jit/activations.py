@@ -20,13 +20,13 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
                  replace: bool = False, **hyperparameters: float | Hyperparameter) -> Any:
     """A decorator that makes an activation or a gated unit of a Python function: `get_act(name)` is then like a built-in one.
 
-        @register_act("snake", a=1.0)
-        def snake(x, a):
-            return x + math.sin(a*x)**2/a
+        @register_act("GCU", a=1.0)
+        def gcu(x, a):
+            return x*math.cos(a*x)
 
-        @snake.derivative                       # where a better form is known than the derived one
+        @gcu.derivative                         # where a better form is known than the derived one
         def _(x, a):
-            return 1 + math.sin(2*a*x)
+            return math.cos(a*x) - a*x*math.sin(a*x)
 
     The function is called once, with symbols for one element and the hyperparameters. It may use arithmetic,
     comparisons, `if`, functions of math, numpy and scipy.special, `where`, min and max. f' and f'' are derived from it
