@@ -27,14 +27,16 @@ class Parameter(Hyperparameter):
         return value
 
 
-def _axis(value):
+def checked_axis(value):
+    """An integer. Raises TypeError."""
     try:
         return index(value)
     except TypeError:
         raise TypeError(f"axis must be an integer, not {value!r}") from None
 
 
-def _channels():
+def number_of_channels():
+    """The hyperparameter: 1 for one of each parameter, or how many channels have one each."""
     return Hyperparameter(1, at_least=1, integer=True)
 
 
@@ -47,6 +49,7 @@ class Learnable(CataloguedActivation):
 
     kind = "learnable"
     learned = ()                # the names of its parameters, attributes that hold arrays of shape (channels,)
+    _constants = ()             # that its kernel reads besides
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
@@ -91,7 +94,7 @@ class Learnable(CataloguedActivation):
     def forward(self, x: Any, out: np.ndarray | None = None) -> Any:
         """f(x)."""
         addresses, names = self._kernels()
-        return forward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, out)
+        return forward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, out, self._constants)
 
     __call__ = forward
 
@@ -102,7 +105,8 @@ class Learnable(CataloguedActivation):
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and share_memory(x, y):
             raise ValueError(OVERWRITTEN)
         addresses, names = self._kernels()
-        dx, gradients = backward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, grad, out)
+        dx, gradients = backward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, grad, out,
+                                 self._constants)
         self.__dict__.update({f"d{name}": gradient for name, gradient in zip(names, gradients) if name in self.learned})
         return dx
 
@@ -144,9 +148,9 @@ class PReLU(Learnable, name="PReLU", kernel="prelu"):
     _attributes = ("dalpha",)
     words = {"init": ("alpha",), "num_parameters": ("channels",)}
 
-    channels = _channels()
+    channels = number_of_channels()
     alpha = Parameter(0.25, above=-1e30, below=1e30)
-    axis = Choice(1, _axis)
+    axis = Choice(1, checked_axis)
 
 
 class LearnedForm(Learnable):
@@ -163,7 +167,7 @@ class LearnedForm(Learnable):
         That of the channels; not looked at where there is one of each.
 
     Arrays and `out` are as PReLU's. float32 and float64 have the activation's error bounds, whatever finite number has
-    been learned; derivatives in parameters are within 6 ULP (fastnn/bounds.py).
+    been learned; derivatives in parameters are within 8 ULP (fastnn/bounds.py).
     """
 
     _row = None                 # the class of the activation
@@ -217,7 +221,7 @@ def _form(row, learned):
             make = Parameter if name in learned else Hyperparameter
             space[name] = make(of.default, above=of.above, at_least=of.at_least, below=of.below)
         space.update(learned=learned, _attributes=tuple(f"d{name}" for name in learned), _row=row, name=row.name,
-                     kernel=row.kernel, channels=_channels(), axis=Choice(1, _axis), words=row.words,
+                     kernel=row.kernel, channels=number_of_channels(), axis=Choice(1, checked_axis), words=row.words,
                      __doc__=f"{row.__doc__}\n\n{LearnedForm.__doc__}", __module__=__name__)
 
     return new_class(f"Learned{row.__name__}", (LearnedForm,), exec_body=body)

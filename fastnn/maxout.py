@@ -5,17 +5,8 @@ import numpy as np
 
 from .activations import CataloguedActivation
 from .core.arrays import as_array
+from .generators import as_rng, checked_rng
 from .hyperparameters import Choice, Hyperparameter
-
-
-def checked_rng(value):
-    """value as it was given, if random numbers can be drawn with it."""
-    as_generator(value)
-    return value
-
-
-def as_generator(value):
-    return value if hasattr(value, "random") else np.random.default_rng(value)
 
 
 def _real(value, name):
@@ -55,7 +46,7 @@ class Maxout(CataloguedActivation, name="maxout"):
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
-        rng = as_generator(self.rng)
+        rng = as_rng(self.rng)
         self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
         self.b = self.wb_width * rng.random(self.n * self.k)
         self.dw = self.db = None

@@ -8,7 +8,7 @@ from .core.arrays import OVERWRITTEN, as_array, share_memory
 from .core.learned import backward, forward, random_backward, random_forward
 from .core.levels import pairs
 from .hyperparameters import Choice, Hyperparameter
-from .maxout import as_generator, checked_rng
+from .generators import as_rng, checked_rng
 
 KERNELS = pairs.LEARNED["prelu"][0]
 
@@ -45,7 +45,7 @@ class RReLU(CataloguedActivation, name="RReLU"):
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
         self.training = True
-        self._generator = as_generator(self.rng)
+        self._generator = as_rng(self.rng)
         self._kept = None                   # key, shape and bounds of the last forward in training
 
     def _check_together(self, values):

@@ -166,6 +166,8 @@ def test_families(tmp_path):
     assert named(["santa"]) == named(["santa-family"]) and named(["all"]) == fastnn.optimizers()
     families = [named([f"{family}-family"]) for family in {*map(family_of, fastnn.optimizers())}]
     assert sorted(sum(families, [])) == sorted(fastnn.optimizers())
+    with pytest.raises(ValueError, match="did you mean adam-family"):
+        named(["adam-famly"])
 
 
 def test_a_row_may_be_compared_with_other_arguments(monkeypatch):
@@ -418,6 +420,7 @@ def test_a_killed_worker_is_one_line(tmp_path):
     process.stdout.readline()
     children = []
     while not children:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
             children = file.read().split()
@@ -813,3 +816,31 @@ def test_list_of_a_source(tmp_path):
     assert "softmax        axis=None" in out and "GELU" not in out and "Lion" not in out
     done = run("list", "--like", "artcle", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "article" in done.stderr
+
+
+# completion in the shell
+
+def completed(line, cwd, **env):
+    """What argcomplete offers at the end of a line."""
+    file = cwd / "offered"
+    process = subprocess.run(command(), cwd=cwd, capture_output=True, text=True, timeout=HANG, env={
+        **os.environ, "_ARGCOMPLETE": "1", "_ARGCOMPLETE_SHELL": "bash", "_ARGCOMPLETE_STDOUT_FILENAME": str(file),
+        "_ARGCOMPLETE_COMP_WORDBREAKS": " ", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line, "COMP_POINT": str(len(line)), **env})
+    assert process.returncode == 0, process.stderr
+    return [word.rstrip() for word in file.read_text().splitlines()]
+
+
+def test_the_shell_completes_names(tmp_path):
+    pytest.importorskip("argcomplete")
+    assert {"AdaGrad", "AdamW", "adam-family"} <= {*completed("fastnn compare --optimizers ada", tmp_path)}
+    assert completed("fastnn plot Mis", tmp_path) == ["Mish"]
+    assert completed("fastnn plot --schedules cosine_", tmp_path) == ["cosine_restarts"]
+    assert {*completed("fastnn list --like ", tmp_path)} >= {"torch", "optax", "keras"}
+    assert {"catalog", "compare"} == {*completed("fastnn c", tmp_path)}
+
+
+def test_every_argument_that_is_completed_is_there():
+    from fastnn.cli.completion import VALUES
+    commands = build_parser().commands
+    for name, argument in VALUES:
+        assert argument in {action.dest for action in commands[name]._actions}

@@ -1,8 +1,9 @@
-"""The command ``fastnn plot``: activations with their derivatives, optimizers' paths through a valley, or schedules."""
+"""The command ``fastnn plot``: activations and losses with their derivatives, optimizers' paths, or schedules."""
 import numpy as np
 
 import fastnn
 from fastnn.hyperparameters import REQUIRED
+from fastnn.losses import Elementwise
 from fastnn.registry import folded, hint, listed
 from fastnn.schedules import catalogue
 
@@ -38,14 +39,16 @@ def run(options):
 
 
 def activations(names):
-    """A function that draws the activations `names`, or all, to a file."""
+    """A function that draws the activations and losses `names`, or all activations, to a file."""
     with as_user_error():
-        samples = {}
+        samples, kinds = {}, set()
         for name in names or fastnn.activations():
-            name, note, function = sample(name)
+            of_loss = name not in CATALOGUES["activations"] and name in CATALOGUES["losses"]
+            name, note, function = loss_sample(name) if of_loss else sample(name)
             samples[name] = note, function
+            kinds.add("losses" if of_loss else "activations")
     from .figures.shapes import draw_shapes
-    return lambda file: draw_shapes(file, samples)
+    return lambda file: draw_shapes(file, samples, " and ".join(sorted(kinds)).capitalize())
 
 
 def sample(name):
@@ -70,9 +73,23 @@ def sample(name):
     return name, note, lambda x: (act.forward(x), act.backward(x), act.d2y(x))
 
 
-def without_defaults(name):
-    """A number for each hyperparameter of a registered activation that has no default."""
-    cls = CATALOGUES["activations"][name]
+def loss_sample(name):
+    """(name, note, function) of one elementwise loss; the function gives it and its derivative at predictions (n,)."""
+    name = resolve("losses", name)
+    err = fastnn.get_err(name, **without_defaults(name, "losses"))
+    if not isinstance(err, Elementwise):
+        raise ValueError(f"{name} is a loss of whole rows: there is no curve to draw")
+    note = ", ".join(["t = 1", *(f"{key.strip('_')} = {getattr(err, key)}" for key in err.hyperparameters)])
+
+    def function(y):
+        with np.errstate(all="ignore"):
+            return err.value_and_grad(y, np.ones_like(y))
+    return name, note, function
+
+
+def without_defaults(name, catalogue="activations"):
+    """A number for each hyperparameter of a registered activation or loss that has no default."""
+    cls = CATALOGUES[catalogue][name]
     found = {key: getattr(cls, key) for key in cls.hyperparameters}
     return {key: each.example() for key, each in found.items() if each.default is REQUIRED}
 

@@ -12,11 +12,13 @@ from .peers.library import BATCH, WIDTHS, Task
 
 __all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
 
-SUBJECTS = ("activations", "optimizers", "training")
+SUBJECTS = ("activations", "optimizers", "losses", "training")
 # What a bare `fastnn bench` takes from the catalogues, so that it ends within a minute.
 SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
-         "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"]}
+         "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
+         "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
 COMPARED = ("elementwise", "rows", "gated", "learnable", "random")      # a layer's time is that of a matrix product
+PAIRS = 256                             # of InfoNCE at most
 ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
 MODELS = {                              # the shapes of a model's tensors
@@ -106,6 +108,18 @@ class Optimizers(Section):
         return side.step(row, self.params, self.grads)
 
 
+class Losses(Section):
+    subject = "losses"
+
+    def __init__(self, rows, dtype, size):
+        super().__init__(rows, dtype=dtype, size=size)
+        self.group, self.detail = f"mean and gradient, {dtype}", f"{size:,} element{'s' * (size > 1)}"
+        self.bytes = 6 * size * np.dtype(dtype).itemsize
+
+    def call(self, side, row):
+        return side.loss(row, loss_arrays(row, self.facts["size"], self.facts["dtype"]))
+
+
 class Training(Section):
     subject, yardstick = "training", "numpy"
 
@@ -121,6 +135,23 @@ class Training(Section):
         return side.train(self.task)
 
 
+def loss_arrays(name, size, dtype):
+    """What a loss takes: predictions from 0.05 to 0.95, targets 0 and 1 or labels, spreads, or vectors of ROW elements."""
+    row = CATALOGUES["losses"][name]
+    rng = np.random.default_rng(0)
+    columns = ROW if size % ROW == 0 else size
+    shape = (size // columns, columns)
+    if name == "InfoNCE":                                   # its products grow with the square of the pairs
+        pairs = min(PAIRS, size)
+        shape = (pairs, size // pairs)
+    if row.inputs[:2] != ("y", "t"):
+        return [normal(shape, dtype, seed) for seed in range(len(row.inputs))]
+    arrays = [rng.uniform(0.05, 0.95, shape).astype(dtype), rng.integers(0, 2, shape).astype(dtype)]
+    if getattr(row, "_takes_labels", False):
+        arrays[1] = rng.integers(0, columns, shape[0])
+    return arrays + [rng.uniform(0.5, 1.5, shape).astype(dtype) for _ in row.inputs[2:]]
+
+
 def normal(shape, dtype, seed=0):
     """Standard normal numbers. Large arrays repeat a block, which is quicker than drawing them."""
     block = np.random.default_rng(seed).standard_normal(min(int(np.prod(shape)), 1_000_000), dtype)
@@ -130,7 +161,7 @@ def normal(shape, dtype, seed=0):
 def choose_names(subjects, wanted):
     """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
     comparable = {"activations": [name for name in fastnn.activations() if kind_of(name) in COMPARED],
-                  "optimizers": fastnn.optimizers()}
+                  "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
     found = {}
@@ -156,7 +187,7 @@ def find(name, catalogues):
         except ValueError as error:
             errors.append(error)
     if not errors:
-        raise UserError(f"--names {name}: neither activations nor optimizers are to be compared")
+        raise UserError(f"--names {name}: neither activations, optimizers nor losses are to be compared")
     raise UserError("; ".join(str(error) for error in errors)) from errors[0]
 
 
@@ -170,6 +201,8 @@ def sections(subjects, names, dtypes, sizes, models):
                           for direction in ("forward", "backward") for size in sizes]
             elif subject == "optimizers":
                 found += [Optimizers(names[subject], dtype, model) for model in models]
+            elif subject == "losses":
+                found += [Losses(names[subject], dtype, size) for size in sizes]
             else:
                 found.append(Training(dtype))
     return found

@@ -9,15 +9,17 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
 from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, checked_pair, copied, fill,
-                                 must_be_bound, operand, result_dtype)
+                                 must_be_bound, operand, overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (AHEAD, BLOCK, ROOM, STREAMED, Form, Operand, fetch, fits, gathered, in_one_piece, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
-from fastnn.core.pair_kernels cimport GATE_PARAMETERS, gated_double, gated_float
+from fastnn.core.kernels cimport MOST_PARAMETERS
+from fastnn.core.pair_kernels cimport gated_double, gated_float
 from fastnn.core.streaming cimport FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_stream_end
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
+from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
 from fastnn.core.processor import last_level_cache
 
@@ -34,7 +36,7 @@ cdef char nothing           # what lies at the address of arrays that are only s
 
 cdef struct Work:
     uintptr_t kernel
-    double parameters[GATE_PARAMETERS]      # or floats
+    double parameters[MOST_PARAMETERS]      # or floats
     bint single
     bint back
     bint in_rooms           # results do not go to their places at once: an operand may lie there
@@ -152,18 +154,18 @@ cdef class GatedUnit:
     """
 
     cdef uintptr_t[2] kernels           # for float, for double
-    cdef double[GATE_PARAMETERS] parameters
+    cdef double[MOST_PARAMETERS] parameters
     cdef int axis_
     cdef bint gate_first
 
     def _bind(self, tuple kernels, tuple parameters, int axis, bint gate_first):
         cdef int i
         cdef uintptr_t[2] addresses
-        cdef double[GATE_PARAMETERS] numbers
-        if len(parameters) > GATE_PARAMETERS:
-            raise ValueError(f"a gated unit has at most {GATE_PARAMETERS} parameters, not {len(parameters)}")
+        cdef double[MOST_PARAMETERS] numbers
+        if len(parameters) > MOST_PARAMETERS:
+            raise ValueError(f"a gated unit has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
         addresses = kernels
-        for i in range(GATE_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             numbers[i] = parameters[i] if i < len(parameters) else 0
         with cython.critical_section(self):
             memcpy(self.kernels, addresses, sizeof(addresses))
@@ -174,13 +176,13 @@ cdef class GatedUnit:
         """Whether the gate is the first half."""
         cdef int i
         cdef bint first
-        cdef double[GATE_PARAMETERS] numbers
+        cdef double[MOST_PARAMETERS] numbers
         must_be_bound(self.kernels[0])
         with cython.critical_section(self):
             work.kernel = self.kernels[0 if single else 1]
             memcpy(numbers, self.parameters, sizeof(numbers))
             first = self.gate_first
-        for i in range(GATE_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             if single:
                 (<float *>work.parameters)[i] = <float>numbers[i]
             else:
@@ -255,6 +257,8 @@ cdef class GatedUnit:
             raise TypeError("backward takes x and grad")
         a = as_array(x, "x")
         result_dtype(a)
+        if y is not None and overwritten(x, y):
+            raise ValueError(OVERWRITTEN)
         b = None if gate is None else operand(gate, a, "gate")
         like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")

@@ -75,9 +75,10 @@ cdef inline lane swish_in_beta(lane x, const lane *h) noexcept nogil:
 cdef inline lane acon_share(lane x, const lane *h, bint second) noexcept nogil:
     cdef lane b, z
     cdef lane es = acon_exp(x, h, &b, &z)
-    cdef lane d = fma(es, unscale(x), <lane>1)
-    cdef lane left = b * (es * (d - absolute(z)) / (d * d)) * unscale(x)
-    cdef lane right = x * (fma(absolute(z), es * unscale(x), d) / (d * d))
+    cdef lane e = es * unscale(x)
+    cdef lane d = fma(e, e + <lane>2, <lane>1)
+    cdef lane left = b * (es * ((<lane>1 - absolute(z)) + e) / d) * unscale(x)
+    cdef lane right = x * (fma(absolute(z), e, <lane>1 + e) / d)
     if second:
         return right if z < <lane>0 else left
     return left if z < <lane>0 else right
@@ -112,6 +113,6 @@ cdef inline lane acon_in_beta(lane x, const lane *h) noexcept nogil:
         return <float>acon_in_beta[wide](<wide>x, parts)
     cdef lane b, z
     cdef lane es = acon_exp(x, h, &b, &z)
-    cdef lane d = fma(es, unscale(x), <lane>1)
+    cdef lane e = es * unscale(x)
     cdef lane kb = (h[0] - h[1]) * b
-    return kb * (es / (d * d)) * (kb * unscale(x))
+    return kb * (es / fma(e, e + <lane>2, <lane>1)) * (kb * unscale(x))

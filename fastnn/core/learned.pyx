@@ -14,6 +14,7 @@ from libc.string cimport memcpy, memset
 from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, copied, fill, operand, result_dtype)
 from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (AHEAD, BLOCK, ROOM, Form, Operand, fetch, fits, gathered, in_one_piece, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
@@ -48,6 +49,8 @@ cdef struct Work:
     bint in_rooms           # results do not go to their places at once: an operand may lie there
     bint streaming
     int count               # of parameters
+    int constants           # numbers that stand behind them, for all channels
+    double constant[MOST_PARAMETERS]
     uint64_t key
     double low, width       # of random numbers
     const char *parameters  # of one channel after another, all of the first parameter before the second
@@ -167,13 +170,15 @@ cdef inline bint all_straight(const Work *work) noexcept nogil:
 cdef inline void run_elements(const Work *work, const real *parameters, Py_ssize_t start, Py_ssize_t stop,
                               double *sums) noexcept nogil:
     """Elements start to stop, the parameters beside each or, where one channel goes on for long, once."""
-    cdef real[MOST_LEARNED * LEARNED_BLOCK + 16] own_room
+    cdef real[MOST_LEARNED * LEARNED_BLOCK + MOST_PARAMETERS + 16] own_room
     cdef real[MOST_LEARNED * LEARNED_BLOCK + 16] gradient_room
     cdef real *own = at_line(&own_room[0])
     cdef real *gradients = at_line(&gradient_room[0])
     cdef Py_ssize_t index[MOST_AXES]
     cdef bint direct = not (work.back or work.each or work.in_rooms) and all_straight(work)
     cdef Py_ssize_t n, channel, k
+    for k in range(work.constants):
+        own[work.count * (LEARNED_BLOCK if work.each else 1) + k] = <real>work.constant[k]
     while start < stop:
         n = stop - start
         if work.each:
@@ -266,10 +271,15 @@ cdef cnp.ndarray together(tuple parameters, Py_ssize_t *channels, object compute
 
 
 cdef int look_at(Work *work, tuple kernels, cnp.ndarray x, cnp.ndarray p, int count, Py_ssize_t channels, int axis,
-                 bint single) except -1:
+                 bint single, tuple constants) except -1:
     """Which element has which parameters."""
     cdef int axes = cnp.PyArray_NDIM(x)
     cdef int i
+    if len(constants) > MOST_PARAMETERS:
+        raise ValueError(f"a kernel has at most {MOST_PARAMETERS} constants, not {len(constants)}")
+    work.constants = len(constants)
+    for i in range(work.constants):
+        work.constant[i] = constants[i]
     work.single = single
     work.kernel = kernels[0 if single else 1]
     work.count, work.channels = count, channels
@@ -337,19 +347,21 @@ cdef object applied(Work *work, cnp.ndarray x, cnp.ndarray g, object dtype, obje
     return result[()] if cnp.PyArray_NDIM(result) == 0 else result
 
 
-def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=None):
-    """f(x; parameters), in x's dtype; each parameter is a number, or has one for each place along `axis`."""
+def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=None, tuple constants not None=()):
+    """f(x; parameters), in x's dtype; each parameter is a number, or has one for each place along `axis`. constants are
+    numbers that the kernel reads behind them.
+    """
     cdef Work work
     cdef cnp.ndarray a = as_array(x, "x")
     cdef object dtype = result_dtype(a)
     cdef object computed = computed_in(dtype)
     cdef Py_ssize_t channels
     cdef cnp.ndarray p = together(parameters, &channels, computed)
-    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32)
+    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
     return applied(&work, a, None, dtype, out)
 
 
-def backward(tuple kernels not None, x, tuple parameters not None, int axis, grad, out=None):
+def backward(tuple kernels not None, x, tuple parameters not None, int axis, grad, out=None, tuple constants not None=()):
     """(the gradient of x, those of the parameters as a tuple), given the gradient of f(x; parameters). The latter have the
     shape and dtype of each parameter.
     """
@@ -363,7 +375,7 @@ def backward(tuple kernels not None, x, tuple parameters not None, int axis, gra
     cdef cnp.ndarray p = together(parameters, &channels, computed)
     cdef cnp.ndarray sums
     cdef int count = len(parameters)
-    look_at(&work, kernels, a, p, count, channels, axis, computed == np.float32)
+    look_at(&work, kernels, a, p, count, channels, axis, computed == np.float32, constants)
     blocks = (work.n + BLOCK - 1) // BLOCK
     parts = max(1, min(<Py_ssize_t>MOST_PARTS, blocks // LEAST_PART))
     work.part = max(1, (blocks + parts - 1) // parts) * BLOCK
@@ -399,7 +411,7 @@ cdef object random_pass(tuple kernels, object x, object key, double low, double 
     cdef cnp.ndarray a = as_array(x, "x")
     cdef cnp.ndarray g = None if grad is None else operand(grad, a, "grad")
     cdef object dtype = result_dtype(a)
-    look_at(&work, kernels, a, a, 1, 1, 0, dtype != np.float64)
+    look_at(&work, kernels, a, a, 1, 1, 0, dtype != np.float64, ())
     work.parameters = NULL
     work.each = work.random = True
     work.key, work.low, work.width = key, low, high - low

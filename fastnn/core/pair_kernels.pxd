@@ -23,6 +23,7 @@ ctypedef void (*gated_double)(bint back, const double *a, const double *b, const
 
 # f(x; p). Forward: out. Back: out = g df/dx, and g df/dp of each element, that in parameter k at dp[k LEARNED_BLOCK + i].
 # p holds a number for each parameter or, with `each`, one for each element, that of parameter k at p[k LEARNED_BLOCK + i].
+# Behind all of these stand constants that a user's formula may have.
 ctypedef void (*learned_float)(bint back, bint each, const float *x, const float *p, const float *g, float *out, float *dp,
                                Py_ssize_t n) noexcept nogil
 ctypedef void (*learned_double)(bint back, bint each, const double *x, const double *p, const double *g, double *out,

@@ -35,6 +35,10 @@ class Epoch:
                                 None if self.weights is None else self.weights[rows]) * count
         return total / self.n
 
+    def agreed(self, stops):
+        """Whether training ends here."""
+        return stops
+
     def _batch(self, rows, count):
         """These rows of X, the memory of the last batch where they are drawn from it."""
         if self.sparse or isinstance(rows, slice):

@@ -45,7 +45,7 @@ class _Perceptron:
         "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
         "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
         "loss": [str, Loss], "normalization": [str, None], "normalization_args": [dict, None],
-        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None], "comm": "no_validation"}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
@@ -65,6 +65,10 @@ class _Perceptron:
         self._loss_must_fit()
         dtype = dtype or X.dtype
         self._random_state = check_random_state(self.random_state)
+        if self.comm is not None:
+            from fastnn.distributed import estimating           # takes mpi4py
+            estimating.agree(self.comm, self, X, y)
+            self._random_state = estimating.random_state_of(self.comm, self._random_state)
         if first:
             self._initialize(y, [X.shape[1], *sizes, self.n_outputs_], dtype)
         elif self.dtype is None:
@@ -192,9 +196,16 @@ class _Perceptron:
         return head_of(self._loss(), self.out_activation_, is_classifier(self), dtype)
 
     def _network(self, X, rng=None):
-        dtype = self.coefs_[0].dtype
-        return Network(self.coefs_, self.intercepts_, self._hidden(dtype, rng=rng), self._head(dtype), self.alpha, self.l1,
-                       self._dropout(len(self.coefs_) - 1), rng, issparse(X))
+        dtype, dropout = self.coefs_[0].dtype, self._dropout(len(self.coefs_) - 1)
+        hidden = self._hidden(dtype, rng=rng)
+        if self.comm is not None:
+            from fastnn.distributed.estimating import NetworkOfRanks, own_stream
+            if any(between.arrays() for between in hidden):
+                raise refused(self, "comm", "goes with hidden layers that have no parameters of their own, without normalization")
+            if dropout and rng is not None:
+                rng = own_stream(self.comm, rng)
+        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng, issparse(X))
+        return found if self.comm is None else NetworkOfRanks.of(found, self.comm)
 
     def _initialize(self, y, layer_units, dtype):
         super()._initialize(y, layer_units, dtype)
@@ -268,7 +279,10 @@ class _Perceptron:
         net = self._network(X, self._random_state)
         if incremental and stepped is not None:
             net.put({**stepped, **{key: p for key, p in net.params.items() if key[0] in "Wb" and key[1:].isdigit()}})
-        epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
+        kind = Epoch
+        if self.comm is not None:
+            from fastnn.distributed.estimating import EpochOfRanks as kind
+        epoch = kind(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
         try:
             with progress_of(self) as advance:
                 self._epochs(epoch, X_val, y_val, weight_val, incremental, advance)
@@ -320,7 +334,7 @@ class _Perceptron:
             self._optimizer.iteration_ends(self.t_)
             advance()
             stopped = [callback(self) is True for callback in callbacks]
-            if any(stopped) or self._has_converged() or incremental:
+            if epoch.agreed(any(stopped) or self._has_converged() or incremental):
                 break
             if self.n_iter_ == self.max_iter:
                 warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
@@ -408,6 +422,9 @@ epsilon, n_iter_no_change, max_fun
     loss : str or loss
         "log_loss" is scikit-learn's; any other name is one of `fastnn.losses()`, as is what `get_err` returned. Losses of
         probabilities get the softmax or the sigmoid of the scores, those of a yes or no have one for each class.
+    comm : mpi4py.MPI.Intracomm or None
+        Fit on all ranks of it (`fastnn.distributed`), which are given the same rows: each passes its part of every batch
+        through the network, and gradients and losses are those of all. The fit is that of one process within rounding.
     """
 
     _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_Perceptron._wider_constraints,
@@ -419,7 +436,7 @@ epsilon, n_iter_no_change, max_fun
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
                  n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0,
                  l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
-                 loss="log_loss", normalization=None, normalization_args=None):
+                 loss="log_loss", normalization=None, normalization_args=None, comm=None):
         super().__init__(
             hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -430,7 +447,7 @@ epsilon, n_iter_no_change, max_fun
         self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
         self.dropout, self.l1 = dropout, l1
         self.weight_decay, self.clip_global_norm, self.callbacks = weight_decay, clip_global_norm, callbacks
-        self.progress_bar, self.n_jobs = progress_bar, n_jobs
+        self.progress_bar, self.n_jobs, self.comm = progress_bar, n_jobs, comm
         self.loss, self.normalization, self.normalization_args = loss, normalization, normalization_args
 
     def _weights(self, y, sample_weight, incremental):
@@ -479,7 +496,7 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
                  nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, dropout=0.0, l1=0.0,
                  weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
-                 normalization=None, normalization_args=None):
+                 normalization=None, normalization_args=None, comm=None):
         super().__init__(
             loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -491,6 +508,7 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
         self.weight_decay = weight_decay
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
+        self.comm = comm
         self.normalization, self.normalization_args = normalization, normalization_args
 
     def to_onnx(self, path=None):

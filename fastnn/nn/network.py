@@ -182,18 +182,37 @@ class MultiLayerNet:
         """
         return self.loss_and_gradient(x, t)[1]
 
-    def loss_and_gradient(self, x, t):
+    def loss_and_gradient(self, x, t, ready=None):
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out.
+        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given, is
+        called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)
         last = self.last_layer
-        self._training_pass.backward(last._kept if type(last) in (SoftmaxWithLoss, Objective) else last.backward())
+        self._training_pass.backward(last._kept if type(last) in (SoftmaxWithLoss, Objective) else last.backward(),
+                                     None if ready is None else self._telling(ready))
         grads = {key: getattr(owner, gradient) for key, owner, _, gradient in self._owners}
-        self._add_decay_gradient(grads)
+        if ready is None:
+            self._add_decay_gradient(grads)
         return loss, grads
+
+    def _telling(self, ready):
+        """What the backward pass calls behind each layer, with the gradients that are new since."""
+        waiting = list(self._owners)
+        for _, layer, _, gradient in waiting:
+            setattr(layer, gradient, None)
+
+        def tell():
+            while waiting and getattr(waiting[-1][1], waiting[-1][3]) is not None:
+                key, layer, _, gradient = waiting.pop()
+                found = {key: getattr(layer, gradient)}
+                self._add_decay_gradient(found)
+                setattr(layer, gradient, found[key])
+                ready(key, found[key])
+
+        return tell
 
     def state_dict(self):
         """All that the next passes depend on, as a dict of numbers, strings and new arrays.
@@ -313,6 +332,8 @@ class MultiLayerNet:
         if not (self.weight_decay_lambda or self.weight_decay_l1):
             return
         for key, W in self._weights():
+            if key not in grads:
+                continue
             grads[key] = plain(np.asarray(grads[key]), self.dtype)      # a copy where a foreign layer's has gaps
             add_decay(grads[key], plain(np.asarray(W), self.dtype), self.weight_decay_lambda, self.weight_decay_l1)
 

@@ -37,14 +37,19 @@ class TrainingPass:
             x = unit.forward(x)
         return x
 
-    def backward(self, dout):
-        """From the gradient of the last layer's output, which is not changed, to those that the layers keep."""
+    def backward(self, dout, done=None):
+        """From the gradient of the last layer's output, which is not changed, to those that the layers keep; done() is
+        called behind each."""
         first, *rest = self._units
         if self._units[-1].foreign:
             dout = dout.copy()      # for it to keep: the loss uses the memory again
         for unit in reversed(rest):
             dout = unit.backward(dout)
+            if done is not None:
+                done()
         first.finish(dout)
+        if done is not None:
+            done()
 
     def _share_outputs(self):
         width = None                # unknown at first, and behind a foreign layer

@@ -16,6 +16,8 @@
      "streams": {"drawn_from": {"network": "network", "Dropout1": "network", "trainer": "trainer"},
                  "generators": {"network": {...}, "trainer": {...}}}}
 
+"ranks", the streams of each process of several, is there besides where several have trained together.
+
 name and class are those of the classes. drawn_from says for everybody who draws random numbers who is the first to have
 the same generator: those who shared one have to share one again. generators has where each stands, in NumPy's words.
 An optimizer that draws noise is "optimizer" in a trainer's streams.
@@ -72,7 +74,7 @@ def trainer_state(trainer):
     """Nothing in it is shared with the trainer."""
     _must_have_states(trainer)
     return {"format": FORMAT, "name": type(trainer).__name__, "network": trainer.network.state_dict(),
-            "optimizer": trainer.optimizer.state_dict(), "rows": len(trainer.x), "batch_size": int(trainer.batch_size),
+            "optimizer": trainer.optimizer.state_dict(), "rows": trainer.rows, "batch_size": int(trainer.batch_size),
             "losses": np.array(trainer.losses, np.float64), "nonfinite": [tuple(found) for found in trainer.nonfinite],
             "streams": streams(_sources_of_trainer(trainer))}
 
@@ -83,11 +85,13 @@ def checked_trainer(trainer, state):
     Raises StateError.
     """
     _must_have_states(trainer)
+    if isinstance(state, dict):
+        state = {key: value for key, value in state.items() if key != "ranks"}      # streams of other processes
     described(state, FORMAT, ("name", "network", "optimizer", "rows", "batch_size", "losses", "nonfinite", "streams"),
               name=type(trainer).__name__)
     rows = integer(state["rows"], "the number of rows")
-    if rows != len(trainer.x):
-        raise StateError(f"the state is that of a training on {rows} rows, not {len(trainer.x)}")
+    if rows != trainer.rows:
+        raise StateError(f"the state is that of a training on {rows} rows, not {trainer.rows}")
     batch_size = integer(state["batch_size"], "batch_size", 1)
     losses = _losses(state["losses"])
     nonfinite = _records(state["nonfinite"], len(losses))

@@ -16,20 +16,21 @@ from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.learnable import learnable
 from fastnn.optimizers import _registry as RULES
 from fastnn.optimizers.wrappers import Wrapper
-from helpers import Number, seeded
+from helpers import LOSSES, Number, seeded
 
 from . import operands as make
 from .hooks import Hook, Hooked, Key
 from .judge import Finding, attempt, check_error, check_memory, check_same, same_bits
 from .operands import FLOATS, Liar, Method, Operand
 
-ROWS = [get_act(name, axis=axis) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, None, 0, 1, -2, 5)]
+ROWS = [get_act(name, axis=axis) for name in fastnn.activations("rows") for axis in (-1, None, 0, 1, -2, 5, (0, 1), (-1, 1))]
+ROWS += [get_act(name, axis=axis, temperature=0.7) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, 0)]
 ELEMENTWISE = [get_act(name) for name in fastnn.activations("elementwise") if name != "threshold"]
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 GATED = [get_act(name, axis=axis, gate_half=half) for name in fastnn.activations("gated")
          for axis, half in ((-1, "second"), (0, "first"), (1, "second"), (-2, "first"))]
 LEARNABLE = learnable()
-LOSSES = fastnn.losses()
+LOSSES_OF_SEVERAL = [name for name in fastnn.losses() if name not in LOSSES]
 LOSSES_OF_ROWS = [name for name in LOSSES if isinstance(get_err(name), RowLoss)]
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
               (("float32", "float32", "bfloat16", "int8") if RULES[name].stored else ("float32",))]
@@ -253,7 +254,7 @@ def half_of(c, x, axis):
     shape = list(x.base.shape) if x.base is not None else [3]
     if -len(shape) <= axis < len(shape):
         shape[axis] //= 2
-    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None else np.dtype("f8"))
+    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None and x.base.dtype.kind in "biuf" else np.dtype("f8"))
 
 
 def learned(c):
@@ -366,6 +367,25 @@ def loss(c):
             lambda: getattr(twin, method)(*plain, **reduced), operands, outs, hook, kwds.get("out"))
     if method == "forward" and c.once_in(4) and outs is None and hook is None and y.base is not None:
         compare(err.backward, twin.backward, operands)
+
+
+def loss_of_several(c):
+    name = c.of(LOSSES_OF_SEVERAL)
+    err, twin = get_err(name), get_err(name)
+    dtype, shape = make.dtype(c), make.shape(c)
+    operands = [make.operand(c, shape, dtype)]
+    hook = Hook(c) if c.once_in(8) else None
+    operands += [make.operand(c, same_or_other(c, shape), dtype if c.below(3) else make.dtype(c)) for _ in err.inputs[1:]]
+    if hook is not None and all(operand.base is not None for operand in operands):
+        operands = [owned(c, operand) for operand in operands]
+        hook.arrays += [operand.base for operand in operands]
+        hooked = operands[c.below(len(operands))]
+        hooked.value = Method(hooked.base, hook)
+    kwds = {"reduction": c.of(("mean", "sum", "none", "Mean", 1)),
+            "sample_weight": c.of((None, 2, 0, np.ones(3)))} if c.once_in(3) else {}
+    method, plain = c.of(("forward", "backward", "value_and_grad")), [copy_of(operand) for operand in operands]
+    compare(lambda: getattr(err, method)(*(operand.value for operand in operands), **kwds),
+            lambda: getattr(twin, method)(*plain, **kwds), operands, None, hook)
 
 
 def matrix(c, dtype, shape):
@@ -1178,8 +1198,8 @@ def object_(c):
                     raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
 
 
-CASES = ([activation] * 6 + [gated_unit, learned] * 2 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [sparse] * 3
-         + [state, object_, layer])
+CASES = ([activation] * 6 + [gated_unit, learned] * 2 + [optimizer] * 5 + [loss] * 3 + [loss_of_several] + [helper] * 3
+         + [sparse] * 3 + [state, object_, layer])
 
 
 def run(c):

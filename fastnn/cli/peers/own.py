@@ -30,6 +30,9 @@ class Library(Side):
         told = {"f": LOSS} if "f" in opt._positional and type(opt).peers else {}     # as its peers are told
         return Call(partial(opt.update, params, grads, **told))
 
+    def loss(self, name, arrays):
+        return Call(partial(fastnn.get_err(name, reduction="mean").value_and_grad, *arrays))
+
     def train(self, task):
         from fastnn.nn import MultiLayerNet
         first, *hidden, last = WIDTHS

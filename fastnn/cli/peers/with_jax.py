@@ -6,6 +6,7 @@ vector-Jacobian product from x and the gradient; optimizers are optax's, the upd
 one, parameters and state donated.
 """
 import os
+from functools import partial
 from operator import attrgetter
 
 import jax
@@ -14,7 +15,8 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, LOSS, Call, Side
+from .jax_losses import LOSSES
+from .library import ARGUMENTS, LOSS, Call, Side, gradients_of, pade
 
 __all__ = ["Library"]
 
@@ -53,6 +55,7 @@ ACTIVATIONS = {
     "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
     "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
     "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
+    "PAU": pade, "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
     "GLU": jax.nn.glu, "ReGLU": lambda x: gated(jax.nn.relu, x),
     "GEGLU": lambda x: gated(lambda b: jax.nn.gelu(b, approximate=False), x),
     "SwiGLU": lambda x: gated(jax.nn.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
@@ -93,6 +96,20 @@ class Library(Side):
             return _waited_for(product, jnp.array(x), jnp.array(LEARNED[name], x.dtype), jnp.array(grad))
         product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
         return _waited_for(product, jnp.array(x), jnp.array(grad))
+
+    def loss(self, name, arrays):
+        row = CATALOGUES["losses"][name]
+        if "optax" in row.peers:
+            called, arguments = row.peers["optax"]
+            function = partial(getattr(optax.losses, called), **arguments)
+        elif name in LOSSES:
+            function = LOSSES[name]
+        else:
+            return None
+        wanted = tuple(k for k, of in enumerate(row.inputs) if of in gradients_of(row))
+        both = jax.jit(jax.value_and_grad(lambda *given: function(*given).mean(), wanted))
+        given = [jnp.array(array) for array in arrays]
+        return Call(lambda: jax.block_until_ready(both(*given)))
 
     def step(self, name, params, grads):
         peers = CATALOGUES["optimizers"][name].peers
