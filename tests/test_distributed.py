@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+import fastnn
+from fastnn.optimizers.along import Along
+from fastnn.optimizers.measured import Measured
 from helpers import HANG, SANITIZED, TESTS, environment, python
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -44,10 +47,14 @@ def mpiexec(ranks, *arguments):
             "env": environment(OPENBLAS_NUM_THREADS="1", FASTNN_NUM_THREADS="1", **root)}
 
 
-def run(ranks, *arguments):
+def checked_mpiexec(ranks, *arguments):
     if reason := why_not():
         pytest.skip(reason)
-    return subprocess.run(**mpiexec(ranks, *arguments), capture_output=True, text=True, timeout=HANG)
+    return mpiexec(ranks, *arguments)
+
+
+def run(ranks, *arguments):
+    return subprocess.run(**checked_mpiexec(ranks, *arguments), capture_output=True, text=True, timeout=HANG)
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +163,32 @@ def test_the_example_of_evolution():
     assert done.returncode == 0, done.stderr[-2000:]
     stood = int(done.stdout.splitlines()[-1].partition("found: ")[2].split()[0])
     assert "2 ranks" in done.stdout and stood >= 150
+
+
+DOCUMENT = """
+import re, sys
+import numpy as np
+X = np.random.default_rng(0).standard_normal((100, 3))
+space = {"np": np, "X": X, "labels": X[:, 0] > 0}
+for block in re.findall(r"^```python\\n(.*?)^```$", open(sys.argv[1], encoding="utf-8").read(), re.M | re.S):
+    exec(compile(block, sys.argv[1], "exec"), space)
+print("steps:", space["step"] + 1, "state:", len(space["state"]["by_key"]))
+"""
+
+
+def test_the_document_runs_as_printed(tmp_path):
+    document = Path(__file__).parents[1] / "docs" / "distributed.md"
+    done = subprocess.run(**{**checked_mpiexec(2, "-c", DOCUMENT, document), "cwd": tmp_path}, capture_output=True, text=True,
+                          timeout=HANG)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("steps: 100 state: 1") == 2 and (tmp_path / "run.npz").exists()
+
+
+def test_the_document_names_all_that_shards_refuse_and_take():
+    text = (Path(__file__).parents[1] / "docs" / "distributed.md").read_text(encoding="utf-8")
+    whole = {name for name in fastnn.optimizers() if issubclass(type(fastnn.get_opt(name)), Along)}
+    normed = {name for name in fastnn.optimizers() if issubclass(type(fastnn.get_opt(name)), Measured)}
+    assert whole and normed and all(name in text for name in whole | normed)
 
 
 # Without MPI

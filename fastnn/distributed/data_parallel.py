@@ -10,7 +10,7 @@ from ..optimizers.wrappers.leaves import leaves_of
 from ..state import array, entries
 from .agreement import NO_NUMBER, Agreement, checked_gradient, digest_of_noise, digest_of_values
 from .failures import abort_where_uncaught
-from .buckets import BUCKET_BYTES, WIRES, Buckets, layout_of
+from .buckets import WIRES, Buckets, layout_of
 from .ranks import checked_timeout, communicator, ranks_of
 
 STEP = "a step"
@@ -49,21 +49,22 @@ class DataParallel(Wrapper):
         "float32", or "bfloat16": half the bytes. What rounding takes from a gradient is added to the next one (error
         feedback: Seide et al. 2014; Karimireddy et al. 2019, arXiv 1901.09847). Sums are in float32 in any case, and
         float64 is sent as it is. The state then has what is left over, and `state_dict` is for all ranks.
-    bucket_bytes : int
-        Gradients of so many bytes go at a time.
+    bucket_bytes : int, optional
+        Gradients of so many bytes go at a time; None: 4 MiB, or 64 KiB for each rank where that is more.
     timeout : float
         Seconds that a rank waits for the others; None: 300, or what was given for this communicator before.
     """
 
-    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=BUCKET_BYTES, timeout=None):
+    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=None, timeout=None):
         if wire not in WIRES:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
-        if isinstance(bucket_bytes, bool) or not isinstance(bucket_bytes, (int, np.integer)) or bucket_bytes < 1:
-            raise ValueError(f"bucket_bytes must be a positive integer, not {bucket_bytes!r}")
+        if bucket_bytes is not None and (isinstance(bucket_bytes, bool) or not isinstance(bucket_bytes, (int, np.integer))
+                                         or bucket_bytes < 1):
+            raise ValueError(f"bucket_bytes must be a positive integer or None, not {bucket_bytes!r}")
         super().__init__(optimizer)
         self._timeout, self._comm = checked_timeout(timeout), communicator(comm)
         abort_where_uncaught(self._comm)
-        self._wire, self._bucket_bytes = wire, int(bucket_bytes)
+        self._wire, self._bucket_bytes = wire, bucket_bytes
         self._agreement, self._ranks, self._buckets = Agreement(), None, None
         self._compared = None                   # keys whose values have been
         self._waiting = {}                      # residuals of a state, for the buckets of the next step

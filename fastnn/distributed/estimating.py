@@ -6,7 +6,7 @@ import numpy as np
 
 from ..estimators.epochs import Epoch, alternating
 from ..estimators.network import Network
-from .buckets import BUCKET_BYTES, Buckets
+from .buckets import Buckets
 from .data_parallel import total
 from .ranks import ranks_of
 
@@ -35,7 +35,7 @@ class NetworkOfRanks(Network):
                                               None if weights is None else weights[part])
         params = self._arrays()
         if self._buckets is None:
-            self._buckets = Buckets(ranks, params, "float32", BUCKET_BYTES)
+            self._buckets = Buckets(ranks, params)
         self._buckets.begin(share)
         for i in reversed(params):
             self._buckets.add(i, 0 if gradients is None else gradients[i])

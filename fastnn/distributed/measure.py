@@ -10,6 +10,7 @@ import numpy as np
 
 from ..nn import MultiLayerNet
 from ..optimizers import get_opt
+from .buckets import usual_bytes
 from .data_parallel import DataParallel
 from .ranks import added, ranks_of
 from .sharded import ShardedOptimizer
@@ -79,9 +80,9 @@ def state_bytes(opt):
     return sum(values.nbytes for slots in opt.state.values() for values in slots.values())
 
 
-def exchange_seconds(elements, ranks, latency, bandwidth, per_element, bytes_each=4, bucket=4 << 20):
+def exchange_seconds(elements, ranks, latency, bandwidth, per_element, bytes_each=4):
     """On paper: two rounds of messages from each rank to each other one, for each bucket, and the work on the elements."""
-    buckets = max(1, math.ceil(elements * bytes_each / bucket))
+    buckets = max(1, math.ceil(elements * bytes_each / usual_bytes(ranks)))
     moved = 2 * elements * bytes_each * (ranks - 1) / ranks
     return 2 * buckets * (ranks - 1) * latency + moved / bandwidth + elements * per_element
 
