@@ -5,6 +5,7 @@
 Gradients are multiples of 3/64, and few: their sums and means over 1 to 4 ranks are exact, and what is stepped with them has
 the bits of one process.
 """
+import copy
 import json
 import pickle
 import sys
@@ -667,17 +668,46 @@ def bits():
     """What this check returns must be the same in every run."""
     x, t = data()
     found = []
-    for around in (lambda opt: DataParallel(opt, bucket_bytes=2000), lambda opt: DataParallel(opt, wire="bfloat16"),
-                   ShardedOptimizer):
+    for i, around in enumerate((lambda opt: DataParallel(opt, bucket_bytes=2000), ShardedOptimizer, DataParallel,
+                                lambda opt: DataParallel(opt, wire="bfloat16"))):
         net = network(use_dropout=False)
         opt = around(get_opt("LAMB"))
         for step in range(30):
             mine = slice(step + rank * 20, step + rank * 20 + 20 + rank)
-            loss, grads = net.loss_and_gradient(x[mine], t[mine], opt.ready(net.params, 20 + rank))
+            ready = None if i == 2 else opt.ready(net.params, 20 + rank)
+            loss, grads = net.loss_and_gradient(x[mine], t[mine], ready)
             opt.step(net.params, grads, 20 + rank)
         assert_alike(net.params)
         found.append(b"".join(p.tobytes() for p in net.params.values()).hex()[:4000])
+    assert found[0] == found[2]                 # whatever the buckets, and whenever gradients are sent
     return found
+
+
+@check(1, 2)
+def what_is_refused():
+    for call in (lambda: DataParallel("Adam"), lambda: DataParallel(get_opt("Adam"), comm=3), lambda: ShardedOptimizer(get_opt),
+                 lambda: DataParallel(get_opt("Adam"), wire="float16"), lambda: DataParallel(get_opt("Adam"), bucket_bytes=0),
+                 lambda: DataParallel(get_opt("Adam"), timeout=0), lambda: ShardedOptimizer(get_opt("Muon")),
+                 lambda: ShardedOptimizer(Lookahead(get_opt("Adam"))), lambda: DataParallel(DataParallel(get_opt("Adam"))),
+                 lambda: copy.deepcopy(DataParallel(get_opt("Adam"))), lambda: DataParallel(get_opt("Adam")).update(np.ones(3)),
+                 lambda: broadcast("W"), lambda: ShardedOptimizer(get_opt("Adam")).average({}, {})):
+        assert refusal(call, TypeError, ValueError)
+
+    class Own(Trainer):
+        pass
+
+    assert "derive" in refusal(lambda: Own(network(), get_opt("Adam"), *data(), comm=comm), TypeError)
+    opt = DataParallel(get_opt("Adam", lr=0.5))
+    assert opt.lr == 0.5 and opt.ranks == size and opt.rank == rank and f"ranks={size}" in repr(opt)
+    opt.lr = 0.25
+    assert opt.optimizer.lr == 0.25
+    x, t = data()
+    trainer = Trainer(network(), get_opt("Adam"), x, t, 24, rng=5, comm=comm)
+    assert type(trainer) is not Trainer and isinstance(trainer, Trainer) and trainer.comm == comm
+    noise = np.random.default_rng(1)
+    if size > 1:
+        assert "noise" in refusal(lambda: Trainer(network(), get_opt("SantaE", rng=noise), x, t, 24, rng=noise, comm=comm),
+                                  ValueError)
 
 
 def main():

@@ -91,7 +91,7 @@ def test_every_run_has_the_same_bits(outcomes, tmp_path):
     assert run(3, "ranks.py", tmp_path, "bits").returncode == 0
     again = json.loads((tmp_path / "3.json").read_text())
     assert again["bits"]["value"] == outcomes[3]["bits"]["value"]
-    assert len(set(again["bits"]["value"])) == 2            # and bits of something: with bfloat16 on the wire, and without
+    assert len(set(again["bits"]["value"])) == 2            # and bits of something: bfloat16 on the wire has others
 
 
 STEPS = """

@@ -143,11 +143,13 @@ class ShardedOptimizer(DataParallel):
         if self._gradients is None or wanted != self._wanted:
             cuts = self._cuts[home]
             dtypes = {key: p.dtype for key, p in stepped.items()}
-            self._parameters = Exchange(cuts, dtypes)
             self._gradients = Exchange(cuts, {key: np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
                                               for key, dtype in dtypes.items()})
+            part = self._gradients.counts[self.rank]
+            room = np.zeros(max(self.ranks * part, self._gradients.buffer.size), np.uint8)
+            self._received = room[:self.ranks * part].reshape(self.ranks, part)
+            self._parameters = Exchange(cuts, dtypes, room)     # what is received has been added by then
             self._wanted = wanted
-            self._received = np.empty((self.ranks, self._gradients.counts[self.rank]), np.uint8)
         for key, p in stepped.items():
             self._shapes[home][key] = leaves.params[key].shape, order_of(leaves.params[key]), p.dtype
         return stepped

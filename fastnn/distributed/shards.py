@@ -51,7 +51,8 @@ class Exchange:
         Bytes of each rank.
     """
 
-    def __init__(self, cuts, dtypes):
+    def __init__(self, cuts, dtypes, room=None):
+        """room: bytes to lie in, as many as are needed or more."""
         keys = sorted(dtypes, key=lambda key: -dtypes[key].itemsize)            # stable
         self.counts, places = [], []
         for rank in range(cuts.ranks):
@@ -64,7 +65,8 @@ class Exchange:
             self.counts.append(-(-at // 8) * 8)
             places.append(found)
         self.offsets = starts(self.counts)
-        self.buffer = np.zeros(sum(self.counts), np.uint8)
+        needed = sum(self.counts)
+        self.buffer = np.zeros(needed, np.uint8) if room is None or room.size < needed else room[:needed]
         self.views = [{key: self.buffer[start + low:start + high].view(dtypes[key]) for key, (low, high) in found.items()}
                       for start, found in zip(self.offsets, places)]
 
