@@ -178,8 +178,8 @@ print("steps:", space["step"] + 1, "state:", len(space["state"]["by_key"]))
 
 def test_the_document_runs_as_printed(tmp_path):
     document = Path(__file__).parents[1] / "docs" / "distributed.md"
-    done = subprocess.run(**{**checked_mpiexec(2, "-c", DOCUMENT, document), "cwd": tmp_path}, capture_output=True, text=True,
-                          timeout=HANG)
+    command = {**checked_mpiexec(2, "-c", DOCUMENT, document), "cwd": tmp_path}
+    done = subprocess.run(**command, capture_output=True, text=True, timeout=HANG)
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.count("steps: 100 state: 1") == 2 and (tmp_path / "run.npz").exists()
 

@@ -2,8 +2,8 @@
 
 A bucket is a run of parameters, from the last one on, as the backward pass comes by them. Once it is full its ranks-th
 part goes to each rank (Ialltoall), which adds what it gets in the order of the ranks and gives the mean to all
-(Iallgather): an Allreduce of which all ranks have the same bits. Both go on while the backward pass computes; MPI works on
-them whenever a gradient is added.
+(Iallgather): an Allreduce of which all ranks have the same bits. Both go on while the backward pass computes; MPI works
+on them whenever a gradient is added.
 """
 import numpy as np
 

@@ -79,7 +79,8 @@ def random_state_of(comm, random_state):
 def own_stream(comm, random_state):
     """A rank's own, for dropout, made of a draw from the common one."""
     key = random_state.randint(2**31, size=4)
-    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key.tolist(), spawn_key=(ranks_of(comm).rank,))))
+    seed = np.random.SeedSequence(key.tolist(), spawn_key=(ranks_of(comm).rank,))
+    return np.random.RandomState(np.random.MT19937(seed))
 
 
 def agree(comm, estimator, X, y):

@@ -125,8 +125,8 @@ class Ranks:
         self._notes = sent, note                # MPI may not have sent them yet
         missing = [other for other in range(self.size) if other not in waiting]
         who = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing[:20]))}" if missing else "some"
-        return RankError(f"{who} of {self.size} did not come to {what} within {self.timeout:g} s: ended, busy, or doing "
-                         "something else, where every rank has to call the same in the same order")
+        return RankError(f"{who} of {self.size} did not come to {what} within {self.timeout:g} s: ended, busy, or "
+                         "doing something else, where every rank has to call the same in the same order")
 
     # Agreement
 
@@ -179,8 +179,8 @@ class Ranks:
         raise DisagreementError(differences(texts))
 
     def agree(self, what, alike=None, error=None):
-        """Raise on all ranks where they are not about to do the same, have not alike what is in this dict of strings, or
-        one has an error."""
+        """Raise on all ranks where they are not about to do the same, have not alike what is in this dict of strings,
+        or one has an error."""
         alike = alike or {}
         self.meet(what, repr(alike).encode(), lambda: alike, error=error)
 
@@ -225,7 +225,7 @@ class Ranks:
         return np.split(found, np.cumsum(counts)[:-1])
 
     def scatter(self, sent, received):
-        """Begin to hand out: of each rank's array the i-th of `size` equal parts goes to rank i. Returns the request."""
+        """Begin to hand out: of each rank's array the i-th of `size` equal parts goes to rank i."""
         return self._begun(self._comm.Ialltoall(self._bytes(sent), self._bytes(received)))
 
     def scatter_parts(self, sent, counts, received):

@@ -67,15 +67,16 @@ class Exchange:
         self.offsets = starts(self.counts)
         needed = sum(self.counts)
         self.buffer = np.zeros(needed, np.uint8) if room is None or room.size < needed else room[:needed]
-        self.views = [{key: self.buffer[start + low:start + high].view(dtypes[key]) for key, (low, high) in found.items()}
-                      for start, found in zip(self.offsets, places)]
+        self.views = [{key: self.buffer[start + low:start + high].view(dtypes[key])
+                       for key, (low, high) in found.items()} for start, found in zip(self.offsets, places)]
 
     def part(self, rank):
         return self.buffer[self.offsets[rank]:self.offsets[rank] + self.counts[rank]]
 
 
 class Pieces:
-    """Before an optimizer's class: its parameters are pieces, and what it has to know of whole ones comes from all ranks.
+    """Before an optimizer's class: its parameters are pieces, and what it has to know of whole ones comes from all
+    ranks.
 
     Norms that clip are found outside, of all pieces, before the step.
     """
@@ -108,7 +109,7 @@ class Pieces:
 
 
 class NoisyPieces(Pieces):
-    """Every rank draws the noise of whole parameters, and takes its piece: that of one process, whatever their number."""
+    """Every rank draws the noise of whole parameters, and takes its piece: the noise is that of one process."""
 
     def _prepare(self, plan, extra):
         self.__dict__["_keys"] = {id(record): key for record, key in zip(plan.records, plan.keys)}
