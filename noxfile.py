@@ -38,7 +38,7 @@ def oldest(session):
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
     run, build = project["dependencies"], []
     if session.python == PYTHONS[0]:
-        run = run + [each for extra in ("cli", "files", "jit", "onnx", "sklearn", "test-kernels", "test")
+        run = run + [each for extra in ("cli", "completion", "files", "jit", "onnx", "sklearn", "test-kernels", "test")
                      for each in extras[extra]]
         run.append("pyparsing>=3.1")            # matplotlib's, of its time: newer ones warn
         build = PROJECT["build-system"]["requires"]

@@ -151,7 +151,7 @@ def test_beyond_the_bound_is_an_error():
     done = python("import sys\nfrom fastnn import accuracy\naccuracy.ULPS = {'float32': (0.4, 4, 16)}\n"
                   "sys.exit(accuracy.main(['ELU', '--orders', '0', '--sample', '50000']))")
     assert done.returncode == 1
-    assert "beyond its bound: ELU f" in done.stderr and "**" in done.stdout
+    assert "beyond its bound: float32 ELU f" in done.stderr and "**" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [

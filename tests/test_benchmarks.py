@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.learnable import learnable
 from helpers import python
 
 SUITE = Path(__file__).parents[1] / "asv_bench"
@@ -80,7 +81,10 @@ def check_array(array, dtype, size, layout="contiguous"):
 
 def test_names_are_those_of_the_catalogue():
     catalogue = MODULES["catalogue"]
-    assert sorted(catalogue.ACTIVATIONS + catalogue.WITH_WEIGHTS) == sorted(fastnn.activations())
+    assert sorted(catalogue.ACTIVATIONS) == sorted(fastnn.activations("elementwise") + fastnn.activations("rows"))
+    assert catalogue.GATED == fastnn.activations("gated") and catalogue.LEARNABLE == fastnn.activations("learnable")
+    assert catalogue.RANDOM == fastnn.activations("random") and catalogue.WITH_WEIGHTS == fastnn.activations("layer")
+    assert catalogue.FORMS == [name for name in learnable() if name in fastnn.activations("elementwise")]
     assert sorted(catalogue.OPTIMIZERS) == sorted(fastnn.optimizers())
     assert sorted(catalogue.LOSSES) == sorted(fastnn.losses())
 
@@ -90,8 +94,12 @@ def test_names_are_those_of_the_catalogue():
     ("optimizers", "time_step"), ("optimizers", "time_update_in_place"), ("optimizers", "time_update_to_deltas"),
     ("losses", "time_forward"), ("losses", "time_backward")])
 def test_every_entry_is_timed(kind, body):
-    named = [name for found in public_classes(MODULES[kind]) if hasattr(found, body) for name in found.params[0]]
-    assert sorted(named) == sorted(KINDS[kind]())
+    named = [name for found in public_classes(MODULES[kind]) if hasattr(found, body) and found.__name__ != "LearnableForms"
+             for name in found.params[0]]
+    entries = KINDS[kind]()
+    if body == "time_d2y":
+        entries = [name for of in ("elementwise", "rows", "layer") for name in fastnn.activations(of)]
+    assert sorted(named) == sorted(entries)
 
 
 @pytest.mark.parametrize("module", ["throughput", "peers"])
@@ -99,7 +107,7 @@ def test_every_entry_is_timed(kind, body):
 def test_every_entry_is_tracked(module, kind):
     found = getattr(MODULES[module], kind.title())
     named = found.params[found.param_names.index(kind[:-1])]
-    assert sorted(named) == sorted(name for name in KINDS[kind]() if name != "maxout")
+    assert sorted(named) == sorted(set(KINDS[kind]()) - set(fastnn.activations("layer")))
 
 
 @pytest.mark.parametrize(("kind", "expected"), [
@@ -126,13 +134,17 @@ def test_activation(found, body, case):
     assert call.func.__self__.name == name
     assert call.func.__name__ == {"time_forward": "forward", "time_d2y": "d2y"}.get(body, "backward")
     check_array(call.args[0], dtype, size, layout)
-    if body == "time_backward_with_grad" and name != "maxout":
-        check_array(call.keywords["grad"], dtype, size, layout)
+    gated, back = found.__name__ == "GatedUnits", body == "time_backward_with_grad"
+    if back and name != "maxout":
+        check_array(call.keywords["grad"], dtype, size // (1 + gated), layout)
         assert not np.array_equal(call.args[0], call.keywords["grad"])
     else:
         assert len(call.args) == 1 and not call.keywords
     result = call()
-    assert (result.dtype, result.shape) == (dtype, (100, 10)) and np.isfinite(result).all()
+    shape = ((10 if back else 5), 100) if gated else (100, 10)
+    assert (result.dtype, result.shape) == (dtype, shape) and np.isfinite(result).all()
+    if found.__name__ == "LearnableForms":
+        assert call.func.__self__.learned == learnable()[name]
 
 
 @pytest.mark.parametrize(("found", "body", "case"), timed("losses", size=1000))

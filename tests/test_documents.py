@@ -43,14 +43,14 @@ def test_blocks_run_as_printed(document, tmp_path, monkeypatch):
         for module in modules if any(word in block for block in found) else ():
             pytest.importorskip(module)
     space = given()
-    before = {*fastnn.activations(), *fastnn.optimizers()}
+    before = {*fastnn.activations(), *fastnn.losses(), *fastnn.optimizers()}
     try:
         for block in found:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 exec(compile(block, document, "exec"), space)
     finally:
-        for name in {*fastnn.activations(), *fastnn.optimizers()} - before:
+        for name in {*fastnn.activations(), *fastnn.losses(), *fastnn.optimizers()} - before:
             fastnn.unregister(name)
 
 

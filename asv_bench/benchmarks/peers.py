@@ -4,7 +4,7 @@ The sides are those of `fastnn bench`: n/a in versions before it, and without th
 """
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from .catalogue import ACTIVATIONS, OPTIMIZERS
+from .catalogue import ACTIVATIONS, GATED, LEARNABLE, OPTIMIZERS, RANDOM
 from .common import DTYPES, MODELS, SIZES, absent_from, normal, tensors
 
 PEERS = ["numpy", "torch", "jax"]
@@ -47,11 +47,13 @@ class _Ratio:
 
 
 class Activations(_Ratio):
-    params = [PEERS, ACTIVATIONS, DTYPES, SIZES, ["forward", "backward"]]
+    params = [PEERS, ACTIVATIONS + GATED + LEARNABLE + RANDOM, DTYPES, SIZES, ["forward", "backward"]]
     param_names = ["peer", "activation", "dtype", "size", "direction"]
 
     def call(self, side, name, dtype, size, direction):
         x, grad = normal(size, dtype), normal(size, dtype, seed=1)
+        if name in GATED:
+            x, grad = x.ravel(), grad.ravel()[:size // 2]
         return side.forward(name, x) if direction == "forward" else side.backward(name, x, grad)
 
 

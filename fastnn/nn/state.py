@@ -9,6 +9,8 @@
                 "Dropout1": {"class": "Dropout", "dropout_ratio": 0.5}, ...},
      "streams": {"drawn_from": {"network": "network", "Dropout1": "network"}, "generators": {"network": {...}}}}
 
+"loss", the repr of one that is not softmax-cross-entropy, is there besides.
+
     {"format": 1, "name": "Trainer", "network": the above, "optimizer": its state,
      "rows": 1437, "batch_size": 128, "losses": float64 array, "nonfinite": [(step, loss, layer, place), ...],
      "streams": {"drawn_from": {"network": "network", "Dropout1": "network", "trainer": "trainer"},
@@ -28,7 +30,7 @@ from fastnn.generators import checked_streams, streams
 from fastnn.state import StateError, described, entries, filled, finite, integer, is_one_of
 
 from .finite import PLACES, NonFinite
-from .layers import Dropout, Layer
+from .layers import Layer, SoftmaxWithLoss, drawing
 
 FORMAT = 1
 DECAYS = ("weight_decay_lambda", "weight_decay_l1")
@@ -38,15 +40,15 @@ def network_state(net):
     """Nothing in it is shared with the network."""
     layers = {name: {"class": type(layer).__name__, **layer._remembered()} for name, layer in _layers(net).items()}
     return {"format": FORMAT, "name": type(net).__name__, "dtype": net.dtype.name,
-            **{name: getattr(net, name) for name in DECAYS},
+            **_loss(net), **{name: getattr(net, name) for name in DECAYS},
             "params": {key: np.array(p, order="K") for key, p in net.params.items()},
             "layers": layers, "streams": streams(_sources(net))}
 
 
 def checked_network(net, state):
     """A function that puts the state into the network, and cannot fail. Raises StateError."""
-    described(state, FORMAT, ("name", "dtype", *DECAYS, "params", "layers", "streams"),
-              name=type(net).__name__, dtype=net.dtype.name)
+    described(state, FORMAT, ("name", "dtype", *_loss(net), *DECAYS, "params", "layers", "streams"),
+              name=type(net).__name__, dtype=net.dtype.name, **_loss(net))
     decays = {name: _not_negative(state[name], name) for name in DECAYS}
     put = [partial(net.__dict__.update, decays)]
     layers = _layers(net)
@@ -61,6 +63,11 @@ def checked_network(net, state):
     put += filled(net.params, state["params"])
     put += checked_streams(_sources(net), state["streams"])
     return partial(_all, put)
+
+
+def _loss(net):
+    """What there is to say of a network's loss: states from before there were others say nothing."""
+    return {} if type(net.last_layer) is SoftmaxWithLoss else {"loss": repr(net.objective.loss)}
 
 
 def trainer_state(trainer):
@@ -111,7 +118,7 @@ def _layers(net):
 
 def _sources(net):
     """Who draws random numbers, and from which generator."""
-    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if isinstance(layer, Dropout)}}
+    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if layer in drawing(net.layers.values())}}
 
 
 def _sources_of_trainer(trainer):

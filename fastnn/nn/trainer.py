@@ -15,7 +15,7 @@ from .callbacks import Callbacks
 from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
-from .layers import BatchNormalization, Dropout
+from .layers import BatchNormalization, drawing
 from .state import checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
@@ -252,8 +252,7 @@ class Trainer:
     @contextmanager
     def _masks_kept(self):
         """The network with dropout's last masks, so that two passes differentiate the same function."""
-        layers = [layer for layer in getattr(self.network, "layers", {}).values()
-                  if isinstance(layer, Dropout) and not layer.frozen]
+        layers = [layer for layer in drawing(getattr(self.network, "layers", {}).values()) if not layer.frozen]
         try:
             for layer in layers:
                 layer.frozen = True
