@@ -49,11 +49,7 @@ from .optimizers import get_opt, optimizers
 from .optimizers.wrappers import SAM, Accumulate, ExponentialAverage, Lookahead
 from .state import StateError
 from . import schedules
-<<<<<<< HEAD
-from . import gated, gumbel, learnable, maxout, rrelu       # these rows of the catalogue have files of their own
-=======
-from . import concatenated, gated, learnable, maxout, rrelu       # these rows of the catalogue have files of their own
->>>>>>> 6edefba725bb42834786707650b055da6c38ed07
+from . import concatenated, gated, gumbel, learnable, maxout, rrelu       # rows of the catalogue in files of their own
 
 if TYPE_CHECKING:
     from . import articles as articles, datasets as datasets, dlfs as dlfs, estimators as estimators, nn as nn

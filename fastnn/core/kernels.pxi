@@ -6,11 +6,7 @@
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
 
-<<<<<<< HEAD
-from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, sigmoidal, transcendental
-=======
-from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, softmax_rows, transcendental
->>>>>>> 6edefba725bb42834786707650b055da6c38ed07
+from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, transcendental
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
