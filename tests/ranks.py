@@ -358,8 +358,9 @@ def a_hundred_steps_of_a_network():
 @check(1, 3)
 def gradients_come_as_they_are_known():
     x, t = data()
-    net = MultiLayerNet(30, [20, 20], 5, weight_decay_lambda=0.1, weight_decay_l1=0.01, use_batchnorm=True,
-                        dtype=np.float32, rng=3)
+    net = MultiLayerNet(30, [20, 20], 5, activation=["PReLU", "tanh"], weight_decay_lambda=0.1, weight_decay_l1=0.01,
+                        use_batchnorm=True, dtype=np.float32, rng=3)
+    assert len(net.params) == 11                # with what the activation learns
     told = []
     loss, grads = net.loss_and_gradient(x, t, lambda key, g: told.append((key, g.copy())))
     assert [key for key, _ in told] == list(reversed(net.params))
@@ -665,8 +666,15 @@ def estimators():
     weights[2] = 1.0
     together, alone = MLPRegressor(comm=comm, **kwds).fit(x, t, weights), MLPRegressor(**kwds).fit(x, t, weights)
     assert np.allclose(together.coefs_[0], alone.coefs_[0], 1e-9, 1e-9)
-    dropped = MLPClassifier((20,), dropout=0.5, max_iter=2, comm=comm).fit(x, t > 4)        # random_state: rank 0's
-    assert_alike(dict(enumerate(dropped.coefs_)))
+    learned = dict(max_iter=2, random_state=0, hidden_layer_sizes=(8, 6), activation=("PReLU", "tanh"), batch_size=10)
+    together, alone = (MLPRegressor(normalization="layer", comm=one, **learned).fit(x, t) for one in (comm, None))
+    for one, other in zip(together.hidden_params_, alone.hidden_params_):
+        assert one.keys() == other.keys() and one
+        assert all(np.allclose(one[key], other[key], 1e-9, 1e-9) for key in one)
+    assert np.allclose(together.coefs_[0], alone.coefs_[0], 1e-9, 1e-9)
+    for kwds in (dict(dropout=0.5), dict(activation="RReLU"), dict(normalization="batch")):
+        drawn = MLPClassifier((20,), max_iter=2, comm=comm, **kwds).fit(x, t > 4)           # random_state: rank 0's
+        assert_alike(dict(enumerate([*drawn.coefs_, *(p for each in drawn.hidden_params_ for p in each.values())])))
     if size > 1:
         assert "alpha" in refusal(lambda: MLPClassifier(alpha=0.1 + rank, comm=comm).fit(x, t > 4), DisagreementError)
 

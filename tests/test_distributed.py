@@ -116,9 +116,8 @@ def ended(what, timeout=HANG, around="DataParallel"):
     return done.stderr + done.stdout
 
 
-@pytest.mark.parametrize("around", ["DataParallel", "ShardedOptimizer"])
-def test_a_rank_that_is_killed_ends_the_others(around):
-    said = ended("os.kill(os.getpid(), signal.SIGKILL)", around=around)
+def test_a_rank_that_is_killed_ends_the_others():
+    said = ended("os.kill(os.getpid(), signal.SIGKILL)", around="ShardedOptimizer")
     assert "signal 9" in said and "rank 1" in said or "KILLED BY SIGNAL: 9" in said or "Killed" in said
 
 
@@ -129,12 +128,12 @@ def test_a_rank_that_raises_ends_the_others():
 
 
 def test_a_rank_that_does_not_come_is_named():
-    said = ended("time.sleep(1e6)", timeout=2)
-    assert "RankError: rank 1 of 3 did not come to a step within 2 s" in said
+    said = ended("time.sleep(1e6)", timeout=1)
+    assert "RankError: rank 1 of 3 did not come to a step within 1 s" in said
 
 
 def test_a_rank_that_leaves_is_named():
-    said = ended("break", timeout=2)
+    said = ended("break", timeout=1)
     assert "rank 1 of 3 did not come to a step" in said or "non-zero" in said
 
 

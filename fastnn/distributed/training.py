@@ -8,7 +8,7 @@ from ..core.sparse import Rows
 from ..generators import checked_streams, position, set_position
 from ..nn import trainer as alone
 from ..nn.finite import all_finite
-from ..nn.layers import BatchNormalization, Dropout
+from ..nn.layers import BatchNormalization, drawing
 from ..nn.state import _sources_of_trainer
 from ..optimizers.wrappers import Wrapper
 from ..state import StateError
@@ -57,9 +57,8 @@ class Trainer(alone.Trainer):
             return
         noise = getattr(getattr(self.optimizer, "_innermost", self.optimizer), "_noise", None)
         sources = {"trainer": self.rng}
-        for name, layer in getattr(self.network, "layers", {}).items():
-            if isinstance(layer, Dropout):
-                sources[name] = layer.rng
+        for layer in drawing(getattr(self.network, "layers", {}).values()):
+            sources[id(layer)] = layer.rng
         if hasattr(self.network, "rng"):
             sources["network"] = self.network.rng
         for rng in {id(rng): rng for rng in sources.values()}.values():
