@@ -37,10 +37,15 @@ def why_not():
     return None if found.stdout.count("of 2") == 2 else f"mpiexec does not work here: {found.stderr.strip()[-200:]}"
 
 
+@cache
+def is_open_mpi():
+    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True, timeout=HANG).stdout
+    return "Open MPI" in version or "prte" in version.lower()
+
+
 def mpiexec(ranks, *arguments):
     """What subprocess takes to run Python so many times at once."""
-    version = subprocess.run([MPIEXEC, "--version"], capture_output=True, text=True, timeout=HANG).stdout
-    ours = "Open MPI" in version or "prte" in version.lower()
+    ours = is_open_mpi()
     some = ["--oversubscribe", "--bind-to", "none"] if ours else []
     root = {f"OMPI_ALLOW_RUN_AS_ROOT{end}": "1" for end in ("", "_CONFIRM")} if ours else {}
     return {"args": [MPIEXEC, *some, "-n", str(ranks), sys.executable, *map(str, arguments)], "cwd": TESTS,
