@@ -200,11 +200,11 @@ class _Perceptron:
         hidden = self._hidden(dtype, rng=rng)
         if self.comm is not None:
             from fastnn.distributed.estimating import NetworkOfRanks, own_stream
-            if any(between.arrays() for between in hidden):
-                raise refused(self, "comm", "goes with hidden layers that have no parameters of their own, without normalization")
-            if dropout and rng is not None:
+            if rng is not None and (dropout or any(each.activation.random for each in hidden)):
                 rng = own_stream(self.comm, rng)
-        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng, issparse(X))
+                hidden = self._hidden(dtype, rng=rng)
+        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng,
+                        issparse(X))
         return found if self.comm is None else NetworkOfRanks.of(found, self.comm)
 
     def _initialize(self, y, layer_units, dtype):
