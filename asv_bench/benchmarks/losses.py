@@ -12,15 +12,23 @@ def loss(name):
         return fastnn.get_err(name)
 
 
+def arrays(subject, size, dtype, layout):
+    """Predictions and targets, and what else it reads, all positive."""
+    others = getattr(subject, "inputs", ("y", "t"))[2:]
+    return (probabilities(size, dtype, layout), one_hot(size, dtype), *(probabilities(size, dtype, layout) for _ in others))
+
+
 class Losses:
     params = [LOSSES, DTYPES, SIZES, LAYOUTS]
     param_names = ["loss", "dtype", "size", "layout"]
 
     @warm
     def time_forward(self, name, dtype, size, layout):
-        return partial(loss(name).forward, probabilities(size, dtype, layout), one_hot(size, dtype))
+        subject = loss(name)
+        return partial(subject.forward, *arrays(subject, size, dtype, layout))
 
     @warm
     def time_backward(self, name, dtype, size, layout):
         # without arguments it may hand out what forward has computed
-        return partial(loss(name).backward, probabilities(size, dtype, layout), one_hot(size, dtype))
+        subject = loss(name)
+        return partial(subject.backward, *arrays(subject, size, dtype, layout))
