@@ -79,14 +79,14 @@ def softmax_backward(x, g):
 
 def sparsemax(x):
     z = np.sort(x, axis=-1)[..., ::-1]
-    totals, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1)
+    totals, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     count = (1 + k * z > totals).sum(axis=-1, keepdims=True)
-    return np.maximum(x - (np.take_along_axis(totals, count - 1, -1) - 1) / count, 0)
+    return np.maximum(x - (np.take_along_axis(totals, count - 1, -1) - 1) / count.astype(x.dtype), 0)
 
 
 def entmax(x):
     z = np.sort(x, axis=-1)[..., ::-1] / 2
-    k = np.arange(1, x.shape[-1] + 1)
+    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     mean = np.cumsum(z, axis=-1) / k
     spread = np.cumsum(z * z, axis=-1) - k * mean * mean
     tau = mean - np.sqrt(np.maximum(1 - spread, 0) / k)
