@@ -17,7 +17,8 @@ exclude_patterns = ["examples"]
 templates_path = ["_templates"]
 nitpicky = False
 default_role = "code"               # `name` in docstrings
-suppress_warnings = ["config.cache"]        # sphinx-gallery's settings hold functions
+# sphinx-gallery's settings hold functions; two classes are called Activation, and annotations have no module
+suppress_warnings = ["config.cache", "ref.python"]
 
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
@@ -61,6 +62,7 @@ sphinx_gallery_conf = {
     "matplotlib_animations": False, "write_computation_times": False}
 
 CODE = re.compile(r"(`+[^`]*`+)")
+ROLE = re.compile(r":[\w:]+:`~?([^`<]*?)\s*(?:<[^>]*>)?`")        # scikit-learn's docstrings have its site's
 
 
 def plain(app, what, name, obj, options, lines):
@@ -68,7 +70,7 @@ def plain(app, what, name, obj, options, lines):
     for i, line in enumerate(lines):
         if line.lstrip().startswith((">>>", "...")) or line.startswith("        "):
             continue
-        parts = CODE.split(line)
+        parts = CODE.split(ROLE.sub(r"\1", line))
         parts[::2] = [re.sub(r"([*|])", r"\\\1", re.sub(r"(?<=\w)_(?!\w)", r"\\_", part)) for part in parts[::2]]
         lines[i] = "".join(parts)
     # an indented block behind a paragraph is code

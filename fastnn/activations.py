@@ -430,7 +430,9 @@ class ACONC(Activation, name="ACON-C", kernel="acon"):
 
 
 class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", "sin")):
-    """sin(x); NaN at infinity.  Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
+    """sin(x); NaN at infinity.
+
+    Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
     """
 
 
@@ -443,9 +445,10 @@ class Snake(Activation, name="snake", kernel="snake"):
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together: numerator=[a0,
-    ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds
-    where the numerator crosses zero, too; with coefficients of many sizes, to those of the largest term.
+    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together:
+    numerator=[a0, ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0.
+    f is exact to the bounds where the numerator crosses zero, too; with coefficients of many sizes, to those of the
+    largest term.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}

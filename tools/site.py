@@ -121,10 +121,14 @@ def faults(html):
             yield f"{path.relative_to(html)}: loads {where}"
 
 
+ALONE = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",            # on a busy machine threads of small products wait for each other
+         **dict.fromkeys(("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
+
+
 def sphinx(builder, source, target):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", str(target / "trees"),
                str(source), str(target / builder)]
-    done = subprocess.run(command, env={**os.environ, "MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore"})
+    done = subprocess.run(command, env={**os.environ, **ALONE})
     if done.returncode:
         raise SystemExit(f"sphinx -b {builder} has failed")
 

@@ -120,11 +120,15 @@ def prelu_backward(x, g):
     return np.where(x > 0, g, 0.25 * g), (g * np.minimum(x, 0)).sum()
 
 
-SLOPES = np.random.default_rng(0)        # of RReLU
+NOISE = np.random.default_rng(0)
+
+
+def gumbel_softmax(x):
+    return softmax(x - np.log(NOISE.standard_exponential(x.shape)).astype(x.dtype))
 
 
 def rrelu(x):
-    return np.where(x > 0, x, SLOPES.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
+    return np.where(x > 0, x, NOISE.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
 
 
 def rrelu_backward(x, g):
@@ -193,6 +197,7 @@ ACTIVATIONS = {
     "bilinear": gated(lambda x: x, lambda x, g: g),
     "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
     "RReLU": (rrelu, rrelu_backward),
+    "gumbel-softmax": (gumbel_softmax, softmax_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
     "sparsemax": (sparsemax, lambda x, g: weighted((sparsemax(x) > 0).astype(x.dtype), g)),
