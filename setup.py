@@ -23,10 +23,10 @@ import rule_kernels                         # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
-ENGINE = ["affine", "arrays", "clipping", "cohorts", "concatenated", "decay", "dropout", "elementwise", "factored", "gated_units", "gates",
-          "gumbel", "layouts", "learned", "mean_loss", "measuring", "memory", "normalization", "pair_losses", "processor", "records",
-          "reductions", "row_losses", "row_norms", "rows", "spans", "sparse", "stepping", "threads", "transactions", "triplets",
-          "ulps"]
+ENGINE = ["affine", "arrays", "clipping", "cohorts", "concatenated", "decay", "dropout", "elementwise", "factored",
+          "gated_units", "gates", "gumbel", "layouts", "learned", "mean_loss", "measuring", "memory", "normalization",
+          "pair_losses", "processor", "records", "reductions", "row_losses", "row_norms", "rows", "spans", "sparse",
+          "stepping", "threads", "transactions", "triplets", "ulps"]
 
 # What each level's kernels are compiled with; fastnn/core/processor.pyx asks the processor for exactly these.
 X86_64_LEVELS = {

@@ -20,6 +20,8 @@ COSTS = [
     r"\('(ReLU|sigmoid|GELU|Mish|softmax)', 'float32', (1000|10000000), 'contiguous'\)",
     r"^activations\.Activations\.time_(backward|d2y)\('Mish', 'float32', 1000, 'contiguous'\)",
     r"^activations\.Activations\.time_forward\('Mish', 'float(32|64)', 100000, ",
+    r"^activations\.(GatedUnits|ActivationsWithParameters|LearnableForms|Concatenated)\..*"
+    r"\('(SwiGLU|PReLU|Swish|CReLU)', 'float32', 1000, 'contiguous'\)",
     r"^activations\.ActivationsWithWeights\..*\('maxout', 'float32', 1000, 'contiguous'\)",
     r"^losses\..*\('(Square|softmax-cross-entropy)', 'float32', 1000, 'contiguous'\)",
     r"^optimizers\..*time_step\('(SGD|Momentum|AdaGrad|Adam)', 'float32', '(100x10|MLP|1x1e7)'\)",

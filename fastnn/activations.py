@@ -430,7 +430,9 @@ class ACONC(Activation, name="ACON-C", kernel="acon"):
 
 
 class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", "sin")):
-    """sin(x); NaN at infinity.  Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
+    """sin(x); NaN at infinity.
+
+    Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
     """
 
 
@@ -443,9 +445,10 @@ class Snake(Activation, name="snake", kernel="snake"):
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together: numerator=[a0,
-    ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds
-    where the numerator crosses zero, too; with coefficients of many sizes, to those of the largest term.
+    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together:
+    numerator=[a0, ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0.
+    f is exact to the bounds where the numerator crosses zero, too; with coefficients of many sizes, to those of the
+    largest term.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
@@ -530,7 +533,7 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
 
 
-class Sparsemax(_AlongAxis, name="sparsemax", kernel="sparsemax"):
+class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
     """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
     The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
@@ -539,6 +542,9 @@ class Sparsemax(_AlongAxis, name="sparsemax", kernel="sparsemax"):
     """
 
     accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (2,)                         # alpha of alpha-entmax
 
 
 class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
@@ -549,3 +555,6 @@ class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax"
     """
 
     accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (1.5,)

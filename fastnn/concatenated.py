@@ -19,12 +19,13 @@ def _axis(value):
 class CReLU(CataloguedActivation, name="CReLU"):
     """max(x, 0) and, behind it along `axis`, max(-x, 0); f'(0) = 0.  Shang et al. 2016, arXiv 1603.05201.
 
-    The result is twice as long along the axis: of (N, 10) it is (N, 20). TensorFlow's `tf.nn.crelu` has the last axis, too,
-    Chainer's `functions.crelu` axis 1; PyTorch has none. float16, bfloat16, float32 and float64 keep their dtype, bool and
-    integers become float64. Results lie row after row; `out` has the result's shape and dtype. Values and gradients are exact.
+    The result is twice as long along the axis: of (N, 10) it is (N, 20). TensorFlow's `tf.nn.crelu` has the last axis,
+    too, Chainer's `functions.crelu` axis 1; PyTorch has none. float16, bfloat16, float32 and float64 keep their dtype,
+    bool and integers become float64. Results lie row after row; `out` has the result's shape and dtype. Values and
+    gradients are exact.
 
-    Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that x does not have,
-    or a read-only `out`.
+    Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that x does not
+    have, or a read-only `out`.
     """
 
     kind = "concatenated"

@@ -2,9 +2,10 @@
 
     mpiexec -n 3 python ranks.py FOLDER [check ...]
 
-Gradients are multiples of 3/64, and few: their sums and means over 1 to 4 ranks are exact, and what is stepped with them has
-the bits of one process.
+Gradients are multiples of 3/64, and few: their sums and means over 1 to 4 ranks are exact, and what is stepped with
+them has the bits of one process.
 """
+import copy
 import json
 import pickle
 import sys
@@ -141,10 +142,12 @@ def every_optimizer_in_shards():
 
 @check(1, 3)
 def options_and_groups():
-    cases = [dict(clip_norm=2.0), dict(clip_global_norm=3.0), dict(clip_value=0.1), dict(weight_decay=0.1, l2=0.01, l1=0.01),
-             dict(maximize=True, grad_scale=0.5, clip_norm=1.0), dict(lr=fastnn.schedules.linear(0.1, 6, end_value=0.01)),
+    cases = [dict(clip_norm=2.0), dict(clip_global_norm=3.0), dict(clip_value=0.1),
+             dict(weight_decay=0.1, l2=0.01, l1=0.01), dict(maximize=True, grad_scale=0.5, clip_norm=1.0),
+             dict(lr=fastnn.schedules.linear(0.1, 6, end_value=0.01)),
              dict(clip_global_norm=fastnn.schedules.linear(3.0, 6, end_value=1.0)),
-             dict(groups=[group("b", lr=0.5, clip_norm=0.5), group(lambda key, p: p.ndim == 2 and len(p) == 3, freeze=True)])]
+             dict(groups=[group("b", lr=0.5, clip_norm=0.5),
+                          group(lambda key, p: p.ndim == 2 and len(p) == 3, freeze=True)])]
     for options in cases:
         for make in (DataParallel, ShardedOptimizer):
             params, alone = run(make(get_opt("Momentum", **options)), get_opt("Momentum", **options))
@@ -156,7 +159,8 @@ def options_and_groups():
         assert_same(params, alone, options)
         before = {key: p.copy() for key, p in params.items()}
         if size > 1:
-            text = refusal(lambda: run(ShardedOptimizer(get_opt("SGD", **options)), get_opt("SGD"), params=params), TypeError)
+            opt = ShardedOptimizer(get_opt("SGD", **options))
+            text = refusal(lambda: run(opt, get_opt("SGD"), params=params), TypeError)
             assert next(iter(options)) in text
             assert_same(params, before)
 
@@ -224,8 +228,8 @@ def rows_of_a_table():
         one.step({"table": alone}, {"table": joined})
     assert np.array_equal(table, alone)
     if size > 1:
-        assert "Rows" in refusal(lambda: ShardedOptimizer(get_opt("Adam")).step({"table": table}, {"table": found[rank]}),
-                                 TypeError)
+        opt = ShardedOptimizer(get_opt("Adam"))
+        assert "Rows" in refusal(lambda: opt.step({"table": table}, {"table": found[rank]}), TypeError)
 
 
 @check(2, 3)
@@ -335,7 +339,8 @@ def a_hundred_steps_of_a_network():
             (lambda: ExponentialAverage(get_opt("SGD", lr=0.1)), parallel)]
     for make, *both in made:
         for around in both:
-            net, alone = (MultiLayerNet(30, [40, 40], 5, weight_decay_lambda=0.01, dtype=np.float32, rng=3) for _ in range(2))
+            net, alone = (MultiLayerNet(30, [40, 40], 5, weight_decay_lambda=0.01, dtype=np.float32, rng=3)
+                          for _ in range(2))
             opt, one = around(make()), make()
             for step in range(100):
                 rows = slice(24 * (step % 10), 24 * (step % 10) + 24)
@@ -353,8 +358,9 @@ def a_hundred_steps_of_a_network():
 @check(1, 3)
 def gradients_come_as_they_are_known():
     x, t = data()
-    net = MultiLayerNet(30, [20, 20], 5, weight_decay_lambda=0.1, weight_decay_l1=0.01, use_batchnorm=True,
-                        dtype=np.float32, rng=3)
+    net = MultiLayerNet(30, [20, 20], 5, activation=["PReLU", "tanh"], weight_decay_lambda=0.1, weight_decay_l1=0.01,
+                        use_batchnorm=True, dtype=np.float32, rng=3)
+    assert len(net.params) == 11                # with what the activation learns
     told = []
     loss, grads = net.loss_and_gradient(x, t, lambda key, g: told.append((key, g.copy())))
     assert [key for key, _ in told] == list(reversed(net.params))
@@ -365,7 +371,8 @@ def gradients_come_as_they_are_known():
     _, grads = net.loss_and_gradient(x, t, opt.ready(net.params))
     if size > 1:
         assert "under way" in refusal(lambda: opt.ready(net.params), RuntimeError)
-        assert "another" in refusal(lambda: opt.step(net.params, {key: g.copy() for key, g in grads.items()}), ValueError)
+        copies = {key: g.copy() for key, g in grads.items()}
+        assert "another" in refusal(lambda: opt.step(net.params, copies), ValueError)
 
 
 @check(1, 2, 3)
@@ -427,7 +434,8 @@ def disagreements_are_told():
         opt.lr = 0.1 * (1 + last)               # later on, too
         assert "alpha" in refusal(lambda: opt.step(params, grads), DisagreementError)
         opt.lr = 0.1
-        assert "array" in refusal(lambda: opt.step(params, {**grads, "b": None if last else grads["b"]}), DisagreementError)
+        some = {**grads, "b": None if last else grads["b"]}
+        assert "array" in refusal(lambda: opt.step(params, some), DisagreementError)
         assert "number of steps" in refusal(lambda: opt.update(params, grads, t=5 + last), DisagreementError)
         opt.step(params, grads)                 # and all is as before
         assert opt.t == 2
@@ -550,7 +558,8 @@ def forgotten_keys():
 def streams_are_each_ranks_own():
     drawn = comm.allgather(generator(5).integers(2**63))
     assert len(set(drawn)) == size and drawn[rank] == generator(5).integers(2**63)
-    params = {"W": np.full((3, 4), float(rank)), "F": np.asfortranarray(np.full((2, 3), float(rank))), "l": [np.full(2, rank)]}
+    params = {"W": np.full((3, 4), float(rank)), "F": np.asfortranarray(np.full((2, 3), float(rank))),
+              "l": [np.full(2, rank)]}
     broadcast(params, root=size - 1)
     assert (params["W"] == size - 1).all() and (params["F"] == size - 1).all() and (params["l"][0] == size - 1).all()
     if size > 1:
@@ -568,7 +577,8 @@ def trainers():
     x, t = data()
     made = {"Adam": lambda: get_opt("Adam"), "NAG": lambda: get_opt("NAG"), "Eve": lambda: get_opt("Eve"),
             "Santa": lambda: get_opt("SantaE", rng=1), "SAM": lambda: SAM(get_opt("Momentum")),
-            "sharded": lambda: ShardedOptimizer(get_opt("Adam")), "ahead": lambda: Lookahead(DataParallel(get_opt("Adam"))),
+            "sharded": lambda: ShardedOptimizer(get_opt("Adam")),
+            "ahead": lambda: Lookahead(DataParallel(get_opt("Adam"))),
             "sharp": lambda: DataParallel(SAM(get_opt("Momentum")))}
     for what, make in made.items():
         trainer = Trainer(network(), make(), x, t, 24 - (what == "Eve"), rng=5, comm=comm)
@@ -639,8 +649,8 @@ def estimators():
     warnings.simplefilter("ignore")
     (x, t), _ = fastnn.datasets.load_digits(dtype="float64")
     x, t = x[:400], t[:400]
-    for kwds in (dict(), dict(solver="sgd", l1=1e-3, batch_size=101, alpha=0.1), dict(solver="lbfgs"), dict(solver="LAMB"),
-                 dict(solver="Eve", early_stopping=True), dict(solver="NAG")):
+    for kwds in (dict(), dict(solver="sgd", l1=1e-3, batch_size=101, alpha=0.1), dict(solver="lbfgs"),
+                 dict(solver="LAMB"), dict(solver="Eve", early_stopping=True), dict(solver="NAG")):
         kwds = {**dict(max_iter=2, random_state=1, hidden_layer_sizes=(20,)), **kwds}
         together = clone(MLPClassifier(comm=comm, **kwds)).fit(x, t)
         alone = MLPClassifier(**kwds).fit(x, t)
@@ -656,8 +666,15 @@ def estimators():
     weights[2] = 1.0
     together, alone = MLPRegressor(comm=comm, **kwds).fit(x, t, weights), MLPRegressor(**kwds).fit(x, t, weights)
     assert np.allclose(together.coefs_[0], alone.coefs_[0], 1e-9, 1e-9)
-    dropped = MLPClassifier((20,), dropout=0.5, max_iter=2, comm=comm).fit(x, t > 4)        # random_state: rank 0's
-    assert_alike(dict(enumerate(dropped.coefs_)))
+    learned = dict(max_iter=2, random_state=0, hidden_layer_sizes=(8, 6), activation=("PReLU", "tanh"), batch_size=10)
+    together, alone = (MLPRegressor(normalization="layer", comm=one, **learned).fit(x, t) for one in (comm, None))
+    for one, other in zip(together.hidden_params_, alone.hidden_params_):
+        assert one.keys() == other.keys() and one
+        assert all(np.allclose(one[key], other[key], 1e-9, 1e-9) for key in one)
+    assert np.allclose(together.coefs_[0], alone.coefs_[0], 1e-9, 1e-9)
+    for kwds in (dict(dropout=0.5), dict(activation="RReLU"), dict(normalization="batch")):
+        drawn = MLPClassifier((20,), max_iter=2, comm=comm, **kwds).fit(x, t > 4)           # random_state: rank 0's
+        assert_alike(dict(enumerate([*drawn.coefs_, *(p for each in drawn.hidden_params_ for p in each.values())])))
     if size > 1:
         assert "alpha" in refusal(lambda: MLPClassifier(alpha=0.1 + rank, comm=comm).fit(x, t > 4), DisagreementError)
 
@@ -667,17 +684,47 @@ def bits():
     """What this check returns must be the same in every run."""
     x, t = data()
     found = []
-    for around in (lambda opt: DataParallel(opt, bucket_bytes=2000), lambda opt: DataParallel(opt, wire="bfloat16"),
-                   ShardedOptimizer):
+    for i, around in enumerate((lambda opt: DataParallel(opt, bucket_bytes=2000), ShardedOptimizer, DataParallel,
+                                lambda opt: DataParallel(opt, wire="bfloat16"))):
         net = network(use_dropout=False)
         opt = around(get_opt("LAMB"))
         for step in range(30):
             mine = slice(step + rank * 20, step + rank * 20 + 20 + rank)
-            loss, grads = net.loss_and_gradient(x[mine], t[mine], opt.ready(net.params, 20 + rank))
+            ready = None if i == 2 else opt.ready(net.params, 20 + rank)
+            loss, grads = net.loss_and_gradient(x[mine], t[mine], ready)
             opt.step(net.params, grads, 20 + rank)
         assert_alike(net.params)
         found.append(b"".join(p.tobytes() for p in net.params.values()).hex()[:4000])
+    assert found[0] == found[2]                 # whatever the buckets, and whenever gradients are sent
     return found
+
+
+@check(1, 2)
+def what_is_refused():
+    adam = get_opt("Adam")
+    for call in (lambda: DataParallel("Adam"), lambda: DataParallel(adam, comm=3), lambda: ShardedOptimizer(get_opt),
+                 lambda: DataParallel(adam, wire="float16"), lambda: DataParallel(adam, bucket_bytes=0),
+                 lambda: DataParallel(adam, timeout=0), lambda: ShardedOptimizer(get_opt("Muon")),
+                 lambda: ShardedOptimizer(Lookahead(adam)), lambda: DataParallel(DataParallel(adam)),
+                 lambda: copy.deepcopy(DataParallel(adam)), lambda: DataParallel(adam).update(np.ones(3)),
+                 lambda: broadcast("W"), lambda: ShardedOptimizer(adam).average({}, {})):
+        assert refusal(call, TypeError, ValueError)
+
+    class Own(Trainer):
+        pass
+
+    assert "derive" in refusal(lambda: Own(network(), get_opt("Adam"), *data(), comm=comm), TypeError)
+    opt = DataParallel(get_opt("Adam", lr=0.5))
+    assert opt.lr == 0.5 and opt.ranks == size and opt.rank == rank and f"ranks={size}" in repr(opt)
+    opt.lr = 0.25
+    assert opt.optimizer.lr == 0.25
+    x, t = data()
+    trainer = Trainer(network(), get_opt("Adam"), x, t, 24, rng=5, comm=comm)
+    assert type(trainer) is not Trainer and isinstance(trainer, Trainer) and trainer.comm == comm
+    noise = np.random.default_rng(1)
+    if size > 1:
+        opt = get_opt("SantaE", rng=noise)
+        assert "noise" in refusal(lambda: Trainer(network(), opt, x, t, 24, rng=noise, comm=comm), ValueError)
 
 
 def main():
@@ -692,7 +739,8 @@ def main():
         if rank == 0:
             failed = [f"rank {i} of {size}:\n{error}" for i, (error, _) in enumerate(found) if error]
             outcomes[name] = {"failed": failed[:2], "value": found[0][1]}
-            print(f"{size} ranks: {name} {'failed' if failed else 'passed'} at {time.perf_counter() - start:.1f} s", flush=True)
+            so = "failed" if failed else "passed"
+            print(f"{size} ranks: {name} {so} at {time.perf_counter() - start:.1f} s", flush=True)
     if rank == 0:
         (FOLDER / f"{size}.json").write_text(json.dumps(outcomes))
 

@@ -169,6 +169,7 @@ def test_docstrings_state_the_bounds():
     for name in ELEMENTWISE:
         assert bounds.ELEMENTWISE in accuracy.type_of(name).__doc__
     for name in ROWS:
-        assert bounds.ROWS in accuracy.type_of(name).__doc__
+        assert accuracy.type_of(name).accuracy in accuracy.type_of(name).__doc__
+        assert "4 ULP" in accuracy.type_of(name).accuracy
     for name in fastnn.losses():
         assert bounds.of_loss(name) in type(fastnn.get_err(name)).__doc__

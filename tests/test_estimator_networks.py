@@ -20,6 +20,10 @@ OF_LABELS = ["softmax-focal", "softmax-cross-entropy", "sparsemax-loss", "catego
 OF_SHARES = ["Cross", "KL", "Jensen-Shannon"]
 
 
+OTHERS = ["triplet", "InfoNCE", "Gaussian-NLL", "Laplace-NLL"]      # of more than outputs and targets
+LOSSES = [name for name in fastnn.losses() if name not in OTHERS]
+
+
 def counts(n=200):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, (n, 3))
@@ -28,7 +32,7 @@ def counts(n=200):
 
 # Losses
 
-@pytest.mark.parametrize("loss", fastnn.losses())
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("kind", ["binary", "digits", "labels"])
 def test_a_classifier_takes_every_loss(kind, loss):
     X, y = data(kind)
@@ -47,7 +51,7 @@ def test_a_classifier_takes_every_loss(kind, loss):
         assert np.mean(mlp.predict(X) == y) > 0.75
 
 
-@pytest.mark.parametrize("loss", [name for name in fastnn.losses() if name not in OF_LABELS])
+@pytest.mark.parametrize("loss", [name for name in LOSSES if name not in OF_LABELS])
 def test_a_regressor_takes_every_loss_of_numbers(loss):
     rng = np.random.default_rng(0)
     X, y = rng.uniform(-1, 1, (200, 3)), rng.dirichlet(np.ones(3), 200)
@@ -90,6 +94,7 @@ def test_options_of_a_loss():
 
 
 @pytest.mark.parametrize("make, kwds", [
+    *((make, {"loss": name}) for make in (MLPRegressor, MLPClassifier) for name in OTHERS),
     (MLPRegressor, {"loss": "softmax-focal"}), (MLPRegressor, {"loss": "Hubber"}), (MLPRegressor, {"loss": 3}),
     (MLPClassifier, {"loss": "log-loss2"}), (MLPClassifier, {"loss": get_err("softmax-focal", class_weight=(1, 2))})])
 def test_a_loss_that_does_not_fit(make, kwds):
@@ -290,3 +295,37 @@ def test_onnx_of_regressors(tmp_path, loss):
     X, y = rng.uniform(-1, 1, (200, 3)), rng.dirichlet(np.ones(3), 200)
     mlp = MLPRegressor(loss, (7,), max_iter=5, random_state=0).fit(X, y)
     np.testing.assert_allclose(outputs(mlp, X, tmp_path)[0], mlp.predict(X), rtol=0, atol=1e-6)
+
+
+# Predictions
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kind", ["digits", "binary", "labels", "regression"])
+def test_what_is_not_finite_is_refused_as_by_scikit_learn(kind, dtype):
+    X, y = data(kind)
+    X = X.astype(dtype)
+    mlp = (MLPRegressor if kind == "regression" else classifier)(max_iter=2).fit(X, y)
+    for other in (X.astype(np.float64).tolist(), np.asfortranarray(X), X[::-1][::-1]):
+        np.testing.assert_allclose(mlp.predict(other), mlp.predict(X), rtol=1e-3, atol=1e-3)
+    mlp.coefs_[0][3] = 0
+    for value in (np.nan, np.inf, -np.inf):
+        bad = X.copy()
+        bad[-1, 3] = value
+        with pytest.raises(ValueError, match="Input X contains (NaN|infinity)"):
+            mlp.predict(bad)
+    with pytest.raises(ValueError, match="features"):
+        mlp.predict(X[:, 1:])
+    with pytest.raises(ValueError, match="0 sample"):
+        mlp.predict(X[:0])
+    mlp.coefs_[0][:] = np.finfo(dtype).max          # the product is not finite, and X is
+    assert mlp.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("labels", [[0, 1], ["a", "b", "c"], [2.0, 3.0], [7]])
+def test_labels_are_those_of_the_binarizer(labels):
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((60, 4)), np.array(labels)[rng.integers(0, len(labels), 60)]
+    mlp = classifier().fit(X, y)
+    expected = mlp._label_binarizer.inverse_transform(mlp._forward_pass_fast(X).reshape((60, -1)[:1 + (len(labels) > 2)]))
+    np.testing.assert_array_equal(mlp.predict(X), expected)
+    assert mlp.predict(X).dtype == y.dtype

@@ -182,25 +182,6 @@ def test_halves_of_numbers_are_computed_in_float32(name, half, shape):
     np.testing.assert_array_equal(unit.backward(x, grad=grad), unit.backward(wide, grad=grad.astype("f4")).astype(half))
 
 
-@each_unit
-@each_dtype
-def test_results_past_the_cache_are_the_same(name, dtype):
-    """Rows that begin with a cache line, and others; halves of rows and of columns."""
-    found, before = [], engine._stream_above(1 << 60)
-    try:
-        for above in (1 << 60, 0):
-            engine._stream_above(above)
-            found.append([])
-            for axis, shape in ((1, (60, 4096)), (1, (60, 2 * 1111)), (0, (2, 40_003)), (1, (3000, 34))):
-                unit, x = get_act(name, axis=axis), normal(shape, dtype)
-                y = unit(x)
-                found[-1] += [y, unit.backward(x, grad=y), unit(x, gate=x), *unit.backward(x, grad=x, gate=x)]
-    finally:
-        engine._stream_above(before)
-    for one, two in zip(*found):
-        np.testing.assert_array_equal(one, two)
-
-
 def test_words_of_libraries():
     assert get_act("GLU", like="torch", dim=0).axis == 0 and get_act("glu", like="optax", axis=1).axis == 1
     assert get_act("glu", like="keras").axis == -1

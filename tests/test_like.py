@@ -538,7 +538,8 @@ def test_activations_are_those_of_the_library(library, name, arguments, called, 
     ("squareplus", "keras", {}, "squareplus", {"b": 4}), ("sparse_plus", "keras", {}, "sparse-plus", {}),
     ("sparse_sigmoid", "keras", {}, "sparse-sigmoid", {}), ("clipped_relu", "chainer", {}, "ReLU-k", {"k": 20}),
     ("exp", "chainer", {}, "exponential", {}), ("erf", "chainer", {}, "erf", {}),
-    ("arctan", "chainer", {}, "arctan", {})])
+    ("arctan", "chainer", {}, "arctan", {}), ("sin", "chainer", {}, "sinusoid", {}),
+    ("crelu", "chainer", {}, "CReLU", {"axis": 1})])
 def test_what_names_of_activations_mean(name, like, arguments, other, values):
     act = get_act(name, like=like, **arguments)
     assert type(act) is type(get_act(other))

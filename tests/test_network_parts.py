@@ -118,6 +118,27 @@ def test_an_activation_that_is_given_stays_the_users():
     assert (act.alpha == 0.25).all() and act.dalpha is None and (net.params["act_alpha2"] != 7).all()
 
 
+@pytest.fixture
+def registered():
+    """A user's activation, one that learns, and a loss."""
+    pytest.importorskip("numba")
+    fastnn.register_act("soft-of-a-user", lambda x: x / (1 + abs(x)) + 0.1 * x)
+    fastnn.register_act("learned-of-a-user", lambda x, b: x / (1 + abs(b * x)), learn=("b",), b=1.0)
+    fastnn.register_loss("loss-of-a-user", lambda y, t, w: w * (y - t)**2, w=2.0)
+    yield
+    for name in ("soft-of-a-user", "learned-of-a-user", "loss-of-a-user"):
+        fastnn.unregister(name)
+
+
+def test_what_users_register(registered):
+    net = made(["soft-of-a-user", "learned-of-a-user"], loss="loss-of-a-user")
+    t = np.cos(X[:, :3])
+    grads, numerical = net.gradient(X, t), net.numerical_gradient(X, t)
+    assert "act_b2" in grads and net.loss(X, t) == pytest.approx(2 * np.mean((net.predict(X) - t)**2))
+    for key, g in grads.items():
+        np.testing.assert_allclose(g, numerical[key], rtol=1e-5, atol=1e-9)
+
+
 @pytest.mark.parametrize("activation, message", [
     (get_act("PReLU", channels=3), "channels"), (["tanh"], "1 entries for 2 hidden layers"),
     (get_act("SwiGLU", axis=0), "keeps the rows"),

@@ -20,7 +20,9 @@ OTHERS = [("Poisson", {"log_input": False}, "softplus"), ("KL", {"log_input": Fa
           ("softmax-cross-entropy", {"class_weight": (1, 2, 0.5)}, None),
           ("softmax-cross-entropy", {"ignore_label": 0}, None), ("squared-error", {}, "tanh"),
           ("sigmoid-binary-cross-entropy", {"class_weight": (1, 3)}, None)]
-CASES = [(name, {}, OUTPUT.get(name)) for name in fastnn.losses()] + OTHERS
+SPREAD = ["Gaussian-NLL", "Laplace-NLL"]
+APART = ["triplet", "InfoNCE"]              # of other things than outputs and targets
+CASES = [(name, {}, OUTPUT.get(name)) for name in fastnn.losses() if name not in SPREAD + APART] + OTHERS
 
 
 def made(name, options=None, output=None, **others):
@@ -114,6 +116,35 @@ def test_counts_learn_rates():
         assert rate(net.predict(np.zeros((1, 1))))[0, 0] == pytest.approx(np.e, rel=0.1)
 
 
+@pytest.mark.parametrize("name", SPREAD)
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_a_spread_is_learned(name, reduction):
+    net = MultiLayerNet(5, [4], 6, "tanh", loss=get_err(name, reduction=reduction), rng=1)
+    t, y = TARGETS["numbers"], net.predict(X)
+    wanted = get_err(name).forward(y[:, :3], t, np.exp(y[:, 3:]), reduction=reduction)
+    assert net.loss(X, t) == pytest.approx(float(wanted), rel=1e-12)
+    grads, numerical = net.gradient(X, t), net.numerical_gradient(X, t)
+    for key, g in grads.items():
+        assert np.abs(g - numerical[key]).max() <= 1e-6 * max(np.abs(numerical[key]).max(), 1e-4), key
+    with pytest.raises(ValueError, match="two outputs for each target.*output_size is 3"):
+        MultiLayerNet(5, [4], 3, loss=name)
+
+
+def test_variances_are_found():
+    rng = np.random.default_rng(4)
+    x = rng.uniform(-1, 1, (2000, 1))
+    t = rng.normal(2 * x[:, 0], np.exp(x[:, 0]))
+    net = MultiLayerNet(1, [], 2, loss="Gaussian-NLL", rng=0)
+    Trainer(net, fastnn.get_opt("Adam", 0.02), x, t, 200, rng=0).train(600)
+    np.testing.assert_allclose(net.predict(np.array([[-0.5], [0.5]])), [[-1, -1], [1, 1]], atol=0.2)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_losses_of_something_else(name):
+    with pytest.raises(TypeError, match="is one of .*, not of a network's outputs and targets"):
+        MultiLayerNet(5, [4], 3, loss=name)
+
+
 def test_labels_of_a_loss_of_distributions():
     net = made("Cross", output="softmax")
     t = TARGETS["classes"]
@@ -137,7 +168,7 @@ def test_labels_that_are_ignored():
     (ValueError, "Binary.* takes probabilities.*get_act\\('tanh'\\)", 3, {"loss": "Binary", "output": "tanh"}),
     (ValueError, "takes logits.*get_act\\('sigmoid'\\).*output=None", 3,
      {"loss": "sigmoid-binary-cross-entropy", "output": "sigmoid"}),
-    (ValueError, "takes logits.*get_act\\('softmax'\\)", 3, {"output": "softmax"}),
+    (ValueError, "takes logits.*get_act\\('softmax'", 3, {"output": "softmax"}),
     (ValueError, "takes rates", 3, {"loss": get_err("Poisson", log_input=False)}),
     (ValueError, "logarithms of probabilities.*log-softmax", 3, {"loss": "KL", "output": "softmax"}),
     (ValueError, "one of several classes, and output_size is 1", 1, {}),

@@ -1,8 +1,8 @@
 """Every activation, forward and back, results allocated."""
 from functools import partial
 
-from .catalogue import ACTIVATIONS, FORMS, GATED, LEARNABLE, RANDOM, WITH_WEIGHTS
-from .common import DTYPES, LAYOUTS, SIZES, absent_from, activation, halved, normal, warm
+from .catalogue import ACTIVATIONS, CONCATENATED, FORMS, GATED, LEARNABLE, RANDOM, WITH_WEIGHTS
+from .common import COLUMNS, DTYPES, LAYOUTS, SIZES, absent_from, activation, halved, normal, warm
 
 
 class _Activation:
@@ -53,6 +53,22 @@ class GatedUnits:
     def time_backward_with_grad(self, name, dtype, size, layout):
         x, grad = halved(size, dtype, layout)
         return partial(activation(name, dtype, axis=0).backward, x, grad=grad)
+
+
+class Concatenated:
+    """Results are twice as long as rows of x."""
+
+    params = [CONCATENATED, DTYPES, SIZES, LAYOUTS]
+    param_names = _Activation.param_names
+
+    @warm
+    def time_forward(self, name, dtype, size, layout):
+        return partial(activation(name, dtype).forward, normal(size, dtype, layout))
+
+    @warm
+    def time_backward_with_grad(self, name, dtype, size, layout):
+        grad = normal(2 * size, dtype, layout, seed=1).reshape(-1, 2 * COLUMNS)
+        return partial(activation(name, dtype).backward, normal(size, dtype, layout), grad=grad)
 
 
 class _Learned:

@@ -4,7 +4,7 @@ The sides are those of `fastnn bench`: n/a in versions before it, and without th
 """
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from .catalogue import ACTIVATIONS, GATED, LEARNABLE, OPTIMIZERS, RANDOM
+from .catalogue import ACTIVATIONS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
 from .common import DTYPES, MODELS, SIZES, absent_from, normal, tensors
 
 PEERS = ["numpy", "torch", "jax"]
@@ -63,3 +63,13 @@ class Optimizers(_Ratio):
 
     def call(self, side, name, dtype, model):
         return side.step(name, tensors(model, dtype, 0), tensors(model, dtype, 1))
+
+
+class Losses(_Ratio):
+    params = [PEERS[1:], LOSSES, DTYPES, SIZES]
+    param_names = ["peer", "loss", "dtype", "size"]
+
+    def call(self, side, name, dtype, size):
+        with absent_from(ImportError, AttributeError):
+            from fastnn.cli.subjects import loss_arrays
+            return side.loss(name, loss_arrays(name, size, dtype))

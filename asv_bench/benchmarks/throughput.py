@@ -9,8 +9,9 @@ import numpy as np
 
 import fastnn
 
-from .catalogue import ACTIVATIONS, GATED, LEARNABLE, OPTIMIZERS, RANDOM
+from .catalogue import ACTIVATIONS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
 from .common import DTYPES, absent_from, activation, halved, least, normal, optimizer, tensors
+from .losses import arrays, loss
 from .streaming_copy import compiled
 
 SIZE, MODEL = 10_000_000, "1x1e7"
@@ -79,3 +80,17 @@ class Optimizers(_Throughput):
         with absent_from(AttributeError):
             state = sum(array.nbytes for slots in opt.state.values() for array in slots.values())
         return partial(opt.step, parameters, grads), 3 * sum(p.nbytes for p in parameters) + 2 * state
+
+
+class Losses(_Throughput):
+    params = [LOSSES, DTYPES]
+    param_names = ["loss", "dtype"]
+
+    def case(self, name, dtype):
+        """(call, bytes): what it is given read, its gradients written; the mean and they in one pass."""
+        err = loss(name)
+        given = arrays(err, dtype, SIZE, "contiguous")
+        with absent_from(AttributeError):
+            call = err.value_and_grad
+        written = len(getattr(err, "gradients", ("y",)))
+        return partial(call, *given, reduction="mean"), sum(each.nbytes for each in given) + written * given[0].nbytes

@@ -1,4 +1,4 @@
-"""Whether a command has been started several times at once, by mpiexec or srun, and what its processes tell each other."""
+"""Whether a command has been started several times at once, by mpiexec or srun, and what its processes then tell."""
 import os
 import platform
 
@@ -77,6 +77,6 @@ def ranks_here():
     except ImportError as error:
         raise UserError(f"started {count} times at once: {error}") from error
     if ranks.size == 1:
-        raise UserError(f"started {count} times at once, and MPI knows of one: it has to be the MPI whose mpiexec that is "
-                        "(under Slurm srun --mpi=pmix)")
+        raise UserError(f"started {count} times at once, and MPI knows of one: it has to be the MPI whose mpiexec that "
+                        "is (under Slurm srun --mpi=pmix)")
     return Together(ranks)

@@ -3,7 +3,7 @@
 
 Squares are taken of arguments that are bounded where they would overflow: the 1 beside them is long lost there. Where
 roundings add up to more than the bounds, what they lost is computed with fused multiply-adds and put right at the end:
-half the time of `wide` lanes, whose quotients and roots take four times as long. Without FMA floats are computed in these.
+half the time of `wide` lanes, whose quotients and roots take four times as long. Without FMA floats are computed so.
 """
 from fastnn.core.vecmath cimport absolute, at_least, at_most, fma, HAS_FMA, lane, square_root, wide, with_sign
 

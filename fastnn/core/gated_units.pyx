@@ -12,16 +12,15 @@ from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, ch
                                  must_be_bound, operand, overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
-from fastnn.core.operands cimport (AHEAD, BLOCK, ROOM, STREAMED, Form, Operand, fetch, fits, gathered, in_one_piece, lay_out,
+from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.pair_kernels cimport gated_double, gated_float
-from fastnn.core.streaming cimport FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_stream_end
+from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
-from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
@@ -31,7 +30,6 @@ cdef enum:
 
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
-cdef Py_ssize_t stream_above = last_level_cache()      # bytes of operands together
 cdef char nothing           # what lies at the address of arrays that are only shapes
 
 cdef struct Work:
@@ -40,7 +38,6 @@ cdef struct Work:
     bint single
     bint back
     bint in_rooms           # results do not go to their places at once: an operand may lie there
-    bint streaming
     Form form
     Operand operands[5]     # a, b, g or nothing, the result or the gradient of a, the gradient of b or nothing
 
@@ -70,9 +67,9 @@ cdef inline void run_block(const Work *work, const real *like, Py_ssize_t start,
         second = target(form, &operands[4], second_room, start, n, whole, work.in_rooms)
     call(work, a, b, g, out, second, whole)
     if out == room:
-        put(form, &operands[3], room, start, n, work.streaming)
+        put(form, &operands[3], room, start, n)
     if work.back and second == second_room:
-        put(form, &operands[4], second_room, start, n, work.streaming)
+        put(form, &operands[4], second_room, start, n)
 
 
 cdef inline bint all_straight(const Work *work) noexcept nogil:
@@ -84,20 +81,18 @@ cdef inline bint all_straight(const Work *work) noexcept nogil:
 
 
 cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop: long rows where they lie, blocks of them past the cache, short ones gathered."""
+    """Elements start to stop: long rows where they lie, short ones gathered."""
     cdef const Operand *operands = &work.operands[0]
     cdef const Form *form = &work.form
     cdef Py_ssize_t index[MOST_AXES]
     cdef Py_ssize_t width = form.shape[form.axes - 1]
-    cdef Py_ssize_t block = STREAMED // sizeof(real) if work.streaming else BLOCK
     cdef bint direct = not work.in_rooms and width >= BLOCK and all_straight(work)
-    cdef Py_ssize_t n, left, head
-    cdef int k
+    cdef Py_ssize_t n, left
     while start < stop:
         left = stop - start
-        if width >= block and form.axes > 1:
+        if width >= BLOCK and form.axes > 1:
             left = min(left, width - start % width)
-        n = min(left, block)
+        n = min(left, <Py_ssize_t>BLOCK)
         if direct and left >= UNIT:
             n = left & -UNIT
             call(work, <const real *>place_of(form, &operands[0], start, index),
@@ -106,17 +101,8 @@ cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start,
                  <real *>place_of(form, &operands[3], start, index),
                  <real *>place_of(form, &operands[4], start, index) if work.back else NULL, n)
         else:
-            if work.streaming and in_one_piece(form, &operands[3], start, n):
-                head = (-<uintptr_t>place_of(form, &operands[3], start, index) % FASTNN_LINE) // <Py_ssize_t>sizeof(real)
-                if head:
-                    n = min(n, head)
-                elif start + (AHEAD + 1) * block <= stop:
-                    for k in range(3):
-                        fetch(form, &operands[k], start + AHEAD * block, block)
             run_block(work, like, start, n)
         start += n
-    if work.streaming:
-        fastnn_stream_end()
 
 
 cdef void run_part(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -235,7 +221,8 @@ cdef class GatedUnit:
                     cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), halves)
         if b is None:
             work.operands[0 if first else 1].first += half_of(a, axis)
-        self.compute(&work, like, 3)
+        if cnp.PyArray_SIZE(like):
+            run(&work, cnp.PyArray_SIZE(like))
         return given_back(result, given, out)
 
     def __call__(self, x, out=None, *, gate=None):
@@ -283,20 +270,12 @@ cdef class GatedUnit:
         if b is None:
             work.operands[0 if first else 1].first += half_of(a, axis)
             work.operands[3 if first else 4].first += half_of(da, axis)
-        self.compute(&work, like, 5)
+        if cnp.PyArray_SIZE(like):
+            run(&work, cnp.PyArray_SIZE(like))
         if gate is None:
             return given_back(da, first_out, out)
         both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
-
-    cdef int compute(self, Work *work, cnp.ndarray like, int count) except -1:
-        cdef Py_ssize_t n = cnp.PyArray_SIZE(like)
-        work.streaming = (FASTNN_STREAMS and not work.in_rooms and work.operands[3].store == NULL
-                          and n * count * work.operands[3].itemsize > stream_above)
-        work.in_rooms = work.in_rooms or work.streaming
-        if n:
-            run(work, n)
-        return 0
 
 
 cdef cnp.ndarray only_shape(int axes, cnp.npy_intp *dims):
@@ -350,11 +329,3 @@ cdef object given_back(cnp.ndarray result, cnp.ndarray given, object out):
             fill(given, result)
         return given if out is None else out
     return result[()] if cnp.PyArray_NDIM(result) == 0 else result
-
-
-def _stream_above(nbytes):
-    """Write past the cache when a call's operands exceed so many bytes; the number before. For tests and measurements."""
-    global stream_above
-    before = stream_above
-    stream_above = nbytes
-    return before

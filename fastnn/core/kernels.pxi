@@ -252,13 +252,10 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
                       Py_ssize_t count, const double *h) noexcept nogil:
     rows(LOG_SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
 
-cdef void sparsemax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                    Py_ssize_t count, const double *h) noexcept nogil:
-    rows(SPARSEMAX, <real>1, <double>1, order, x, g, out, n, step, count)
-
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
-    rows(ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    # one kernel, told by alpha: with a constant kind a compiler would make two of everything
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
 
 cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                    Py_ssize_t count, const double *h) noexcept nogil:
@@ -334,7 +331,6 @@ ROWS = {
     "softmax": (<uintptr_t>softmax[float], <uintptr_t>softmax[double]),
     "softmin": (<uintptr_t>softmin[float], <uintptr_t>softmin[double]),
     "log_softmax": (<uintptr_t>log_softmax[float], <uintptr_t>log_softmax[double]),
-    "sparsemax": (<uintptr_t>sparsemax[float], <uintptr_t>sparsemax[double]),
     "entmax": (<uintptr_t>entmax[float], <uintptr_t>entmax[double]),
     "hard_max": (<uintptr_t>hard_max[float], <uintptr_t>hard_max[double]),
 }

@@ -13,11 +13,12 @@ from fastnn.core.vecmath cimport HAS_FMA, absolute, at_least, at_most, exp_floor
 # PReLU: x above 0, else alpha x; at 0 the lower piece decides, as in PyTorch (He et al. 2015, arXiv 1502.01852)
 
 cdef inline lane prelu(lane x, const lane *h) noexcept nogil:
-    return x if x > <lane>0 else h[0] * x
+    cdef lane alpha = h[0]              # read before it is chosen: a choice of addresses is no vector's
+    return x if x > <lane>0 else alpha * x
 
 
 cdef inline lane prelu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane alpha = h[0]              # read before it is chosen: a choice of addresses is no vector's
+    cdef lane alpha = h[0]
     return x if x != x else (<lane>1 if x > <lane>0 else alpha)
 
 

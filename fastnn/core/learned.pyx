@@ -16,14 +16,13 @@ from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.memory cimport new_result
-from fastnn.core.operands cimport (AHEAD, BLOCK, ROOM, Form, Operand, fetch, fits, gathered, in_one_piece, lay_out,
+from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_double, learned_float
-from fastnn.core.streaming cimport FASTNN_STREAMS, at_line, fastnn_stream_end
+from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import pairs, rules
-from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
@@ -38,7 +37,6 @@ cdef enum:
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
 cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
-cdef Py_ssize_t stream_above = last_level_cache()      # bytes of operands together
 
 cdef struct Work:
     uintptr_t kernel
@@ -47,7 +45,6 @@ cdef struct Work:
     bint each               # every element has parameters of its own
     bint random
     bint in_rooms           # results do not go to their places at once: an operand may lie there
-    bint streaming
     int count               # of parameters
     int constants           # numbers that stand behind them, for all channels
     double constant[MOST_PARAMETERS]
@@ -156,7 +153,7 @@ cdef inline void run_block(const Work *work, const real *p, real *gradients, Py_
         g = gathered(form, &operands[1], at_line(&rooms[1][0]), start, n, whole)
     call(work, x, p, g, out, gradients, whole)
     if out == room:
-        put(form, &operands[2], room, start, n, work.streaming)
+        put(form, &operands[2], room, start, n)
     if sums != NULL:
         for k in range(work.count):
             add_up(work, gradients + k * LEARNED_BLOCK, sums + k * work.channels, start, n)
@@ -203,14 +200,8 @@ cdef inline void run_elements(const Work *work, const real *parameters, Py_ssize
                 start += n
                 continue
             n = min(n, <Py_ssize_t>BLOCK)
-        if work.streaming and start + (AHEAD + 1) * BLOCK <= stop:
-            fetch(&work.form, &work.operands[0], start + AHEAD * BLOCK, BLOCK)
-            if work.back:
-                fetch(&work.form, &work.operands[1], start + AHEAD * BLOCK, BLOCK)
         run_block(work, own, gradients, start, n, sums)
         start += n
-    if work.streaming:
-        fastnn_stream_end()
 
 
 cdef void run(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -333,9 +324,6 @@ cdef object applied(Work *work, cnp.ndarray x, cnp.ndarray g, object dtype, obje
         x, g = copied(x, x.dtype), None if g is None else copied(g, g.dtype)
         if not lay_out(&work.form, &work.operands[0], (x, g, result), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
             raise ValueError("out has too many axes with gaps between them")
-    work.streaming = (FASTNN_STREAMS and not work.in_rooms and work.operands[2].store == NULL
-                      and work.n * (2 + back) * work.operands[2].itemsize > stream_above)
-    work.in_rooms = work.in_rooms or work.streaming
     if work.sums != NULL:
         share(work, (work.n + work.part - 1) // work.part, 1)
     else:
@@ -416,11 +404,3 @@ cdef object random_pass(tuple kernels, object x, object key, double low, double 
     work.each = work.random = True
     work.key, work.low, work.width = key, low, high - low
     return applied(&work, a, g, dtype, out)
-
-
-def _stream_above(nbytes):
-    """Write past the cache when a call's operands exceed so many bytes; the number before. For tests and measurements."""
-    global stream_above
-    before = stream_above
-    stream_above = nbytes
-    return before

@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Operands of one shape and any layout, in C order block by block: a block is run through where it lies, or gathered into a
-room of the first cache and scattered from one, halves converted on the way. Results that outgrow the last cache go past it.
+room of the first cache and scattered from one, halves converted on the way. Stores past the cache were measured: they gave
+nothing, and cost rows that do not begin with a cache line several times the rest.
 """
 cimport numpy as cnp
 from libc.stdint cimport uint16_t, uintptr_t
@@ -8,15 +9,12 @@ from libc.string cimport memcpy, memset
 
 from fastnn.core.arrays cimport DOUBLE, FLOAT16, OTHER, SINGLE, Kind, kind_of
 from fastnn.core.stored cimport load_half, store_half
-from fastnn.core.streaming cimport FASTNN_LINE, fastnn_prefetch, fastnn_stream
 from fastnn.core.vecmath cimport real
 
 cdef enum:
     MOST_AXES = 8           # with gaps between them
     BLOCK = 512             # elements that stay in the first-level cache
     ROOM = 528              # and what moves them to the beginning of a cache line
-    STREAMED = 2048         # bytes at a time that go past the cache
-    AHEAD = 2               # blocks between the one that is worked on and the one that is fetched
 
 cdef struct Form:
     # a shape, axes that all operands go over as over one joined
@@ -252,27 +250,13 @@ cdef inline real *target(const Form *form, const Operand *operand, real *room, P
     return room
 
 
-cdef inline void put(const Form *form, const Operand *operand, const real *room, Py_ssize_t start, Py_ssize_t n,
-                     bint streaming) noexcept nogil:
+cdef inline void put(const Form *form, const Operand *operand, const real *room, Py_ssize_t start,
+                     Py_ssize_t n) noexcept nogil:
     """n results from a room to where they belong."""
-    cdef Py_ssize_t index[MOST_AXES]
     cdef uint16_t codes[BLOCK]
-    cdef char *place
     if operand.store != NULL:
         if real is float:
             operand.store(room, codes, n)
             hand_out(form, operand, codes, start, n)
         return
-    if streaming and in_one_piece(form, operand, start, n):
-        place = place_of(form, operand, start, index)
-        if (<uintptr_t>place | n * sizeof(real)) % FASTNN_LINE == 0:
-            fastnn_stream(place, room, n * sizeof(real))
-            return
     hand_out(form, operand, room, start, n)
-
-
-cdef inline void fetch(const Form *form, const Operand *operand, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Ask for n elements that will be read."""
-    cdef Py_ssize_t index[MOST_AXES]
-    if operand.first != NULL and in_one_piece(form, operand, start, n):
-        fastnn_prefetch(place_of(form, operand, start, index), n * operand.itemsize)

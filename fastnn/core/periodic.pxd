@@ -1,15 +1,16 @@
 # cython: cdivision=True
 """Activations of sines: f, f' and f'' of each, side by side.
 
-An angle is reduced by a multiple of pi held in three parts, which is exact enough up to `reach`; loops over these formulas
-are vectorised. Where an argument of a block lies beyond, those are computed again one by one (by the bits of 2/pi in angles.h),
-so that the whole line is exact. An element has the same bits among any others.
+An angle is reduced by a multiple of pi held in three parts, which is exact enough up to `reach`; loops over these
+formulas are vectorised. Where an argument of a block lies beyond, those are computed again one by one (by the bits of
+2/pi in angles.h), so that the whole line is exact. An element has the same bits among any others.
 """
 from libc.stdint cimport int32_t, int64_t
 
 from fastnn.core.kernels cimport BOTH, FIRST, PRODUCT, VALUE
 from fastnn.core.loops cimport MAP_STEP, formula, map_orders
-from fastnn.core.vecmath cimport HAS_FMA, INFINITY, NAN, absolute, at_least, at_most, fma, lane, product_low, real, rest_of, wide
+from fastnn.core.vecmath cimport (HAS_FMA, INFINITY, NAN, absolute, at_least, at_most, fma, lane, product_low, real,
+                                  rest_of, wide)
 
 cdef extern from "angles.h":
     int fastnn_quarter_turns(double m, int e, double *rest, double *low) noexcept nogil
@@ -33,7 +34,7 @@ cdef enum:
     BLOCK = 1024            # elements that are looked at together for one beyond reach; a multiple of MAP_STEP
 
 cdef inline lane sine_tail(lane w) noexcept nogil:
-    """S in sin(r) = r + r^3 S(r^2), |r| <= 1.58: relative error of the sine 2^-25.1 (float), 2^-35.3 (wide), 2^-54.6 (double)."""
+    """S in sin(r) = r + r^3 S(r^2), |r| <= 1.58: relative error of the sine 2^-25.1 (float), 2^-35.3 (wide), 2^-54.6."""
     cdef lane q
     if lane is float:                       # chosen by the largest error among all floats up to pi/2
         q = <lane>2.6047217e-6
@@ -108,7 +109,7 @@ cdef inline lane sine(lane r, lane r_low, lane *low) noexcept nogil:
 
 
 cdef inline lane half_turn(int asked, lane u, const lane *u_low, lane *low) noexcept nogil:
-    """sin(u + u_low), cos of it, or sin(... + pi/4), for |u| within `reach`; in double `low` is what its last rounding lost.
+    """sin(u + u_low), cos of it, or sin(... + pi/4), for |u| within `reach`; in double `low` is what that lost.
 
     u is k pi + r, k an integer, or a half or quarter less: the result is sin(r), turned where the integer is odd.
     """
@@ -131,7 +132,7 @@ cdef inline lane half_turn(int asked, lane u, const lane *u_low, lane *low) noex
 
 
 cdef inline lane sine_squared(int asked, lane u, const lane *u_low, lane *low) noexcept nogil:
-    """sin(u + u_low)^2, or sin(u + u_low + pi/4)^2, in double; `low` is what it lost. By quarter turns, which loses less."""
+    """sin(u + u_low)^2, or sin(u + u_low + pi/4)^2, in double; `low` is what it lost. Quarter turns lose less."""
     cdef lane shift = <lane>-0.25 * <lane>asked
     cdef lane magic = <lane>6755399441055744
     cdef lane shifted = fma(u, <lane>0.6366197723675814, <lane>-2 * shift) + magic
@@ -148,13 +149,13 @@ cdef inline lane sine_squared(int asked, lane u, const lane *u_low, lane *low) n
 
 cdef inline real reach_of(real like, bint in_float) noexcept nogil:
     """The |u| up to which that is exact enough, of float lanes or others."""
-    return <real>131072 if in_float and HAS_FMA else <real>1073741824 if HAS_FMA else <real>524288     # 2^17, 2^30, 2^19
+    return <real>131072 if in_float and HAS_FMA else <real>1073741824 if HAS_FMA else <real>524288  # 2^17, 2^30, 2^19
 
 
 # Beyond reach, in double
 
 cdef inline double far_angle(double m, int e, double m_low, int *quarters, double *low) noexcept nogil:
-    """(m + m_low) 2^e, 1/2 and more, as quarter turns, modulo 4, and the rest r + low, |r| up to pi/4 or little more."""
+    """(m + m_low) 2^e, 1/2 and more, as quarter turns, modulo 4, and the rest r + low, |r| up to about pi/4."""
     cdef double v, v_low, lost, way
     cdef double small = m_low
     cdef int more

@@ -1,13 +1,15 @@
 # cython: cdivision=True
 """Quotients of polynomials whose coefficients are given: f, f' and f'' side by side.
 
-P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). Where B is 0
-|B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of the same coefficients in reverse: nothing
+P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). Where B
+is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of the same coefficients in reverse: nothing
 overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
-Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums of two.
+Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums
+of two.
 """
-from fastnn.core.vecmath cimport INFINITY, absolute, at_least, at_most, fma, lane, product_low, real, rest_of, wide, with_sign
+from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, fma, lane, product_low, real, rest_of, wide,
+                                  with_sign)
 
 cdef enum:
     FAR = 16
@@ -50,7 +52,8 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
     if order == 0:
         return value
     cdef wide side = sign(b)
-    cdef wide p_slope = fma(fma(fma(fma(<wide>5 * c[5], z, <wide>4 * c[4]), z, <wide>3 * c[3]), z, <wide>2 * c[2]), z, c[1])
+    cdef wide p_slope = fma(fma(fma(<wide>5 * c[5], z, <wide>4 * c[4]), z, <wide>3 * c[3]), z, <wide>2 * c[2])
+    p_slope = fma(p_slope, z, c[1])
     cdef wide b_slope = fma(fma(fma(<wide>4 * e[4], z, <wide>3 * e[3]), z, <wide>2 * e[2]), z, e[1])
     cdef wide q_slope = fma(side, b_slope, <wide>4 * square * z if far else <wide>0)
     first[0] = fma(-value, q_slope, p_slope) * r
@@ -107,7 +110,7 @@ cdef inline void add_coefficient(int order, double c, const double *z, double *u
 
 
 cdef inline void polynomial(int order, int degree, const double *c, const double *z, double *u) noexcept nogil:
-    """Of the coefficients c, 4 or 6 of them. Written out: gcc does not unroll so long a loop, nor vectorise one around it."""
+    """Of the coefficients c, 4 or 6 of them. Written out: gcc neither unrolls so long a loop nor vectorises one around it."""
     u[0], u[1], u[2], u[3], u[4], u[5] = c[degree], 0, 0, 0, 0, 0
     if degree == 5:
         add_coefficient(order, c[4], z, u)

@@ -142,7 +142,7 @@ cdef inline real exp_far(real x, real top, real lowest) noexcept nogil:
 
 cdef inline const real *heat_of(double temperature, real *heat) noexcept nogil:
     cdef double c = 1 / temperature
-    cdef double p = c * temperature
+    cdef double p = fma(c, temperature, <double>0)
     heat[0] = <real>c
     if real is float:
         heat[1] = <real>(c - <double>heat[0])

@@ -1,13 +1,12 @@
 """The softmax family across rows that lie side by side, as the columns of a matrix: one row in each SIMD lane.
 
-What lies in x[i * step + c] is element i of row c. There are as many rows as lanes, which is WIDTH or NARROW, or fewer,
-which are staged. Loops go over NARROW lanes: gcc vectorises no loop over 8, and one over either number of lanes would
-stand here twice. Sums are taken in the order of softmax_along.pxi, so that the bits are the same.
+What lies in x[i * step + c] is element i of row c. There are as many rows as lanes, WIDTH, or fewer, which are staged.
+Loops go over WIDTH lanes: gcc unrolls one over 16 or less before it could vectorise it, which takes twice the time. Sums
+are taken in the order of softmax_along.pxi, so that the bits are the same.
 """
 
 cdef enum:
     WIDTH = 32          # rows at once
-    NARROW = 16         # and of the last ones
     EXPONENTIALS = 8    # besides the sums of softmax_along.pxi
     BUT_LARGEST
 
@@ -20,10 +19,10 @@ cdef const real *staged(const real *x, Py_ssize_t step, Py_ssize_t n, Py_ssize_t
     if width == lanes:
         room_step[0] = step
         return x
-    for at in range(0, lanes, 16):
+    for at in range(0, lanes, 32):
         most = <int>(width - at)
         for i in range(n):                  # by masked loads, where there are any
-            for c in range(16):
+            for c in range(32):
                 room[i * lanes + at + c] = x[i * step + at + c] if c < most else <real>0
     room_step[0] = lanes
     return room
@@ -40,17 +39,17 @@ cdef inline void put(const real *row, real *out, Py_ssize_t lanes, Py_ssize_t wi
 
 cdef inline void maxima(const real *x, Py_ssize_t step, real sign, Py_ssize_t n, Py_ssize_t lanes,
                         real *tops) noexcept nogil:
-    cdef real held[16]
+    cdef real held[32]
     cdef Py_ssize_t i, at, c
     cdef real value
-    for at in range(0, lanes, 16):
-        for c in range(16):
+    for at in range(0, lanes, 32):
+        for c in range(32):
             held[c] = tops[at + c]
         for i in range(n):
-            for c in range(16):
+            for c in range(32):
                 value = sign * x[i * step + at + c]
                 held[c] = value if value > held[c] else held[c]
-        for c in range(16):
+        for c in range(32):
             tops[at + c] = held[c]
 
 
@@ -65,14 +64,14 @@ cdef void exponentials_across(const real *x, Py_ssize_t step, real sign, const r
         lowest[c] = lowest_of(tops[c])
     for c in range(lanes):
         far |= lowest[c] == -<real>INFINITY
-    for at in range(0, lanes, 16):
+    for at in range(0, lanes, 32):
         if far:
             for i in range(n):
-                for c in range(16):
+                for c in range(32):
                     e[i * lanes + at + c] = exp_tempered(sign * x[i * step + at + c], tops[at + c], heat_c, heat_low)
         else:
             for i in range(n):
-                for c in range(16):
+                for c in range(32):
                     e[i * lanes + at + c] = exp_near(sign * x[i * step + at + c], tops[at + c], lowest[at + c])
 
 
@@ -80,23 +79,23 @@ cdef inline void add_one_by_one_across(factor f, factor h, bint plain, bint coun
                                        Py_ssize_t v_step, const real *g, Py_ssize_t g_step, const real *c,
                                        Py_ssize_t n, Py_ssize_t lanes, double *sums, double *lost,
                                        double *ones) noexcept nogil:
-    cdef double s[16]
-    cdef double low[16]
-    cdef real many[16]
+    cdef double s[32]
+    cdef double low[32]
+    cdef real many[32]
     cdef Py_ssize_t i, j, at
-    for at in range(0, lanes, 16):
-        for j in range(16):
+    for at in range(0, lanes, 32):
+        for j in range(32):
             s[j] = 0
             low[j] = 0
             many[j] = <real>0
         for i in range(n):
-            for j in range(16):
+            for j in range(32):
                 add(&s[j], &low[j], term(f, h, plain, v[i * v_step + at + j], g[i * g_step + at + j], c[at + j]), c[0])
         if counted:
             for i in range(n):
-                for j in range(16):
+                for j in range(32):
                     many[j] = many[j] + (<real>1 if is_one(v[i * v_step + at + j]) else <real>0)
-        for j in range(16):
+        for j in range(32):
             sums[at + j] = s[j]
             lost[at + j] = low[j]
             if counted:
@@ -121,13 +120,13 @@ cdef inline void add_group_across(factor f, factor h, bint plain, bint counted, 
         for i in range(4):
             vs[i] = v + (j + i * LANES - first) * v_step if j + i * LANES >= first else zeros
             gs[i] = g + (j + i * LANES - first) * g_step if j + i * LANES >= first else zeros
-        for at in range(0, lanes, 16):
-            for k in range(at, at + 16):
+        for at in range(0, lanes, 32):
+            for k in range(at, at + 32):
                 t = (two_terms(f, h, plain, vs[0][k], gs[0][k], vs[1][k], gs[1][k], c[k])
                      + two_terms(f, h, plain, vs[2][k], gs[2][k], vs[3][k], gs[3][k], c[k]))
                 add(&sums[j * lanes + k], &lost[j * lanes + k], t, c[0])
             if counted:
-                for k in range(at, at + 16):
+                for k in range(at, at + 32):
                     many = (((<real>1 if is_one(vs[0][k]) else <real>0) + (<real>1 if is_one(vs[1][k]) else <real>0))
                             + ((<real>1 if is_one(vs[2][k]) else <real>0) + (<real>1 if is_one(vs[3][k]) else <real>0)))
                     ones[k] = ones[k] + <double>many
@@ -243,9 +242,9 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
         b, b_step = a, a_step
         if g != v:
             b = staged(g + i * g_step, g_step, m, lanes, width, g_room, &b_step)
-        for at in range(0, lanes, 16):
+        for at in range(0, lanes, 32):
             for j in range(m):
-                for c in range(at, at + 16):
+                for c in range(at, at + 32):
                     room[j * lanes + c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
                                             k[3 * WIDTH + c], k[4 * WIDTH + c], k[5 * WIDTH + c])
         for j in range(m):

@@ -60,8 +60,6 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
             i += width
             continue
         width = min(width, <Py_ssize_t>WIDTH)
-        if width < WIDTH and width > NARROW and not turning:
-            width = NARROW
         a, b, to = x + i, g + i, out + i
         if not turning and n <= GROUP and width == WIDTH and i + 2 * WIDTH <= count:
             for r in range(n):                  # more streams than the processor follows by itself
@@ -74,11 +72,10 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
                 turned(g + i * n, n, width, g_lanes)
             a, b, to = x_lanes, g_lanes, x_lanes
         if kind >= SPARSEMAX:
-            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH if width > NARROW else NARROW,
-                          WIDTH if width > NARROW else width)
+            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
         else:
-            across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step,
-                   WIDTH if width > NARROW else NARROW, WIDTH if width > NARROW else width)
+            across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
+                   WIDTH if turning else width)
         if turning:
             turned_back(x_lanes, out + i * n, n, width)
         i += width

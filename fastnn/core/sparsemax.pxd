@@ -99,7 +99,7 @@ cdef inline void add_exactly(double *sum_, double *lost, double value) noexcept 
 
 
 cdef inline void add_product(double *sum_, double *lost, double a, double b) noexcept nogil:
-    cdef double p = a * b
+    cdef double p = fma(a, b, <double>0)      # not to be fused with the sum
     add_exactly(sum_, lost, p)
     lost[0] = lost[0] + product_low(a, b, p)
 
@@ -107,7 +107,7 @@ cdef inline void add_product(double *sum_, double *lost, double a, double b) noe
 cdef inline double mean_of(double sum_, double sum_lost, double whole, double whole_lost, double *low) noexcept nogil:
     """(sum_ + sum_lost)/(whole + whole_lost), and what its rounding lost."""
     cdef double mean = sum_ / whole
-    cdef double p = mean * whole
+    cdef double p = fma(mean, whole, <double>0)
     low[0] = (((sum_ - p) - product_low(mean, whole, p)) + fma(-mean, whole_lost, sum_lost)) / whole
     return mean
 

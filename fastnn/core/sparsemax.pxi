@@ -157,12 +157,13 @@ cdef void add_weights(const double *w, const double *g, Py_ssize_t rows, Py_ssiz
     cdef Py_ssize_t at, i, j
     for at in range(0, lanes, 8):
         for i in range(rows):
-            for j in range(at, at + 8):
-                add_exactly(&sums.first[to + j], &sums.first_lost[to + j], w[i * apart + j])
-                sums.count[to + j] += counted(w[i * apart + j])
-            if g != NULL:
-                for j in range(at, at + 8):
-                    add_product(&sums.second[to + j], &sums.second_lost[to + j], w[i * apart + j], g[i * apart + j])
+            for j in range(8):
+                add_exactly(&sums.first[to + at + j], &sums.first_lost[to + at + j], w[i * apart + at + j])
+                sums.count[to + at + j] += counted(w[i * apart + at + j])
+        for i in range(rows if g != NULL else 0):
+            for j in range(8):
+                add_product(&sums.second[to + at + j], &sums.second_lost[to + at + j], w[i * apart + at + j],
+                            g[i * apart + at + j])
 
 
 cdef void sums_of_rows(Exact *sums, Py_ssize_t lanes, double *share, double *mean, double *mean_low) noexcept nogil:
@@ -220,10 +221,9 @@ cdef void results(int kind, int order, const double *w, const double *g, const d
 
 cdef void looked_at(const real *g, const double *w, Py_ssize_t n, double *out) noexcept nogil:
     """g where a weight is not 0, else 0."""
-    cdef Py_ssize_t at, j
-    for at in range(0, n, 16):
-        for j in range(at, at + 16):
-            out[j] = <double>(g[j] if w[j] != 0 else <real>0)
+    cdef Py_ssize_t j
+    for j in range(n):
+        out[j] = <double>(g[j] if w[j] != 0 else <real>0)
 
 
 cdef inline int form_of(int kind, int order) noexcept nogil:
@@ -411,9 +411,9 @@ cdef void fill_across(double scale, const real *x, Py_ssize_t step, const real *
     cdef real x_room[BLOCK * WIDTH]
     cdef Py_ssize_t a_step, at, i, c
     cdef const real *a = staged(x, step, n, lanes, width, x_room, &a_step)
-    for at in range(0, lanes, 16):
+    for at in range(0, lanes, 32):
         for i in range(n):
-            for c in range(at, at + 16):
+            for c in range(at, at + 32):
                 z[i * lanes + c] = under(scale, a[i * a_step + c], tops[c])
 
 

@@ -197,6 +197,11 @@ def selu(alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193
     return "SELU", dict(lambda_=scale, alpha=alpha)
 
 
+@chainer.act("crelu")
+def crelu(axis=1):
+    return "CReLU", dict(axis=axis)
+
+
 @chainer.act("softplus")
 def softplus(beta=1.0):
     if beta != 1:

@@ -1,4 +1,5 @@
-"""More than one process, under MPI (mpi4py): data parallelism, state in shards, training. docs/distributed.md tells how.
+"""More than one process, under MPI (mpi4py): data parallelism, state in shards, training. docs/distributed.md tells
+how.
 
     from fastnn.distributed import DataParallel         # mpiexec -n 4 python program.py
 """

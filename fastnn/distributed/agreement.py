@@ -38,8 +38,8 @@ class Agreement:
 
     def digest(self, opt, leaves, extra, more=()):
         """16 bytes of what this rank is about to step, and with what; `description` has it in words afterwards."""
-        now = (_versions(opt), tuple(leaves.params), leaves.by_key,
-               [(p.shape, p.dtype, kind_of(leaves.grads[key])) for key, p in leaves.params.items()], sorted(extra), more)
+        arrays = [(p.shape, p.dtype, kind_of(leaves.grads[key])) for key, p in leaves.params.items()]
+        now = _versions(opt), tuple(leaves.params), leaves.by_key, arrays, sorted(extra), more
         if now != self._known:
             self._known, self._described = now, _description(opt, leaves, extra, more)
             self._digest = blake2b(repr(self._described).encode(), digest_size=16).digest()

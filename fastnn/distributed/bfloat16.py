@@ -13,7 +13,7 @@ ONE, WIDTH = np.uint32(1), np.uint32(16)
 
 
 def rounded(x, out, room):
-    """float32 to bfloat16, to nearest even, as uint16; NaN stays NaN. Returns whether all are finite. `room`: uint32."""
+    """float32 to bfloat16, to nearest even, as uint16; NaN stays NaN. Returns whether all are finite."""
     bits = x.view(np.uint32)
     np.bitwise_and(bits, MAGNITUDE, out=room)
     most = room.max(initial=0)

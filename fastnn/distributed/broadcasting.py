@@ -30,7 +30,8 @@ def broadcast(params: Any, comm: Any = None, root: int = 0) -> None:
 
 
 def generator(seed: Any = None, comm: Any = None) -> np.random.Generator:
-    """A generator of this rank's own: the same seed gives each rank its stream, in every run; None: seeds from the system.
+    """A generator of this rank's own: the same seed gives each rank its stream, in every run; None: seeds from the
+    system.
 
     Streams are those of NumPy's SeedSequence, which are independent of each other; rank 2's is the same among 3 ranks
     and among 64.

@@ -2,8 +2,8 @@
 
 A bucket is a run of parameters, from the last one on, as the backward pass comes by them. Once it is full its ranks-th
 part goes to each rank (Ialltoall), which adds what it gets in the order of the ranks and gives the mean to all
-(Iallgather): an Allreduce of which all ranks have the same bits. Both go on while the backward pass computes; MPI works on
-them whenever a gradient is added.
+(Iallgather): an Allreduce of which all ranks have the same bits. Both go on while the backward pass computes; MPI works
+on them whenever a gradient is added.
 """
 import numpy as np
 
@@ -11,6 +11,7 @@ from . import bfloat16
 from .ranks import added
 
 BUCKET_BYTES = 4 << 20
+MESSAGE_BYTES = 1 << 16             # below which a message's latency is longer than its way
 WIRES = ("float32", "bfloat16")
 FILLING, SCATTERED, GATHERED, READY = range(4)
 
@@ -80,10 +81,11 @@ class Buckets:
     """All parameters of a step, in buckets; and one exchange after another.
 
     The last bucket to be filled, with the first parameters, is the one that nothing is left to hide: buckets are of
-    `bucket_bytes` at most, but for a parameter that is larger.
+    `bucket_bytes` at most, but for a parameter that is larger; None: as many as `usual_bytes` says.
     """
 
-    def __init__(self, ranks, params, wire, bucket_bytes):
+    def __init__(self, ranks, params, wire="float32", bucket_bytes=None):
+        bucket_bytes = usual_bytes(ranks.size) if bucket_bytes is None else bucket_bytes
         self.ranks, self.layout = ranks, layout_of(params)
         runs, self.buckets = [], []
         for key in reversed(params):
@@ -169,6 +171,11 @@ class Buckets:
                 bucket.residual[...] = 0
                 part = slice(self.ranks.rank * bucket.part, (self.ranks.rank + 1) * bucket.part)
                 bucket.residual[part] = whole[part]
+
+
+def usual_bytes(ranks):
+    """More ranks, larger buckets: a bucket is as many messages as there are ranks."""
+    return max(BUCKET_BYTES, MESSAGE_BYTES * ranks)
 
 
 def reduced_of(p):

@@ -10,11 +10,12 @@ from ..optimizers.wrappers.leaves import leaves_of
 from ..state import array, entries
 from .agreement import NO_NUMBER, Agreement, checked_gradient, digest_of_noise, digest_of_values
 from .failures import abort_where_uncaught
-from .buckets import BUCKET_BYTES, WIRES, Buckets, layout_of
+from .buckets import WIRES, Buckets, layout_of
 from .ranks import checked_timeout, communicator, ranks_of
 
 STEP = "a step"
 NOTHING = b""           # the digest of what needs none
+VALUES = "the values of the parameters (fastnn.distributed.broadcast gives all ranks those of one)"
 NUMBERS = "rows", "the loss f", "the number of steps", "N"
 
 
@@ -36,9 +37,9 @@ class DataParallel(Wrapper):
     are put together.
 
     Every call is for all ranks. At the first step, and whenever something has changed, names, shapes, dtypes,
-    hyperparameters and the values of parameters are compared: DisagreementError. Where one rank cannot take the step the
-    others raise RankError. Parameters have to be alike at the beginning: see `fastnn.distributed.broadcast`. State is the
-    same on all ranks, `state_dict` that of the optimizer inside: any number of ranks, or none, goes on from it.
+    hyperparameters and the values of parameters are compared: DisagreementError. Where one rank cannot take the step
+    the others raise RankError. Parameters have to be alike at the beginning: see `fastnn.distributed.broadcast`. State
+    is the same on all ranks, `state_dict` that of the optimizer inside: any number of ranks, or none, goes on from it.
 
     Parameters
     ----------
@@ -49,21 +50,22 @@ class DataParallel(Wrapper):
         "float32", or "bfloat16": half the bytes. What rounding takes from a gradient is added to the next one (error
         feedback: Seide et al. 2014; Karimireddy et al. 2019, arXiv 1901.09847). Sums are in float32 in any case, and
         float64 is sent as it is. The state then has what is left over, and `state_dict` is for all ranks.
-    bucket_bytes : int
-        Gradients of so many bytes go at a time.
+    bucket_bytes : int, optional
+        Gradients of so many bytes go at a time; None: 4 MiB, or 64 KiB for each rank where that is more.
     timeout : float
         Seconds that a rank waits for the others; None: 300, or what was given for this communicator before.
     """
 
-    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=BUCKET_BYTES, timeout=None):
+    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=None, timeout=None):
         if wire not in WIRES:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
-        if isinstance(bucket_bytes, bool) or not isinstance(bucket_bytes, (int, np.integer)) or bucket_bytes < 1:
-            raise ValueError(f"bucket_bytes must be a positive integer, not {bucket_bytes!r}")
+        whole = isinstance(bucket_bytes, (int, np.integer)) and not isinstance(bucket_bytes, bool)
+        if bucket_bytes is not None and not (whole and bucket_bytes > 0):
+            raise ValueError(f"bucket_bytes must be a positive integer or None, not {bucket_bytes!r}")
         super().__init__(optimizer)
         self._timeout, self._comm = checked_timeout(timeout), communicator(comm)
         abort_where_uncaught(self._comm)
-        self._wire, self._bucket_bytes = wire, int(bucket_bytes)
+        self._wire, self._bucket_bytes = wire, bucket_bytes
         self._agreement, self._ranks, self._buckets = Agreement(), None, None
         self._compared = None                   # keys whose values have been
         self._waiting = {}                      # residuals of a state, for the buckets of the next step
@@ -73,7 +75,8 @@ class DataParallel(Wrapper):
     def _refuse(self, optimizer):
         for inside in optimizer._wrappers() if isinstance(optimizer, Wrapper) else ():
             if isinstance(inside, DataParallel) or type(inside).__name__ == "ShardedOptimizer":
-                raise TypeError(f"DataParallel cannot go around {type(inside).__name__}, which averages gradients itself")
+                raise TypeError(f"DataParallel cannot go around {type(inside).__name__}, which averages gradients "
+                                "itself")
 
     def _shown(self):
         return [f"ranks={self._comm.size}", *([f"wire={self._wire!r}"] if self._wire != "float32" else ())]
@@ -101,8 +104,8 @@ class DataParallel(Wrapper):
     def ready(self, params: Any, rows: float = 1.0) -> Any:
         """A function of (key, gradient) for `MultiLayerNet.loss_and_gradient`, which sends gradients as they come.
 
-        The `step` that follows takes what is still missing. rows: this rank's number of rows, where ranks have different
-        ones. A gradient that was given this way must not be replaced by another one before the step.
+        The `step` that follows takes what is still missing. rows: this rank's number of rows, where ranks have
+        different ones. A gradient that was given this way must not be replaced by another one before the step.
         """
         if self._announced is not None:
             raise RuntimeError("gradients are under way: step(params, grads) comes before the next pass")
@@ -123,7 +126,7 @@ class DataParallel(Wrapper):
 
     def _begin(self, leaves, extra, rows, error=None):
         """Tell the others what comes, and look whether they are about to do the same. Returns the loss of all."""
-        ranks, digest = self._met(), NOTHING
+        digest = NOTHING
         if error is None:
             try:
                 digest = self._agreement.digest(self._inner(), leaves, extra, self._values(leaves))
@@ -147,8 +150,7 @@ class DataParallel(Wrapper):
         """Of parameters that are stepped for the first time."""
         if self._compared == tuple(leaves.params):
             return self._known_values
-        self._known_values = {"the values of the parameters (fastnn.distributed.broadcast gives all ranks those of one)":
-                              digest_of_values(leaves.params)}
+        self._known_values = {VALUES: digest_of_values(leaves.params)}
         noise = getattr(self._innermost, "_noise", None)
         if noise is not None:
             self._known_values["rng, which must have the same seed on all ranks"] = digest_of_noise(noise)
@@ -175,7 +177,7 @@ class DataParallel(Wrapper):
     def _averaged(self, leaves, extra):
         """(the mean gradients by key, arguments with the mean loss)."""
         leaves = self._thawed(leaves)
-        ranks, given, error, rows = self._met(), self._announced or {}, None, self._taken_rows()
+        given, error, rows = self._announced or {}, None, self._taken_rows()
         dense = {key: grad for key, grad in leaves.grads.items()
                  if key in leaves.params and grad is not None and not isinstance(grad, Rows)}
         if self._announced is None:
@@ -212,7 +214,8 @@ class DataParallel(Wrapper):
 
     def _meet(self, what, digest, extra, rows, error=None):
         t = self.t if extra.get("t") is None else extra["t"]
-        numbers = [rows, *(NO_NUMBER if value is None else float(value) for value in (extra.get("f"), t, extra.get("N")))]
+        told = extra.get("f"), t, extra.get("N")
+        numbers = [rows, *(NO_NUMBER if value is None else float(value) for value in told)]
         return self._met().meet(what, digest, self._agreement.description, numbers, error, NUMBERS, (2, 3))
 
     def _joined(self, rows, p, key):
@@ -307,8 +310,8 @@ class DataParallel(Wrapper):
         return []
 
     def __reduce_ex__(self, protocol):
-        raise TypeError("DataParallel belongs to a communicator, which cannot be copied: make another one around a copy "
-                        "of .optimizer")
+        raise TypeError("DataParallel belongs to a communicator, which cannot be copied: make another one around a "
+                        "copy of .optimizer")
 
 
 class _Ascending:

@@ -4,9 +4,9 @@ All ranks have all rows, draw the same orders, and take the same decisions.
 """
 import numpy as np
 
-from ..estimators.epochs import Epoch, alternating
-from ..estimators.network import Network
-from .buckets import BUCKET_BYTES, Buckets
+from ..estimators.epochs import Epoch
+from ..estimators.network import Network, listed
+from .buckets import Buckets
 from .data_parallel import total
 from .ranks import ranks_of
 
@@ -33,28 +33,35 @@ class NetworkOfRanks(Network):
         if share:
             loss, gradients = self._penalized(sum(map(bool, totals)), x[part], t[part],
                                               None if weights is None else weights[part])
-        params = self._arrays()
+        params = self.params
         if self._buckets is None:
-            self._buckets = Buckets(ranks, params, "float32", BUCKET_BYTES)
+            self._buckets = Buckets(ranks, params)
         self._buckets.begin(share)
-        for i in reversed(params):
-            self._buckets.add(i, 0 if gradients is None else gradients[i])
-        means = list(self._buckets.finish("the gradients of a fit").values())
+        for key in reversed(params):
+            self._buckets.add(key, 0 if gradients is None else gradients[key])
+        self._means = self._buckets.finish("the gradients of a fit")
+        self._average_running_values(share)
         losses = ranks.gathered(np.array([loss * share]), "the loss of a fit")
-        return total(losses[:, 0]), means[::2], means[1::2]
+        return total(losses[:, 0]), *listed(self._means)
+
+    def gradients(self):
+        return super().gradients() if self._ranks.size == 1 else dict(self._means)
 
     def _penalized(self, parts, x, t, weights):
-        """Of some rows, with the share of the penalties that so many parts add up to; the gradients as one list."""
+        """Of some rows, with the share of the penalties that so many parts add up to."""
         before = self.alpha, self.l1
         self.alpha, self.l1 = self.alpha / parts, self.l1 / parts
         try:
-            loss, coefs, intercepts = super().loss_and_gradients(x, t, weights)
+            loss, _, _ = super().loss_and_gradients(x, t, weights)
         finally:
             self.alpha, self.l1 = before
-        return loss, list(alternating(coefs, intercepts))
+        return loss, super().gradients()
 
-    def _arrays(self):
-        return dict(enumerate(alternating([layer.W for layer in self.affine], [layer.b for layer in self.affine])))
+    def _average_running_values(self, share):
+        """Of batch normalization, which has seen this rank's rows."""
+        for layer, *values in self.running():
+            means = self._ranks.total(np.stack(values) * share, "the running values of a fit").astype(values[0].dtype)
+            layer.running_mean, layer.running_var = means
 
 
 class EpochOfRanks(Epoch):
@@ -79,7 +86,8 @@ def random_state_of(comm, random_state):
 def own_stream(comm, random_state):
     """A rank's own, for dropout, made of a draw from the common one."""
     key = random_state.randint(2**31, size=4)
-    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(key.tolist(), spawn_key=(ranks_of(comm).rank,))))
+    seed = np.random.SeedSequence(key.tolist(), spawn_key=(ranks_of(comm).rank,))
+    return np.random.RandomState(np.random.MT19937(seed))
 
 
 def agree(comm, estimator, X, y):

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..nn import MultiLayerNet
 from ..optimizers import get_opt
+from .buckets import usual_bytes
 from .data_parallel import DataParallel
 from .ranks import added, ranks_of
 from .sharded import ShardedOptimizer
@@ -46,8 +47,9 @@ def line(ranks):
 
 def work(ranks):
     """Seconds an element that copying a gradient to its bucket, adding what comes and dividing take."""
-    parts, flat, n = np.ones((ranks.size, MANY // 4 // ranks.size), np.float32), np.ones(MANY // 4, np.float32), MANY // 4
-    grad, mean = np.ones(n, np.float32), np.empty(parts.shape[1], np.float32)
+    n = MANY // 4
+    grad, flat, parts = (np.ones(shape, np.float32) for shape in (n, n, (ranks.size, n // ranks.size)))
+    mean = np.empty(parts.shape[1], np.float32)
 
     def once():
         np.copyto(flat, grad)
@@ -79,9 +81,9 @@ def state_bytes(opt):
     return sum(values.nbytes for slots in opt.state.values() for values in slots.values())
 
 
-def exchange_seconds(elements, ranks, latency, bandwidth, per_element, bytes_each=4, bucket=4 << 20):
-    """On paper: two rounds of messages from each rank to each other one, for each bucket, and the work on the elements."""
-    buckets = max(1, math.ceil(elements * bytes_each / bucket))
+def exchange_seconds(elements, ranks, latency, bandwidth, per_element, bytes_each=4):
+    """On paper: for each bucket two rounds of messages from each rank to each other one; and the work on elements."""
+    buckets = max(1, math.ceil(elements * bytes_each / usual_bytes(ranks)))
     moved = 2 * elements * bytes_each * (ranks - 1) / ranks
     return 2 * buckets * (ranks - 1) * latency + moved / bandwidth + elements * per_element
 
@@ -89,9 +91,9 @@ def exchange_seconds(elements, ranks, latency, bandwidth, per_element, bytes_eac
 def main():
     ranks = ranks_of()
     say = print if ranks.rank == 0 else lambda *args, **kwds: None
-    say(f"{ranks.size} ranks, {ROWS} rows each, float32, Adam; ms a step, the best of {ROUNDS} turns, the slowest rank's")
-    say(f"{'network':>15} {'parameters':>10} {'alone':>8} {'after':>8} {'overlapped':>10} {'bfloat16':>8} {'sharded':>8} "
-        f"{'share':>6} {'state a rank, MB: all, sharded':>31}")
+    say(f"{ranks.size} ranks, {ROWS} rows each, float32, Adam; ms a step, best of {ROUNDS} turns, the slowest rank's")
+    say(f"{'network':>15} {'parameters':>10} {'alone':>8} {'after':>8} {'overlapped':>10} {'bfloat16':>8} "
+        f"{'sharded':>8} {'share':>6} {'state a rank, MB: all, sharded':>31}")
     times = {}
     for name, sizes in NETWORKS.items():
         found, opts, elements = sides(sizes)

@@ -8,6 +8,7 @@ import os
 import pickle
 import time
 from hashlib import blake2b
+from itertools import accumulate
 
 import numpy as np
 
@@ -124,8 +125,8 @@ class Ranks:
         self._notes = sent, note                # MPI may not have sent them yet
         missing = [other for other in range(self.size) if other not in waiting]
         who = f"rank{'s' * (len(missing) > 1)} {', '.join(map(str, missing[:20]))}" if missing else "some"
-        return RankError(f"{who} of {self.size} did not come to {what} within {self.timeout:g} s: ended, busy, or doing "
-                         "something else, where every rank has to call the same in the same order")
+        return RankError(f"{who} of {self.size} did not come to {what} within {self.timeout:g} s: ended, busy, or "
+                         "doing something else, where every rank has to call the same in the same order")
 
     # Agreement
 
@@ -178,8 +179,8 @@ class Ranks:
         raise DisagreementError(differences(texts))
 
     def agree(self, what, alike=None, error=None):
-        """Raise on all ranks where they are not about to do the same, have not alike what is in this dict of strings, or
-        one has an error."""
+        """Raise on all ranks where they are not about to do the same, have not alike what is in this dict of strings,
+        or one has an error."""
         alike = alike or {}
         self.meet(what, repr(alike).encode(), lambda: alike, error=error)
 
@@ -194,9 +195,13 @@ class Ranks:
     def _gather(self, mine, all_of_them, what):
         self.wait([self._begun(self._comm.Iallgather(self._bytes(mine), self._bytes(all_of_them)))], what)
 
-    def _bytes(self, array, counts=None):
-        array = array.view(np.uint8)
-        return [array, self._MPI.BYTE] if counts is None else [array, (counts, starts(counts)), self._MPI.BYTE]
+    def _bytes(self, array):
+        return [array.view(np.uint8), self._MPI.BYTE]
+
+    def _parts(self, array, counts, unit):
+        """Parts of so many bytes, in units: counts and places are 32 bits in most MPI libraries."""
+        counts = [count // unit for count in counts]
+        return [array.view(np.uint8), (counts, starts(counts)), self._MPI.INT64_T if unit == 8 else self._MPI.BYTE]
 
     def gathered(self, mine, what):
         """An array of each rank, all of one shape: (ranks, ...)."""
@@ -220,20 +225,22 @@ class Ranks:
         return np.split(found, np.cumsum(counts)[:-1])
 
     def scatter(self, sent, received):
-        """Begin to hand out: of each rank's array the i-th of `size` equal parts goes to rank i. Returns the request."""
+        """Begin to hand out: of each rank's array the i-th of `size` equal parts goes to rank i."""
         return self._begun(self._comm.Ialltoall(self._bytes(sent), self._bytes(received)))
 
     def scatter_parts(self, sent, counts, received):
         """The same with parts of so many bytes; `received` has as many of each rank as this one's part."""
-        mine = [counts[self.rank]] * self.size
-        return self._begun(self._comm.Ialltoallv(self._bytes(sent, counts), self._bytes(received, mine)))
+        unit, mine = unit_of(counts), [counts[self.rank]] * self.size
+        return self._begun(self._comm.Ialltoallv(self._parts(sent, counts, unit), self._parts(received, mine, unit)))
 
     def gather(self, mine, found):
         """Begin to put equal parts together, by messages that those of `scatter` cannot overtake."""
         return self._begun(self._second.Iallgather(self._bytes(mine), self._bytes(found)))
 
     def gather_parts(self, mine, found, counts):
-        return self._begun(self._comm.Iallgatherv(self._bytes(mine), self._bytes(found, counts)))
+        unit = unit_of(counts)
+        return self._begun(self._comm.Iallgatherv(self._parts(mine, counts[self.rank:self.rank + 1], unit)[::2],
+                                                  self._parts(found, counts, unit)))
 
     def total(self, mine, what):
         """The sum of an array over all ranks, added in their order."""
@@ -245,8 +252,12 @@ class Ranks:
             self.wait([self._begun(self._comm.Ibcast(self._bytes(array.reshape(-1, order="A")), root))], what)
 
 
+def unit_of(counts):
+    return 8 if all(count % 8 == 0 for count in counts) else 1
+
+
 def starts(counts):
-    return [sum(counts[:i]) for i in range(len(counts))] if len(counts) < 64 else [0, *np.cumsum(counts)[:-1].tolist()]
+    return [0, *accumulate(counts[:-1])] if counts else []
 
 
 def added(parts, out=None):

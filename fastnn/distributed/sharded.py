@@ -22,7 +22,8 @@ STEP = "a step in shards"
 
 
 class ShardedOptimizer(DataParallel):
-    """DataParallel whose ranks each have a part of the state: ZeRO's stage 1, Rajbhandari et al. 2020, arXiv 1910.02054.
+    """DataParallel whose ranks each have a part of the state: ZeRO's stage 1, Rajbhandari et al. 2020, arXiv
+    1910.02054.
 
         opt = ShardedOptimizer(get_opt("Adam"))
         opt.step(params, grads)                         # grads: the mean over this rank's rows
@@ -31,14 +32,14 @@ class ShardedOptimizer(DataParallel):
     together (allgather): as many bytes as DataParallel sends, one part in `ranks` of the state in memory.
 
     For every elementwise optimizer, those that draw noise, and those that read norms of parameters, which are reduced
-    over the ranks: LARS, LAMB, NovoGrad, Fromage, DoG, DoWG, D-Adapt-Adam, Prodigy, PolyakSGD, MoMo. Norms that clip are
-    those of whole gradients. Wrappers go around it, with state of their own on each rank. Refused by name: rules of whole
-    matrices (Adafactor, SM3, Muon, Shampoo, SOAP), wrappers inside, clip_adaptive, centralize, `fastnn.Rows`, and
+    over the ranks: LARS, LAMB, NovoGrad, Fromage, DoG, DoWG, D-Adapt-Adam, Prodigy, PolyakSGD, MoMo. Norms that clip
+    are those of whole gradients. Wrappers go around it, with state of their own on each rank. Refused by name: rules of
+    whole matrices (Adafactor, SM3, Muon, Shampoo, SOAP), wrappers inside, clip_adaptive, centralize, `fastnn.Rows`, and
     parameters that do not lie in one piece.
 
     It takes a copy of the optimizer: hyperparameters are set here, opt.lr = 0.1. `state_dict`, `load_state_dict`,
-    `evaluation_point` and `gradient_point` are for all ranks; a state is that of the optimizer on one process, so that any
-    number of ranks, or none, goes on from it. `state` has this rank's pieces. The rest is as in DataParallel.
+    `evaluation_point` and `gradient_point` are for all ranks; a state is that of the optimizer on one process, so that
+    any number of ranks, or none, goes on from it. `state` has this rank's pieces. The rest is as in DataParallel.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class ShardedOptimizer(DataParallel):
             raise TypeError(f"{optimizer._title()} makes its steps of whole matrices, which shards cut; "
                             "DataParallel has whole ones on each rank")
         if optimizer.measures and not isinstance(optimizer, Measured):
-            raise TypeError(f"{optimizer._title()} looks at whole parameters, which shards cut: DataParallel steps them")
+            raise TypeError(f"{optimizer._title()} looks at whole parameters, which shards cut: DataParallel has them")
 
     def ready(self, params: Any, rows: float = 1.0) -> Any:
         """Gradients wait for the step: the function does nothing."""
@@ -135,19 +136,21 @@ class ShardedOptimizer(DataParallel):
                 raise ValueError(f"parameter {key!r} is read-only")
             known = self._shapes[home].get(key)
             if known is not None and known != (p.shape, order_of(p), p.dtype):
-                raise ValueError(f"parameter {key!r} is {p.dtype} of shape {p.shape} and order {order_of(p)} now, its state "
-                                 f"that of {known[2]}, {known[0]} and {known[1]}; opt.forget({key!r}) drops it")
+                raise ValueError(f"parameter {key!r} is {p.dtype} of shape {p.shape} and order {order_of(p)} now, its "
+                                 f"state that of {known[2]}, {known[0]} and {known[1]}; opt.forget({key!r}) drops it")
             stepped[key] = flat(p, key)
         self._cuts[home].add({key: p.size for key, p in stepped.items()})
         wanted = [(key, leaves.params[key].dtype, p.size) for key, p in stepped.items()], home
         if self._gradients is None or wanted != self._wanted:
             cuts = self._cuts[home]
             dtypes = {key: p.dtype for key, p in stepped.items()}
-            self._parameters = Exchange(cuts, dtypes)
             self._gradients = Exchange(cuts, {key: np.dtype(np.float64 if dtype.itemsize == 8 else np.float32)
                                               for key, dtype in dtypes.items()})
+            part = self._gradients.counts[self.rank]
+            room = np.zeros(max(self.ranks * part, self._gradients.buffer.size), np.uint8)
+            self._received = room[:self.ranks * part].reshape(self.ranks, part)
+            self._parameters = Exchange(cuts, dtypes, room)     # what is received has been added by then
             self._wanted = wanted
-            self._received = np.empty((self.ranks, self._gradients.counts[self.rank]), np.uint8)
         for key, p in stepped.items():
             self._shapes[home][key] = leaves.params[key].shape, order_of(leaves.params[key]), p.dtype
         return stepped
@@ -265,7 +268,8 @@ class ShardedOptimizer(DataParallel):
         cuts, shapes, pieces = (Cuts(self.ranks), Cuts(self.ranks)), ({}, {}), {}
         for home, what in enumerate(("by_key", "by_position")):
             cuts[home].add({key: int(np.prod(entry["shape"])) for key, entry in state[what].items()})
-            shapes[home].update({key: (entry["shape"], entry["order"], _dtype(entry)) for key, entry in state[what].items()})
+            shapes[home].update({key: (entry["shape"], entry["order"], _dtype(entry))
+                                 for key, entry in state[what].items()})
             pieces[what] = {key: self._piece_of(entry, cuts[home].piece(key, self.rank))
                             for key, entry in state[what].items()}
         put = engine._fitting({**state, **pieces})

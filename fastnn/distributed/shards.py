@@ -51,7 +51,8 @@ class Exchange:
         Bytes of each rank.
     """
 
-    def __init__(self, cuts, dtypes):
+    def __init__(self, cuts, dtypes, room=None):
+        """room: bytes to lie in, as many as are needed or more."""
         keys = sorted(dtypes, key=lambda key: -dtypes[key].itemsize)            # stable
         self.counts, places = [], []
         for rank in range(cuts.ranks):
@@ -64,16 +65,18 @@ class Exchange:
             self.counts.append(-(-at // 8) * 8)
             places.append(found)
         self.offsets = starts(self.counts)
-        self.buffer = np.zeros(sum(self.counts), np.uint8)
-        self.views = [{key: self.buffer[start + low:start + high].view(dtypes[key]) for key, (low, high) in found.items()}
-                      for start, found in zip(self.offsets, places)]
+        needed = sum(self.counts)
+        self.buffer = np.zeros(needed, np.uint8) if room is None or room.size < needed else room[:needed]
+        self.views = [{key: self.buffer[start + low:start + high].view(dtypes[key])
+                       for key, (low, high) in found.items()} for start, found in zip(self.offsets, places)]
 
     def part(self, rank):
         return self.buffer[self.offsets[rank]:self.offsets[rank] + self.counts[rank]]
 
 
 class Pieces:
-    """Before an optimizer's class: its parameters are pieces, and what it has to know of whole ones comes from all ranks.
+    """Before an optimizer's class: its parameters are pieces, and what it has to know of whole ones comes from all
+    ranks.
 
     Norms that clip are found outside, of all pieces, before the step.
     """
@@ -106,7 +109,7 @@ class Pieces:
 
 
 class NoisyPieces(Pieces):
-    """Every rank draws the noise of whole parameters, and takes its piece: that of one process, whatever their number."""
+    """Every rank draws the noise of whole parameters, and takes its piece: the noise is that of one process."""
 
     def _prepare(self, plan, extra):
         self.__dict__["_keys"] = {id(record): key for record, key in zip(plan.records, plan.keys)}

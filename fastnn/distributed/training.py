@@ -8,7 +8,7 @@ from ..core.sparse import Rows
 from ..generators import checked_streams, position, set_position
 from ..nn import trainer as alone
 from ..nn.finite import all_finite
-from ..nn.layers import BatchNormalization, Dropout
+from ..nn.layers import BatchNormalization, drawing
 from ..nn.state import _sources_of_trainer
 from ..optimizers.wrappers import Wrapper
 from ..state import StateError
@@ -20,8 +20,8 @@ from .ranks import communicator, ranks_of
 class Trainer(alone.Trainer):
     """`fastnn.nn.Trainer` on the ranks of a communicator; there it says what comm= does.
 
-    The step is that of one process on all ranks' batches together, within rounding. All methods that train or give a state
-    are for all ranks.
+    The step is that of one process on all ranks' batches together, within rounding. All methods that train or give a
+    state are for all ranks.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ class Trainer(alone.Trainer):
         self._ranks = ranks = ranks_of(self.comm)
         error = None
         if batch_size < ranks.size or self.rows < ranks.size:
-            error = ValueError(f"{self.rows} rows in batches of {batch_size} are not one for each of {ranks.size} ranks")
+            error = ValueError(f"{self.rows} rows in batches of {batch_size} are too few for {ranks.size} ranks")
         ranks.agree("a trainer", {"the rows": str(self.x.shape), "the labels": str(self.t.shape),
                                   "batch_size": str(batch_size), "on_nonfinite": on_nonfinite,
                                   "transform": str(transform is not None)}, error)
@@ -57,15 +57,14 @@ class Trainer(alone.Trainer):
             return
         noise = getattr(getattr(self.optimizer, "_innermost", self.optimizer), "_noise", None)
         sources = {"trainer": self.rng}
-        for name, layer in getattr(self.network, "layers", {}).items():
-            if isinstance(layer, Dropout):
-                sources[name] = layer.rng
+        for layer in drawing(getattr(self.network, "layers", {}).values()):
+            sources[id(layer)] = layer.rng
         if hasattr(self.network, "rng"):
             sources["network"] = self.network.rng
         for rng in {id(rng): rng for rng in sources.values()}.values():
             if rng is noise:
-                raise ValueError("the optimizer draws its noise, which must be alike on all ranks, from the generator of "
-                                 "batches or dropout: give it one of its own")
+                raise ValueError("the optimizer draws its noise, which must be alike on all ranks, from the generator "
+                                 "of batches or dropout: give it one of its own")
             random = isinstance(rng, np.random.RandomState)
             key = np.array([rng.randint(2**31) if random else rng.integers(2**31) for _ in range(4)], np.int64)
             self._ranks.broadcast(key, "the streams of a trainer")
@@ -104,7 +103,8 @@ class Trainer(alone.Trainer):
         return next((one for one in found if one != (None, "unknown")), found[0])
 
     def _average_running_values(self):
-        layers = [layer for layer in getattr(self.network, "layers", {}).values() if isinstance(layer, BatchNormalization)]
+        layers = getattr(self.network, "layers", {}).values()
+        layers = [layer for layer in layers if isinstance(layer, BatchNormalization)]
         if not layers or self._ranks.size == 1:
             return
         values = [value for layer in layers for value in (layer.running_mean, layer.running_var)]

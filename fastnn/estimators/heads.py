@@ -11,7 +11,7 @@ from scipy.special import xlogy
 from fastnn.activations import get_act
 from fastnn.core.reductions import sum_of_squares
 from fastnn.losses import get_err
-from fastnn.nn.objectives import loss_of as catalogued, task_of
+from fastnn.nn.objectives import has_spread, loss_of as catalogued, task_of
 
 
 class Head:
@@ -150,7 +150,12 @@ HEADS = {"softmax": Softmax, "logistic": Logistic, "exp": Poisson, "identity": S
 def loss_of(given, classifies):
     """A loss of the catalogue, or None for scikit-learn's own. Raises TypeError or ValueError."""
     own = ("log_loss",) if classifies else ("squared_error", "poisson")
-    return None if isinstance(given, str) and given in own else catalogued(given)
+    if isinstance(given, str) and given in own:
+        return None
+    loss = catalogued(given)
+    if has_spread(loss):
+        raise TypeError(f"{loss.name!r} takes a {loss.inputs[2]} besides predictions: fastnn.nn.MultiLayerNet has it")
+    return loss
 
 
 def head_of(loss, out_activation, classifies, dtype):

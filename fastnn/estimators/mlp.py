@@ -7,6 +7,7 @@ _parameter_constraints widened; _fit, _backprop, _forward_pass_fast, _init_coef 
 """
 import math
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -199,11 +200,11 @@ class _Perceptron:
         hidden = self._hidden(dtype, rng=rng)
         if self.comm is not None:
             from fastnn.distributed.estimating import NetworkOfRanks, own_stream
-            if any(between.arrays() for between in hidden):
-                raise refused(self, "comm", "goes with hidden layers that have no parameters of their own, without normalization")
-            if dropout and rng is not None:
+            if rng is not None and (dropout or any(each.activation.random for each in hidden)):
                 rng = own_stream(self.comm, rng)
-        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng, issparse(X))
+                hidden = self._hidden(dtype, rng=rng)
+        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng,
+                        issparse(X))
         return found if self.comm is None else NetworkOfRanks.of(found, self.comm)
 
     def _initialize(self, y, layer_units, dtype):
@@ -357,14 +358,26 @@ class _Perceptron:
     # Predictions
 
     def _forward_pass_fast(self, X, check_input=True):
+        look = None
         if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            check = partial(validate_data, self, X, accept_sparse=["csr", "csc"], reset=False)
+            if self._passes_but_for_its_numbers(X):
+                look = check
+            else:
+                X = check()
         coefs, intercepts = self.coefs_, self.intercepts_
         dtype = np.result_type(X.dtype, coefs[0]) if self.dtype is None else coefs[0].dtype
         if dtype != coefs[0].dtype:
             coefs, intercepts = ([p.astype(dtype) for p in ps] for ps in (coefs, intercepts))
         with threads(self.n_jobs), np.errstate(all="ignore"):
-            return predicted(X, coefs, intercepts, self._hidden(dtype), self._head(dtype), issparse(X))
+            return predicted(X, coefs, intercepts, self._hidden(dtype), self._head(dtype), issparse(X), look)
+
+    def _passes_but_for_its_numbers(self, X):
+        """Whether scikit-learn's check would return X itself if all of it is finite, which the first product tells for
+        less: of infinity and NaN it is none, whatever the weights."""
+        return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
+                and X.shape[1] == self.n_features_in_ > 0 and not hasattr(self, "feature_names_in_")
+                and (self.dtype is None or X.dtype.itemsize <= self.coefs_[0].itemsize))
 
 
 class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
@@ -445,6 +458,15 @@ epsilon, n_iter_no_change, max_fun
                                                 "compute_class_weight of scikit-learn gives the numbers")
         own = compute_sample_weight(self.class_weight, y)
         return own if sample_weight is None else own * sample_weight
+
+    def _predict(self, X, check_input=True):
+        """scikit-learn's, without its binarizer's own checks."""
+        binarizer, classes = self._label_binarizer, self._label_binarizer.classes_
+        if binarizer.y_type_ == "multiclass":
+            return classes.take(self._forward_pass_fast(X, check_input).argmax(axis=1))
+        if binarizer.y_type_ == "binary" and len(classes) == 2:
+            return classes.take((self._forward_pass_fast(X, check_input)[:, 0] > 0.5).view(np.int8))
+        return super()._predict(X, check_input)
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its outputs "label" and

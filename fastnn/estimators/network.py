@@ -1,4 +1,6 @@
 """The layers of an estimator: fastnn.nn's, around arrays that belong to the estimator; for training and predictions."""
+import math
+
 import numpy as np
 
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums
@@ -173,8 +175,11 @@ def listed(params):
     return tuple([params[f"{kind}{i}"] for i in range(1, count + 1)] for kind in "Wb")
 
 
-def predicted(x, coefs, intercepts, hidden, head, sparse=False):
-    """What the head makes of the last layer's scores, a new array of coefs' dtype, in blocks of rows."""
+def predicted(x, coefs, intercepts, hidden, head, sparse=False, look=None):
+    """What the head makes of the last layer's scores, a new array of coefs' dtype, in blocks of rows.
+
+    `look`, if given, is called once where the first product is not finite, which of an x that is not it never is.
+    """
     rows, widest = x.shape[0], max(W.shape[1] for W in coefs)
     block = max(64, BLOCK // widest)
     scores = np.empty((rows, coefs[-1].shape[1]), coefs[0].dtype)
@@ -190,5 +195,8 @@ def predicted(x, coefs, intercepts, hidden, head, sparse=False):
                 out[...] = y @ W
             else:
                 np.dot(y, W, out=out)
+            if look is not None and i == 0 and not math.isfinite(sum_of_squares(out)):
+                look()
+                look = None
             y = hidden[i].applied(out, b) if i < len(hidden) else add_bias(out, b)
     return head.output(scores)

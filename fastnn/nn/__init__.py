@@ -15,5 +15,5 @@ from .row_norms import LayerNorm, RMSNorm
 from .trainer import Trainer
 
 __all__ = ["Activation", "Affine", "BatchNormalization", "Callback", "Dropout", "EarlyStopping", "Embedding", "LayerNorm",
-           "MultiLayerNet", "Objective", "ProgressBar", "RMSNorm", "SoftmaxWithLoss", "Trainer", "clip_grad_norm", "initializers",
-           "lr_range_test", "metrics", "minimize", "numerical_gradient"]
+           "MultiLayerNet", "Objective", "ProgressBar", "RMSNorm", "SoftmaxWithLoss", "Trainer", "clip_grad_norm",
+           "initializers", "lr_range_test", "metrics", "minimize", "numerical_gradient"]

@@ -316,7 +316,8 @@ class BatchNormalization(Layer):
 
     def _remembered(self):
         _, eps, unbiased, _ = NORMALIZATIONS[None]
-        other = {"eps": self.eps, "unbiased": int(self.unbiased)} if (self.eps, self.unbiased) != (eps, unbiased) else {}
+        usual = (self.eps, self.unbiased) == (eps, unbiased)
+        other = {} if usual else {"eps": self.eps, "unbiased": int(self.unbiased)}
         return {"momentum": self.momentum, "running_mean": np.array(self.running_mean),
                 "running_var": np.array(self.running_var), **other}
 

@@ -186,8 +186,8 @@ class MultiLayerNet:
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given, is
-        called with each gradient as soon as it is known, those of the last layers first.
+        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given,
+        is called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)
         last = self.last_layer

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
-from fastnn.losses.base import Loss
+from fastnn.losses.base import Loss, Several
 
 from .data import real_numbers
 from .layers import Layer, plain
@@ -68,11 +68,18 @@ def task_of(loss):
 def loss_of(loss):
     """A loss object, given it or its name. Raises TypeError or ValueError."""
     if isinstance(loss, str):
-        return get_err(loss)
+        loss = get_err(loss)
+    if isinstance(loss, Several) and not has_spread(loss):
+        raise TypeError(f"loss {loss.name!r} is one of {', '.join(loss.inputs)}, not of a network's outputs and targets")
     if not isinstance(loss, Loss):
         how = f": an object, not the class {loss.__name__}" if isinstance(loss, type) else f", not {loss!r:.80}"
         raise TypeError(f"loss must be the name of a loss, or what get_err or register_loss returned{how}")
     return copy.copy(loss)
+
+
+def has_spread(loss):
+    """Whether it takes a variance or a scale besides predictions and targets."""
+    return isinstance(loss, Several) and loss.inputs[:2] == ("y", "t")
 
 
 class Objective(Layer):
@@ -87,12 +94,20 @@ class Objective(Layer):
     output : activation or None
         What these have gone through; it is looked at alone.
 
+    A loss that takes a variance or a scale besides (Gaussian-NLL, Laplace-NLL) has the predictions in the first half of the
+    outputs and the logarithms of these in the second; there are half as many targets.
+
     Raises ValueError or TypeError where loss and outputs do not fit.
     """
 
     def __init__(self, loss, outputs, output=None):
         self.loss, self.outputs = loss_of(loss), outputs
         self.task = task_of(self.loss)
+        self._spread = has_spread(self.loss)
+        if self._spread and outputs % 2:
+            raise ValueError(f"loss {self.loss.name!r} takes two outputs for each target: predictions, then logarithms of "
+                             f"the {self.loss.inputs[2]}; output_size is {outputs}")
+        self._columns = outputs // 2 if self._spread else outputs       # of targets
         self._must_fit(output)
 
     def _must_fit(self, output):
@@ -114,9 +129,10 @@ class Objective(Layer):
 
     def _try_it(self):
         y = np.full((1, self.outputs), 0.5)
-        t = np.zeros(1, np.intp) if self.task.targets == "classes" else np.zeros((1, self.outputs))
+        t = np.zeros(1, np.intp) if self.task.targets == "classes" else np.zeros((1, self._columns))
         try:
-            self.loss.value_and_grad(y, t, reduction=self.reduction)
+            self.forward(y, t)
+            self._kept = None
         except (TypeError, ValueError) as error:
             raise type(error)(f"loss {self.loss.name!r} does not fit {self.outputs} outputs and their targets: "
                               f"{error}") from error
@@ -127,7 +143,12 @@ class Objective(Layer):
 
     def forward(self, x, t):
         """The loss, a float. t is what `targets` returned."""
-        loss, self._kept = self.loss.value_and_grad(x, t, reduction=self.reduction)
+        if not self._spread:
+            loss, self._kept = self.loss.value_and_grad(x, t, reduction=self.reduction)
+            return float(loss)
+        spread = np.exp(x[:, self._columns:])
+        loss, (of_y, of_spread) = self.loss.value_and_grad(x[:, :self._columns], t, spread, reduction=self.reduction)
+        self._kept = np.concatenate([of_y, of_spread * spread], axis=1)
         return float(loss)
 
     def backward(self, dout=1):
@@ -138,14 +159,14 @@ class Objective(Layer):
         t = real_numbers(t, "t")
         if rows == 0:
             raise ValueError("the loss and accuracy of no rows at all are not defined")
-        wide, kind = (rows, self.outputs), self.task.targets
+        wide, kind = (rows, self._columns), self.task.targets
         if t.shape == (rows,) and (kind == "classes" or kind == "distributions"):
             labels = self._labels(t)
             return labels if kind == "classes" else np.eye(self.outputs, dtype=dtype)[labels]
-        if t.shape == (rows,) and self.outputs == 1:
+        if t.shape == (rows,) and self._columns == 1:
             t = t.reshape(wide)
         if t.shape != wide:
-            either = f"({rows},) or " if self.outputs == 1 or kind in ("classes", "distributions") else ""
+            either = f"({rows},) or " if self._columns == 1 or kind in ("classes", "distributions") else ""
             raise ValueError(f"t must have shape {either}{wide}, not {t.shape}")
         if kind == "yes or no":
             least = -1 if self.task.outputs == "scores" else 0

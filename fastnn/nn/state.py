@@ -118,7 +118,8 @@ def _layers(net):
 
 def _sources(net):
     """Who draws random numbers, and from which generator."""
-    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if layer in drawing(net.layers.values())}}
+    draw = drawing(net.layers.values())
+    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if layer in draw}}
 
 
 def _sources_of_trainer(trainer):

@@ -53,12 +53,13 @@ class Trainer:
         its shape, `fastnn.Rows`, or None, and nothing besides. Errors name the parameter.
 
     comm : mpi4py.MPI.Intracomm, optional
-        Train on all ranks of it together (`fastnn.distributed`): each has some of the rows, rank r rows r, r + ranks, ...,
-        and a stream of random numbers of its own, for batches and dropout; x and t, network and optimizer are the same on
-        all, and parameters become rank 0's. batch_size is that of all together; gradients and losses are the means over
-        all, sent while the backward pass computes, and so are batch normalization's running values. What is not finite on
-        one rank is not on any. A DataParallel or ShardedOptimizer exchanges gradients itself, and `transform` then has
-        each rank's own; else the mean. `state_dict` and `load_state_dict` are for all ranks, of any number.
+        Train on all ranks of it together (`fastnn.distributed`): each has some of the rows, rank r rows r, r + ranks,
+        ..., and a stream of random numbers of its own, for batches and dropout; x and t, network and optimizer are the
+        same on all, and parameters become rank 0's. batch_size is that of all together; gradients and losses are the
+        means over all, sent while the backward pass computes, and so are batch normalization's running values. What is
+        not finite on one rank is not on any. A DataParallel or ShardedOptimizer exchanges gradients itself, and
+        `transform` then has each rank's own; else the mean. `state_dict` and `load_state_dict` are for all ranks, of
+        any number.
 
     Attributes
     ----------

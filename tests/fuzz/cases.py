@@ -42,7 +42,7 @@ ASCENDING = [lambda opt: SAM(opt, 0.5), lambda opt: Lookahead(SAM(ExponentialAve
 
 
 def with_compiled_formulas():
-    """Let two registered formulas take part, if numba is there."""
+    """Let registered formulas of each kind take part, if numba is there."""
     import math
     if "fuzzed" in fastnn.activations():
         return
@@ -55,6 +55,21 @@ def with_compiled_formulas():
     def bump(x):
         return math.exp(-x * x)
     ELEMENTWISE.extend([get_act("fuzzed"), get_act("fuzzed-bump")])
+
+    @fastnn.register_act("fuzzed-unit")
+    def unit(a, b):
+        return a * math.tanh(b)
+    GATED.extend(get_act("fuzzed-unit", axis=axis) for axis in (-1, 0))
+
+    @fastnn.register_act("fuzzed-learned", learn=("p", "q"), p=0.5, q=2.0, h=1.5)
+    def learned(x, p, q, h):
+        return h * max(p * x, q * x - 1)
+    LEARNABLE["fuzzed-learned"] = ("p", "q")
+
+    @fastnn.register_loss("fuzzed-loss", c=2.0)
+    def loss(y, t, c):
+        return math.log1p(((y - t) / c)**2)
+    LOSSES.append("fuzzed-loss")
 
 
 def compare(call, plain, operands, outs=None, hook=None, returned=None, written=()):

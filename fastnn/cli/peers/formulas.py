@@ -79,14 +79,14 @@ def softmax_backward(x, g):
 
 def sparsemax(x):
     z = np.sort(x, axis=-1)[..., ::-1]
-    totals, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1)
+    totals, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     count = (1 + k * z > totals).sum(axis=-1, keepdims=True)
-    return np.maximum(x - (np.take_along_axis(totals, count - 1, -1) - 1) / count, 0)
+    return np.maximum(x - (np.take_along_axis(totals, count - 1, -1) - 1) / count.astype(x.dtype), 0)
 
 
 def entmax(x):
     z = np.sort(x, axis=-1)[..., ::-1] / 2
-    k = np.arange(1, x.shape[-1] + 1)
+    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
     mean = np.cumsum(z, axis=-1) / k
     spread = np.cumsum(z * z, axis=-1) - k * mean * mean
     tau = mean - np.sqrt(np.maximum(1 - spread, 0) / k)
@@ -120,11 +120,15 @@ def prelu_backward(x, g):
     return np.where(x > 0, g, 0.25 * g), (g * np.minimum(x, 0)).sum()
 
 
-SLOPES = np.random.default_rng(0)        # of RReLU
+NOISE = np.random.default_rng(0)
+
+
+def gumbel_softmax(x):
+    return softmax(x - np.log(NOISE.standard_exponential(x.shape)).astype(x.dtype))
 
 
 def rrelu(x):
-    return np.where(x > 0, x, SLOPES.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
+    return np.where(x > 0, x, NOISE.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
 
 
 def rrelu_backward(x, g):
@@ -193,6 +197,7 @@ ACTIVATIONS = {
     "bilinear": gated(lambda x: x, lambda x, g: g),
     "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
     "RReLU": (rrelu, rrelu_backward),
+    "gumbel-softmax": (gumbel_softmax, softmax_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
     "sparsemax": (sparsemax, lambda x, g: weighted((sparsemax(x) > 0).astype(x.dtype), g)),

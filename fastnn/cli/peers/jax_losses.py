@@ -22,8 +22,8 @@ def tversky(x, t):
 
 
 def jensen_shannon(y, t):
-    m = (y + t) / 2
-    return (jax.scipy.special.xlogy(t, t / m) + jax.scipy.special.xlogy(y, y / m)) / 2
+    xlogy, m = jax.scipy.special.xlogy, (y + t) / 2
+    return (xlogy(t, t) - xlogy(t, m) + xlogy(y, y) - xlogy(y, m)) / 2
 
 
 def gaussian(y, t, var):

@@ -38,7 +38,7 @@ def tversky(x, t):
 
 def jensen_shannon(y, t):
     m = (y + t) / 2
-    return (torch.xlogy(t, t / m) + torch.xlogy(y, y / m)) / 2
+    return (torch.xlogy(t, t) - torch.xlogy(t, m) + torch.xlogy(y, y) - torch.xlogy(y, m)) / 2
 
 
 def quantile(y, t):

@@ -156,6 +156,11 @@ cdef inline double top_of(const real *x, Py_ssize_t n) noexcept nogil:
     cdef real[16] bad
     cdef real top
     cdef Py_ssize_t i, j
+    if n < 32:
+        top = x[0]
+        for i in range(1, n):
+            top = x[i] if not x[i] <= top and top == top else top
+        return <double>top
     for j in range(16):
         tops[j] = -<real>INFINITY
         bad[j] = <real>0
@@ -176,66 +181,38 @@ cdef inline double top_of(const real *x, Py_ssize_t n) noexcept nogil:
 
 cdef inline void sparsemax_row(const real *x, const real *t, Py_ssize_t label, real *grad, double *losses,
                                Py_ssize_t n) noexcept nogil:
-    cdef double[LANES] sums
-    cdef double[LANES] many
-    cdef double[LANES] squares
-    cdef double[LANES] given
+    cdef Py_ssize_t i, count
+    cdef Py_ssize_t before = n + 1
     cdef double top = top_of(x, n)
     cdef double tau = -1                    # of x - top: the largest is in the support, whatever lies 1 below it is not
-    cdef double z, count, of_t
-    cdef double before = -1
-    cdef Py_ssize_t i, j
-    while True:
-        for j in range(LANES):
-            sums[j], many[j] = 0, 0
-        for i in range(0, n & -8, 8):
-            for j in range(LANES):
-                z = below(<double>x[i + j], top)
-                sums[j] += z - tau if z > tau else <double>0
-                many[j] += <double>1 if z > tau else <double>0
-        for i in range(n & -8, n):
-            z = below(<double>x[i], top)
-            sums[i & 7] += z - tau if z > tau else <double>0
-            many[i & 7] += <double>1 if z > tau else <double>0
-        count = in_all(many)
+    cdef double z, sum_, squares, given
+    while True:                             # most are in no support: branches are quicker than lanes
+        sum_, count = 0, 0
+        for i in range(n):
+            z = <double>x[i] - top
+            if z > tau or z != z and <double>x[i] == top:
+                sum_ += z if z == z else 0
+                count += 1
         if count == before or count == 0:
             break
         before = count
-        tau += (in_all(sums) - 1) / count
-    for j in range(LANES):
-        sums[j], squares[j], given[j] = 0, 0, 0
-    for i in range(0, n & -8, 8):
-        for j in range(LANES):
-            z = below(<double>x[i + j], top)
-            sums[j] += <double>0 if z <= tau else (z - tau) * (z + tau)
-    for i in range(n & -8, n):
+        tau = (sum_ - 1) / count
+    sum_, squares, given = 0, 0, 0
+    for i in range(n):
         z = below(<double>x[i], top)
-        sums[i & 7] += <double>0 if z <= tau else (z - tau) * (z + tau)
+        if z > tau or z != z:
+            sum_ += (z - tau) * (z + tau)
+        if t != NULL and t[i] != <real>0:
+            squares += <double>t[i] * <double>t[i]
+            given += <double>t[i] * z
     if t == NULL:
-        squares[0], given[0] = 1, below(<double>x[label], top)
-    else:
-        for i in range(0, n & -8, 8):
-            for j in range(LANES):
-                of_t = <double>t[i + j]
-                squares[j] += of_t * of_t
-                given[j] += of_t * below(<double>x[i + j], top) if of_t != 0 else <double>0
-        for i in range(n & -8, n):
-            of_t = <double>t[i]
-            squares[i & 7] += of_t * of_t
-            given[i & 7] += of_t * below(<double>x[i], top) if of_t != 0 else <double>0
-    losses[0] = at_least(0.5 * (in_all(sums) + in_all(squares)) - in_all(given), <double>0)
+        squares, given = 1, below(<double>x[label], top)
+    losses[0] = at_least(0.5 * (sum_ + squares) - given, <double>0)
     if grad == NULL:
         return
-    if t == NULL:
-        for i in range(n):
-            z = below(<double>x[i], top) - tau
-            grad[i] = <real>(<double>0 if z < 0 else z)
-        z = below(<double>x[label], top) - tau
-        grad[label] = <real>((<double>0 if z < 0 else z) - 1)
-    else:
-        for i in range(n):
-            z = below(<double>x[i], top) - tau
-            grad[i] = <real>((<double>0 if z < 0 else z) - <double>t[i])
+    for i in range(n):
+        z = below(<double>x[i], top) - tau
+        grad[i] = <real>((0 if z < 0 else z) - (<double>t[i] if t != NULL else (1 if i == label else 0)))
 
 
 # focal of softmax: sum(t (1 - p)^gamma (-log p)). With g = gamma p (1 - p)^(gamma - 1) log p - (1 - p)^gamma its
