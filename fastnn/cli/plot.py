@@ -65,6 +65,8 @@ def sample(name):
         return name, "the first of its two outputs", lambda x: first_output(act, x)
     if act.kind == "random":
         act.training = False
+        if "axis" in act.hyperparameters:
+            return name, "without noise, one of 3 coordinates, the others 0", lambda x: first_coordinate(act, x)
         return name, f"r = {(act.lower + act.upper) / 2:g}, the mean", lambda x: values_with_slope(act, x)
     if act.kind == "learnable":
         note = ", ".join(f"{key} = {value[0]:g}" for key, value in act.params.items())
@@ -116,6 +118,13 @@ def first_output(act, x):
     grad = np.zeros_like(y)
     grad[:, 0] = 1
     return y[:, 0], act.backward(column, grad=grad)[:, 0]
+
+
+def first_coordinate(act, x):
+    """The first coordinate of act(x, 0, 0) and its derivative in x."""
+    rows, grad = np.zeros((2, len(x), 3))
+    rows[:, 0], grad[:, 0] = x, 1
+    return act.forward(rows)[:, 0], act.backward(rows, grad=grad)[:, 0]
 
 
 def values_with_slope(act, x):
