@@ -56,7 +56,7 @@ def place(name):
 
 
 sphinx_gallery_conf = {
-    "examples_dirs": ["examples"], "gallery_dirs": ["gallery"], "filename_pattern": r"\.py$", "ignore_pattern": r"ports|__",
+    "examples_dirs": ["examples"], "gallery_dirs": ["gallery"], "filename_pattern": r"\.py$", "ignore_pattern": r"ports|__|evolution",
     "within_subsection_order": place, "download_all_examples": False, "show_memory": False, "show_signature": False,
     "remove_config_comments": True, "plot_gallery": "True", "abort_on_example_error": True, "min_reported_time": 600,
     "matplotlib_animations": False, "write_computation_times": False}

@@ -18,7 +18,8 @@ from fastnn import get_act, get_opt, unregister
 from helpers import FLOATS, python, ulps
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+SEVERAL_PROCESSES = {"evolution"}           # run by mpirun: docs/distributed.md
+NAMES = sorted({path.stem for path in EXAMPLES.glob("*.py")} - SEVERAL_PROCESSES)
 MP = mpmath.mp.clone()
 MP.dps = 60
 
