@@ -41,11 +41,13 @@ COSTS = [
 ]
 FIGURES = [         # single figures, without statistics; of throughput more is better, which asv would call worse
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
+    r"^peers\.Losses\..*\('torch', 'Huber', 'float32', 1000\)",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
     r"^options\..*track_ratio\('(none|clip_global_norm)', 'Adam', 'MLP'\)",
     r"^wrappers\..*track_ratio\('ExponentialAverage', 'Adam', 'MLP'\)",
     r"^sparse\..*track_ratio\('6000 of 100(, repeated)?', '(SGD|Adam)', 'float32'\)",
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
+    r"^throughput\.Losses\..*\('Huber', 'float32'",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import fastnn
 from fastnn import datasets
 
-from .catalog import resolve
+from .catalog import CATALOGUES, resolve
 from .environment import environment, physical_memory
 from .errors import UserError, as_user_error, require
 from .experiment import Run, Settings, begin, build_network, build_optimizer, layer_sizes, memory_needed
@@ -90,6 +90,8 @@ def prepare(options, report, writes):
     require("matplotlib", *report.modules)
     with as_user_error():
         activation = resolve("activations", options.activation)
+        if CATALOGUES["activations"][activation].kind == "layer":
+            raise ValueError(f"--activation {activation} is a layer of its own, not the activation of hidden layers")
     settings = Settings(
         iterations=options.iterations, batch_size=options.batch_size, hidden=tuple(options.hidden),
         activation=activation, seed=options.seed, dtype=options.dtype, weight_decay=options.weight_decay,

@@ -17,7 +17,7 @@ SUBJECTS = ("activations", "optimizers", "losses", "training")
 SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
          "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
          "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
-COMPARED = ("elementwise", "rows", "gated", "learnable", "random")      # a layer's time is that of a matrix product
+COMPARED = ("elementwise", "rows", "gated", "concatenated", "learnable", "random")      # a layer is a matrix product
 PAIRS = 256                             # of InfoNCE at most
 ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
@@ -70,20 +70,23 @@ class Activations(Section):
     def __init__(self, rows, direction, dtype, size):
         super().__init__(rows, direction=direction, dtype=dtype, size=size)
         self.group, self.detail = f"{direction}, {dtype}", f"{size:,} element{'s' * (size > 1)}"
-        self.bytes = (7 if any(kind_of(row) == "gated" for row in rows) else 4) * size * np.dtype(dtype).itemsize
+        twice = any(kind_of(row) in ("gated", "concatenated") for row in rows)
+        self.bytes = (7 if twice else 4) * size * np.dtype(dtype).itemsize
 
     def prepare(self):
         size, dtype = self.facts["size"], self.facts["dtype"]
         self.x, self.grad = 2 * normal(size, dtype), normal(size, dtype, seed=1)
-        self.halves = None
-        if any(kind_of(row) == "gated" for row in self.rows):
-            self.halves = np.concatenate([self.x, 2 * normal(size, dtype, seed=2)])
+        kinds = {kind_of(row) for row in self.rows}
+        self.halves = np.concatenate([self.x, 2 * normal(size, dtype, seed=2)]) if "gated" in kinds else None
+        self.doubled = normal(2 * size, dtype, seed=3) if "concatenated" in kinds else None
 
     def call(self, side, row):
         shape = (-1, ROW) if kind_of(row) == "rows" and self.x.size % ROW == 0 else (-1,)
         x, grad = self.x.reshape(shape), self.grad.reshape(shape)
         if kind_of(row) == "gated":                     # the result has `size` elements
             x = self.halves
+        elif kind_of(row) == "concatenated":            # twice as many
+            grad = self.doubled
         return side.forward(row, x) if self.facts["direction"] == "forward" else side.backward(row, x, grad)
 
 

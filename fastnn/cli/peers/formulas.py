@@ -127,6 +127,11 @@ def gumbel_softmax(x):
     return softmax(x - np.log(NOISE.standard_exponential(x.shape)).astype(x.dtype))
 
 
+def crelu_backward(x, g):
+    positive, negative = np.split(g, 2)
+    return np.where(x > 0, positive, np.where(x < 0, -negative, 0))
+
+
 def rrelu(x):
     return np.where(x > 0, x, NOISE.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
 
@@ -195,6 +200,7 @@ ACTIVATIONS = {
     "GEGLU": gated(gelu, gelu_backward),
     "SwiGLU": gated(lambda x: x / (1 + np.exp(-x)), swish_backward),
     "bilinear": gated(lambda x: x, lambda x, g: g),
+    "CReLU": (lambda x: np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)]), crelu_backward),
     "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
     "RReLU": (rrelu, rrelu_backward),
     "gumbel-softmax": (gumbel_softmax, softmax_backward),

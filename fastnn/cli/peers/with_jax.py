@@ -59,6 +59,7 @@ ACTIVATIONS = {
     "GLU": jax.nn.glu, "ReGLU": lambda x: gated(jax.nn.relu, x),
     "GEGLU": lambda x: gated(lambda b: jax.nn.gelu(b, approximate=False), x),
     "SwiGLU": lambda x: gated(jax.nn.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
+    "CReLU": lambda x: jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)]),
     "PReLU": lambda x, alpha=0.25: jnp.where(x > 0, x, alpha * x),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,

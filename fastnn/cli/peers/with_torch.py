@@ -55,6 +55,7 @@ FORWARD = {
     "PAU": pade, "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
     "GLU": F.glu, "ReGLU": lambda x: gated(F.relu, x), "GEGLU": lambda x: gated(F.gelu, x),
     "SwiGLU": lambda x: gated(F.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
+    "CReLU": lambda x: torch.cat([torch.relu(x), torch.relu(-x)]),
     "PReLU": lambda x: F.prelu(x, torch.full((1,), 0.25, dtype=x.dtype)), "RReLU": lambda x: F.rrelu(x, training=True),
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
     "log-softmax": lambda x: torch.log_softmax(x, -1),
