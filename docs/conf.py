@@ -28,6 +28,7 @@ numpydoc_xref_param_type = False
 autosummary_generate = True
 autodoc_default_options = {"members": True, "inherited-members": True, "show-inheritance": False}
 autodoc_member_order = "bysource"
+autodoc_mock_imports = ["mpi4py"]           # of fastnn.distributed
 autodoc_typehints = "signature"
 python_maximum_signature_line_length = 88
 add_module_names = False
@@ -46,7 +47,8 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light", "pygments_dark_style": "a11y-high-contrast-dark"}
 html_sidebars = {"index": [], "gallery/index": []}
 
-EXAMPLES = ["digits", "autoencoder", "xor", "paths", "schedules", "own_formulas", "pipeline", "word2vec", "char_rnn", "cartpole"]
+EXAMPLES = ["digits", "autoencoder", "xor", "paths", "schedules", "own_formulas", "pipeline", "word2vec", "char_rnn",
+            "cartpole"]
 
 
 def place(name):
@@ -56,8 +58,8 @@ def place(name):
 
 
 sphinx_gallery_conf = {
-    "examples_dirs": ["examples"], "gallery_dirs": ["gallery"], "filename_pattern": r"\.py$", "ignore_pattern": r"ports|__|evolution",
-    "within_subsection_order": place, "download_all_examples": False, "show_memory": False, "show_signature": False,
+    "examples_dirs": ["examples"], "gallery_dirs": ["gallery"], "filename_pattern": r"\.py$",
+    "ignore_pattern": r"ports|__", "within_subsection_order": place, "download_all_examples": False, "show_memory": False, "show_signature": False,
     "remove_config_comments": True, "plot_gallery": "True", "abort_on_example_error": True, "min_reported_time": 600,
     "matplotlib_animations": False, "write_computation_times": False}
 
@@ -66,17 +68,21 @@ ROLE = re.compile(r":[\w:]+:`~?([^`<]*?)\s*(?:<[^>]*>)?`")        # scikit-learn
 
 
 def plain(app, what, name, obj, options, lines):
-    """Docstrings are read by people at a prompt: what reStructuredText would take for markup is escaped."""
+    """Docstrings are read by people at a prompt: what reStructuredText would take for markup is escaped, and indented
+    paragraphs before the sections are code."""
+    rules = [i for i, line in enumerate(lines) if re.fullmatch("-{3,}", line)]
+    first, found = rules[0] - 1 if rules else len(lines), []
     for i, line in enumerate(lines):
-        if line.lstrip().startswith((">>>", "...")) or line.startswith("        "):
-            continue
-        parts = CODE.split(ROLE.sub(r"\1", line))
-        parts[::2] = [re.sub(r"([*|])", r"\\\1", re.sub(r"(?<=\w)_(?!\w)", r"\\_", part)) for part in parts[::2]]
-        lines[i] = "".join(parts)
-    # an indented block behind a paragraph is code
-    for i in range(len(lines) - 1, 0, -1):
-        if what == "module" and lines[i].startswith("    ") and not lines[i - 1].strip():
-            lines[i:i] = ["::", ""]
+        code = i < first and line.startswith("    ")
+        above = next((each for each in reversed(found) if each), "")
+        if code and not lines[i - 1].strip() and not above.startswith("    "):
+            found += ["::", ""]
+        if not (code or line.lstrip().startswith((">>>", "...")) or line.startswith("        ")):
+            parts = CODE.split(ROLE.sub(r"\1", line))
+            parts[::2] = [re.sub(r"([*|])", r"\\\1", re.sub(r"(?<=\w)_(?!\w)", r"\\_", part)) for part in parts[::2]]
+            line = "".join(parts)
+        found.append(line)
+    lines[:] = found
 
 
 def setup(app):

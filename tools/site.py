@@ -2,9 +2,9 @@
 
     python tools/site.py [FOLDER]       # build/site by default; FOLDER/html/index.html is the front page
 
-The installed fastnn is documented (`pip install ".[docs]"`). Sources are copied to FOLDER/source and what is generated is
-written there; warnings are errors. Examples of docstrings run, every link inside the site must lead somewhere, and no page may
-take a script, a font, a style or a picture from another host. `--external` looks at links to other hosts, too.
+The installed fastnn is documented (`pip install ".[docs]"`). Sources are copied to FOLDER/source and what is generated
+is written there; warnings are errors. Examples of docstrings run, every link inside the site must lead somewhere, and no
+page may take a script, a font, a style or a picture from another host. `--external` looks at links to other hosts, too.
 """
 import argparse
 import importlib.util
@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
 TOCTREE_PAGE = re.compile(r"^.* <(\w+)>$\n", re.MULTILINE)
+APART = {"evolution"}           # run by mpirun, and draws nothing: no part of the gallery
 # What the API reference documents: the public names of these modules, where they are there, and what makers return.
 MODULES = {"fastnn": "Names of `fastnn` itself.", "fastnn.schedules": "Hyperparameters that change with the step.",
            "fastnn.nn": "Layers, networks, a trainer.", "fastnn.nn.initializers": "First weights.",
@@ -34,17 +35,19 @@ def sources(target):
     """Copy the documents and the examples, with links that hold within the site."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "docs", target)
-    shutil.copytree(ROOT / "examples", target / "examples", ignore=shutil.ignore_patterns("ports", "__pycache__"))
+    left_out = shutil.ignore_patterns("ports", "__pycache__", *(f"{name}.py" for name in APART))
+    shutil.copytree(ROOT / "examples", target / "examples", ignore=left_out)
     shutil.copy(ROOT / "CONTRIBUTING.md", target / "contributing.md")
     pages = {ROOT / "CONTRIBUTING.md": "contributing.md", ROOT / "README.md": "index.md",
              **{path: path.name for path in (ROOT / "docs").glob("*.*")},
-             **{path: f"gallery/{path.stem}.rst" for path in (ROOT / "examples").glob("*.py")}}
+             **{path: f"gallery/{path.stem}.rst" for path in (target / "examples").glob("*.py")}}
+    pages.update({ROOT / "examples" / path.name: page for path, page in pages.items() if path.parent.name == "examples"})
     for path in target.glob("*.md"):
         home = ROOT if path.name == "contributing.md" else ROOT / "docs"
 
         def moved(link):
             mark, text, where, anchor = link.groups(default="")
-            if (ROOT / "docs" / where).suffix in (".md", ".rst") and where.split("/")[0] in ("catalogue", "gallery", "api"):
+            if where.split("/")[0] in ("catalogue", "gallery", "api"):
                 return link[0]
             page = pages.get((home / where).resolve())
             return f"{mark}[{text}]({page}{anchor})" if page else f"`{text.strip('`')}`"
@@ -100,7 +103,8 @@ class References(HTMLParser):
 
 def faults(html):
     """A line for each reference that leads nowhere, and for all that comes from another host."""
-    pages = {path.resolve(): References(path.read_text(encoding="utf-8")) for path in html.rglob("*.html")}
+    pages = {path.resolve(): References(path.read_text(encoding="utf-8")) for path in html.rglob("*.html")
+             if "_static" not in path.parts}            # the theme has a template there
     for path, page in pages.items():
         name = path.relative_to(html.resolve())
         for where in page.loaded:
@@ -121,7 +125,8 @@ def faults(html):
             yield f"{path.relative_to(html)}: loads {where}"
 
 
-ALONE = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",            # on a busy machine threads of small products wait for each other
+# one thread: on a busy machine the threads of small products wait for each other
+ALONE = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",
          **dict.fromkeys(("FASTNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")}
 
 
