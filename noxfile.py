@@ -6,6 +6,7 @@
     nox -s clang                        the numeric tests on a core built with clang; `-- clang-14` names another
     nox -s aarch64                      the same, cross-compiled and emulated (tools/aarch64.py)
     nox -s targets                      all generated C compiled for musl, macOS on ARM, Windows (tools/targets.py)
+    nox -s docs                         the site, checked (tools/site.py)
     nox -s wheel                        what a release does: sdist, wheel, auditwheel, and the suite on the wheel
 """
 import os
@@ -38,7 +39,7 @@ def oldest(session):
     project, extras = PROJECT["project"], PROJECT["project"]["optional-dependencies"]
     run, build = project["dependencies"], []
     if session.python == PYTHONS[0]:
-        run = run + [each for extra in ("cli", "files", "jit", "onnx", "sklearn", "test-kernels", "test")
+        run = run + [each for extra in ("cli", "completion", "files", "jit", "onnx", "sklearn", "test-kernels", "test")
                      for each in extras[extra]]
         run.append("pyparsing>=3.1")            # matplotlib's, of its time: newer ones warn
         build = PROJECT["build-system"]["requires"]
@@ -118,6 +119,13 @@ def targets(session):
     """All generated C, compiled for systems that are not here."""
     session.install("ziglang", *PROJECT["build-system"]["requires"])
     session.run("python", "tools/targets.py", str(Path(session.create_tmp()).resolve() / "targets"), *session.posargs)
+
+
+@nox.session
+def docs(session):
+    """The site, checked, in build/site/html; `-- --external` looks at links to other hosts, too."""
+    session.install(".[docs]")
+    session.run("python", "tools/site.py", *session.posargs)
 
 
 @nox.session

@@ -35,8 +35,13 @@ def activation_calls(name, dtype, size):
     """{what: a call}, with results in arrays that are there."""
     act, rng = get_act(name, **{"threshold": 0, "value": 0} if name == "threshold" else {}), np.random.default_rng(0)
     x, g = (rng.standard_normal(size, np.float32).astype(dtype) for _ in range(2))
-    out, second, y = np.empty_like(x), np.empty_like(x), act(x)
-    place = np.zeros_like(x)
+    out, second = np.empty_like(x), np.empty_like(x)
+    if act.kind == "gated":
+        return {"f": lambda: act.forward(x, out=out, gate=g),
+                "f' g": lambda: act.backward(x, grad=x, out=(out, second), gate=g)}
+    if act.kind == "learnable":
+        return {"f": lambda: act.forward(x, out=out), "f' g": lambda: act.backward(x, grad=g, out=out)}
+    y, place = act(x), np.zeros_like(x)
     calls = {"f": lambda: act.forward(x, out=out), "f' g": lambda: act.backward(x, grad=g, out=out),
              "f''": lambda: act.d2y(x, out=out), "f and f'": lambda: act.value_and_grad(x, out=(out, second)),
              "in place": lambda: act.forward(place, out=place)}
@@ -60,11 +65,10 @@ def ratios(title, calls):
 def halves(sizes):
     print("float32's time, and", " ".join(np.dtype(dtype).name for dtype in dtypes()[1:]), "as multiples of it")
     for size in sizes:
-        for name in fastnn.activations():
-            if name not in ("softmax", "softmin", "log-softmax", "maxout"):
-                calls = [activation_calls(name, dtype, size) for dtype in dtypes()]
-                for what in calls[0]:
-                    ratios(f"{size} {name} {what}", [each[what] for each in calls])
+        for name in (*fastnn.activations("elementwise"), *fastnn.activations("gated"), *fastnn.activations("learnable")):
+            calls = [activation_calls(name, dtype, size) for dtype in dtypes()]
+            for what in calls[0]:
+                ratios(f"{size} {name} {what}", [each[what] for each in calls])
     for title, shapes in (("1e5", [(100_000,)]), ("784-100x4-10", NETWORK)):
         for name in fastnn.optimizers():
             ratios(f"{title} {name}", [step_call(name, dtype, shapes) for dtype in dtypes()])

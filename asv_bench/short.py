@@ -20,6 +20,8 @@ COSTS = [
     r"\('(ReLU|sigmoid|GELU|Mish|softmax)', 'float32', (1000|10000000), 'contiguous'\)",
     r"^activations\.Activations\.time_(backward|d2y)\('Mish', 'float32', 1000, 'contiguous'\)",
     r"^activations\.Activations\.time_forward\('Mish', 'float(32|64)', 100000, ",
+    r"^activations\.(GatedUnits|ActivationsWithParameters|LearnableForms|Concatenated)\..*"
+    r"\('(SwiGLU|PReLU|Swish|CReLU)', 'float32', 1000, 'contiguous'\)",
     r"^activations\.ActivationsWithWeights\..*\('maxout', 'float32', 1000, 'contiguous'\)",
     r"^losses\..*\('(Square|softmax-cross-entropy)', 'float32', 1000, 'contiguous'\)",
     r"^optimizers\..*time_step\('(SGD|Momentum|AdaGrad|Adam)', 'float32', '(100x10|MLP|1x1e7)'\)",
@@ -31,7 +33,7 @@ COSTS = [
     r"^sparse\..*time_step\('(6|6000) of 100', '(SGD|Adam)', 'float32'\)",
     r"^training\..*time_step\('float32', ",
     r"^training\..*time_step_.*\('float32', 128\)",
-    r"^formulas\..*\('(snake|Adam as written)', 'float32', 1000\)",
+    r"^formulas\..*\('(snake as written|Adam as written)', 'float32', 1000\)",
     r"^imports\.",
     r"^memory\.Forward\..*\('Mish', 'float32', ",
     r"^memory\.Step\..*\('Adam', ",
@@ -39,11 +41,13 @@ COSTS = [
 ]
 FIGURES = [         # single figures, without statistics; of throughput more is better, which asv would call worse
     r"^peers\.Activations\..*\('(numpy|torch)', 'Mish', 'float32', 100000, ",
+    r"^peers\.Losses\..*\('torch', 'Huber', 'float32', 1000\)",
     r"^peers\.Optimizers\..*\('(numpy|torch)', 'Adam', 'float32', 'MLP'\)",
     r"^options\..*track_ratio\('(none|clip_global_norm)', 'Adam', 'MLP'\)",
     r"^wrappers\..*track_ratio\('ExponentialAverage', 'Adam', 'MLP'\)",
     r"^sparse\..*track_ratio\('6000 of 100(, repeated)?', '(SGD|Adam)', 'float32'\)",
     r"^throughput\.Activations\..*\('(ReLU|Mish)', 'float32', 'forward'\)",
+    r"^throughput\.Losses\..*\('Huber', 'float32'",
     r"^throughput\.Optimizers\..*\('Adam', 'float32'\)",
 ]
 

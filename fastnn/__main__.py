@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """``python -m fastnn`` is the command ``fastnn``."""
 import sys
 

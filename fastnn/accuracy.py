@@ -1,4 +1,6 @@
-"""``python -m fastnn.accuracy``: the largest error of every activation over the float32 line, as a Markdown table.
+"""``python -m fastnn.accuracy``: the largest error of every activation over the float32 line, as Markdown tables.
+
+Of gated units the gate is measured, a = 1; of what is learned f, f' and each element's derivative in each parameter.
 
 float32 results are held against the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
 unit. The few largest errors of each function are then judged again in exact arithmetic, where mpmath and the
@@ -20,9 +22,9 @@ import numpy as np
 
 import fastnn
 
-from .activations import Activation
-from .bounds import CROSSINGS, FLOOR, ULPS, crossing, unit
+from .bounds import CROSSINGS, FLOOR, LEARNED_ULPS, ULPS, crossing, unit
 from .core.ulps import largest_error
+from .learnable import learnable
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
 TASK = 2**22                # inputs between two looks at the clock
@@ -33,11 +35,7 @@ CALLS = {0: "forward", 1: "backward", 2: "d2y"}
 TITLES = {0: "f", 1: "f'", 2: "f''"}
 REQUIRED = {"threshold": {"threshold": 0.5, "value": -0.25}}        # what the catalogue has no defaults for
 INFINITE = 0x7f800000       # the bits of float32's infinity; those of -x are 2^31 more
-
-
-def elementwise():
-    """The names of all elementwise activations."""
-    return [name for name in fastnn.activations() if issubclass(type_of(name), Activation)]
+LEARNED = ", learned"       # ends the title of an activation whose loops are those with learned parameters
 
 
 def type_of(name):
@@ -45,11 +43,72 @@ def type_of(name):
     return _registry[name]
 
 
-def pair(name, **hyperparameters):
-    """The activation, and the one whose float64 kernel has the hyperparameters that float32 holds."""
-    act = fastnn.get_act(name, **REQUIRED.get(name, {}) | hyperparameters)
-    rounded = {k: float(np.float32(getattr(act, k))) for k in act.hyperparameters}
-    return act, fastnn.get_act(name, **rounded)
+def subjects(names=None):
+    """The titles of what is measured, by kind: all, or those of the activations named. Raises ValueError for an unknown name
+    or one of which nothing is measured.
+    """
+    chosen = [type_of(name).name for name in names] if names else fastnn.activations()
+    found = {"elementwise": [name for name in chosen if type_of(name).kind == "elementwise"],
+             "gated": [name for name in chosen if type_of(name).kind == "gated"],
+             "learned": [name + LEARNED for name in chosen if name in learnable()]}
+    if names and (others := [name for name in chosen if name not in sum(found.values(), []) and name not in learnable()]):
+        raise ValueError(f"elementwise, gated and learnable activations are measured here, not {others[0]}")
+    return found
+
+
+def keys_of(title, orders=(0, 1, 2)):
+    """What is measured of it: those of f, f', f'' that it has, and the names of its parameters."""
+    name, learned, _ = title.partition(LEARNED)
+    whole = learned or type_of(name).kind == "gated"
+    return (*(order for order in orders if order < 2 or not whole), *(learnable()[name] if learned else ()))
+
+
+def functions(title, hyperparameters):
+    """key -> a function (x, out=...) that computes it at the elements of a vector."""
+    name, learned, _ = title.partition(LEARNED)
+    if learned:
+        return {key: learned_function(name, key, hyperparameters) for key in keys_of(title)}
+    act = fastnn.get_act(name, **hyperparameters)
+    if act.kind == "gated":
+        return {0: lambda x, out: act.forward(np.ones_like(x), out, gate=x),
+                1: lambda x, out: act.backward(np.ones_like(x), grad=np.ones_like(x), out=(np.empty_like(x), out), gate=x)}
+    return {order: getattr(act, call) for order, call in CALLS.items()}
+
+
+def learned_function(name, key, hyperparameters):
+    """With a channel for each element, so that no gradients are added up."""
+    def compute(x, out):
+        act = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
+        if key == 0:
+            act.forward(x, out=out)
+        elif key == 1:
+            act.backward(x, grad=np.ones_like(x), out=out)
+        else:
+            act.backward(x, grad=np.ones_like(x))
+            np.copyto(out, act.grads[key], casting="same_kind")
+    return compute
+
+
+def at(function, x):
+    """The value at the float x."""
+    x, out = np.array([x]), np.empty(1, type(x))
+    function(x, out=out)
+    return out[0]
+
+
+def hyperparameters_of(title, given, dtype):
+    """The numbers that the kernels of that dtype have, by name."""
+    name = title.partition(LEARNED)[0]
+    act = fastnn.get_act(name, **REQUIRED.get(name, {}) | given)
+    numbers = {key: getattr(act, key) for key in act.hyperparameters}
+    return {key: float(dtype(np.max(value))) for key, value in numbers.items()
+            if key not in ("axis", "channels", "gate_half")}
+
+
+def pair(title, given):
+    """The functions, and those of the float64 kernels with the hyperparameters that float32 holds."""
+    return (functions(title, hyperparameters_of(title, given, np.float64)),
+            functions(title, hyperparameters_of(title, given, np.float32)))
 
 
 def line(near):
@@ -94,11 +153,11 @@ class Scan:
     """One derivative of one activation over float32 arguments: `worst` collects the largest errors of blocks."""
 
     def __init__(self, name, order, **hyperparameters):
-        self.name, self.order = name, order
-        self.hyperparameters = REQUIRED.get(name, {}) | hyperparameters
-        act, reference = pair(name, **hyperparameters)
-        self.call, self.exact = getattr(act, CALLS[order]), getattr(reference, CALLS[order])
-        self.near = crossing(name, order, getattr(reference, "beta", 1.0))
+        self.title, self.name, self.order = name, name.partition(LEARNED)[0], order
+        self.hyperparameters = hyperparameters_of(name, hyperparameters, np.float64)
+        own, reference = pair(name, hyperparameters)
+        self.call, self.exact = own[order], reference[order]
+        self.near = crossing(self.name, order, hyperparameters_of(name, hyperparameters, np.float32).get("beta", 1.0))
         self.worst = []                     # (error, bits of x)
         self.lock = threading.Lock()
 
@@ -138,7 +197,8 @@ class Scan:
         """(the largest error, its argument), judged again by `oracle` if there is one."""
         found = [(error, np.uint32(bits).view(np.float32)) for error, bits in self.worst]
         if oracle:
-            found = [(judged(oracle, self.name, self.order, x, self.call(x), self.near, self.hyperparameters), x) for _, x in found]
+            found = [(judged(oracle, self.name, self.order, x, at(self.call, x), self.near, self.hyperparameters), x)
+                     for _, x in found]
         return max(found, key=lambda one: one[0])
 
 
@@ -183,12 +243,12 @@ def wide_sample(count, dtype=np.float64):
         * rng.choice([-1, 1], count - 2*third)]).astype(dtype)
 
 
-def by_exact_arithmetic(oracle, name, order, x):
+def by_exact_arithmetic(oracle, title, order, x):
     """(the largest error, its argument) over the array x."""
-    hyperparameters = REQUIRED.get(name, {})
-    act = fastnn.get_act(name, **hyperparameters)
-    near = crossing(name, order, getattr(act, "beta", 1.0))
-    got = getattr(act, CALLS[order])(x)
+    name, hyperparameters = title.partition(LEARNED)[0], hyperparameters_of(title, {}, np.float64)
+    near = crossing(name, order, hyperparameters.get("beta", 1.0))
+    got = np.empty_like(x)
+    functions(title, hyperparameters)[order](x, out=got)
     return max(((judged(oracle, name, order, a, y, near, hyperparameters), a) for a, y in zip(x, got)),
                key=lambda one: one[0])
 
@@ -198,8 +258,9 @@ def with_grad(name, count):
 
     The rounding of the product, half a unit of its own, is taken off; what overflows is left out.
     """
-    act, reference = pair(name)
-    near = crossing(name, 1, getattr(reference, "beta", 1.0))
+    rounded = hyperparameters_of(name, {}, np.float32)
+    act, reference = fastnn.get_act(name, **hyperparameters_of(name, {}, np.float64)), fastnn.get_act(name, **rounded)
+    near = crossing(name, 1, rounded.get("beta", 1.0))
     rng = np.random.default_rng(1986)
     x = np.concatenate([wide_sample(count//2, np.float32),
                         rng.integers(0, INFINITE, count - count//2, np.uint32).view(np.float32)])
@@ -247,7 +308,7 @@ def count_of(task):
 def measure(names, orders, sample, threads, oracle):
     """{name: {order: (error, argument)}} in float32, over all arguments or a sample of them."""
     results = {name: {} for name in names}
-    scans = [Scan(name, order) for name in names for order in orders]
+    scans = [Scan(name, key) for name in names for key in keys_of(name, orders)]
     pieces = [list(tasks(scan.near, sample)) for scan in scans]
     progress = Progress(sum(map(count_of, sum(pieces, []))) + (len(scans)*CANDIDATES*4*AROUND if sample else 0))
     before = fastnn.get_num_threads()
@@ -255,7 +316,7 @@ def measure(names, orders, sample, threads, oracle):
     try:
         with ThreadPoolExecutor(threads) as pool:
             for scan, piece in zip(scans, pieces):
-                title = f"{scan.name} {TITLES[scan.order]}"
+                title = f"{scan.title} {TITLES.get(scan.order, scan.order)}"
                 try:
                     for count in pool.map(scan.run, piece):
                         progress.show(title, count)
@@ -264,7 +325,7 @@ def measure(names, orders, sample, threads, oracle):
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
-                results[scan.name][scan.order] = scan.result(oracle)
+                results[scan.title][scan.order] = scan.result(oracle)
                 progress.show(title, end=True)
     finally:
         fastnn.set_num_threads(before)
@@ -278,6 +339,9 @@ def table(results, columns, bounds):
     for name, found in results.items():
         cells = []
         for key in columns:
+            if key not in found:
+                cells += ["", ""]
+                continue
             error, x = found[key]
             shown = f"{error:.2f}"
             cells += [f"**{shown}**" if error > bounds[key] else shown, f"{x!s}" if error else ""]
@@ -296,7 +360,7 @@ def parser():
         prog="python -m fastnn.accuracy", description=__doc__.partition("\n")[0],
         epilog="Exit status 1: an error lies beyond its bound.")
     add = parser.add_argument
-    add("names", nargs="*", metavar="NAME", help="activations (default: all elementwise ones)")
+    add("names", nargs="*", metavar="NAME", help="activations (default: all that are elementwise, gated or learnable)")
     add("--orders", default="0,1,2", metavar="N,N", help="0 for f, 1 for f', 2 for f'' (default: %(default)s)")
     add("--dtype", choices=("float32", "float64"), action="append",
         help="may be repeated (default: float32). float64 needs mpmath and a checkout")
@@ -323,20 +387,18 @@ def run(argv):
     options = parse.parse_args(argv)
     try:
         orders = sorted({int(order) for order in options.orders.split(",")})
-        names = [type_of(name).name for name in options.names] or elementwise()
+        chosen = subjects(options.names)
     except ValueError as error:
         parse.error(str(error))
     if not orders or orders[0] < 0 or orders[-1] > 2:
         parse.error(f"--orders takes 0, 1 and 2, not {options.orders}")
-    if set(names) - set(elementwise()):
-        parse.error("only elementwise activations are measured here")
     if min(options.threads, options.sample, options.exact) < 1:
         parse.error("--threads, --sample and --exact must be positive")
     oracle = exact_arithmetic()
     dtypes = options.dtype or ["float32"]
     if "float64" in dtypes and oracle is None:
         parse.error("float64 results can only be judged with mpmath and a checkout's tests/ (on PYTHONPATH)")
-    text, failures = report(names, orders, dtypes, options, oracle)
+    text, failures = report(chosen, orders, dtypes, options, oracle)
     print(text, end="")
     if options.out:
         scratch = Path(f"{options.out}.{os.getpid()}.tmp")
@@ -347,41 +409,52 @@ def run(argv):
     return 1 if failures else 0
 
 
-def report(names, orders, dtypes, options, oracle):
+def report(chosen, orders, dtypes, options, oracle):
     """(the whole document, what lies beyond its bound)."""
-    parts, failures = [], []
     judge = ("The largest errors of each function were judged again in exact arithmetic (mpmath)." if oracle else
              "They were not judged again in exact arithmetic: that takes mpmath and a checkout.")
-    if "float32" in dtypes:
-        results = measure(names, orders, None if options.all else options.sample, options.threads, oracle)
-        columns = {order: TITLES[order] for order in orders}
-        bounds = dict(enumerate(ULPS["float32"]))
-        if 1 in orders:
-            for name in names:
-                results[name]["grad"] = with_grad(name, 2**20)
-            columns["grad"], bounds["grad"] = "f' grad", bounds[1]
-        failures += beyond(results, bounds)
-        parts.append(HEADER32.format(
-            amount="All 2^32 arguments" if options.all else (
-                f"About {options.sample:,} arguments, in equal steps of bits, half of them for |x| from 2^-6 to 2^7, and"
-                f" {AROUND:,}\nfloats on either side of the largest errors,"),
-            judge=judge, bounds=", ".join(f"{bounds[order]} for {TITLES[order]}" for order in orders))
-            + table(results, columns, bounds) + "\n")
-    if "float64" in dtypes:
-        x = wide_sample(options.exact)
-        results = {}
-        for name in names:
-            print(f"{name} in exact arithmetic", file=sys.stderr)
-            results[name] = {order: by_exact_arithmetic(oracle, name, order, x) for order in orders}
-        bounds = dict(enumerate(ULPS["float64"]))
-        failures += [f"float64 {failure}" for failure in beyond(results, bounds)]
-        parts.append(HEADER64.format(amount=f"{x.size:,}",
-                                     bounds=", ".join(f"{bounds[order]} for {TITLES[order]}" for order in orders))
-                     + table(results, {order: TITLES[order] for order in orders}, bounds) + "\n")
+    x = wide_sample(options.exact)
+    titles = {"elementwise": {order: TITLES[order] for order in orders},
+              "gated": {order: TITLES[order] for order in orders if order < 2},
+              "learned": {order: TITLES[order] for order in orders if order < 2}}
+    parts, failures = [], []
+    for dtype in dtypes:
+        bounds = dict(enumerate(ULPS[dtype]))
+        shown = ", ".join(f"{bounds[order]} for {TITLES[order]}" for order in orders)
+        if dtype == "float32":
+            parts.append(HEADER32.format(
+                amount="All 2^32 arguments" if options.all else (
+                    f"About {options.sample:,} arguments, in equal steps of bits, half of them for |x| from 2^-6 to 2^7, and"
+                    f" {AROUND:,}\nfloats on either side of the largest errors,"), judge=judge, bounds=shown))
+        else:
+            parts.append(HEADER64.format(amount=f"{x.size:,}", bounds=shown))
+        for kind, names in chosen.items():
+            if not names:
+                continue
+            columns = dict(titles[kind])
+            if kind == "learned":
+                columns |= {key: f"in {key}" for name in names for key in keys_of(name, ())}
+                bounds |= dict.fromkeys(columns.keys() - bounds.keys(), LEARNED_ULPS)
+            if dtype == "float32":
+                results = measure(names, orders, None if options.all else options.sample, options.threads, oracle)
+            else:
+                results = {}
+                for name in names:
+                    print(f"{name} in exact arithmetic", file=sys.stderr)
+                    results[name] = {key: by_exact_arithmetic(oracle, name, key, x) for key in keys_of(name, orders)}
+            if kind == "elementwise" and dtype == "float32" and 1 in orders:
+                for name in names:
+                    results[name]["grad"] = with_grad(name, 2**20)
+                columns["grad"], bounds["grad"] = "f' grad", bounds[1]
+            failures += [f"{dtype} {failure}" for failure in beyond(results, bounds)]
+            parts[-1] += BETWEEN.get(kind, "") + table(results, columns, bounds) + "\n"
     title = f"# Accuracy\n\nfastnn {fastnn.__version__}, kernels {fastnn.core.isa()}. {UNITS}"
     return "\n".join([title, *parts]), failures
 
 
+BETWEEN = {
+    "gated": "\nThe gates of gated units, a = 1:\n\n",
+    "learned": f"\nWith learned parameters: f, f', and the derivative in each parameter ({LEARNED_ULPS} ULP), before it is summed:\n\n"}
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,
 at least those of the subnormal numbers; where f' and f'' of {", ".join(CROSSINGS)}
 cross zero away from the origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the

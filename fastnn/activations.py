@@ -1,10 +1,10 @@
 """The catalogue of activations: one class each, with its hyperparameters and the kernel that computes it.
 
 The formulas - f, f' and f'' side by side - stand in fastnn/core: piecewise.pxd, quadratic.pxd, algebraic.pxd,
-transcendental.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
+transcendental.pxd, periodic.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 """
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import bounds
 from .core import kernels
@@ -14,33 +14,82 @@ from .dialects import row
 from .hyperparameters import Choice, Configurable, Hyperparameter
 from .registry import Registry
 
+if TYPE_CHECKING:                   # written by the build: tools/names.py
+    from ._names import ActivationName, Source
+
 _registry = Registry("activator")
-# of gated.py and learnable.py; get_act finds these as well
-_gated, _learnable = Registry("gated unit"), Registry("learnable activation")
+# What an entry is. The elementwise ones are functions of a number, with f' and f''; those of rows work along axes; gated
+# units halve an axis or take two arrays, concatenated ones double it; learnable ones have parameters; random ones draw in
+# training; a layer has weights.
+KINDS = ("elementwise", "rows", "gated", "concatenated", "learnable", "random", "layer")
 
 
-def get_act(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Activation | _AlongAxis | Any":
-    """The activation of that name, with the hyperparameters given.
+def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = None, learn: Any = None,
+            **kwds: Any) -> "Activation | _AlongAxis | Any":
+    """Make the activation of that name.
 
-    Names ignore case, spaces, - and _. like="torch", "optax" (jax.nn), "keras", "chainer", "sklearn", "dlfs" or
-    "article" (help(fastnn.articles)) takes that source's name, arguments and defaults. Raises ValueError for an unknown
-    name or source or a hyperparameter out of its range, TypeError for an unknown hyperparameter.
+    Parameters
+    ----------
+    name : str
+        One of `activations()`; case, spaces, - and _ do not count.
+    *args, **kwds : float
+        Its hyperparameters, by position or name; `help(get_act(name))` shows them.
+    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, "dlfs" the book "Deep
+        Learning from Scratch", "article" article A (`help(fastnn.articles)`).
+    learn : str or tuple of str, optional
+        Hyperparameters that become parameters, which are learned: get_act("Swish", learn="beta", channels=64, axis=1).
+
+    Returns
+    -------
+    Activation
+        With `forward(x)`, `backward(x, grad=g)`, `d2y(x)` and `value_and_grad(x)`, for arrays of any shape; float32 and
+        float64 are kept, float16 is computed in float32, integers in float64.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or source, with the nearest name, and for a hyperparameter out of its range.
+    TypeError
+        For an unknown hyperparameter, with the nearest name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import get_act
+    >>> act = get_act("leaky-ReLU", alpha=0.1)
+    >>> x = np.array([-2.0, 3.0])
+    >>> act.forward(x)
+    array([-0.2,  3. ])
+    >>> act.backward(x, grad=np.array([10.0, 10.0]))
+    array([ 1., 10.])
     """
-    for others in (_gated, _learnable):
-        if like is None and isinstance(name, str) and name in others and name not in _registry:
-            return others[name](*args, **kwds)
-    return row(_registry, name, like)(*args, **kwds)
+    found = row(_registry, name, like)
+    if learn is not None:
+        if like is not None:
+            raise TypeError("learn= goes with the catalogue's own names, not with like=")
+        from .learnable import learned_form
+        found = learned_form(found, learn)
+    return found(*args, **kwds)
 
 
-def activations() -> list[str]:
-    """The names of all activations."""
-    return _registry.names()
+def activations(kind: str | None = None) -> list[str]:
+    """The names of all activations, or of those of one kind: "elementwise", "rows", "gated", "concatenated", "learnable",
+    "random", "layer".
+
+    Raises ValueError for another kind.
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"kind must be one of {', '.join(map(repr, KINDS))}, not {kind!r:.80}")
+    return [name for name in _registry.names() if kind in (None, _registry[name].kind)]
 
 
 class CataloguedActivation(Configurable):
-    """What all activations share, maxout included: a name, hyperparameters, a place in the registry."""
+    """What all activations share, maxout included: a name, hyperparameters, a place in the registry, a kind."""
 
     maker = "get_act"
+    kind = None                 # one of KINDS
+    learns = ()                 # the hyperparameters that get_act(learn=...) makes parameters of
     catalogue = _registry
     accuracy = ""               # a sentence for the docstring of each catalogue row
 
@@ -58,6 +107,7 @@ class CataloguedActivation(Configurable):
 
 class Activation(CataloguedActivation, ElementwiseActivation):
     __doc__ = ElementwiseActivation.__doc__
+    kind = "elementwise"
     accuracy = bounds.ELEMENTWISE
 
     _alike_at_value = False             # whether f'(f(x)) is f'(x) for every x: then x may have become f(x) in place
@@ -238,6 +288,7 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
 class ELU(Activation, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
+    learns = ("alpha",)
     alpha = Hyperparameter(1.0, above=-1e12, below=1e12)
 
     @property
@@ -325,12 +376,14 @@ class Softsign(Activation, name="softsign", kernel="softsign"):
 class Swish(Activation, name="Swish", kernel="swish", aliases=("SiLU",)):
     """x sigmoid(beta x); with beta = 1 the SiLU.  Ramachandran et al. 2017, arXiv 1710.05941."""
 
+    learns = ("beta",)
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)        # beyond, scaled exponentials leave float32's range
 
 
 class QuickGELU(Swish, name="quick-GELU", kernel="swish"):
     """x sigmoid(beta x), beta = 1.702: an approximation of GELU.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    learns = Swish.learns
     beta = Hyperparameter(1.702, at_least=1e-9, below=1e9)
 
 
@@ -370,9 +423,50 @@ class ACONC(Activation, name="ACON-C", kernel="acon"):
     Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
     """
 
+    learns = ("p1", "p2", "beta")
     p1 = Hyperparameter(1.0, above=-1e6, below=1e6)
     p2 = Hyperparameter(0.0, above=-1e6, below=1e6)
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
+
+
+class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", "sin")):
+    """sin(x); NaN at infinity.
+
+    Parascandolo et al. 2017, "Taming the waves: sine as activation function in deep neural networks".
+    """
+
+
+class Snake(Activation, name="snake", kernel="snake"):
+    """x + sin(a x)^2/a; f' and f'' are NaN at infinity.  Ziyin et al. 2020, arXiv 2006.08195."""
+
+    a = Hyperparameter(1.0, at_least=1e-6, below=1e6)
+
+
+class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
+    """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
+
+    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together:
+    numerator=[a0, ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0.
+    f is exact to the bounds where the numerator crosses zero, too; with coefficients of many sizes, to those of the
+    largest term.
+    """
+
+    words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
+
+    a0 = Hyperparameter(0.02979246, above=-1e6, below=1e6)
+    a1 = Hyperparameter(0.61837738, above=-1e6, below=1e6)
+    a2 = Hyperparameter(2.32335207, above=-1e6, below=1e6)
+    a3 = Hyperparameter(3.05202660, above=-1e6, below=1e6)
+    a4 = Hyperparameter(1.48548002, above=-1e6, below=1e6)
+    a5 = Hyperparameter(0.25103717, above=-1e6, below=1e6)
+    b1 = Hyperparameter(1.14201226, above=-1e6, below=1e6)
+    b2 = Hyperparameter(4.39322834, above=-1e6, below=1e6)
+    b3 = Hyperparameter(0.87154450, above=-1e6, below=1e6)
+    b4 = Hyperparameter(0.34720652, above=-1e6, below=1e6)
+
+    def _check_together(self, values):
+        if abs({**self.__dict__, **values}["b4"]) < 1e-6:
+            raise ValueError("b4 must be at least 1e-6 in size: the denominator has degree 4")
 
 
 def checked_axis(value):
@@ -392,26 +486,75 @@ def checked_axis(value):
 
 class _AlongAxis(CataloguedActivation, RowActivation):
     __doc__ = RowActivation.__doc__
+    kind = "rows"
     accuracy = bounds.ROWS
 
     axis = Choice(-1, checked_axis)
     product_by_value = True                 # y (g - sum(g y)) keeps its digits with a rounded y
 
     def _hyperparameter_set(self):
-        self._bind(kernels.ROWS[self.kernel], self.axis, self.product_by_value)
+        self._bind(kernels.ROWS[self.kernel], self.axis, self.product_by_value, self._kernel_parameters())
+
+    def _kernel_parameters(self):
+        return ()
 
     __reduce__ = Activation.__reduce__
 
 
-class Softmax(_AlongAxis, name="softmax", kernel="softmax"):
-    """exp(x_i) / sum_j exp(x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
+class _Tempered(_AlongAxis):
+    __doc__ = RowActivation.__doc__
+
+    temperature = Hyperparameter(1.0, at_least=1e-12, below=1e12)
+
+    def _kernel_parameters(self):
+        return (self.temperature,)
 
 
-class Softmin(_AlongAxis, name="softmin", kernel="softmin"):
-    """exp(-x_i) / sum_j exp(-x_j) along `axis` (a tuple: along these together; None: over the whole array)."""
+class Softmax(_Tempered, name="softmax", kernel="softmax"):
+    """exp(x_i/T) / sum_j exp(x_j/T) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`: the smaller, the more the largest elements have.
+    """
 
 
-class LogSoftmax(_AlongAxis, name="log-softmax", kernel="log_softmax"):
-    """x_i - log(sum_j exp(x_j)) along `axis` (a tuple: along these together; None: over the whole array)."""
+class Softmin(_Tempered, name="softmin", kernel="softmin"):
+    """exp(-x_i/T) / sum_j exp(-x_j/T) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`.
+    """
+
+
+class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
+    """x_i/T - log(sum_j exp(x_j/T)) along `axis` (a tuple: along these together; None: over the whole array).
+
+    T is the `temperature`.
+    """
 
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
+
+
+class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
+    """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
+
+    The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
+    is not; the Jacobian is that of x less its mean there, 0 elsewhere, also at the support's border. A gradient is not
+    looked at where y is 0. Rows with NaN are NaN; of infinite maxima each gets the same share.
+    """
+
+    accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (2,)                         # alpha of alpha-entmax
+
+
+class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
+    """max(x_i/2 - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
+
+    The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
+    sparsemax's support, NaN and infinities holds here as well.
+    """
+
+    accuracy = bounds.SPARSE_ROWS
+
+    def _kernel_parameters(self):
+        return (1.5,)

@@ -12,8 +12,13 @@ ULPS = {"float32": (2, 4, 16), "float64": (3, 6, 16)}
 # max(|exact|, FLOOR); in the tails nothing is spared, but for tanhExp's between its last zero and 6, where
 # exp(-2 exp(x)) multiplies the rounding of exp(x).
 CROSSINGS = {"Swish": 3.5, "ACON-C": 3.5, "Dish": 3.5, "Mish": 3.5, "tanhExp": 6.0, "GELU": 3.5, "GELU-tanh": 3.5,
-             "quick-GELU": 3.5}
+             "quick-GELU": 3.5, "GEGLU": 3.5, "SwiGLU": 3.5, "PAU": 13.0}
 FLOOR = 1/16
+
+# The largest errors of derivatives in parameters that are learned, of each element, before they are summed. These cross
+# zero as f' does.
+LEARNED_ULPS = 8
+CROSSING_PARAMETERS = ("p1", "p2")
 
 # The largest errors along rows, and of losses, in units of the largest term of the formula.
 TERM_ULPS = 4
@@ -26,6 +31,8 @@ ELEMENTWISE = ("float32 is within 2 ULP of the exact value, its first derivative
                "float64 within 3, 6 and 16 (fastnn/bounds.py).")
 ROWS = ("Within 4 ULP of the exact value, derivatives and vector-Jacobian products of the largest term of their formula "
         "(fastnn/core/softmax.pxd), for rows of any length.")
+SPARSE_ROWS = ("Values, derivatives and products are within 4 ULP of the largest term of their formula "
+               "(fastnn/core/sparsemax.pxd), for rows of any length.")
 LOSSES = "Value and derivative are within 4 ULP of the largest term of the formula, in float32 and float64."
 
 
@@ -41,9 +48,12 @@ def of_loss(name: str) -> str:
     return "Value and derivative are within {} and {} ULP of the largest term of the formula.".format(*loss_ulps(name))
 
 
-def crossing(name: str, order: int, beta: float = 1.0) -> float:
-    """The |x| below which the unit of that derivative of `name` is at least FLOOR's; 0 where it crosses no zero."""
-    return CROSSINGS.get(name, 0.0)/beta if order else 0.0
+def crossing(name: str, order: int | str, beta: float = 1.0) -> float:
+    """The |x| below which the unit of that derivative of `name` is at least FLOOR's; 0 where it crosses no zero. `order` may
+    be the name of a parameter.
+    """
+    crosses = order in CROSSING_PARAMETERS if isinstance(order, str) else order
+    return CROSSINGS.get(name, 0.0)/beta if crosses else 0.0
 
 
 def unit(exact: float, dtype: str, floor: float = 0.0) -> float:

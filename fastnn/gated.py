@@ -1,22 +1,16 @@
-"""The catalogue of gated units: a linear unit a times an activation of its gate b.
+"""The rows of gated units: a linear unit a times an activation of its gate b.
 
-`get_act` makes them, too; `activations()`, whose entries are functions of one number, does not list them, `gated_units()`
-does. The formulas of the gates are those of the activations (fastnn/core/pairs.pxi).
+`kernel` names the gate, whose formulas are those of the activation (fastnn/core; the loops are by tools/pair_kernels.py).
 """
 from operator import index
 from typing import Any
 
-from .activations import CataloguedActivation, _gated
+from .activations import CataloguedActivation
 from .core.gated_units import GatedUnit
 from .core.levels import pairs
 from .hyperparameters import Choice, Hyperparameter
 
 HALVES = ("second", "first")
-
-
-def gated_units() -> list[str]:
-    """The names of all gated units."""
-    return _gated.names()
 
 
 def _half(value):
@@ -34,36 +28,35 @@ def _axis(value):
 
 class Gated(CataloguedActivation, GatedUnit):
     __doc__ = GatedUnit.__doc__
-    catalogue = _gated
-
+    kind = "gated"
     axis = Choice(-1, _axis)
     gate_half = Choice("second", _half)
 
     def _hyperparameter_set(self):
         own = tuple(self.__dict__[k] for k in self.hyperparameters if k not in ("axis", "gate_half"))
-        self._bind(pairs.PAIRS[self.kernel], own, self.axis, self.gate_half == "first")
+        self._bind(pairs.GATES[self.kernel], own, self.axis, self.gate_half == "first")
 
     def __reduce__(self) -> Any:
         return type(self), tuple(self.__dict__[k] for k in self.hyperparameters)
 
 
-class GLU(Gated, name="GLU", kernel="glu"):
+class GLU(Gated, name="GLU", kernel="sigmoid"):
     """a sigmoid(b).  Dauphin et al. 2016, arXiv 1612.08083."""
 
 
-class ReGLU(Gated, name="ReGLU", kernel="reglu"):
+class ReGLU(Gated, name="ReGLU", kernel="relu"):
     """a max(b, 0).  Shazeer 2020, arXiv 2002.05202."""
 
 
-class GEGLU(Gated, name="GEGLU", kernel="geglu"):
+class GEGLU(Gated, name="GEGLU", kernel="gelu"):
     """a GELU(b), the exact form.  Shazeer 2020, arXiv 2002.05202."""
 
 
-class SwiGLU(Gated, name="SwiGLU", kernel="swiglu"):
+class SwiGLU(Gated, name="SwiGLU", kernel="swish"):
     """a b sigmoid(beta b).  Shazeer 2020, arXiv 2002.05202. LLaMA's order is gate_half="first"."""
 
     beta = Hyperparameter(1.0, at_least=1e-9, below=1e9)
 
 
-class Bilinear(Gated, name="bilinear", kernel="bilinear"):
+class Bilinear(Gated, name="bilinear", kernel="identity"):
     """a b: a gate without an activation.  Shazeer 2020, arXiv 2002.05202, after Mnih and Hinton 2007."""

@@ -1,4 +1,4 @@
-"""Where NumPy's generators of random numbers stand: as a plain dict, and back."""
+"""NumPy's generators of random numbers: what users give as `rng`, and their state as a plain dict, and back."""
 from functools import partial
 
 import numpy as np
@@ -8,6 +8,25 @@ from .state import StateError, array, entries, finite, integer, is_one_of
 BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 # where the state counts the numbers used of a buffer, and how many that has: NumPy would read beyond it
 POSITIONS = {"MT19937": (("state", "pos"), 624), "Philox": (("buffer_pos",), 4)}
+
+
+def as_rng(rng):
+    """`rng` itself if it is a Generator or RandomState, else a new Generator seeded by it.
+
+    A seed is an int, a sequence of them, or None for one from the system. Raises TypeError and ValueError for others.
+    """
+    if isinstance(rng, (np.random.Generator, np.random.RandomState)):
+        return rng
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"rng must be None, a seed, a Generator or a RandomState, not {rng!r:.80}") from None
+
+
+def checked_rng(rng):
+    """`rng` as it was given, if it is a source of random numbers."""
+    as_rng(rng)
+    return rng
 
 
 def position(rng):

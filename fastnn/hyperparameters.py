@@ -299,7 +299,8 @@ class Configurable:
         cls, shown = type(self), []
         for name in (*cls.hyperparameters, *cls.options):
             declared, value = getattr(cls, name), self.__dict__[name]
-            default = value is declared.default or isinstance(declared, Option) and value == declared.default
+            default = (value is declared.default
+                       or isinstance(declared, Option) | isinstance(value, str) and value == declared.default)
             if not (default and isinstance(declared, (Choice, Option))):
                 shown.append(f"{name}={value!r}")
         return [*shown, f"like={self.like!r}"] if self.like else shown

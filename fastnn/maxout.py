@@ -5,17 +5,8 @@ import numpy as np
 
 from .activations import CataloguedActivation
 from .core.arrays import as_array
+from .generators import as_rng, checked_rng
 from .hyperparameters import Choice, Hyperparameter
-
-
-def _checked_rng(value):
-    """value as it was given, if random numbers can be drawn with it."""
-    _generator(value)
-    return value
-
-
-def _generator(value):
-    return value if hasattr(value, "random") else np.random.default_rng(value)
 
 
 def _real(value, name):
@@ -45,16 +36,17 @@ class Maxout(CataloguedActivation, name="maxout"):
         Their gradients after `backward`.
     """
 
+    kind = "layer"
     n_prev = Hyperparameter(at_least=1, integer=True)
     n = Hyperparameter(at_least=1, integer=True)
     k = Hyperparameter(at_least=1, integer=True)
     wb_width = Hyperparameter(5e-2, at_least=0)
-    rng = Choice(None, _checked_rng)
+    rng = Choice(None, checked_rng)
     _attributes = ("w", "b", "dw", "db")
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         super().__init__(*args, **kwds)
-        rng = _generator(self.rng)
+        rng = as_rng(self.rng)
         self.w = self.wb_width * rng.random((self.n_prev, self.n * self.k))
         self.b = self.wb_width * rng.random(self.n * self.k)
         self.dw = self.db = None

@@ -61,6 +61,8 @@ class Registry:
             for spelling in (name, *aliases):
                 self.check(spelling, bool(replace))
             entries = self._catalogue if replace is None else self._registered
+            if replace and self.registered(name):
+                self._take_out(name)
             entries.update({folded(spelling): (name, cls) for spelling in (name, *aliases)})
 
     def check(self, name, replace=False):
@@ -73,13 +75,18 @@ class Registry:
 
     def remove(self, name):
         """Take out what a user registered; what it replaced in the catalogue is back. Raises ValueError for others."""
-        self._must_be_string(name)
-        try:
-            del self._registered[folded(name)]
-        except KeyError:
-            if name in self:
-                raise ValueError(f"{name!r} belongs to fastnn's own catalogue: it cannot be removed") from None
-            raise self._unknown(name) from None
+        with self._changing:
+            if not self.registered(name):
+                if name in self:
+                    raise ValueError(f"{name!r} belongs to fastnn's own catalogue: it cannot be removed")
+                raise self._unknown(name)
+            self._take_out(name)
+
+    def _take_out(self, name):
+        """What is registered by that name, with its other names."""
+        entry = self._registered[folded(name)]
+        for key in [key for key, each in self._registered.items() if each == entry]:
+            del self._registered[key]
 
     def catalogued(self, name):
         """The class of that name in the catalogue, whatever users have put in its place."""

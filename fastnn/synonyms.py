@@ -1,7 +1,7 @@
 """Other libraries' words for hyperparameters: which are understood, and what is said of those that are not."""
 from typing import Any
 
-from .registry import folded, hint
+from .registry import folded, hint, nearest
 
 RATE = object()
 SYNONYMS = {
@@ -41,6 +41,7 @@ ELSEWHERE = {
 # What other libraries have, and nothing here is like.
 UNLIKE = ("eps", "foreach", "fused", "capturable", "differentiable", "use_ema", "ema_momentum", "beta3", "tau", "delta",
           "step", "steps", "minimize", "weights")
+MISSPELLED = 0.8              # of words that the class lacks
 LIKENESS = 0.6                  # from here on one word is taken for another, misspelled: "eps" is no "step_size"
 KNOWN = frozenset((*SYNONYMS, *ELSEWHERE, *UNLIKE)).union(*RELATED)
 
@@ -142,7 +143,15 @@ def advice(cls, word):
         return f" (did you mean {' or '.join(near)}?)"
     if word.lower() in KNOWN:
         return ""
-    return hint(word, (*own, *cls._other_arguments), LIKENESS) or hint(word, cls._synonyms, LIKENESS)
+    return (hint(word, (*own, *cls._other_arguments), LIKENESS) or hint(word, cls._synonyms, LIKENESS)
+            or _misspelled(cls, word, own))
+
+
+def _misspelled(cls, word, own):
+    """The same as _elsewhere, of a word that is nearly one of those."""
+    meant = next(iter(nearest(word, ELSEWHERE, MISSPELLED)), None)
+    text = _elsewhere(cls, meant, own, ()) if meant else ""
+    return f" (did you mean {meant}? {text})" if text else ""
 
 
 def _elsewhere(cls, word, own, near):

@@ -13,6 +13,7 @@ import pytest
 import fastnn
 from fastnn import dialects
 from fastnn.core import rules
+from fastnn.losses import Several
 from fastnn.optimizers import _registry
 from oracles.activations import ORACLES, SOFTMAX_ROWS, reference
 
@@ -21,8 +22,10 @@ HANG = 600                      # seconds; however busy the machine is, what tak
 SANITIZED = bool(os.environ.get("FASTNN_SANITIZE"))        # tools/sanitized.py: slow, and not optimised
 FLOATS = [np.float32, np.float64]
 ROWS = [name for name in fastnn.activations() if name in SOFTMAX_ROWS]
-# Everything else is elementwise: a new entry of the catalogue without a row in ORACLES fails.
-ELEMENTWISE = [name for name in fastnn.activations() if name not in ROWS and name != "maxout"]
+# A new entry of the catalogue without a row in ORACLES fails.
+ELEMENTWISE = fastnn.activations("elementwise")
+
+LOSSES = [name for name in fastnn.losses() if not isinstance(fastnn.get_err(name), Several)]    # of predictions and targets
 
 OTHER_HYPERPARAMETERS = {
     "hard-shrink": {"lambda_": 0.75}, "soft-shrink": {"lambda_": 0.1}, "leaky-ReLU": {"alpha": 0.3},
@@ -30,7 +33,9 @@ OTHER_HYPERPARAMETERS = {
     "SELU": {"lambda_": 1.2, "alpha": 0.9}, "Swish": {"beta": 1.9},
     "ReLU-k": {"k": 2.5}, "clipped-linear": {"low": -2.0, "high": 0.5}, "StarReLU": {"scale": 1.3, "bias": -0.25},
     "squareplus": {"b": 0.3}, "ISRU": {"alpha": 3.0}, "ISRLU": {"alpha": 0.4}, "quick-GELU": {"beta": 1.2},
-    "ACON-C": {"p1": 1.2, "p2": 0.25, "beta": 1.5}}
+    "ACON-C": {"p1": 1.2, "p2": 0.25, "beta": 1.5}, "snake": {"a": 0.7},
+    "PAU": {"a0": 0.02996348, "a1": 0.61690165, "a2": 2.37539147, "a3": 3.06608078, "a4": 1.52474449, "a5": 0.25281987,
+            "b1": 1.19160814, "b2": 4.40811795, "b3": 0.91111034, "b4": 0.34885983}}
 CASES = [(name, tuple(parameters.items())) for name in ELEMENTWISE
          for parameters in ({}, OTHER_HYPERPARAMETERS.get(name)) if parameters is not None]
 

@@ -19,6 +19,7 @@ from collections import Counter
 import numpy as np
 
 import fastnn
+from fastnn.learnable import learnable
 
 HANG = 600                      # seconds: a loaded machine, CPython 3.13t and a fork need some
 SIZES = (10, 1_000, 30_000)
@@ -40,19 +41,44 @@ def layouts(size, seed):
             "gaps": np.repeat(x, 2, axis=1)[:, ::2], "byte-swapped": x.astype(x.dtype.newbyteorder())}
 
 
+def learned(name, learn, x):
+    """Parameters belong to one thread: each call has its own."""
+    act = fastnn.get_act(name, learn=learn, channels=x.shape[1])
+    return bits(act.forward(x), act.backward(x, grad=x), *act.grads.values())
+
+
+def drawn(name, x):
+    act = fastnn.get_act(name, rng=7)
+    return bits(act.forward(x), act.backward(x, grad=x))
+
+
 class Calls:
     """Calls whose results are known: (what, function without arguments, bits of the result)."""
 
     def __init__(self):
         self.known = []
-        for name in fastnn.activations():
-            if name in ("maxout", "threshold"):
+        for name in (*fastnn.activations("elementwise"), *fastnn.activations("rows")):
+            if name == "threshold":
                 continue
             act = fastnn.get_act(name)
             for size in SIZES:
                 for layout, x in layouts(size, size).items():
                     self.add((name, layout, size), lambda act=act, x=x: bits(
                         act.forward(x), act.backward(x, grad=x), *act.value_and_grad(x)))
+        for name in fastnn.activations("gated"):
+            act = fastnn.get_act(name)
+            for size in SIZES:
+                for layout, x in layouts(size, size).items():
+                    self.add((name, layout, size), lambda act=act, x=x: bits(act.forward(x, gate=x), *act.backward(
+                        x, grad=x, gate=x)))
+        for name, learn in learnable().items():
+            for size in SIZES:
+                for layout, x in layouts(size, size).items():
+                    self.add((name, learn, layout, size), lambda name=name, learn=learn, x=x: learned(name, learn, x))
+        for name in fastnn.activations("random"):
+            for size in SIZES:
+                x = np.random.default_rng(size).normal(size=size)
+                self.add((name, size), lambda name=name, x=x: drawn(name, x))
         x = np.random.default_rng(0).normal(size=(LARGE//10, 10)).astype(np.float32)
         for name in ("ReLU", "tanh", "softmax"):
             act = fastnn.get_act(name)
@@ -62,7 +88,8 @@ class Calls:
             err = fastnn.get_err(name)
             for size in SIZES:
                 y, t = rng.uniform(0.1, 0.9, (size//10, 10)), rng.integers(0, 2, (size//10, 10)).astype(float)
-                self.add((name, size), lambda err=err, y=y, t=t: bits(err.forward(y, t), err.backward(y, t)))
+                given = (y, t, y)[:len(err.inputs)]
+                self.add((name, size), lambda err=err, given=given: bits(err.forward(*given), *err.backward(*given)))
         for name in fastnn.optimizers():
             for state_dtype in ("float32", "int8"):
                 if state_dtype == "float32" or fastnn.get_opt(name).stored:

@@ -151,7 +151,7 @@ def test_beyond_the_bound_is_an_error():
     done = python("import sys\nfrom fastnn import accuracy\naccuracy.ULPS = {'float32': (0.4, 4, 16)}\n"
                   "sys.exit(accuracy.main(['ELU', '--orders', '0', '--sample', '50000']))")
     assert done.returncode == 1
-    assert "beyond its bound: ELU f" in done.stderr and "**" in done.stdout
+    assert "beyond its bound: float32 ELU f" in done.stderr and "**" in done.stdout
 
 
 @pytest.mark.parametrize("arguments", [
@@ -169,6 +169,7 @@ def test_docstrings_state_the_bounds():
     for name in ELEMENTWISE:
         assert bounds.ELEMENTWISE in accuracy.type_of(name).__doc__
     for name in ROWS:
-        assert bounds.ROWS in accuracy.type_of(name).__doc__
+        assert accuracy.type_of(name).accuracy in accuracy.type_of(name).__doc__
+        assert "4 ULP" in accuracy.type_of(name).accuracy
     for name in fastnn.losses():
         assert bounds.of_loss(name) in type(fastnn.get_err(name)).__doc__

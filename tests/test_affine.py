@@ -11,7 +11,8 @@ from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradie
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 
 ARGUMENTS = {"threshold": (0.1, -0.2)}
-ACTIVATIONS = [fastnn.get_act(name, *ARGUMENTS.get(name, ())) for name in fastnn.activations() if name != "maxout"]
+ACTIVATIONS = [fastnn.get_act(name, *ARGUMENTS.get(name, ()))
+               for name in (*fastnn.activations("elementwise"), *fastnn.activations("rows"))]
 # one element, rows shorter and longer than a kernel's step, several blocks with a rest, enough for two threads
 SHAPES = [(1, 1), (3, 5), (7, 16), (8, 100), (128, 100), (33, 129), (2, 3000), (300, 257), (0, 4), (4, 0)]
 CROSS_ENTROPY = kernels.ROW_LOSSES["softmax_cross_entropy"]

@@ -5,7 +5,7 @@ from hypothesis import given, settings, strategies as st
 
 import fastnn
 from fastnn import get_act, get_err
-from helpers import ELEMENTWISE, FLOATS, ROWS, activation, assert_same_bits
+from helpers import ELEMENTWISE, FLOATS, LOSSES, ROWS, activation, assert_same_bits
 
 HALVES = [np.dtype(np.float16)]
 try:
@@ -414,7 +414,7 @@ def test_halves_in_blocks(name, half, threads):
         assert_same_bits(act.backward(y=y, grad=g), rounded(act.backward(y=y.astype(np.float32), grad=factor)))
 
 
-@pytest.mark.parametrize("name", fastnn.losses())
+@pytest.mark.parametrize("name", LOSSES)
 @pytest.mark.parametrize("half", HALVES, ids=str)
 def test_losses_of_halves(name, half):
     err = get_err(name)
@@ -689,7 +689,7 @@ def test_bits_do_not_depend_on_threads(name, dtype):
         fastnn.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", fastnn.losses())
+@pytest.mark.parametrize("name", LOSSES)
 @each_float
 def test_bits_of_losses_do_not_depend_on_size_layout_and_threads(name, dtype):
     rng = np.random.default_rng(4)

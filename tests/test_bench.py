@@ -11,13 +11,15 @@ from fastnn.cli.peers import PEERS, load, load_own
 from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
 from fastnn.cli.peers.library import Call
 from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
-from fastnn.cli.subjects import MODELS, SUBJECTS, Activations, Optimizers, Training
+from fastnn.cli.subjects import COMPARED as KINDS_COMPARED, MODELS, SUBJECTS, Activations, Losses, Optimizers, Training
+from fastnn.cli.subjects import kind_of
 from test_optimizers_of_peers import DIFFERENCES
 
-LAYERS = {"maxout"}
-COMPARED = [name for name in fastnn.activations() if name not in LAYERS]
+COMPARED = [name for name in fastnn.activations() if kind_of(name) in KINDS_COMPARED]
+NOISY = {"gumbel-softmax"}                  # each draws noise of its own for every element
+RANDOM = fastnn.activations("random")
 # A slope of 1/6 in place of 1/5; NumPy has no erf, and its users take an approximation.
-OTHERWISE = {("torch", "hard-sigmoid"), ("jax", "hard-sigmoid"), ("numpy", "GELU")}
+OTHERWISE = {("torch", "hard-sigmoid"), ("jax", "hard-sigmoid"), ("numpy", "GELU"), ("numpy", "GEGLU")}
 
 
 def library(name):
@@ -43,11 +45,15 @@ def test_peers_compute_what_the_activations_do(peer, direction, dtype):
             found, exact = call.run(), section.call(own, name).run()
             found = np.asarray(found[0] if isinstance(found, tuple) else found)
             assert (found.dtype, found.shape) == (dtype, exact.shape), name
+            if name in NOISY:
+                continue
+            if name in RANDOM:                  # each draws its own slopes
+                found, exact = found[section.x > 0], exact[section.x > 0]
             tolerance = 1e-1 if (peer, name) in OTHERWISE and direction == "forward" else \
                 1 if (peer, name) in OTHERWISE else 1e-4
             np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance, err_msg=name)
             compared.append(name)
-    assert set(COMPARED) - set(compared) <= {"step"}
+    assert set(COMPARED) - set(compared) <= {"step", *RANDOM}
 
 
 def test_numpy_has_the_formula_of_every_entry():
@@ -268,3 +274,37 @@ def test_the_summary_names_what_is_slower():
     (2.5, "2.50 s"), (0.0123, "12.3 ms"), (1e-6, "1.00 us"), (0.25e-6, "0.25 us"), (431e-6, "431 us")])
 def test_durations_have_three_digits(seconds, text):
     assert duration(seconds) == text
+
+
+LOSSES = fastnn.losses()
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides the total loss")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("peer", ["torch", "jax"])
+def test_peers_compute_what_the_losses_do(peer, dtype):
+    """Every loss has a peer; those that the library has by name are the row's."""
+    side, own = library(peer), load_own()
+    side.begin(dtype)
+    section = Losses(LOSSES, dtype, 300)
+    section.prepare()
+    for name in LOSSES:
+        value, gradients = section.call(own, name).run()
+        theirs, slopes = section.call(side, name).run()
+        assert float(theirs) == pytest.approx(value, rel=1e-4, abs=1e-5), name
+        gradients = gradients if isinstance(gradients, tuple) else (gradients,)
+        assert len(slopes) == len(gradients), name
+        for got, wanted in zip(gradients, slopes):
+            assert (str(got.dtype), got.shape) == (dtype, tuple(wanted.shape)), name
+            np.testing.assert_allclose(got, np.asarray(wanted), rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_library_s_own_losses_are_timed():
+    """But for optax's hinge, of targets -1 and 1, and its dice, of softmax."""
+    rows = {name: type(fastnn.get_err(name)).peers for name in LOSSES}
+    assert {library for peers in rows.values() for library in peers} == {"torch", "optax"}
+    for peer, module in (("torch", "torch.nn"), ("optax", "optax.losses")):
+        known = {plain(name) for name in dir(pytest.importorskip(module)) if name[0] != "_"}
+        missing = [name for name in LOSSES if peer not in rows[name] and {
+            plain(name), plain(name) + "loss"} & known]
+        assert missing == (["hinge", "dice"] if peer == "optax" else [])

@@ -166,6 +166,8 @@ def test_families(tmp_path):
     assert named(["santa"]) == named(["santa-family"]) and named(["all"]) == fastnn.optimizers()
     families = [named([f"{family}-family"]) for family in {*map(family_of, fastnn.optimizers())}]
     assert sorted(sum(families, [])) == sorted(fastnn.optimizers())
+    with pytest.raises(ValueError, match="did you mean adam-family"):
+        named(["adam-famly"])
 
 
 def test_a_row_may_be_compared_with_other_arguments(monkeypatch):
@@ -294,7 +296,8 @@ def test_bench_takes_whole_catalogues(tmp_path):
     assert (tmp_path / "bench.png").read_bytes().startswith(PNG)
     rows = read_json(tmp_path / "bench.json")["rows"]
     assert {row["name"] for row in rows if row["subject"] == "optimizers"} == set(fastnn.optimizers())
-    assert {row["name"] for row in rows if row["subject"] == "activations"} == {*fastnn.activations()} - {"maxout"}
+    assert {row["name"] for row in rows if row["subject"] == "activations"} == {
+        *fastnn.activations()} - {*fastnn.activations("layer")}
     training, = (row for row in rows if row["subject"] == "training")
     assert (training["yardstick"], training["best_peer"], training["ratio"]) == ("numpy", None, None)
 
@@ -417,6 +420,7 @@ def test_a_killed_worker_is_one_line(tmp_path):
     process.stdout.readline()
     children = []
     while not children:
+        assert process.poll() is None, process.communicate()
         time.sleep(0.05)
         with open(f"/proc/{process.pid}/task/{process.pid}/children") as file:
             children = file.read().split()
@@ -511,7 +515,7 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("bench activations --names adam-family", "Unknown activator: 'adam-family'"),
     ("plot --trajectories adm-family", "Unknown family"),
     ("compare --activation relo", "ReLU"),
-    ("compare --activation maxout", ""),
+    ("compare --activation maxout", "--activation maxout is a layer of its own"),
     ("compare --iterations 0", "--iterations: must be at least 1, not '0'"),
     ("compare --iterations ten", "--iterations: 'ten' is not a whole number"),
     ("compare --iterations 1.5", "--iterations: '1.5' is not a whole number"),
@@ -693,7 +697,7 @@ def test_plot_draws_every_activation(tmp_path):
 
 
 def test_plot_draws_some_activations(tmp_path):
-    succeed("plot", "mish,Leaky_ReLU", "softmax", "maxout", "threshold", cwd=tmp_path)
+    succeed("plot", "mish,Leaky_ReLU", "softmax", "maxout", "threshold", "GLU", "prelu", "RReLU", cwd=tmp_path)
     few = (tmp_path / "activations.png").read_bytes()
     succeed("plot", "mish", cwd=tmp_path)
     assert len((tmp_path / "activations.png").read_bytes()) < len(few)
@@ -736,6 +740,8 @@ def test_no_jump_is_drawn_as_a_slope():
     assert gaps["ELU"] == [0, 0, 1]
     assert gaps["maxout"] == [0, 2, 0]
     assert gaps["softsign"] == [0, 0, 1]
+    assert gaps["ReGLU"] == gaps["PReLU"] == gaps["RReLU"] == [0, 1]
+    assert all(gaps[name] == [0, 0] for name in fastnn.activations("gated") if name != "ReGLU")
     smooth = ["tanh", "sigmoid", "Mish", "GELU", "Swish", "tanhExp", "softplus", "softmax", "bent-identity"]
     assert all(gaps[name] == [0, 0, 0] for name in smooth)
 
@@ -809,3 +815,31 @@ def test_list_of_a_source(tmp_path):
     assert "softmax        axis=None" in out and "GELU" not in out and "Lion" not in out
     done = run("list", "--like", "artcle", cwd=tmp_path)
     assert done.returncode == 2 and done.stderr.count("\n") == 1 and "article" in done.stderr
+
+
+# completion in the shell
+
+def completed(line, cwd, **env):
+    """What argcomplete offers at the end of a line."""
+    file = cwd / "offered"
+    process = subprocess.run(command(), cwd=cwd, capture_output=True, text=True, timeout=HANG, env={
+        **os.environ, "_ARGCOMPLETE": "1", "_ARGCOMPLETE_SHELL": "bash", "_ARGCOMPLETE_STDOUT_FILENAME": str(file),
+        "_ARGCOMPLETE_COMP_WORDBREAKS": " ", "_ARGCOMPLETE_IFS": "\n", "COMP_LINE": line, "COMP_POINT": str(len(line)), **env})
+    assert process.returncode == 0, process.stderr
+    return [word.rstrip() for word in file.read_text().splitlines()]
+
+
+def test_the_shell_completes_names(tmp_path):
+    pytest.importorskip("argcomplete")
+    assert {"AdaGrad", "AdamW", "adam-family"} <= {*completed("fastnn compare --optimizers ada", tmp_path)}
+    assert completed("fastnn plot Mis", tmp_path) == ["Mish"]
+    assert completed("fastnn plot --schedules cosine_", tmp_path) == ["cosine_restarts"]
+    assert {*completed("fastnn list --like ", tmp_path)} >= {"torch", "optax", "keras"}
+    assert {"catalog", "compare"} == {*completed("fastnn c", tmp_path)}
+
+
+def test_every_argument_that_is_completed_is_there():
+    from fastnn.cli.completion import VALUES
+    commands = build_parser().commands
+    for name, argument in VALUES:
+        assert argument in {action.dest for action in commands[name]._actions}

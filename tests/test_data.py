@@ -7,7 +7,7 @@ from fastnn import get_act, get_err, get_opt
 from fastnn.core.arrays import as_array
 from fastnn.nn import (Activation, Affine, BatchNormalization, Dropout, MultiLayerNet, SoftmaxWithLoss, Trainer,
                        clip_grad_norm, numerical_gradient)
-from helpers import assert_same_bits
+from helpers import LOSSES, assert_same_bits
 
 ROWS, FEATURES, CLASSES = 40, 5, 3
 
@@ -179,15 +179,20 @@ def refuses(call, *args, **kwds):
 @pytest.mark.parametrize("name", fastnn.activations())
 def test_activations_refuse_masks(name, wrong):
     act = get_act(name, *{"threshold": (0, 0), "maxout": (3, 2, 2)}.get(name, ()))
-    others = [] if name == "maxout" else [act.backward, act.value_and_grad]
-    for call in (act, act.forward, act.d2y, *others):
+    whole = act.kind in ("elementwise", "rows")
+    for call in (act, act.forward, *([act.d2y, act.backward, act.value_and_grad] if whole else [])):
         refuses(call, wrong)
-    if name == "maxout":
+    if act.kind == "layer":
         act.forward(PLAIN)
         refuses(act.backward, wrong)
         return
-    refuses(act.backward, PLAIN, grad=wrong)
-    refuses(act.backward, PLAIN, None, wrong)
+    x = np.r_[PLAIN, PLAIN] if act.kind == "gated" else PLAIN
+    if act.kind == "random":
+        act.forward(x)
+    if not whole:
+        refuses(act.backward, wrong, grad=x)
+    refuses(act.backward, x, grad=wrong)
+    refuses(act.backward, x, None, wrong)
 
 
 def test_results_are_not_written_under_masks():
@@ -201,7 +206,7 @@ def test_results_are_not_written_under_masks():
     assert (out.data == MASKED.data).all() and (out.mask == MASKED.mask).all()
 
 
-@pytest.mark.parametrize("name", fastnn.losses())
+@pytest.mark.parametrize("name", LOSSES)
 def test_losses_refuse_masks(name):
     err = get_err(name)
     for call in (err.forward, err.backward):

@@ -16,7 +16,7 @@ from fastnn.core.dropout import drop, masked
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn import MultiLayerNet, SoftmaxWithLoss, Trainer, clip_grad_norm
 from fastnn.nn.finite import all_finite
-from helpers import APART, ELEMENTWISE, FLOATS, NOISY, ROWS, activation, assert_same_bits, python
+from helpers import APART, ELEMENTWISE, FLOATS, LOSSES, NOISY, ROWS, activation, assert_same_bits, python
 from test_state import RULES, assert_same_state, each_rule, gradients, in_deltas, in_mappings, make, parameters
 
 try:
@@ -28,7 +28,7 @@ THREADS = (1, 2, 3, 7)
 HALVES = sorted({np.float16, bfloat16}, key=str)
 SIZES = (16383, 16385, 120_007)         # where a second thread begins, and enough for all
 each_activation = pytest.mark.parametrize("name", [*ELEMENTWISE, *ROWS])
-each_loss = pytest.mark.parametrize("name", fastnn.losses())
+each_loss = pytest.mark.parametrize("name", LOSSES)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 

@@ -9,8 +9,7 @@ import pytest
 import fastnn
 from fastnn import bounds, get_act
 from fastnn.core import gated_units as engine
-from fastnn.gated import gated_units
-from oracles.gated import GATES
+from oracles.activations import GATES, ORACLES
 
 each_unit = pytest.mark.parametrize("name", GATES)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -21,18 +20,14 @@ def normal(shape, dtype=np.float64, seed=0, scale=3.0):
     return np.random.default_rng(seed).normal(0, scale, shape).astype(dtype)
 
 
-def test_each_has_an_oracle():
-    assert set(gated_units()) == set(GATES)
-    assert not set(gated_units()) & set(fastnn.activations())
-
-
 # Numbers
 
 @each_unit
 @each_dtype
 def test_values_and_gradients_are_exact(name, dtype):
     """Each is a product of numbers of which one has the error of the activation or its derivative."""
-    oracle, activation = GATES[name]
+    activation = GATES[name]
+    oracle = ORACLES[activation]
     most = bounds.ULPS[np.dtype(dtype).name]
     near = bounds.CROSSINGS.get(activation, 0)
     rng = np.random.default_rng(7)
@@ -173,6 +168,34 @@ def test_names_copies_and_pickles(name):
     unit.axis = 1
     with pytest.raises(ValueError, match="odd length, 3$"):
         unit(x)
+
+
+@each_unit
+@pytest.mark.parametrize("half", [np.float16, "bfloat16"])
+@pytest.mark.parametrize("shape", [(3, 8), (7, 2600), (40, 66)])
+def test_halves_of_numbers_are_computed_in_float32(name, half, shape):
+    if half == "bfloat16":
+        half = pytest.importorskip("ml_dtypes").bfloat16
+    unit, x = get_act(name), normal(shape).astype(half)
+    wide, grad = x.astype(np.float32), normal((shape[0], shape[1] // 2)).astype(half)
+    np.testing.assert_array_equal(unit(x), unit(wide).astype(half))
+    np.testing.assert_array_equal(unit.backward(x, grad=grad), unit.backward(wide, grad=grad.astype("f4")).astype(half))
+
+
+def test_words_of_libraries():
+    assert get_act("GLU", like="torch", dim=0).axis == 0 and get_act("glu", like="optax", axis=1).axis == 1
+    assert get_act("glu", like="keras").axis == -1
+    jax = pytest.importorskip("jax")
+    x = normal((4, 6), np.float32)
+    np.testing.assert_allclose(get_act("glu", like="optax")(x), np.asarray(jax.nn.glu(x)), rtol=1e-5, atol=1e-6)
+
+
+def test_what_was_overwritten_is_refused():
+    a, b = normal((4, 5)), normal((4, 5), seed=1)
+    unit = get_act("GLU")
+    y = unit.forward(a, out=a, gate=b)
+    with pytest.raises(ValueError, match="has overwritten"):
+        unit.backward(a, y, grad=b, gate=b)
 
 
 def test_what_does_not_fit_is_refused():

@@ -464,6 +464,7 @@ def test_parameters_are_not_for_the_constructor(make, given):
     ("Adam", "gamma", "a learning rate decays by a schedule: fastnn.schedules"), ("Adam", "eta", "did you mean alpha"),
     ("SGD", "alpha", "did you mean eta"), ("Adam", "rho", "did you mean beta2"),
     ("Adam", "aplha", "did you mean alpha"),
+    ("SGD", "momentun", 'did you mean momentum? get_opt("SGD", momentum=0.9) has it'),
     ("Adam", "clipnorm", "did you mean clip_norm"), ("Adam", "clipvalue", "did you mean clip_value"),
     ("Adam", "global_clipnorm", "did you mean clip_global_norm"), ("Adam", "max_norm", "did you mean clip_global_norm"),
     ("Adam", "max_grad_norm", "did you mean clip_global_norm or clip_norm?"),

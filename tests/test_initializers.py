@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from fastnn import get_act, get_opt
 from fastnn.nn import MultiLayerNet, initializers
 from fastnn.nn.initializers import FUNCTIONS, fans, initial_weights
 
@@ -117,3 +118,11 @@ def test_defaults_are_torchs(name):
     assert ours.std() == pytest.approx(theirs.std(), rel=0.01)
     if name in ("xavier_uniform", "kaiming_uniform", "trunc_normal"):
         assert np.abs(ours).max() == pytest.approx(np.abs(theirs).max(), rel=1e-3)
+
+
+@pytest.mark.parametrize(("wrong", "error"), [("seed", TypeError), (-1, ValueError), (1.5, TypeError)])
+@pytest.mark.parametrize("draw", [lambda rng: get_opt("NoisySGD", rng=rng), lambda rng: get_act("maxout", 4, 3, 2, rng=rng),
+                                  lambda rng: initializers.normal((2, 2), rng=rng)])
+def test_what_is_no_source_of_random_numbers(draw, wrong, error):
+    with pytest.raises(error, match="^rng must be None, a seed, a Generator or a RandomState, not "):
+        draw(wrong)

@@ -61,7 +61,7 @@ def test_like_any_other():
 
 
 def test_the_function_stays_a_function():
-    formula = register_act("snake", a=1.0)(snake)
+    formula = register_act("our snake", a=1.0)(snake)
     assert formula(0.5, 2.0) == formula(x=0.5, a=2.0) == snake(0.5, 2.0)
     assert formula.__name__ == "snake" and formula.__doc__ == snake.__doc__ and formula.__wrapped__ is snake
 
@@ -111,7 +111,7 @@ def test_sixteen_numbers_and_no_more():
 # Derivatives
 
 def test_given_derivatives():
-    formula = register_act("snake", a=1.0)(snake)
+    formula = register_act("our snake", a=1.0)(snake)
 
     @formula.derivative
     def first(x, a):
@@ -122,8 +122,8 @@ def test_given_derivatives():
         return 2*a*math.cos(2*a*x)
     assert first(0, 1) == 1 and second(0, 1) == 2
     x = np.linspace(-9, 9, 100)
-    np.testing.assert_allclose(get_act("snake").d2y(x), 2*np.cos(2*x), rtol=1e-14, atol=1e-15)
-    assert "f'  = 1 + sin(v3)" in fastnn.explain("snake")
+    np.testing.assert_allclose(get_act("our snake").d2y(x), 2*np.cos(2*x), rtol=1e-14, atol=1e-15)
+    assert "f'  = 1 + sin(v3)" in fastnn.explain("our snake")
 
 
 def test_the_second_is_derived_from_a_given_first():
@@ -138,13 +138,13 @@ def test_the_second_is_derived_from_a_given_first():
     ("second_derivative", lambda x, a: 2*a*math.sin(2*a*x)), ("derivative", lambda x, a: math.gamma(x)),
     ("derivative", lambda x: x), ("derivative", lambda x, a: (x, x))])
 def test_wrong_derivatives_change_nothing(order, wrong):
-    formula = register_act("snake", a=1.0)(snake)
+    formula = register_act("our snake", a=1.0)(snake)
     x = np.linspace(-9, 9, 64)
-    before = all_orders(get_act("snake"), x)
+    before = all_orders(get_act("our snake"), x)
     with pytest.raises((FormulaError, TypeError)) as caught:
         getattr(formula, order)(wrong)
     assert f"{__file__}, line {wrong.__code__.co_firstlineno}" in str(caught.value)
-    for one, other in zip(all_orders(get_act("snake"), x), before):
+    for one, other in zip(all_orders(get_act("our snake"), x), before):
         assert_same_bits(one, other)
 
 
@@ -229,13 +229,13 @@ def test_errors_have_no_inner_traceback():
 # Copies
 
 def test_pickled_by_name():
-    register_act("snake", a=1.0)(snake)
-    act = get_act("snake", a=3)
+    register_act("our snake", a=1.0)(snake)
+    act = get_act("our snake", a=3)
     data = pickle.dumps(act)
     assert repr(pickle.loads(data)) == repr(copy.copy(act)) == repr(copy.deepcopy(act)) == repr(act)
     assert_same_bits(pickle.loads(data)(0.3), act(0.3))
-    unregister("snake")
-    with pytest.raises(ValueError, match="no activator is registered as 'snake'"):
+    unregister("our snake")
+    with pytest.raises(ValueError, match="no activator is registered as 'our snake'"):
         pickle.loads(data)
 
 

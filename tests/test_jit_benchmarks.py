@@ -41,7 +41,7 @@ def test_not_available_without_the_compiler(monkeypatch):
 
     monkeypatch.setattr(fastnn, "register_act", unable)
     with pytest.raises(SkipNotImplemented, match="no compiler"):
-        benchmarks.activation("snake")
+        benchmarks.activation("snake as written")
 
 
 def test_copies_compute_what_the_built_in_ones_compute():

@@ -20,7 +20,7 @@ from helpers import HANG, python
 
 FORMULAS = """
 import math
-from fastnn import register_act, register_opt
+from fastnn import register_act, register_loss, register_opt
 
 @register_act("wave", a=1.0)
 def wave(x, a):
@@ -29,6 +29,10 @@ def wave(x, a):
 @register_opt("halved", state=("m",), lr=0.01)
 def halved(g, m, h):
     return -h.lr*(g + m)/2, g
+
+@register_loss("robust", c=2.0, aliases=("cauchy",))
+def robust(y, t, c):
+    return c*c*math.log1p(((y - t)/c)**2)/2
 """
 
 
@@ -55,7 +59,8 @@ def test_list_marks_what_is_registered(formulas, tmp_path):
     assert f"activations ({len(fastnn.activations()) + 1}, 1 of them registered)" in lines
     assert f"optimizers ({len(fastnn.optimizers()) + 1}, 1 of them registered)" in lines
     marked = [line.split() for line in lines if line.endswith("(registered)")]
-    assert marked == [["wave", "a=1.0", "(registered)"], ["halved", "lr=0.01", "(registered)"]]
+    assert marked == [["wave", "a=1.0", "(registered)"], ["halved", "lr=0.01", "(registered)"],
+                      ["robust", "c=2.0", "(registered)"]]
     assert "registered" not in succeed("list", cwd=tmp_path)
 
 
@@ -68,6 +73,8 @@ def test_modules_are_found_in_the_current_folder(tmp_path):
 def test_plot_draws_what_is_registered(formulas, tmp_path):
     succeed("plot", "--import", formulas.name, "wave", "--out", "pictures", cwd=tmp_path)
     assert (tmp_path / "pictures" / "activations.png").stat().st_size > 5000
+    succeed("plot", "--import", formulas.name, "cauchy", "Huber", "ReLU", "--out", "losses.png", cwd=tmp_path)
+    assert (tmp_path / "losses.png").stat().st_size > 5000
     succeed("plot", "--import", formulas.name, "--trajectories", "halved", cwd=tmp_path)
     assert (tmp_path / "trajectories.png").stat().st_size > 5000
 
@@ -118,8 +125,8 @@ def test_a_file_is_run_once_a_process(formulas, capsys):
             assert main(["list", "optimizers", "--import", str(formulas), "--import", str(formulas)]) == 0
         assert "halved" in capsys.readouterr().out
     finally:
-        unregister("wave")
-        unregister("halved")
+        for name in ("wave", "halved", "robust"):
+            unregister(name)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import bounds, get_act
 from fastnn.learnable import learnable
+from oracles.activations import exact as reference
 
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 # shape, channels, axis: one alpha, features, channels of images, axes from behind, whole and broken blocks
@@ -32,11 +33,6 @@ def over_channels(alpha, shape, axis):
     if len(alpha) == 1:
         return alpha[0]
     return alpha.reshape([-1 if i == axis % len(shape) else 1 for i in range(len(shape))])
-
-
-def test_the_list():
-    assert learnable() == ["PReLU"]
-    assert not set(learnable()) & set(fastnn.activations())
 
 
 @each_dtype
@@ -147,6 +143,174 @@ def test_other_dtypes():
     assert np.isnan(act([np.nan])) and np.isnan(act.backward([np.nan], grad=[1.0]))
 
 
+# Forms that learn= makes
+
+FORMS = {name: names for name, names in learnable().items() if name != "PReLU"}
+each_form = pytest.mark.parametrize(("name", "learn"), FORMS.items())
+each_learnable = pytest.mark.parametrize(("name", "learn"), learnable().items())
+# what may have been learned, whatever the range of the number it begins with
+VALUES = {"ELU": [{"alpha": a} for a in (1.0, -0.7, 0.0, 30.0)],
+          "ACON-C": [{"p1": a, "p2": b, "beta": c} for a, b, c in ((1.2, 0.25, 1.5), (0.3, 0.9, -2.0), (1.0, 1.0, 1.0),
+                                                                   (-0.5, 0.5, 0.0), (2.0, -1.0, 40.0))],
+          "PReLU": [{"alpha": a} for a in (0.25, -2.0, 0.0)]}
+SWISH = [{"beta": b} for b in (1.0, -1.7, 0.0, 1e-3, 25.0)]
+
+
+@each_dtype
+@each_learnable
+def test_each_element_is_exact(name, learn, dtype):
+    """f, f' and the derivative in each parameter, within what fastnn/bounds.py says, for any parameters."""
+    rng, kind = np.random.default_rng(3), np.dtype(dtype).name
+    x = np.concatenate([rng.normal(0, 3, 150), rng.uniform(-60, 60, 40), [0.0, -0.0, 1e-20, -1e-3]]).astype(dtype)
+    most = bounds.ULPS[kind]
+    for values in VALUES.get(name, SWISH):
+        act = get_act(name, learn=learn, channels=x.size, axis=0)
+        for key, value in values.items():
+            setattr(act, key, np.full(x.size, value, dtype))
+        found = {0: act.forward(x), 1: act.backward(x, grad=np.ones_like(x))} | act.grads
+        for key, got in found.items():
+            assert got.dtype == dtype and np.isfinite(got).all()
+            bound = bounds.LEARNED_ULPS if isinstance(key, str) else most[key]
+            crosses = key == 1 or key in bounds.CROSSING_PARAMETERS or name == "ACON-C" and values["p1"] * values["p2"] < 0
+            for one, value in zip(x, got):
+                exact = reference(name, key, float(one), dtype, **values)
+                unit = bounds.unit(float(exact), kind, max(1.0, abs(float(one))) / 16 if crosses else 0)
+                assert abs(mpmath.mpf(float(value)) - exact) <= bound * unit, (key, values, one)
+
+
+@each_form
+@each_dtype
+@pytest.mark.parametrize(("shape", "channels", "axis"), [((5, 3), 3, 1), ((6, 5, 200), 5, 1), ((7, 40), 1, 0)])
+def test_forms_are_what_autograd_makes(name, learn, dtype, shape, channels, axis):
+    torch = pytest.importorskip("torch")
+    act, x, g = get_act(name, learn=learn, channels=channels, axis=axis), normal(shape, dtype), normal(shape, dtype, 1)
+    for i, parameter in enumerate(act.params.values()):
+        parameter += normal(channels, seed=9 + i) / 4
+    along = [-1 if i == axis and channels > 1 else 1 for i in range(len(shape))]
+    theirs = {key: torch.tensor(value.astype(dtype), requires_grad=True) for key, value in act.params.items()}
+    wide = {key: value.reshape(along) for key, value in theirs.items()}
+    given = torch.tensor(x, requires_grad=True)
+    if name == "ELU":
+        y = torch.where(given >= 0, given, wide["alpha"] * torch.expm1(torch.minimum(given, torch.zeros_like(given))))
+    elif name == "ACON-C":
+        k = wide["p1"] - wide["p2"]
+        y = k * given * torch.sigmoid(wide["beta"] * k * given) + wide["p2"] * given
+    else:
+        y = given * torch.sigmoid(wide["beta"] * given)
+    y.backward(torch.tensor(g))
+    close = {"rtol": 1e-12, "atol": 1e-12} if dtype == np.float64 else {"rtol": 2e-5, "atol": 2e-4}
+    np.testing.assert_allclose(act(x), y.detach().numpy(), **close)
+    np.testing.assert_allclose(act.backward(x, grad=g), given.grad.numpy(), **close)
+    for key, gradient in act.grads.items():
+        np.testing.assert_allclose(gradient, theirs[key].grad.numpy(), **close)
+
+
+@each_learnable
+@each_dtype
+@pytest.mark.parametrize(("shape", "axis"), [((300_001,), None), ((3001, 100), 1), ((30, 3, 5001), 1)])
+def test_parameters_beside_each_element_or_once(name, learn, dtype, shape, axis):
+    """One channel's block, elements of many channels, and halves of numbers of threads: the same bits."""
+    channels = 1 if axis is None else shape[axis]
+    act, x, g = get_act(name, learn=learn, channels=channels, axis=axis or 0), normal(shape, dtype), normal(shape, dtype, 1)
+    y, dx = act(x), act.backward(x, grad=g)
+    grads, turned, before = act.grads, np.moveaxis(x, axis or 0, -1).copy(), fastnn.get_num_threads()
+    last = get_act(name, learn=learn, channels=channels, axis=-1)
+    np.testing.assert_array_equal(np.moveaxis(last(turned), -1, axis or 0), y)
+    try:
+        for threads in (1, 3):
+            fastnn.set_num_threads(threads)
+            np.testing.assert_array_equal(act.backward(x, grad=g), dx)
+            for key, gradient in act.grads.items():
+                np.testing.assert_array_equal(gradient, grads[key])
+    finally:
+        fastnn.set_num_threads(before)
+
+
+@each_learnable
+def test_an_optimizer_steps_them_like_any_other(name, learn):
+    """By `update`, by position and in a dict with groups; what is learned fits better."""
+    x = normal((200, 4))
+    wanted = get_act(name, learn=learn, channels=4)
+    for i, parameter in enumerate(wanted.params.values()):
+        parameter += 0.3 + normal(4, seed=i) / 5
+    t = wanted(x)
+    act = get_act(name, learn=learn, channels=4)
+    begun, opt = np.square(act(x) - t).mean(), fastnn.get_opt("Adam", lr=0.05)
+    for _ in range(100):
+        act.backward(x, grad=(act(x) - t) / len(x))
+        act.update(opt)
+    assert np.square(act(x) - t).mean() < begun / 20
+    assert set(act.params) == set(act.grads) == set(learn) and all(value.shape == (4,) for value in act.params.values())
+    act.backward(x, grad=t)
+    before = {key: value.copy() for key, value in act.params.items()}
+    frozen, *others = learn
+    fastnn.get_opt("SGD", groups=[fastnn.group(frozen, freeze=True)]).step(act.params, act.grads)
+    np.testing.assert_array_equal(act.params[frozen], before[frozen])
+    assert all((act.params[key] != before[key]).any() for key in others)
+
+
+@each_form
+def test_names_copies_and_pickles_of_forms(name, learn):
+    act, x = get_act(name.lower(), learn=learn, channels=3), normal((4, 3))
+    act.backward(x, grad=x)
+    act.update(fastnn.get_opt("SGD", lr=0.1))
+    assert f"learn={(learn[0] if len(learn) == 1 else learn)!r}, channels=3" in repr(act)
+    assert repr(eval(repr(act))) == repr(act) and act.kind == "learnable" and act.name == name
+    for twin in (copy.copy(act), copy.deepcopy(act), pickle.loads(pickle.dumps(act))):
+        assert type(twin) is type(act) and repr(twin) == repr(act)
+        np.testing.assert_array_equal(twin(x), act(x))
+        for key in learn:
+            np.testing.assert_array_equal(twin.grads[key], act.grads[key])
+
+
+def test_some_of_the_parameters():
+    """Others stay numbers, which may be set."""
+    act, x = get_act("ACON-C", p2=0.25, learn=("beta", "p1"), channels=2), normal((5, 2))
+    assert act.learned == ("p1", "beta") and act.p2 == 0.25 and repr(act) == (
+        "get_act('ACON-C', p1=1.0, p2=0.25, beta=1.0, learn=('p1', 'beta'), channels=2)")
+    np.testing.assert_array_equal(act(x), get_act("ACON-C", p2=0.25)(x))
+    act.p2 = 0.5
+    np.testing.assert_array_equal(act(x), get_act("ACON-C", p2=0.5)(x))
+    act.backward(x, grad=x)
+    assert set(act.grads) == {"p1", "beta"} and not hasattr(act, "dp2")
+    act.p1 = 2.0
+    np.testing.assert_array_equal(act.p1, [2.0, 2.0])
+
+
+def test_what_cannot_be_learned():
+    for call, error, text in (
+            (lambda: get_act("Swish", learn="alpha"), ValueError, "^Swish learns beta: learn cannot be 'alpha'$"),
+            (lambda: get_act("tanh", learn="beta"), ValueError, "^tanh learns nothing: learn cannot be 'beta'$"),
+            (lambda: get_act("ACON-C", learn=("p1", "p1")), ValueError, "learn cannot be"),
+            (lambda: get_act("Swish", learn=3), TypeError, "^learn must be the name of a hyperparameter or a tuple"),
+            (lambda: get_act("Swish", learn=()), TypeError, "^learn must be the name"),
+            (lambda: get_act("silu", learn="beta", like="torch"), TypeError, "not with like="),
+            (lambda: get_act("Swish", learn="beta", channels=0), ValueError, "channels must be"),
+            (lambda: get_act("Swish", learn="beta", beta="x"), TypeError, "beta must be a number"),
+            (lambda: get_act("Swish", channels=3), TypeError, "no hyperparameter 'channels'"),
+            (lambda: setattr(get_act("Swish", learn="beta"), "channels", 2), ValueError, "cannot be changed"),
+            (lambda: setattr(get_act("Swish", learn="beta"), "beta", np.ones(1, int)), TypeError, "float32 or float64")):
+        with pytest.raises(error, match=text):
+            call()
+    x = normal((4, 3))
+    act = get_act("Swish", learn="beta")
+    y = act.forward(x, out=x)
+    with pytest.raises(ValueError, match="has overwritten"):
+        act.backward(x, y, grad=x)
+
+
+# Other libraries' words
+
+def test_words_of_libraries():
+    act = get_act("PReLU", 5, 0.1, like="torch")
+    assert (act.channels, act.axis) == (5, 1) and (act.alpha == 0.1).all()
+    act = get_act("PReLU", like="keras", channels=3)
+    assert (act.channels, act.axis) == (3, -1) and (act.alpha == 0).all()
+    with pytest.raises(ValueError, match="alpha_initializer must be"):
+        get_act("PReLU", like="keras", alpha_initializer="glorot_uniform")
+    assert (get_act("PReLU", num_parameters=2, init=0.5).alpha == [0.5, 0.5]).all()
+
+
 @each_dtype
 @pytest.mark.parametrize(("shape", "channels"), [((300_001,), 1), ((3001, 100), 100), ((30, 3, 5001), 3)])
 def test_bits_do_not_depend_on_threads(shape, channels, dtype):
@@ -166,7 +330,7 @@ def test_bits_do_not_depend_on_threads(shape, channels, dtype):
 def test_names_copies_and_pickles():
     act, x = made(3, 1), normal((4, 3))
     act.backward(x, grad=x)
-    assert repr(act) == "get_act('PReLU', channels=3, init=0.25)"
+    assert repr(act) == "get_act('PReLU', channels=3, alpha=0.25)"
     for twin in (copy.deepcopy(act), pickle.loads(pickle.dumps(act))):
         np.testing.assert_array_equal(twin(x), act(x))
         np.testing.assert_array_equal(twin.dalpha, act.dalpha)
@@ -185,10 +349,8 @@ def test_what_does_not_fit_is_refused():
         with pytest.raises(ValueError, match=text):
             call()
     for call in (lambda: act.backward(x), lambda: act(x.astype(complex)), lambda: act(np.ma.ones((2, 3))),
-                 lambda: act(x, out=x.astype(np.float32)), lambda: get_act("PReLU", axis=1.5),
-                 lambda: fastnn.nn.Activation("PReLU")):
+                 lambda: act(x, out=x.astype(np.float32)), lambda: get_act("PReLU", axis=1.5)):
         with pytest.raises(TypeError):
             call()
-    act.alpha = np.zeros((3, 1))
-    with pytest.raises(ValueError, match="^the parameter must be a number or have one axis"):
-        act(x)
+    with pytest.raises(ValueError, match=r"^alpha must have shape \(3,\), not \(3, 1\)$"):
+        act.alpha = np.zeros((3, 1))

@@ -371,7 +371,7 @@ def test_a_name_that_the_library_has_not():
 @pytest.mark.parametrize(("like", "name"), [(like, name) for like, found in dialects.OTHER_RULES.items()
                                             for name in found])
 def test_names_whose_rule_is_another_one(like, name):
-    with pytest.raises(ValueError, match=f"^'{name.upper()}' of .*docs/dialects.md"):
+    with pytest.raises(ValueError, match=f"^there is no '{name.upper()}' like .*docs/dialects.md"):
         get_opt(name.upper(), like=like)
     assert name not in names(get_opt, like)
 
@@ -423,11 +423,12 @@ def test_the_other_hard_sigmoid(like):
     ("optax", "squared_error"), ("chainer", "mean_squared_error")])
 def test_squared_errors(like, name):
     err, y, t = get_err(name, like=like), X, np.sin(X)
-    np.testing.assert_allclose(err.forward(y, t), (y - t)**2, rtol=1e-15)
-    np.testing.assert_allclose(err.backward(y, t), 2*(y - t), rtol=1e-15)
+    assert err.reduction == ("none" if like == "optax" else "mean")
+    np.testing.assert_allclose(err.forward(y, t, reduction="none"), (y - t)**2, rtol=1e-15)
+    np.testing.assert_allclose(err.backward(y, t, reduction="none"), 2*(y - t), rtol=1e-15)
     assert err.total_error() == pytest.approx(np.mean((y - t)**2))
     for copied in (copy.deepcopy(err), pickle.loads(pickle.dumps(err)), eval(repr(err))):
-        assert type(copied) is type(err) and and_same(copied.forward(y, t), err.forward(y, t))
+        assert type(copied) is type(err) and and_same(copied.backward(y, t), err.backward(y, t))
 
 
 def test_half_of_it():
@@ -449,9 +450,23 @@ def test_cross_entropies(name, like, kwds, other):
 
 def test_what_is_refused_of_losses_and_activations():
     for get, name, like, kwds, said in (
-            (get_err, "CrossEntropyLoss", "torch", {"label_smoothing": 0.1}, "fastnn has no label_smoothing"),
-            (get_err, "MSELoss", "torch", {"reduction": "sum"}, "fastnn has no reduction"),
+            (get_err, "MSELoss", "torch", {"size_average": True}, "fastnn has no size_average: it is reduction"),
+            (get_err, "MSELoss", "torch", {"reduction": "avg"}, "reduction must be one of"),
+            (get_err, "KLDivLoss", "torch", {"reduction": "batchmean"}, "divided by the number of rows"),
+            (get_err, "NLLLoss", "torch", {}, "is of log-probabilities"),
+            (get_err, "BCELoss", "torch", {"weight": [1.0]}, "sample_weight="),
+            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [1.0, 2.0]}, "pos_weight must be one number"),
+            (get_err, "CrossEntropyLoss", "torch", {"ignore_index": 0.5}, "ignore_label must be an integer"),
+            (get_err, "CrossEntropyLoss", "torch", {"label_smothing": 0.5}, "did you mean label_smoothing"),
             (get_err, "Binary", "keras", {}, "Keras clips probabilities"),
+            (get_err, "MeanSquaredError", "keras", {"reduction": "sum"}, "mean along the last axis first"),
+            (get_err, "CategoricalHinge", "keras", {"reduction": "avg"}, "reduction must be one of"),
+            (get_err, "KLDivergence", "keras", {}, "clips at 1e-7"),
+            (get_err, "softmax_cross_entropy", "optax", {"axis": 0}, "axis must be -1"),
+            (get_err, "mean_squared_error", "sklearn", {"reduction": "sum"}, "reduction is given twice"),
+            (get_err, "softmax_cross_entropy", "chainer", {"class_weight": [1, 2]}, "divides by the rows"),
+            (get_err, "sigmoid_cross_entropy", "chainer", {"normalize": False}, "ignored ones among them"),
+            (get_err, "sigmoid_cross_entropy", "chainer", {"reduce": "sum"}, "reduce must be"),
             (get_act, "ReLU", "torch", {"inplace": True}, "fastnn has no inplace"),
             (get_act, "Softplus", "torch", {"beta": 2}, "beta must be 1"),
             (get_act, "Hardtanh", "torch", {"min_val": 2}, "at most high"),
@@ -523,7 +538,8 @@ def test_activations_are_those_of_the_library(library, name, arguments, called, 
     ("squareplus", "keras", {}, "squareplus", {"b": 4}), ("sparse_plus", "keras", {}, "sparse-plus", {}),
     ("sparse_sigmoid", "keras", {}, "sparse-sigmoid", {}), ("clipped_relu", "chainer", {}, "ReLU-k", {"k": 20}),
     ("exp", "chainer", {}, "exponential", {}), ("erf", "chainer", {}, "erf", {}),
-    ("arctan", "chainer", {}, "arctan", {})])
+    ("arctan", "chainer", {}, "arctan", {}), ("sin", "chainer", {}, "sinusoid", {}),
+    ("crelu", "chainer", {}, "CReLU", {"axis": 1})])
 def test_what_names_of_activations_mean(name, like, arguments, other, values):
     act = get_act(name, like=like, **arguments)
     assert type(act) is type(get_act(other))

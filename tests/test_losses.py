@@ -5,11 +5,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
 from fastnn import bounds, get_act, get_err
-from helpers import FLOATS, assert_close, assert_same_bits
-from oracles.losses import ORACLES, ROWS
+from helpers import FLOATS, LOSSES, assert_close, assert_same_bits
+from oracles.losses import OF_SEVERAL, ORACLES, ROWS
 
 ROW = "softmax-cross-entropy"
-ELEMENTWISE = [name for name in fastnn.losses() if name not in ROWS]
+ELEMENTWISE = [name for name in LOSSES if name not in ROWS]
 PROBABILITIES = ["Binary", "Cross", "Jensen-Shannon", "MSLE"]
 OTHER_HYPERPARAMETERS = [               # besides the defaults; those of options that are no numbers, too
     ("Huber", {"delta": 0.3}), ("Huber", {"delta": 30.0}), ("smooth-L1", {"beta": 0.3}), ("smooth-L1", {"beta": 30.0}),
@@ -17,6 +17,7 @@ OTHER_HYPERPARAMETERS = [               # besides the defaults; those of options
     ("squared-epsilon-insensitive", {"epsilon": 1.5}), ("MAPE", {"epsilon": 0.3, "scale": 1.0}),
     ("contrastive", {"margin": 2.5}), ("KL", {"log_target": True}), ("KL", {"log_input": False}),
     ("Poisson", {"log_input": False}), ("Poisson", {"log_input": False, "eps": 0.01}),
+    ("Poisson", {"full": True}), ("Poisson", {"full": True, "log_input": False}),
     ("sigmoid-binary-cross-entropy", {"class_weight": (0.5, 3.0)}),
     ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.25}),
     ("sigmoid-binary-cross-entropy", {"label_smoothing": 0.5, "class_weight": (2.0, 0.25)}),
@@ -25,7 +26,7 @@ OTHER_HYPERPARAMETERS = [               # besides the defaults; those of options
 CASES = [*((name, {}) for name in ELEMENTWISE), *OTHER_HYPERPARAMETERS]
 each_case = pytest.mark.parametrize(("name", "values"), CASES, ids=str)
 
-each_name = pytest.mark.parametrize("name", fastnn.losses())
+each_name = pytest.mark.parametrize("name", LOSSES)
 each_elementwise = pytest.mark.parametrize("name", ELEMENTWISE)
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
@@ -93,7 +94,7 @@ def largest_terms(name, y, t, h):
 
 
 def test_every_loss_has_an_oracle():
-    assert set(fastnn.losses()) == set(ORACLES)
+    assert set(fastnn.losses()) == {*ORACLES, *OF_SEVERAL}
 
 
 @each_case                                  # the other ones: test_rows.py

@@ -89,6 +89,9 @@ CASES = [
     ("KL", {"log_target": True}, partial(F.kl_div, log_target=True), np.log(SHARES), np.log(GIVEN)),
     ("Poisson", {}, F.poisson_nll_loss, SCORES, COUNTS),
     ("Poisson", {"log_input": False}, partial(F.poisson_nll_loss, log_input=False), np.exp(SCORES), COUNTS),
+    ("Poisson", {"full": True}, partial(F.poisson_nll_loss, full=True), SCORES, COUNTS),
+    ("Poisson", {"full": True, "log_input": False}, partial(F.poisson_nll_loss, full=True, log_input=False), np.exp(SCORES),
+     COUNTS),
     ("sigmoid-binary-cross-entropy", {}, F.binary_cross_entropy_with_logits, SCORES, BITS),
     ("sigmoid-binary-cross-entropy", {"class_weight": (1, 3)},
      partial(F.binary_cross_entropy_with_logits, pos_weight=torch.tensor(3.0, dtype=torch.float64)), SCORES, SHARES),
@@ -120,3 +123,65 @@ def test_values_and_gradients(name, values, theirs, y, t, reduction):
     got, gradient = err.value_and_grad(y, t)
     assert_allclose(got, wanted.detach().numpy(), rtol=1e-12, atol=1e-13)
     assert_allclose(gradient, x.grad.numpy(), rtol=1e-12, atol=1e-14)
+
+
+SPREADS, THIRDS = RNG.uniform(0.1, 2, SHAPE), RNG.normal(size=SHAPE)*3
+SPREADS[0, 0] = 0
+
+
+def reduced(losses):
+    return lambda *arrays, reduction: {"none": lambda x: x, "mean": torch.mean, "sum": torch.sum}[reduction](losses(*arrays))
+
+
+def laplace(y, t, scale):
+    return -torch.distributions.Laplace(y, scale).log_prob(t)
+
+
+def info_nce(queries, keys, temperature=1.0, normalize=False):
+    if normalize:
+        queries, keys = F.normalize(queries, dim=-1), F.normalize(keys, dim=-1)
+    return F.cross_entropy(queries @ keys.T/temperature, torch.arange(len(queries)), reduction="none")
+
+
+def clip(queries, keys):
+    return (info_nce(queries, keys) + info_nce(keys, queries))/2
+
+
+OF_SEVERAL = [
+    ("Gaussian-NLL", {}, F.gaussian_nll_loss, (SCORES, OTHERS, SPREADS)),
+    ("Gaussian-NLL", {"full": True, "eps": 0.25}, partial(F.gaussian_nll_loss, full=True, eps=0.25), (SCORES, OTHERS, SPREADS)),
+    ("Gaussian-NLL", {}, F.gaussian_nll_loss, (SCORES, OTHERS, SPREADS[:, 1])),
+    ("Gaussian-NLL", {}, F.gaussian_nll_loss, (SCORES, OTHERS, SPREADS[:, 1:2])),
+    ("Laplace-NLL", {"full": True}, reduced(laplace), (SCORES, OTHERS, SPREADS + 0.1)),
+    *(("triplet", values, partial(F.triplet_margin_loss, **values), arrays)
+      for arrays in ((SCORES, OTHERS, THIRDS), (SCORES, SCORES.copy(), THIRDS))
+      for values in ({}, {"margin": 5.0}, {"p": 1.0}, {"p": 3.5}, {"p": float("inf")}, {"swap": True}, {"eps": 0.25},
+                     {"swap": True, "margin": 5.0, "p": 1.0}, {"swap": True, "p": float("inf")})),
+    ("InfoNCE", {}, reduced(info_nce), (SCORES, OTHERS)),
+    ("InfoNCE", {"temperature": 0.07, "normalize": True}, reduced(partial(info_nce, temperature=0.07, normalize=True)),
+     (SCORES, OTHERS)),
+    ("InfoNCE", {"symmetric": True}, reduced(clip), (SCORES, OTHERS)),
+]
+
+
+@pytest.mark.parametrize(("name", "values", "theirs", "arrays"), OF_SEVERAL,
+                         ids=[f"{i}-{name}-{'-'.join(values)}" for i, (name, values, *_) in enumerate(OF_SEVERAL)])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_losses_of_several_arrays(name, values, theirs, arrays, reduction):
+    err, tensors = get_err(name, **values, reduction=reduction), [tensor(a).requires_grad_() for a in arrays]
+    wanted = theirs(*tensors, reduction=reduction)
+    wanted.sum().backward()
+    got, gradients = err.value_and_grad(*arrays)
+    assert_allclose(got, wanted.detach().numpy(), rtol=1e-12, atol=1e-12)
+    found = dict(zip(err.gradients, gradients))
+    for of, each in zip(err.inputs, tensors):
+        if of in found:
+            assert_allclose(found[of], each.grad.numpy(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_predicted_variance_that_torch_refuses_is_refused():
+    for var in (-SPREADS, SPREADS[:5], SPREADS[0], SPREADS[:, :3]):
+        with pytest.raises(ValueError):
+            F.gaussian_nll_loss(*map(tensor, (SCORES, OTHERS, var)))
+        with pytest.raises(ValueError):
+            get_err("Gaussian-NLL")(SCORES, OTHERS, var)

@@ -1,12 +1,16 @@
 """The softmax family and its loss along rows: 4 units in the last place of the largest term, from 1 to 1e6 elements."""
+import copy
+import itertools
+import pickle
 import tracemalloc
 
 import numpy as np
 import pytest
+from mpmath import mpf
 
 from fastnn import bounds, get_act, get_err
 from helpers import FLOATS, ROWS, all_orders, assert_close, assert_same_bits
-from oracles.activations import softmax_reference, softmax_terms, vjp
+from oracles.activations import SPARSE, TEMPERED, softmax_reference, softmax_terms, vjp
 from oracles.by_value import rows_reference
 from oracles.losses import ORACLES
 
@@ -40,8 +44,8 @@ def gradients(x):
 @each_length
 def test_values_and_diagonal(name, dtype, n):
     x = logits(n, dtype)
-    _, _, floor, _ = softmax_terms(name, x, x)
-    for got, exact, least in zip(all_orders(get_act(name), x), softmax_reference(name, x), (0, 0, floor)):
+    floors = softmax_terms(name, x, x)[:3] if name in SPARSE else (0, 0, softmax_terms(name, x, x)[2])
+    for got, exact, least in zip(all_orders(get_act(name), x), softmax_reference(name, x), floors):
         assert_close(got, exact, x, BOUND, dtype, least)
 
 
@@ -80,7 +84,7 @@ def test_derivatives_from_values_alone(name, dtype, n):
     y = act.forward(x)
     for grad in gradients(x):
         first, product, terms = rows_reference(name, y, grad)
-        assert_close(act.backward(y=y), first, y, 2, dtype)
+        assert_close(act.backward(y=y), first, y, 2, dtype, np.sqrt(y) if name == "entmax-1.5" else 0)
         assert_close(act.backward(y=y, grad=grad), product, y, BOUND, dtype, terms)
         assert_same_bits(act.backward(None, y, grad), act.backward(y=y, grad=grad))
 
@@ -150,7 +154,7 @@ def test_loss_of_a_certain_label_keeps_its_digits(dtype):
 
 
 @wide
-@each_name
+@pytest.mark.parametrize("name", TEMPERED)
 @each_float
 @pytest.mark.parametrize("scale", [1, 30])
 def test_a_million(name, dtype, scale):
@@ -175,6 +179,37 @@ def test_a_million(name, dtype, scale):
         product = np.maximum(y, np.finfo(dtype).smallest_normal)*np.maximum(abs(h), (y*abs(h)).sum())
     floors = 0, 0, y*q, product
     for got, wanted, floor in zip((*all_orders(act, x), act.backward(x, grad=grad)), exact, floors):
+        errors = np.abs(got - wanted)/units(np.maximum(np.abs(wanted), floor), dtype)
+        assert errors.max() <= BOUND
+
+
+@wide
+@pytest.mark.parametrize("name", SPARSE)
+@each_float
+@pytest.mark.parametrize("scale", [1e-7, 1e-3, 1, 30])
+def test_a_million_with_a_threshold(name, dtype, scale):
+    """From a support of everything to one of a few."""
+    n = 10**6
+    rng = np.random.default_rng(2)
+    x, grad = (scale*rng.normal(size=n)).astype(dtype), rng.normal(size=n).astype(dtype)
+    act = get_act(name)
+    z = x.astype(np.longdouble) - x.max()
+    if name == "entmax-1.5":
+        z /= 2
+    ordered, k = np.sort(z)[::-1], np.arange(1, n + 1)
+    totals = np.cumsum(ordered)
+    if name == "sparsemax":
+        taus = (totals - 1)/k
+    else:
+        spread = np.cumsum(ordered**2) - totals**2/k
+        taus = totals/k - np.sqrt(np.maximum(1 - spread, 0)/k)
+    tau = taus[(ordered > taus).nonzero()[0].max()]
+    s = np.maximum(z - tau, 0)
+    w = s if name == "entmax-1.5" else (s > 0).astype(np.longdouble)
+    exact = (s**2 if name == "entmax-1.5" else s), w - w**2/w.sum(), w*(grad - (w*grad).sum()/w.sum())
+    term = np.maximum(s, 1e-16)*-tau if name == "entmax-1.5" else np.full(n, -tau)
+    floors = term, w - tau, (w - tau)*np.maximum(abs(grad), 1)
+    for got, wanted, floor in zip((act.forward(x), act.backward(x), act.backward(x, grad=grad)), exact, floors):
         errors = np.abs(got - wanted)/units(np.maximum(np.abs(wanted), floor), dtype)
         assert errors.max() <= BOUND
 
@@ -298,11 +333,11 @@ def test_hostile_rows_are_those_of_the_oracle(name, n):
         x, share = -x, name
     act = get_act(name)
     exact = softmax_reference(name, x)
-    floor = np.abs(softmax_reference(share, x)[1])              # y q
+    floors = softmax_terms(name, x, np.ones_like(x))[:3] if name in SPARSE \
+        else (0, 0, np.abs(softmax_reference(share, x)[1]))
     got = act.forward(np.concatenate([x, np.full((2, n), np.nan), np.full((2, n), np.inf)]))[:len(x)]
-    assert_close(got, exact[0], x, BOUND, np.float64)
-    assert_close(act.backward(x), exact[1], x, BOUND, np.float64)
-    assert_close(act.d2y(x), exact[2], x, BOUND, np.float64, floor)
+    for got, wanted, floor in zip((got, act.backward(x), act.d2y(x)), exact, floors):
+        assert_close(got, wanted, x, BOUND, np.float64, floor)
 
 
 @each_name
@@ -357,5 +392,148 @@ def test_a_constant_gradient_is_pulled_back_to_nothing(name, dtype):
     got = get_act(name).backward(x, grad=np.full_like(x, 0.3))
     if name == "log-softmax":
         assert np.abs(got.astype(np.float64).sum(axis=1)).max() < 17*np.finfo(dtype).eps
+    elif name == "entmax-1.5":              # whose weights are rounded twice as finely as x
+        assert np.abs(got).max() < np.finfo(dtype).eps**1.5
     else:
         assert not got.any()
+
+
+# A temperature
+
+each_tempered = pytest.mark.parametrize("name", TEMPERED)
+each_temperature = pytest.mark.parametrize("temperature", [1e-12, 0.1, 0.7, 7.3, 9e11])
+
+
+@each_tempered
+@each_float
+@each_temperature
+@pytest.mark.parametrize("n", [1, 2, 17])
+def test_a_temperature_costs_no_digits(name, dtype, temperature, n):
+    """The bounds are those without one, for x of the temperature's size as well."""
+    act = get_act(name, temperature=temperature)
+    x, least = logits(n, dtype), float(np.finfo(dtype).smallest_normal)
+    for x in (x, (x.astype(np.float64)*min(max(temperature, 1e-3), 1e6)).astype(dtype)):
+        exact = mpf(temperature)
+        floors = softmax_terms(name, x, x, exact)
+        for got, wanted, floor in zip(all_orders(act, x), softmax_reference(name, x, temperature=exact),
+                                      (0, least/temperature, np.maximum(floors[2], least/temperature**2))):
+            assert_close(got, wanted, x, BOUND, dtype, floor)
+        for grad in itertools.islice(gradients(x), 2):
+            assert_close(act.backward(x, grad=grad), vjp(name, x, grad, temperature=exact), x, BOUND, dtype,
+                         softmax_terms(name, x, grad, exact)[3])
+
+
+@each_tempered
+@each_float
+@each_temperature
+def test_a_temperature_from_values_alone(name, dtype, temperature):
+    x = logits(17, dtype)
+    act = get_act(name, temperature=temperature)
+    for grad in gradients(x):
+        y = act.forward(x)
+        first, product, terms = (a/temperature for a in rows_reference(name, y, grad))
+        least = np.finfo(np.float64).smallest_normal/min(temperature, 1)    # the reference is rounded before it is divided
+        assert_close(act.backward(y=y), first, y, 3, dtype, least)
+        assert_close(act.backward(y=y, grad=grad), product, y, BOUND, dtype, np.maximum(terms, least))
+
+
+@each_tempered
+@each_float
+@pytest.mark.parametrize("n", [2, 17, 40, 2100])
+def test_a_temperature_of_one_is_none_and_layouts_have_the_same_bits(name, dtype, n):
+    act, last, first = get_act(name), get_act(name, temperature=0.6), get_act(name, axis=0, temperature=0.6)
+    x, grad = hostile(n, 40, dtype), np.random.default_rng(n).normal(size=(40, n)).astype(dtype)
+    calls = [lambda act, x, grad: act.forward(x), lambda act, x, grad: act.backward(x), lambda act, x, grad: act.d2y(x),
+             lambda act, x, grad: act.backward(x, grad=grad), lambda act, x, grad: act.backward(y=x, grad=grad)]
+    for call in calls:
+        wanted = np.concatenate([call(last, x[i:i + 1], grad[i:i + 1]) for i in range(40)])
+        assert_same_bits(call(last, x, grad), wanted)
+        assert_same_bits(np.ascontiguousarray(call(first, x.T.copy(), grad.T.copy()).T), wanted)
+    last.temperature = 1
+    for call in calls:
+        assert_same_bits(call(last, x, grad), call(act, x, grad))
+    twice = get_act(name, temperature=2)                        # halving is exact, of what is in range
+    x = np.random.default_rng(n).normal(size=(40, n)).astype(dtype)
+    assert_same_bits(twice.forward(2*x), act.forward(x))
+    assert_same_bits(twice.backward(2*x, grad=grad), act.backward(x, grad=grad)/2)
+
+
+@each_tempered
+def test_a_temperature_is_a_hyperparameter(name):
+    for bad in (0, -1, np.nan, np.inf, 1e-13, 1e12):
+        with pytest.raises(ValueError, match="temperature"):
+            get_act(name, temperature=bad)
+    with pytest.raises(TypeError, match="temperature"):
+        get_act(name, temperature="warm")
+    act = get_act(name, 0, 0.5)
+    assert act.temperature == 0.5 and eval(repr(act), {"get_act": get_act}).temperature == 0.5
+    assert copy.deepcopy(act).temperature == pickle.loads(pickle.dumps(act)).temperature == 0.5
+
+
+# Several axes
+
+@each_name
+@pytest.mark.parametrize(("shape", "axis"), [
+    ((30, 40, 50), (1, 2)), ((30, 40, 50), (2, 1)), ((30, 40, 50), (0, 1)), ((30, 40, 50), (-2, -1)),
+    ((30, 40, 50), (0, 1, 2)), ((40, 1, 30, 50), (0, 2)), ((40, 1, 30, 50), (1, 2)), ((1, 40, 50), (0, 2))])
+def test_neighbouring_axes_are_walked_where_they_lie(name, shape, axis):
+    """Without a copy: in place, hardly any memory is asked for."""
+    x = np.random.default_rng(0).normal(size=shape)
+    act = get_act(name, axis=axis)
+    wanted = act.forward(x)
+    assert_same_bits(np.ascontiguousarray(act.forward(np.asfortranarray(x))), wanted)
+    tracemalloc.start()
+    try:
+        assert act.forward(x, out=x) is x
+        assert tracemalloc.get_traced_memory()[1] < x.nbytes/10
+    finally:
+        tracemalloc.stop()
+    assert_same_bits(x, wanted)
+
+
+@each_name
+def test_the_order_of_axes_does_not_matter(name):
+    x = np.random.default_rng(0).normal(size=(4, 5, 6, 7))
+    for axes in itertools.combinations(range(4), 3):
+        wanted = get_act(name, axis=axes).forward(x)
+        for other in itertools.permutations(axes):
+            assert_same_bits(get_act(name, axis=[axis - 4 for axis in other]).forward(x), wanted)
+
+
+# Sparse rows
+
+@pytest.mark.parametrize("name", SPARSE)
+@each_float
+def test_a_gradient_outside_of_the_support_is_not_looked_at(name, dtype):
+    x = np.array([[3, 2.9, -5, -7], [0, 0, 0, 0]], dtype)
+    grad = np.array([[1, 2, np.nan, np.inf], [1, 2, 3, 4]], dtype)
+    act = get_act(name)
+    got = act.backward(x, grad=grad)
+    assert np.isfinite(got).all() and not got[0, 2:].any()
+    assert_same_bits(act.backward(y=act(x), grad=np.nan_to_num(grad)), act.backward(y=act(x), grad=grad))
+
+
+@pytest.mark.parametrize("name", SPARSE)
+@each_float
+@pytest.mark.parametrize("n", [5, 40, 3000])
+def test_infinite_maxima_share_one(name, dtype, n):
+    act = get_act(name)
+    x = np.zeros((3, n), dtype)
+    x[0, 2] = x[1, 1:4] = np.inf
+    x[2] = -np.inf
+    for got in (act.forward(x), get_act(name, axis=0).forward(x.T.copy()).T):
+        assert got[0, 2] == 1 and got[0].sum() == 1
+        assert_close(got[1], (x[1] == np.inf)/3, x[1], BOUND, dtype)
+        assert_close(got[2], np.full(n, 1/n), x[2], BOUND, dtype)
+
+
+@pytest.mark.parametrize("name", SPARSE)
+@each_float
+@pytest.mark.parametrize("n", [60, 1500])
+def test_supports_that_thresholds_creep_up_to(name, dtype, n):
+    """Elements at all distances below the largest: many steps, one element after another."""
+    x = -(2.0**(-np.arange(n)/(n/50))).astype(dtype)
+    act = get_act(name)
+    exact, terms = softmax_reference(name, x)[0], softmax_terms(name, x, x)[0]
+    assert_close(act.forward(x), exact, x, BOUND, dtype, terms)
+    assert_close(act.forward(-x), softmax_reference(name, -x)[0], x, BOUND, dtype, softmax_terms(name, -x, x)[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
+from fastnn.dialects import SOURCES
 
 CORE = Path(fastnn.__file__).parent/"core"
 STUBS = sorted(path.stem for path in CORE.glob("*.pyi"))
@@ -96,3 +97,21 @@ def test_it_is_read(name):
     readers = [path for path in [*CORE.parent.rglob("*.py"), *CORE.glob("*.pyi"), *Path(__file__).parent.rglob("*.py")]
                if asked.search(path.read_text(encoding="utf-8"))]
     assert readers
+
+
+def test_names_for_editors():
+    """The build's stub has every name of the catalogue, as tools/names.py reads them from the rows."""
+    text = (CORE.parent/"_names.pyi").read_text(encoding="utf-8")
+    found = {entry.target.id: list(ast.literal_eval(entry.value.slice)) for entry in ast.parse(text).body
+             if isinstance(entry, ast.AnnAssign)}
+    assert {*found["OptimizerName"]} == {*fastnn.optimizers()} and {*found["LossName"]} == {*fastnn.losses()}
+    assert {*fastnn.activations()} <= {*found["ActivationName"]}
+    assert found["Source"] == [*SOURCES]
+    for title, function in (("ActivationName", fastnn.get_act), ("OptimizerName", fastnn.get_opt), ("LossName", fastnn.get_err)):
+        assert found[title] == sorted(set(found[title]), key=str.lower)
+        assert title in inspect.signature(function).parameters["name"].annotation
+        for name in found[title]:
+            try:
+                function(name)
+            except TypeError as error:          # hyperparameters without defaults: the name is known
+                assert "missing" in str(error)

@@ -395,7 +395,7 @@ def test_every_level_runs_everything(level):
                   "    act.value_and_grad(x), act.d2y(x), act.backward(x, grad=x)\n"
                   "for name in fastnn.losses():\n"
                   "    err = fastnn.get_err(name)\n"
-                  "    err.forward(x, x), err.backward()\n"
+                  "    err.forward(*[x]*len(err.inputs)), err.backward()\n"
                   "for name in fastnn.optimizers():\n"
                   "    if name != 'NAG':\n"
                   "        fastnn.get_opt(name).update({'w': x}, {'w': 1 - x})\n"

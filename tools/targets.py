@@ -21,6 +21,7 @@ from Cython.Build import cythonize
 from setuptools import Extension
 
 import loss_kernels
+import pair_kernels
 import rule_kernels
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -77,6 +78,7 @@ def generate(folder, levels):
     """The C of all modules: paths with the level of those that are built for one."""
     generated = folder / "generated"
     loss_kernels.write(ROOT, generated, levels)
+    pair_kernels.write(ROOT, generated)
     rule_kernels.write(ROOT, generated, levels)
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
     level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs", "losses")}

@@ -19,7 +19,21 @@ def names(*modules):
             for keyword in statement.keywords if keyword.arg == "name"]
 
 
+def learning(module):
+    """Which of a module's classes have parameters that `learn=` makes, `learns` in their bodies."""
+    return [keyword.value.value
+            for statement in ast.parse((SOURCE / module).read_text(encoding="utf-8")).body
+            if isinstance(statement, ast.ClassDef)
+            and any(isinstance(each, ast.Assign) and each.targets[0].id == "learns" for each in statement.body)
+            for keyword in statement.keywords if keyword.arg == "name"]
+
+
 WITH_WEIGHTS = names("maxout.py")       # layers: their backward takes nothing but the gradient
-ACTIVATIONS = names("activations.py")
+ACTIVATIONS = names("activations.py")   # elementwise and of rows
+GATED = names("gated.py")
+LEARNABLE = names("learnable.py")
+RANDOM = names("gumbel.py", "rrelu.py")
+CONCATENATED = names("concatenated.py")         # whose results are twice as long
+FORMS = learning("activations.py")      # activations of which there are learnable forms
 OPTIMIZERS = names("optimizers/*.py")
 LOSSES = names("losses/*.py")

@@ -71,10 +71,10 @@ def absent_from(*errors):
         raise SkipNotImplemented(str(error)) from error
 
 
-def activation(name, dtype):
+def activation(name, dtype, **arguments):
     """That activation; weights, if it has any, in that dtype."""
-    with absent_from(ValueError):
-        subject = fastnn.get_act(name, **ACTIVATION_ARGUMENTS.get(name, {}))
+    with absent_from(ValueError, TypeError):
+        subject = fastnn.get_act(name, **ACTIVATION_ARGUMENTS.get(name, {}), **arguments)
     if name == "maxout":
         subject.w, subject.b = subject.w.astype(dtype), subject.b.astype(dtype)
     return subject
@@ -90,6 +90,13 @@ def normal(size, dtype, layout="contiguous", seed=0):
     """`size` numbers in rows of COLUMNS, standard normal; strided: every other one of longer rows."""
     step = 1 + (layout == "strided")
     return normal_array((size // COLUMNS, COLUMNS * step), dtype, seed)[:, ::step]
+
+
+def halved(size, dtype, layout="contiguous"):
+    """`size` numbers in COLUMNS rows, whose axis 0 a gated unit halves, and a gradient of its result."""
+    step = 1 + (layout == "strided")
+    return [normal_array((rows, size // COLUMNS * step), dtype, seed)[:, ::step]
+            for seed, rows in enumerate((COLUMNS, COLUMNS // 2))]
 
 
 def normal_array(shape, dtype, seed=0):

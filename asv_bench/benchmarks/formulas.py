@@ -25,7 +25,7 @@ def adam(g, m, v, h):
     return -h.lr*m/(math.sqrt(v) + h.eps), m, v
 
 
-ACTIVATIONS = {"snake": (snake, {"a": 1.0}), "Mish as written": (mish, {}), "GELU as written": (gelu, {})}
+ACTIVATIONS = {"snake as written": (snake, {"a": 1.0}), "Mish as written": (mish, {}), "GELU as written": (gelu, {})}
 OPTIMIZERS = {"Adam as written": (adam, {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8})}
 
 

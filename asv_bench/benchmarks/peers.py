@@ -4,7 +4,7 @@ The sides are those of `fastnn bench`: n/a in versions before it, and without th
 """
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from .catalogue import ACTIVATIONS, OPTIMIZERS
+from .catalogue import ACTIVATIONS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
 from .common import DTYPES, MODELS, SIZES, absent_from, normal, tensors
 
 PEERS = ["numpy", "torch", "jax"]
@@ -47,11 +47,13 @@ class _Ratio:
 
 
 class Activations(_Ratio):
-    params = [PEERS, ACTIVATIONS, DTYPES, SIZES, ["forward", "backward"]]
+    params = [PEERS, ACTIVATIONS + GATED + LEARNABLE + RANDOM, DTYPES, SIZES, ["forward", "backward"]]
     param_names = ["peer", "activation", "dtype", "size", "direction"]
 
     def call(self, side, name, dtype, size, direction):
         x, grad = normal(size, dtype), normal(size, dtype, seed=1)
+        if name in GATED:
+            x, grad = x.ravel(), grad.ravel()[:size // 2]
         return side.forward(name, x) if direction == "forward" else side.backward(name, x, grad)
 
 
@@ -61,3 +63,13 @@ class Optimizers(_Ratio):
 
     def call(self, side, name, dtype, model):
         return side.step(name, tensors(model, dtype, 0), tensors(model, dtype, 1))
+
+
+class Losses(_Ratio):
+    params = [PEERS[1:], LOSSES, DTYPES, SIZES]
+    param_names = ["peer", "loss", "dtype", "size"]
+
+    def call(self, side, name, dtype, size):
+        with absent_from(ImportError, AttributeError):
+            from fastnn.cli.subjects import loss_arrays
+            return side.loss(name, loss_arrays(name, size, dtype))

@@ -9,8 +9,9 @@ import numpy as np
 
 import fastnn
 
-from .catalogue import ACTIVATIONS, OPTIMIZERS
-from .common import DTYPES, absent_from, activation, least, normal, optimizer, tensors
+from .catalogue import ACTIVATIONS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
+from .common import DTYPES, absent_from, activation, halved, least, normal, optimizer, tensors
+from .losses import arrays, loss
 from .streaming_copy import compiled
 
 SIZE, MODEL = 10_000_000, "1x1e7"
@@ -48,12 +49,21 @@ class _Throughput:
 
 
 class Activations(_Throughput):
-    params = [ACTIVATIONS, DTYPES, ["forward", "backward"]]
+    params = [ACTIVATIONS + GATED + LEARNABLE + RANDOM, DTYPES, ["forward", "backward"]]
     param_names = ["activation", "dtype", "direction"]
 
     def case(self, name, dtype, direction):
         """(call, bytes): x read and the result written; backward, the gradient read, too."""
+        if name in GATED:
+            unit, (x, grad) = activation(name, dtype, axis=0), halved(SIZE, dtype)
+            if direction == "forward":
+                return partial(unit.forward, x), x.nbytes + grad.nbytes
+            return partial(unit.backward, x, grad=grad), 2 * x.nbytes + grad.nbytes
         x = normal(SIZE, dtype)
+        if name in RANDOM and direction == "backward":
+            subject = activation(name, dtype)
+            subject.forward(x)
+            return partial(subject.backward, x, grad=normal(SIZE, dtype, seed=1)), 3 * x.nbytes
         if direction == "forward":
             return partial(activation(name, dtype).forward, x), 2 * x.nbytes
         return partial(activation(name, dtype).backward, x, grad=normal(SIZE, dtype, seed=1)), 3 * x.nbytes
@@ -70,3 +80,17 @@ class Optimizers(_Throughput):
         with absent_from(AttributeError):
             state = sum(array.nbytes for slots in opt.state.values() for array in slots.values())
         return partial(opt.step, parameters, grads), 3 * sum(p.nbytes for p in parameters) + 2 * state
+
+
+class Losses(_Throughput):
+    params = [LOSSES, DTYPES]
+    param_names = ["loss", "dtype"]
+
+    def case(self, name, dtype):
+        """(call, bytes): what it is given read, its gradients written; the mean and they in one pass."""
+        err = loss(name)
+        given = arrays(err, dtype, SIZE, "contiguous")
+        with absent_from(AttributeError):
+            call = err.value_and_grad
+        written = len(getattr(err, "gradients", ("y",)))
+        return partial(call, *given, reduction="mean"), sum(each.nbytes for each in given) + written * given[0].nbytes

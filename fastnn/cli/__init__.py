@@ -1,4 +1,5 @@
-"""The command line: ``fastnn compare | bench | plot | list | info``.
+# PYTHON_ARGCOMPLETE_OK
+"""The command line: ``fastnn compare | bench | plot | list | catalog | info``.
 
 Nothing but the parser is imported before a command has been chosen: matplotlib and rich only where they draw.
 """
@@ -24,6 +25,9 @@ def main(argv=None):
     ended by Ctrl-C.
     """
     parser = build_parser()
+    if "_ARGCOMPLETE" in os.environ:            # the shell asks what may come next
+        from .completion import complete
+        complete(parser)
     options = parser.parse_args(argv)
     if options.command is None:
         parser.print_help()
@@ -60,7 +64,7 @@ def discard_stdout():
 def build_parser():
     parser = Parser(prog="fastnn", description="Compiled activations, optimizers and losses for NumPy.")
     parser.add_argument("--version", action="version", version=f"fastnn {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="compare | bench | plot | list | info")
+    commands = parser.add_subparsers(dest="command", metavar="compare | bench | plot | list | catalog | info")
     add_compare(commands)
     add_bench(commands)
     add_plot(commands)
@@ -71,7 +75,9 @@ def build_parser():
     listing.add_argument("--like", type=one_of(*SOURCES), metavar="SOURCE",
                          help=f"those of {', '.join(map(repr, SOURCES))}, with that source's defaults")
     add_import(listing)
+    add_catalog(commands)
     commands.add_parser("info", help="version, instruction set, threads")
+    parser.commands = commands.choices
     return parser
 
 
@@ -123,17 +129,17 @@ def add_bench(commands):
                     "as long as fastnn the best peer takes. Shows tables and writes a bar chart. Without "
                     "arguments a short look of about a minute; a subject takes everything in its catalogue.")
     add = parser.add_argument
-    subjects = "activations", "optimizers", "training"
-    add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers or training")
+    subjects = "activations", "optimizers", "losses", "training"
+    add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers, losses or training")
     several = dict(action=Several, apart=subjects)
     add("--names", **several, parse=names, default=[], metavar="NAME",
-        help="which activations, optimizers and families of optimizers (adam-family), apart by commas or spaces "
+        help="which activations, optimizers, families of optimizers (adam-family) and losses, apart by commas or spaces "
              "(default: all of the subject)")
     peers = "numpy", "torch", "jax", "sklearn"
     add("--peers", **several, parse=some_of(*peers), metavar="NAME",
         help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
     add("--sizes", **several, parse=counts, default=[10**3, 10**5, 10**7], metavar="N",
-        help="elements, apart by commas or spaces, of activations (default: 1e3,1e5,1e7)")
+        help="elements, apart by commas or spaces, of activations and losses (default: 1e3,1e5,1e7)")
     models = "784-100x4-10", "100x10", "100x1000", "1x1e7"
     add("--models", **several, parse=some_of(*models), default=list(models), metavar="NAME",
         help="for optimizers; of 784-100x4-10, and tensors times elements: 100x10, 100x1000, 1x1e7 (default: all)")
@@ -152,19 +158,32 @@ def add_bench(commands):
 
 def add_plot(commands):
     parser = commands.add_parser(
-        "plot", help="draw the activations, the optimizers' paths, or the schedules",
-        description="Draw activations with their first and second derivatives (activations.png), with "
+        "plot", help="draw activations and losses, the optimizers' paths, or the schedules",
+        description="Draw activations and losses with their derivatives (activations.png), with "
                     "--trajectories the optimizers' paths on x^2/20 + y^2 (trajectories.png), or with --schedules "
                     "the schedules of hyperparameters (schedules.png).")
     add = parser.add_argument
     add("names", nargs="*", type=names, default=[], metavar="NAME",
-        help="which ones, families of optimizers such as adam-family among them (default: all)")
+        help="which ones, losses and families of optimizers such as adam-family among them (default: all activations)")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")
     add_import(parser)
     add("--out", type=picture_or_folder, default=".", metavar="DIR|FILE.png",
         help="where to write: a folder, made if missing, or the picture's own name (default: here)")
+
+
+def add_catalog(commands):
+    parser = commands.add_parser(
+        "catalog", help="write a page with formula and picture for everything there is",
+        description="Write a page of Markdown and an SVG picture for every activation, optimizer, loss and schedule: formula, "
+                    "derivatives, bounds, hyperparameters, and its name in other libraries.")
+    add = parser.add_argument
+    add("--bench", action="append", default=[], metavar="FILE",
+        help="figures that `fastnn bench --json FILE` has written, for the speed beside PyTorch; may be repeated")
+    add_import(parser)
+    add("--out", type=folder_name, default="catalogue", metavar="DIR",
+        help="where to write, made if missing (default: %(default)s)")
 
 
 def run_compare(options):
@@ -192,9 +211,15 @@ def run_list(options):
     return show_list(options)
 
 
+def run_catalog(options):
+    from .pages import run
+    return run(options)
+
+
 def run_info(options):
     from .catalog import show_info
     return show_info(options)
 
 
-COMMANDS = {"compare": run_compare, "bench": run_bench, "plot": run_plot, "list": run_list, "info": run_info}
+COMMANDS = {"compare": run_compare, "bench": run_bench, "plot": run_plot, "list": run_list,
+            "catalog": run_catalog, "info": run_info}

@@ -1,6 +1,6 @@
 """Families of optimizers, which are called after modules of fastnn/optimizers; what a user registered is one, too."""
 from fastnn.optimizers import _registry as optimizers
-from fastnn.registry import folded, hint, listed
+from fastnn.registry import folded, hint, listed, nearest
 
 __all__ = ["ENDING", "by_family", "family_of", "named", "well_known"]
 
@@ -8,6 +8,7 @@ __all__ = ["ENDING", "by_family", "family_of", "named", "well_known"]
 PART_OF = {"adam_variants": "adam", "adamw": "adam", "beliefs": "adam", "mixtures": "adam",
            "momentum": "sgd", "noisy": "sgd", "optimistic": "sgd", "factored": "matrix"}
 ENDING, EVERYTHING, REGISTERED = "-family", "all", "registered"
+MISSPELLED = 0.8
 # What `fastnn compare` trains unless told otherwise; of a family that has none here it is the first.
 WELL_KNOWN = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "AdaDelta", "Adam", "AdaMax", "Nadam", "AMSGrad",
               "AdaBound", "Eve", "SantaSSS", "Lion", "AdamW", "RAdam", "LAMB", "Prodigy", "Muon", "FTRL",
@@ -48,6 +49,8 @@ def _meant(word):
         return families[family]
     if folded(word).endswith(folded(ENDING)):
         raise ValueError(f"Unknown family: {word!r}{hint(family, families) or listed(families)}")
+    if likely := nearest(word, [family + ENDING for family in families], MISSPELLED):
+        raise ValueError(f"Unknown optimizer or family: {word!r} (did you mean {likely[0]}?)")
     return [optimizers[word].name]          # which says what is near
 
 

@@ -1,8 +1,9 @@
-"""The command ``fastnn plot``: activations with their derivatives, optimizers' paths through a valley, or schedules."""
+"""The command ``fastnn plot``: activations and losses with their derivatives, optimizers' paths, or schedules."""
 import numpy as np
 
 import fastnn
 from fastnn.hyperparameters import REQUIRED
+from fastnn.losses import Elementwise
 from fastnn.registry import folded, hint, listed
 from fastnn.schedules import catalogue
 
@@ -38,33 +39,61 @@ def run(options):
 
 
 def activations(names):
-    """A function that draws the activations `names`, or all, to a file."""
+    """A function that draws the activations and losses `names`, or all activations, to a file."""
     with as_user_error():
-        samples = {}
+        samples, kinds = {}, set()
         for name in names or fastnn.activations():
-            name, note, function = sample(name)
+            of_loss = name not in CATALOGUES["activations"] and name in CATALOGUES["losses"]
+            name, note, function = loss_sample(name) if of_loss else sample(name)
             samples[name] = note, function
+            kinds.add("losses" if of_loss else "activations")
     from .figures.shapes import draw_shapes
-    return lambda file: draw_shapes(file, samples)
+    return lambda file: draw_shapes(file, samples, " and ".join(sorted(kinds)).capitalize())
 
 
 def sample(name):
-    """(name, note, function) of one activation; the function gives f, f' and f'' at abscissas (n,)."""
+    """(name, note, function) of one activation; the function gives f, f' and, where there is one, f'' at abscissas (n,)."""
     name = resolve("activations", name)
     registered = CATALOGUES["activations"].registered(name)
     act = fastnn.get_act(name, **(without_defaults(name) if registered else EXAMPLES.get(name, {})))
     if name == "maxout" and not registered:
         act.w, act.b = np.array([[-0.8, 0.2, 1.0]]), np.array([-1.5, 0.5, -1.0])
         return name, "the largest of 3 lines", lambda x: layer_values(act, x)
-    if "axis" in act.hyperparameters:
+    if act.kind == "gated":
+        return name, "the gate, a = 1", lambda x: gate_values(act, x)
+    if act.kind == "concatenated":
+        return name, "the first of its two outputs", lambda x: first_output(act, x)
+    if act.kind == "random":
+        act.training = False
+        if "axis" in act.hyperparameters:
+            return name, "without noise, one of 3 coordinates, the others 0", lambda x: first_coordinate(act, x)
+        return name, f"r = {(act.lower + act.upper) / 2:g}, the mean", lambda x: values_with_slope(act, x)
+    if act.kind == "learnable":
+        note = ", ".join(f"{key} = {value[0]:g}" for key, value in act.params.items())
+        return name, f"{note} at first", lambda x: values_with_slope(act, x)
+    if act.kind == "rows":
         return name, "one of 3 coordinates, the others 0", lambda x: coordinate_values(act, x)
     note = ", ".join(f"{key.strip('_')} = {getattr(act, key):g}" for key in act.hyperparameters)
     return name, note, lambda x: (act.forward(x), act.backward(x), act.d2y(x))
 
 
-def without_defaults(name):
-    """A number for each hyperparameter of a registered activation that has no default."""
-    cls = CATALOGUES["activations"][name]
+def loss_sample(name):
+    """(name, note, function) of one elementwise loss; the function gives it and its derivative at predictions (n,)."""
+    name = resolve("losses", name)
+    err = fastnn.get_err(name, **without_defaults(name, "losses"))
+    if not isinstance(err, Elementwise):
+        raise ValueError(f"{name} is a loss of whole rows: there is no curve to draw")
+    note = ", ".join(["t = 1", *(f"{key.strip('_')} = {getattr(err, key)}" for key in err.hyperparameters)])
+
+    def function(y):
+        with np.errstate(all="ignore"):
+            return err.value_and_grad(y, np.ones_like(y))
+    return name, note, function
+
+
+def without_defaults(name, catalogue="activations"):
+    """A number for each hyperparameter of a registered activation or loss that has no default."""
+    cls = CATALOGUES[catalogue][name]
     found = {key: getattr(cls, key) for key in cls.hyperparameters}
     return {key: each.example() for key, each in found.items() if each.default is REQUIRED}
 
@@ -74,6 +103,32 @@ def coordinate_values(act, x):
     rows = np.zeros((len(x), 3))
     rows[:, 0] = x
     return [values[:, 0] for values in (act.forward(rows), act.backward(rows), act.d2y(rows))]
+
+
+def gate_values(unit, x):
+    """a f(x) for a = 1, and its derivative in x."""
+    one = np.ones_like(x)
+    return unit.forward(one, gate=x), unit.backward(one, grad=one, gate=x)[1]
+
+
+def first_output(act, x):
+    """The first of the outputs that each x has, and its derivative."""
+    column = x[:, np.newaxis]
+    y = act.forward(column)
+    grad = np.zeros_like(y)
+    grad[:, 0] = 1
+    return y[:, 0], act.backward(column, grad=grad)[:, 0]
+
+
+def first_coordinate(act, x):
+    """The first coordinate of act(x, 0, 0) and its derivative in x."""
+    rows, grad = np.zeros((2, len(x), 3))
+    rows[:, 0], grad[:, 0] = x, 1
+    return act.forward(rows)[:, 0], act.backward(rows, grad=grad)[:, 0]
+
+
+def values_with_slope(act, x):
+    return act.forward(x), act.backward(x, grad=np.ones_like(x))
 
 
 def layer_values(layer, x):

@@ -5,20 +5,21 @@ import numpy as np
 
 import fastnn
 
-from .catalog import resolve
+from .catalog import CATALOGUES, resolve
 from .errors import UserError
 from .families import named
 from .peers.library import BATCH, WIDTHS, Task
 
 __all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
 
-SUBJECTS = ("activations", "optimizers", "training")
+SUBJECTS = ("activations", "optimizers", "losses", "training")
 # What a bare `fastnn bench` takes from the catalogues, so that it ends within a minute.
 SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
-         "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"]}
-WITH_WEIGHTS = ("maxout",)              # a layer: its time is that of a matrix product
-ROWS = ("softmax", "softmin", "log-softmax")
-ROW = 100                               # they work on rows of that many, where the size allows
+         "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
+         "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
+COMPARED = ("elementwise", "rows", "gated", "concatenated", "learnable", "random")      # a layer is a matrix product
+PAIRS = 256                             # of InfoNCE at most
+ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
 MODELS = {                              # the shapes of a model's tensors
     NETWORK: [shape for n, m in zip(WIDTHS, WIDTHS[1:]) for shape in ((n, m), (m,))],
@@ -60,7 +61,7 @@ class Section(ABC):
 
     def release(self):
         """Let go of the data."""
-        self.x = self.grad = self.params = self.grads = self.task = None
+        self.x = self.halves = self.grad = self.params = self.grads = self.task = None
 
 
 class Activations(Section):
@@ -69,16 +70,28 @@ class Activations(Section):
     def __init__(self, rows, direction, dtype, size):
         super().__init__(rows, direction=direction, dtype=dtype, size=size)
         self.group, self.detail = f"{direction}, {dtype}", f"{size:,} element{'s' * (size > 1)}"
-        self.bytes = 4 * size * np.dtype(dtype).itemsize
+        twice = any(kind_of(row) in ("gated", "concatenated") for row in rows)
+        self.bytes = (7 if twice else 4) * size * np.dtype(dtype).itemsize
 
     def prepare(self):
         size, dtype = self.facts["size"], self.facts["dtype"]
         self.x, self.grad = 2 * normal(size, dtype), normal(size, dtype, seed=1)
+        kinds = {kind_of(row) for row in self.rows}
+        self.halves = np.concatenate([self.x, 2 * normal(size, dtype, seed=2)]) if "gated" in kinds else None
+        self.doubled = normal(2 * size, dtype, seed=3) if "concatenated" in kinds else None
 
     def call(self, side, row):
-        shape = (-1, ROW) if row in ROWS and self.x.size % ROW == 0 else (-1,)
+        shape = (-1, ROW) if kind_of(row) == "rows" and self.x.size % ROW == 0 else (-1,)
         x, grad = self.x.reshape(shape), self.grad.reshape(shape)
+        if kind_of(row) == "gated":                     # the result has `size` elements
+            x = self.halves
+        elif kind_of(row) == "concatenated":            # twice as many
+            grad = self.doubled
         return side.forward(row, x) if self.facts["direction"] == "forward" else side.backward(row, x, grad)
+
+
+def kind_of(name):
+    return CATALOGUES["activations"][name].kind
 
 
 class Optimizers(Section):
@@ -98,6 +111,18 @@ class Optimizers(Section):
         return side.step(row, self.params, self.grads)
 
 
+class Losses(Section):
+    subject = "losses"
+
+    def __init__(self, rows, dtype, size):
+        super().__init__(rows, dtype=dtype, size=size)
+        self.group, self.detail = f"mean and gradient, {dtype}", f"{size:,} element{'s' * (size > 1)}"
+        self.bytes = 6 * size * np.dtype(dtype).itemsize
+
+    def call(self, side, row):
+        return side.loss(row, loss_arrays(row, self.facts["size"], self.facts["dtype"]))
+
+
 class Training(Section):
     subject, yardstick = "training", "numpy"
 
@@ -113,6 +138,23 @@ class Training(Section):
         return side.train(self.task)
 
 
+def loss_arrays(name, size, dtype):
+    """What a loss takes: predictions from 0.05 to 0.95, targets 0 and 1 or labels, spreads, or vectors of ROW elements."""
+    row = CATALOGUES["losses"][name]
+    rng = np.random.default_rng(0)
+    columns = ROW if size % ROW == 0 else size
+    shape = (size // columns, columns)
+    if name == "InfoNCE":                                   # its products grow with the square of the pairs
+        pairs = min(PAIRS, size)
+        shape = (pairs, size // pairs)
+    if row.inputs[:2] != ("y", "t"):
+        return [normal(shape, dtype, seed) for seed in range(len(row.inputs))]
+    arrays = [rng.uniform(0.05, 0.95, shape).astype(dtype), rng.integers(0, 2, shape).astype(dtype)]
+    if getattr(row, "_takes_labels", False):
+        arrays[1] = rng.integers(0, columns, shape[0])
+    return arrays + [rng.uniform(0.5, 1.5, shape).astype(dtype) for _ in row.inputs[2:]]
+
+
 def normal(shape, dtype, seed=0):
     """Standard normal numbers. Large arrays repeat a block, which is quicker than drawing them."""
     block = np.random.default_rng(seed).standard_normal(min(int(np.prod(shape)), 1_000_000), dtype)
@@ -121,8 +163,8 @@ def normal(shape, dtype, seed=0):
 
 def choose_names(subjects, wanted):
     """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
-    comparable = {"activations": [name for name in fastnn.activations() if name not in WITH_WEIGHTS],
-                  "optimizers": fastnn.optimizers()}
+    comparable = {"activations": [name for name in fastnn.activations() if kind_of(name) in COMPARED],
+                  "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
     found = {}
@@ -148,7 +190,7 @@ def find(name, catalogues):
         except ValueError as error:
             errors.append(error)
     if not errors:
-        raise UserError(f"--names {name}: neither activations nor optimizers are to be compared")
+        raise UserError(f"--names {name}: neither activations, optimizers nor losses are to be compared")
     raise UserError("; ".join(str(error) for error in errors)) from errors[0]
 
 
@@ -162,6 +204,8 @@ def sections(subjects, names, dtypes, sizes, models):
                           for direction in ("forward", "backward") for size in sizes]
             elif subject == "optimizers":
                 found += [Optimizers(names[subject], dtype, model) for model in models]
+            elif subject == "losses":
+                found += [Losses(names[subject], dtype, size) for size in sizes]
             else:
                 found.append(Training(dtype))
     return found

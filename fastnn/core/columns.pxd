@@ -20,10 +20,10 @@ ctypedef void (*normalized_loop)(const void *x, const void *centre, const void *
                                  Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
 ctypedef void (*projected_loop)(const void *g, const void *x, const void *centre, const void *factor, const void *mean,
                                 const void *slope, void *out, Py_ssize_t rows, Py_ssize_t columns) noexcept nogil
-ctypedef void (*norm_rows_loop)(const void *x, const void *gamma, const void *beta, void *out, double *statistics,
+ctypedef void (*norm_rows_loop)(const void *x, const double *gamma, const double *beta, void *out, double *statistics,
                                 Py_ssize_t rows, Py_ssize_t columns, double eps, bint centred) noexcept nogil
-ctypedef void (*norm_rows_back_loop)(const void *g, const void *x, const void *gamma, const double *statistics, void *out,
-                                     double *dgamma, double *dbeta, Py_ssize_t rows, Py_ssize_t columns,
+ctypedef void (*norm_rows_back_loop)(const void *g, const void *x, const double *gamma, const double *statistics,
+                                     void *out, double *dgamma, double *dbeta, Py_ssize_t rows, Py_ssize_t columns,
                                      bint centred) noexcept nogil
 ctypedef void (*mask_loop)(uint64_t key, uint64_t least, uint64_t first, const void *x, unsigned char *mask, void *out,
                            Py_ssize_t n) noexcept nogil

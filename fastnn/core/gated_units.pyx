@@ -8,46 +8,121 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.arrays cimport (apart, as_array, checked_out, checked_pair, contiguous, copied, fill, must_be_bound,
-                                 operand, result_dtype)
+from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, checked_pair, copied, fill,
+                                 must_be_bound, operand, overwritten, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
-from fastnn.core.pair_blocks cimport PAIR_BLOCK, Operand, Pairs, run_pairs
-from fastnn.core.pair_kernels cimport PAIR_PARAMETERS
+from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
+                                   lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
+from fastnn.core.kernels cimport MOST_PARAMETERS
+from fastnn.core.pair_kernels cimport gated_double, gated_float
+from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
-from fastnn.core.levels import pairs
+from fastnn.core.vecmath cimport real
+from fastnn.core.arrays import OVERWRITTEN
+from fastnn.core.levels import pairs, rules
 
 cnp.import_array()
 
 cdef enum:
+    MOST_DIMS = 64          # of NumPy's arrays
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t UNIT = pairs.STEP
+cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
+cdef char nothing           # what lies at the address of arrays that are only shapes
+
+cdef struct Work:
+    uintptr_t kernel
+    double parameters[MOST_PARAMETERS]      # or floats
+    bint single
+    bint back
+    bint in_rooms           # results do not go to their places at once: an operand may lie there
+    Form form
+    Operand operands[5]     # a, b, g or nothing, the result or the gradient of a, the gradient of b or nothing
+
+
+cdef inline void call(const Work *work, const real *a, const real *b, const real *g, real *out, real *second,
+                      Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<gated_float>work.kernel)(work.back, a, b, g, out, second, n, <const float *>work.parameters)
+    else:
+        (<gated_double>work.kernel)(work.back, a, b, g, out, second, n, work.parameters)
+
+
+cdef inline void run_block(const Work *work, const real *like, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    cdef real[ROOM] rooms[5]
+    cdef const Operand *operands = &work.operands[0]
+    cdef const Form *form = &work.form
+    cdef Py_ssize_t whole = (n + UNIT - 1) & -UNIT
+    cdef const real *a = gathered(form, &operands[0], at_line(&rooms[0][0]), start, n, whole)
+    cdef const real *b = gathered(form, &operands[1], at_line(&rooms[1][0]), start, n, whole)
+    cdef const real *g = a
+    cdef real *room = at_line(&rooms[3][0])
+    cdef real *second_room = at_line(&rooms[4][0])
+    cdef real *out = target(form, &operands[3], room, start, n, whole, work.in_rooms)
+    cdef real *second = out
+    if work.back:
+        g = gathered(form, &operands[2], at_line(&rooms[2][0]), start, n, whole)
+        second = target(form, &operands[4], second_room, start, n, whole, work.in_rooms)
+    call(work, a, b, g, out, second, whole)
+    if out == room:
+        put(form, &operands[3], room, start, n)
+    if work.back and second == second_room:
+        put(form, &operands[4], second_room, start, n)
+
+
+cdef inline bint all_straight(const Work *work) noexcept nogil:
+    cdef int k
+    for k in range(5):
+        if work.operands[k].first != NULL and (not work.operands[k].straight or work.operands[k].load != NULL):
+            return False
+    return True
+
+
+cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Elements start to stop: long rows where they lie, short ones gathered."""
+    cdef const Operand *operands = &work.operands[0]
+    cdef const Form *form = &work.form
+    cdef Py_ssize_t index[MOST_AXES]
+    cdef Py_ssize_t width = form.shape[form.axes - 1]
+    cdef bint direct = not work.in_rooms and width >= BLOCK and all_straight(work)
+    cdef Py_ssize_t n, left
+    while start < stop:
+        left = stop - start
+        if width >= BLOCK and form.axes > 1:
+            left = min(left, width - start % width)
+        n = min(left, <Py_ssize_t>BLOCK)
+        if direct and left >= UNIT:
+            n = left & -UNIT
+            call(work, <const real *>place_of(form, &operands[0], start, index),
+                 <const real *>place_of(form, &operands[1], start, index),
+                 <const real *>place_of(form, &operands[2], start, index) if work.back else NULL,
+                 <real *>place_of(form, &operands[3], start, index),
+                 <real *>place_of(form, &operands[4], start, index) if work.back else NULL, n)
+        else:
+            run_block(work, like, start, n)
+        start += n
 
 
 cdef void run_part(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    cdef const Pairs *work = <const Pairs *>context
+    cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     if work.single:
-        run_pairs(work, <const float *>work.a.first, start, stop)
+        run_range(work, <const float *>work.operands[0].first, start, stop)
     else:
-        run_pairs(work, <const double *>work.a.first, start, stop)
+        run_range(work, <const double *>work.operands[0].first, start, stop)
     fastnn_fp_leave(state)
 
 
-cdef int run(Pairs *work, Py_ssize_t n) except -1:
+cdef int run(Work *work, Py_ssize_t n) except -1:
     cdef int threads
     if n < WITH_GIL:
         run_part(work, 0, n)
         return 0
     threads = threads_for(n if work.single else 2 * n)
     with nogil:
-        return share_watched(run_part, work, n, PAIR_BLOCK, threads, n)
-
-
-cdef inline void lies(Operand *operand, cnp.ndarray a, Py_ssize_t first, Py_ssize_t step) noexcept:
-    operand.first = cnp.PyArray_BYTES(a) + first * cnp.PyArray_ITEMSIZE(a)
-    operand.step = step
+        return share_watched(run_part, work, n, BLOCK, threads, n)
 
 
 cdef class GatedUnit:
@@ -57,101 +132,98 @@ cdef class GatedUnit:
     Given one array, a and b are the two halves of `axis`, b the second one as in `torch.nn.functional.glu` and
     `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, x is a and `gate` is
     b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
-    computed in float32, in a copy), bool and integers become float64. Results lie row after row; what does not is copied
-    first. `out` has the result's shape and dtype.
+    computed in float32), bool and integers become float64. Results lie row after row. `out` has the result's shape and
+    dtype.
 
     Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that cannot be
     halved, or a read-only `out`.
     """
 
     cdef uintptr_t[2] kernels           # for float, for double
-    cdef double[PAIR_PARAMETERS] parameters
+    cdef double[MOST_PARAMETERS] parameters
     cdef int axis_
     cdef bint gate_first
 
     def _bind(self, tuple kernels, tuple parameters, int axis, bint gate_first):
         cdef int i
         cdef uintptr_t[2] addresses
-        cdef double[PAIR_PARAMETERS] numbers
-        if len(parameters) > PAIR_PARAMETERS:
-            raise ValueError(f"a gated unit has at most {PAIR_PARAMETERS} parameters, not {len(parameters)}")
+        cdef double[MOST_PARAMETERS] numbers
+        if len(parameters) > MOST_PARAMETERS:
+            raise ValueError(f"a gated unit has at most {MOST_PARAMETERS} parameters, not {len(parameters)}")
         addresses = kernels
-        for i in range(PAIR_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             numbers[i] = parameters[i] if i < len(parameters) else 0
         with cython.critical_section(self):
             memcpy(self.kernels, addresses, sizeof(addresses))
             memcpy(self.parameters, numbers, sizeof(numbers))
             self.axis_, self.gate_first = axis, gate_first
 
-    cdef bint prepare(self, Pairs *work, bint single, bint back) except -1:
+    cdef bint prepare(self, Work *work, bint single, bint back) except -1:
         """Whether the gate is the first half."""
         cdef int i
         cdef bint first
-        cdef double[PAIR_PARAMETERS] numbers
+        cdef double[MOST_PARAMETERS] numbers
         must_be_bound(self.kernels[0])
         with cython.critical_section(self):
             work.kernel = self.kernels[0 if single else 1]
             memcpy(numbers, self.parameters, sizeof(numbers))
             first = self.gate_first
-        for i in range(PAIR_PARAMETERS):
+        for i in range(MOST_PARAMETERS):
             if single:
                 (<float *>work.parameters)[i] = <float>numbers[i]
             else:
                 work.parameters[i] = numbers[i]
         work.single, work.back = single, back
-        work.unit = UNIT
-        work.g.first = work.second.first = NULL
         return first
 
-    cdef tuple halved(self, cnp.ndarray a):
-        """(the axis, the shape of a half)."""
+    cdef cnp.ndarray shape_of(self, cnp.ndarray a, object gate, int *halved):
+        """The result's shape, as an array that is not to be read, and the axis that is halved, if any."""
         cdef int axes = cnp.PyArray_NDIM(a)
         cdef int axis = self.axis_
-        if not -axes <= axis < axes:
-            raise ValueError(f"x has {axes} axes, and no axis {axis} to be halved")
-        axis += axes * (axis < 0)
-        shape = list((<object>a).shape)
-        if shape[axis] % 2:
-            raise ValueError(f"axis {self.axis_} of x, which is to be halved, has an odd length, {shape[axis]}")
-        shape[axis] //= 2
-        return axis, tuple(shape)
+        cdef cnp.npy_intp dims[MOST_DIMS]
+        if gate is None:
+            if not -axes <= axis < axes:
+                raise ValueError(f"x has {axes} axes, and no axis {axis} to be halved")
+            axis += axes * (axis < 0)
+            if cnp.PyArray_DIM(a, axis) % 2:
+                raise ValueError(f"axis {self.axis_} of x, which is to be halved, has an odd length, "
+                                 f"{cnp.PyArray_DIM(a, axis)}")
+            halved[0] = axis
+        memcpy(dims, cnp.PyArray_DIMS(a), axes * sizeof(cnp.npy_intp))
+        if gate is None:
+            dims[axis] //= 2
+        return only_shape(axes, dims)
 
     def forward(self, x, out=None, *, gate=None):
         """a f(b): of the halves of x, or of x and `gate`."""
-        cdef Pairs work
+        cdef Work work
         cdef cnp.ndarray a = as_array(x, "x")
         cdef object dtype = result_dtype(a)
-        cdef object computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+        cdef Kind computed = DOUBLE if dtype == np.float64 else SINGLE
         cdef cnp.ndarray b = None if gate is None else operand(gate, a, "gate")
-        cdef cnp.ndarray like, result, wide
-        cdef Py_ssize_t step, n
-        if gate is None:
-            axis, shape = self.halved(a)
-        else:
-            axis, shape = 0, (<object>a).shape
-        like = np.broadcast_to(np.empty((), dtype), shape)
-        result = None if out is None else checked_out(out, like, dtype, "out")
-        a = copied(a, computed)
-        if b is not None:
-            b = copied(b, computed)
-        wide = direct(result, computed, a, b, None)
-        if wide is None:
-            wide = new_result(like, cnp.NPY_FLOAT if computed == np.float32 else cnp.NPY_DOUBLE, False)
-        first = self.prepare(&work, computed == np.float32, False)
-        n = cnp.PyArray_SIZE(wide)
-        if gate is None:
-            work.chunk = inner(wide, axis)
-            step = 2 * work.chunk
-            lies(&work.a, a, work.chunk if first else 0, step)
-            lies(&work.b, a, 0 if first else work.chunk, step)
-        else:
-            work.chunk = n
-            lies(&work.a, a, 0, n)
-            lies(&work.b, b, 0, n)
-        lies(&work.out, wide, 0, work.chunk)
-        if n:
-            run(&work, n)
-        return given_back(wide, result, dtype, out)
+        cdef cnp.ndarray result, given = None
+        cdef cnp.ndarray like
+        cdef int axis = 0
+        cdef bint first
+        dtype = result_dtype(a)             # the gate's __array__ may have done anything, to x as well
+        like = self.shape_of(a, gate, &axis)
+        if out is not None:
+            given = checked_out(out, like, dtype, "out")
+        a = loadable(a, computed)
+        b = loadable(b, computed)
+        result = place_for(given, like, dtype, computed, a, b, None)
+        first = self.prepare(&work, computed == SINGLE, False)
+        work.in_rooms = meets(result, a) or meets(result, b)
+        if not lay_out(&work.form, &work.operands[0], (a, a if b is None else b, None, result, None),
+                       cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), halves):
+            a, b = row_after_row(a), row_after_row(b)
+            lay_out(&work.form, &work.operands[0], (a, a if b is None else b, None, result, None),
+                    cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), halves)
+        if b is None:
+            work.operands[0 if first else 1].first += half_of(a, axis)
+        if cnp.PyArray_SIZE(like):
+            run(&work, cnp.PyArray_SIZE(like))
+        return given_back(result, given, out)
 
     def __call__(self, x, out=None, *, gate=None):
         """a f(b): of the halves of x, or of x and `gate`."""
@@ -160,90 +232,100 @@ cdef class GatedUnit:
     def backward(self, x=None, y=None, grad=None, out=None, *, gate=None):
         """The gradient of x, given `grad`, that of the result; with `gate`, the pair of the gradients of x and gate.
 
-        y, what `forward` gave, is not needed. `out` is an array like x, or a pair of them.
+        y, what `forward` gave, is not needed. `out` is an array like x, or a pair of them; it may be x.
         """
-        cdef Pairs work
-        cdef cnp.ndarray a, b, g, like, first_out, second_out, da, db
-        cdef object dtype, computed
-        cdef Py_ssize_t step, n
-        cdef int kind
+        cdef Work work
+        cdef cnp.ndarray a, b, g, like, da, db = None, first_out = None, second_out = None
+        cdef object dtype
+        cdef Kind computed
+        cdef int axis = 0
+        cdef bint first
         if x is None or grad is None:
             raise TypeError("backward takes x and grad")
         a = as_array(x, "x")
-        dtype = result_dtype(a)
-        computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-        kind = cnp.NPY_FLOAT if computed == np.float32 else cnp.NPY_DOUBLE
+        result_dtype(a)
+        if y is not None and overwritten(x, y):
+            raise ValueError(OVERWRITTEN)
         b = None if gate is None else operand(gate, a, "gate")
-        if gate is None:
-            axis, shape = self.halved(a)
-        else:
-            axis, shape = 0, (<object>a).shape
-        like = np.broadcast_to(np.empty((), dtype), shape)
+        like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")
-        first_out = second_out = None
+        dtype = result_dtype(a)             # as in forward
+        computed = DOUBLE if dtype == np.float64 else SINGLE
         if out is not None and gate is None:
             first_out = checked_out(out, a, dtype, "out")
         elif out is not None:
             first_out, second_out = checked_pair(out, a, dtype)
-        a, g = copied(a, computed), copied(g, computed)
-        first = self.prepare(&work, computed == np.float32, True)
-        n = cnp.PyArray_SIZE(g)
+        a, b, g = loadable(a, computed), loadable(b, computed), loadable(g, computed)
+        da = place_for(first_out, a, dtype, computed, a, b, g)
+        if b is not None:
+            db = place_for(second_out, a, dtype, computed, a, b, g)
+        first = self.prepare(&work, computed == SINGLE, True)
+        work.in_rooms = (meets(da, a) or meets(da, b) or meets(da, g)
+                         or db is not None and (meets(db, a) or meets(db, b) or meets(db, g)))
+        if not lay_out(&work.form, &work.operands[0], (a, a if b is None else b, g, da, da if db is None else db),
+                       cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), halves):
+            a, b, g = row_after_row(a), row_after_row(b), row_after_row(g)
+            lay_out(&work.form, &work.operands[0], (a, a if b is None else b, g, da, da if db is None else db),
+                    cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), halves)
+        if b is None:
+            work.operands[0 if first else 1].first += half_of(a, axis)
+            work.operands[3 if first else 4].first += half_of(da, axis)
+        if cnp.PyArray_SIZE(like):
+            run(&work, cnp.PyArray_SIZE(like))
         if gate is None:
-            da = direct(first_out, computed, a, g, None)
-            if da is None:
-                da = new_result(a, kind, False)
-            work.chunk = inner(like, axis)
-            step = 2 * work.chunk
-            lies(&work.a, a, work.chunk if first else 0, step)
-            lies(&work.b, a, 0 if first else work.chunk, step)
-            lies(&work.out, da, work.chunk if first else 0, step)
-            lies(&work.second, da, 0 if first else work.chunk, step)
-        else:
-            b = copied(b, computed)
-            da, db = direct(first_out, computed, a, b, g), direct(second_out, computed, a, b, g)
-            if da is None:
-                da = new_result(a, kind, False)
-            if db is None:
-                db = new_result(a, kind, False)
-            work.chunk = n
-            lies(&work.a, a, 0, n)
-            lies(&work.b, b, 0, n)
-            lies(&work.out, da, 0, n)
-            lies(&work.second, db, 0, n)
-        lies(&work.g, g, 0, work.chunk)
-        if n:
-            run(&work, n)
-        if gate is None:
-            return given_back(da, first_out, dtype, out)
-        both = given_back(da, first_out, dtype, None), given_back(db, second_out, dtype, None)
+            return given_back(da, first_out, out)
+        both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
 
 
-cdef Py_ssize_t inner(cnp.ndarray a, int axis) noexcept:
-    """Elements of one place along the axes before `axis`; at least 1, for something is divided by it."""
-    cdef Py_ssize_t n = 1
+cdef cnp.ndarray only_shape(int axes, cnp.npy_intp *dims):
+    """An array of a shape, whose memory is never looked at."""
+    cdef cnp.npy_intp steps[MOST_DIMS]
     cdef int i
-    for i in range(axis, cnp.PyArray_NDIM(a)):
-        n *= cnp.PyArray_DIM(a, i)
-    return max(<Py_ssize_t>1, n)
+    for i in range(axes):
+        steps[i] = 0
+    return cnp.PyArray_New(np.ndarray, axes, dims, cnp.NPY_BOOL, steps, &nothing, 1, 0, None)
 
 
-cdef cnp.ndarray direct(cnp.ndarray out, object computed, cnp.ndarray a, cnp.ndarray b, cnp.ndarray c):
-    """`out`, if results can be written there at once: it lies row after row, and apart from what is read."""
-    if (out is None or out.dtype != computed or not contiguous(out, cnp.PyArray_TYPE(a), cnp.NPY_ARRAY_WRITEABLE)
-            or not apart(out, a) or b is not None and not apart(out, b) or c is not None and not apart(out, c)):
-        return None
-    return out
+cdef inline Py_ssize_t half_of(cnp.ndarray a, int axis) noexcept:
+    """Bytes from the first half of an axis to the second."""
+    return cnp.PyArray_STRIDE(a, axis) * (cnp.PyArray_DIM(a, axis) // 2)
 
 
-cdef object given_back(cnp.ndarray wide, cnp.ndarray result, object dtype, object out):
-    """What was computed, in the array that was given, or in one of the result's dtype; without axes a scalar."""
-    if result is not None:
-        if result is not wide:
-            fill(result, wide)
-        return result if out is None else out
-    if wide.dtype != dtype:
-        result = np.empty((<object>wide).shape, dtype)
-        fill(result, wide)
-        wide = result
-    return wide[()] if cnp.PyArray_NDIM(wide) == 0 else wide
+cdef inline cnp.ndarray loadable(cnp.ndarray a, Kind computed):
+    if a is None or fits(a, computed):
+        return a
+    return copied(a, np.dtype(np.float64 if computed == DOUBLE else np.float32))
+
+
+cdef cnp.ndarray row_after_row(cnp.ndarray a):
+    return None if a is None else copied(a, a.dtype)
+
+
+cdef inline bint meets(cnp.ndarray out, cnp.ndarray a) noexcept:
+    return a is not None and spans_meet(out, a)
+
+
+cdef bint in_the_way(cnp.ndarray out, cnp.ndarray a) noexcept:
+    """Whether a block of results may be written where one that is still to be read lies."""
+    return a is not None and spans_meet(out, a) and not (lie_alike(out, a) and cnp.PyArray_SAMESHAPE(out, a))
+
+
+cdef cnp.ndarray place_for(cnp.ndarray out, cnp.ndarray like, object dtype, Kind computed, cnp.ndarray a, cnp.ndarray b,
+                           cnp.ndarray g):
+    """Where results are written: `out`, if blocks can be stored there while others are read, or a new array."""
+    if (out is not None and fits(out, computed) and not steps_over_itself(out)
+            and not in_the_way(out, a) and not in_the_way(out, b) and not in_the_way(out, g)):
+        return out
+    if dtype.num == cnp.NPY_DOUBLE or dtype.num == cnp.NPY_FLOAT:
+        return new_result(like, dtype.num, False)
+    return np.empty((<object>like).shape, dtype)
+
+
+cdef object given_back(cnp.ndarray result, cnp.ndarray given, object out):
+    """The result, in the array that was given; without axes a scalar."""
+    if given is not None:
+        if given is not result:
+            fill(given, result)
+        return given if out is None else out
+    return result[()] if cnp.PyArray_NDIM(result) == 0 else result

@@ -25,12 +25,18 @@ ctypedef void (*elementwise_float)(int order, const float *x, const float *y, fl
 ctypedef void (*elementwise_double)(int order, const double *x, const double *y, double *out, double *second,
                                     Py_ssize_t n, const double *h) noexcept nogil
 
+# a loss of y, t and v: its value, or with BOTH its derivatives in y and v, too
+ctypedef void (*of_three_float)(int order, const float *y, const float *t, const float *v, float *out, float *second,
+                                float *third, Py_ssize_t n, const float *h) noexcept nogil
+ctypedef void (*of_three_double)(int order, const double *y, const double *t, const double *v, double *out,
+                                 double *second, double *third, Py_ssize_t n, const double *h) noexcept nogil
+
 # `count` rows of n elements, of any length: one after another where step is 1, else side by side, as the columns of a
-# matrix are, each row's elements `step` apart. out may be x, and g where x holds values
+# matrix are, each row's elements `step` apart. out may be x, and g where x holds values; h holds the hyperparameters
 ctypedef void (*row_float)(int order, const float *x, const float *g, float *out, Py_ssize_t n, Py_ssize_t step,
-                           Py_ssize_t count) noexcept nogil
+                           Py_ssize_t count, const double *h) noexcept nogil
 ctypedef void (*row_double)(int order, const double *x, const double *g, double *out, Py_ssize_t n, Py_ssize_t step,
-                            Py_ssize_t count) noexcept nogil
+                            Py_ssize_t count, const double *h) noexcept nogil
 
 # the losses of `count` rows of logits, one after another, and, unless grad is NULL, their gradients; the targets are the
 # rows t, or labels where t is NULL; h holds the loss's constants
@@ -38,6 +44,15 @@ ctypedef void (*row_loss_float)(const float *x, const float *t, const Py_ssize_t
                                 Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil
 ctypedef void (*row_loss_double)(const double *x, const double *t, const Py_ssize_t *labels, double *grad, double *losses,
                                  Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil
+
+# max(margin + |a - p| - |a - n|, 0) of `count` rows of n elements, and, unless grad_a is NULL, the gradients in the three,
+# times the rows' `shares`; losses/metric.pxd
+ctypedef void (*triplet_float)(const float *a, const float *p, const float *negative, float *grad_a, float *grad_p,
+                               float *grad_n, double *losses, const double *shares, Py_ssize_t n, Py_ssize_t count,
+                               const double *h) noexcept nogil
+ctypedef void (*triplet_double)(const double *a, const double *p, const double *negative, double *grad_a,
+                                double *grad_p, double *grad_n, double *losses, const double *shares, Py_ssize_t n,
+                                Py_ssize_t count, const double *h) noexcept nogil
 
 # An optimizer's rule f, which gives the delta of each element: target = keep target + f(scale g, p). With `in_place` the
 # target is the parameter and p is not looked at, else the rule reads p, if it reads the parameter. state holds a pointer

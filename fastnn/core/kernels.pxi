@@ -3,14 +3,19 @@
 
 `_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
 """
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
 
-from fastnn.core cimport algebraic, gated, piecewise, quadratic, sigmoidal, softmax_rows, transcendental
+from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, transcendental
 from fastnn.core.kernels cimport VALUE
 from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
-from fastnn.core.softmax cimport LOG_SOFTMAX, SOFTMAX
-from fastnn.core.vecmath cimport real
+from fastnn.core.periodic cimport map_orders_with_far, reach_of
+from fastnn.core.vecmath cimport fma, log, real
+
+include "softmax_along.pxi"
+include "softmax_across.pxi"
+include "sparsemax.pxi"
+include "softmax_rows.pxi"
 
 
 # Activations: what `order` asks for (kernels.pxd); h holds the hyperparameters.
@@ -207,10 +212,25 @@ cdef void erf(int order, const real *x, const real *y, real *out, real *second, 
     map_orders(transcendental.erf[real], transcendental.erf_d1[real], transcendental.erf_d2[real],
                order, x, y, out, second, n, h)
 
+cdef void sinusoid(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                   const real *h) noexcept nogil:
+    map_orders_with_far(periodic.sinusoid[real], periodic.sinusoid_d1[real], periodic.sinusoid_d2[real],
+                        periodic.far_sinusoid, reach_of(<real>0, real is float), order, x, y, out, second, n, h)
+
+cdef void snake(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                const real *h) noexcept nogil:
+    map_orders_with_far(periodic.snake[real], periodic.snake_d1[real], periodic.snake_d2[real],
+                        periodic.far_snake, reach_of(<real>0, False) / h[0], order, x, y, out, second, n, h)
+
 cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                     const real *h) noexcept nogil:
     map_orders(gated.gelu_tanh[real], gated.gelu_tanh_d1[real], gated.gelu_tanh_d2[real],
                order, x, y, out, second, n, h)
+
+cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+              const real *h) noexcept nogil:
+    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+                  order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
@@ -220,25 +240,44 @@ cdef void acon(int order, const real *x, const real *y, real *out, real *second,
 
 # Row functions.
 
-cdef void softmax_of_sign(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                          Py_ssize_t count, real sign) noexcept nogil:
-    softmax_rows.rows(SOFTMAX, sign, order, x, g, out, n, step, count)
-
 cdef void softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                  Py_ssize_t count) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, <real>1)
+                  Py_ssize_t count, const double *h) noexcept nogil:
+    rows(SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
 
 cdef void softmin(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                  Py_ssize_t count) noexcept nogil:
-    softmax_of_sign(order, x, g, out, n, step, count, <real>-1)
+                  Py_ssize_t count, const double *h) noexcept nogil:
+    rows(SOFTMAX, <real>-1, h[0], order, x, g, out, n, step, count)
 
 cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
-                      Py_ssize_t count) noexcept nogil:
-    softmax_rows.rows(LOG_SOFTMAX, <real>1, order, x, g, out, n, step, count)
+                      Py_ssize_t count, const double *h) noexcept nogil:
+    rows(LOG_SOFTMAX, <real>1, h[0], order, x, g, out, n, step, count)
+
+cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                 Py_ssize_t count, const double *h) noexcept nogil:
+    # one kernel, told by alpha: with a constant kind a compiler would make two of everything
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+
+cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
+                   Py_ssize_t count, const double *h) noexcept nogil:
+    one_hot_rows(x, out, n, step, count)
 
 cdef void softmax_cross_entropy(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
-    softmax_rows.losses_of_rows(x, t, labels, grad, losses, n, count)
+    losses_of_rows(x, t, labels, grad, losses, n, count)
+
+
+# Noise: -log(-log(u)) of u between 0 and 1, where a word is 32 random bits.
+
+cdef void gumbel(const uint32_t *words, const real *x, real *out, Py_ssize_t n) noexcept nogil:
+    cdef double u
+    cdef Py_ssize_t i
+    for i in range(n):
+        if real is float:
+            u = (<double>words[i] + 0.5) * 2.3283064365386963e-10           # 2^-32
+        else:
+            u = (<double>(words[2 * i] >> 6) * 67108864.0 + (<double>(words[2 * i + 1] >> 6) + 0.5)) \
+                * 2.220446049250313e-16                                     # 2^-52
+        out[i] = x[i] - <real>log(-log(u))
 
 
 STEP = MAP_STEP             # of elementwise kernels
@@ -281,7 +320,10 @@ ELEMENTWISE = {
     "arctan": (<uintptr_t>arctan[float], <uintptr_t>arctan[double]),
     "log_cosh": (<uintptr_t>log_cosh[float], <uintptr_t>log_cosh[double]),
     "erf": (<uintptr_t>erf[float], <uintptr_t>erf[double]),
+    "sinusoid": (<uintptr_t>sinusoid[float], <uintptr_t>sinusoid[double]),
+    "snake": (<uintptr_t>snake[float], <uintptr_t>snake[double]),
     "gelu_tanh": (<uintptr_t>gelu_tanh[float], <uintptr_t>gelu_tanh[double]),
+    "pau": (<uintptr_t>pau[float], <uintptr_t>pau[double]),
     "acon": (<uintptr_t>acon[float], <uintptr_t>acon[double]),
 }
 
@@ -289,6 +331,12 @@ ROWS = {
     "softmax": (<uintptr_t>softmax[float], <uintptr_t>softmax[double]),
     "softmin": (<uintptr_t>softmin[float], <uintptr_t>softmin[double]),
     "log_softmax": (<uintptr_t>log_softmax[float], <uintptr_t>log_softmax[double]),
+    "entmax": (<uintptr_t>entmax[float], <uintptr_t>entmax[double]),
+    "hard_max": (<uintptr_t>hard_max[float], <uintptr_t>hard_max[double]),
+}
+
+NOISE = {
+    "gumbel": (<uintptr_t>gumbel[float], <uintptr_t>gumbel[double]),
 }
 
 ROW_LOSSES = {

@@ -3,9 +3,17 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 def forward(
-    kernels: tuple[int, int], x: ArrayLike, parameter: ArrayLike, axis: int, out: NDArray[Any] | None = None,
+    kernels: tuple[int, int], x: ArrayLike, parameters: tuple[ArrayLike, ...], axis: int, out: NDArray[Any] | None = None,
+    constants: tuple[float, ...] = (),
 ) -> Any: ...
 def backward(
-    kernels: tuple[int, int], x: ArrayLike, parameter: ArrayLike, axis: int, grad: ArrayLike,
+    kernels: tuple[int, int], x: ArrayLike, parameters: tuple[ArrayLike, ...], axis: int, grad: ArrayLike,
+    out: NDArray[Any] | None = None, constants: tuple[float, ...] = (),
+) -> tuple[Any, tuple[NDArray[Any], ...]]: ...
+def random_forward(
+    kernels: tuple[int, int], x: ArrayLike, key: int, low: float, high: float, out: NDArray[Any] | None = None,
+) -> Any: ...
+def random_backward(
+    kernels: tuple[int, int], x: ArrayLike, key: int, low: float, high: float, grad: ArrayLike,
     out: NDArray[Any] | None = None,
-) -> tuple[Any, NDArray[Any]]: ...
+) -> Any: ...

@@ -1,61 +1,74 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-"""Activations of x and a parameter that is learned, one number or one a channel: f(x, parameter), and in one pass back the
-gradient of x and that of the parameter.
+"""Activations of x and parameters that are learned, one number or one a channel: f(x; p), and in one pass back the gradient
+of x and those of the parameters. Instead of one a channel, a parameter may be random, another number for each element.
 
-The latter is a sum of blocks whose number the shape alone decides: its bits do not depend on the number of threads.
+The gradient of a parameter is a sum of blocks whose number the shape alone decides: its bits do not depend on the number
+of threads. Random numbers are those of masks.h, word i of stream RANDOM_STREAM for element i.
 """
 import numpy as np
 
 cimport numpy as cnp
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, copied, fill, operand, result_dtype
+from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, copied, fill, operand, result_dtype)
+from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.memory cimport new_result
-from fastnn.core.pair_kernels cimport PAIR_PARAMETERS, pair_double, pair_float
+from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
+                                   lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
+from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_double, learned_float
 from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_watched, threads_for
 from fastnn.core.vecmath cimport real
-from fastnn.core.levels import pairs
+from fastnn.core.levels import pairs, rules
 
 cnp.import_array()
 
 cdef enum:
-    BLOCK = 512             # elements that stay in the first-level cache
-    ROOM = 528              # and what moves them to the beginning of a cache line
     LANES = 8               # sums of one channel's elements
-    MOST_PARTS = 64         # whose gradients of the parameter are summed apart
+    NARROW = 128            # elements, one after another, of one channel: fewer are not worth a call
+    MOST_PARTS = 64         # whose gradients of the parameters are summed apart
     LEAST_PART = 8          # blocks
+    RANDOM_STREAM = 2
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t UNIT = pairs.STEP
+cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
+cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
 
 cdef struct Work:
     uintptr_t kernel
     bint single
     bint back
-    const char *x
-    const char *g           # back alone
-    const char *parameter
-    char *out
-    double *sums            # of each part, back alone
+    bint each               # every element has parameters of its own
+    bint random
+    bint in_rooms           # results do not go to their places at once: an operand may lie there
+    int count               # of parameters
+    int constants           # numbers that stand behind them, for all channels
+    double constant[MOST_PARAMETERS]
+    uint64_t key
+    double low, width       # of random numbers
+    const char *parameters  # of one channel after another, all of the first parameter before the second
+    double *sums            # of each part, likewise; back alone
     Py_ssize_t n
     Py_ssize_t channels
     Py_ssize_t inner        # elements, one after another, of one channel
     Py_ssize_t part         # elements
+    Form form
+    Operand operands[3]     # x, g or nothing, the result or the gradient of x
 
 
-cdef inline void spread(const Work *work, const real *parameter, real *room, Py_ssize_t start,
-                        Py_ssize_t n) noexcept nogil:
-    """The parameter of each of n elements."""
+cdef inline void spread(const Work *work, const real *p, real *room, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """A parameter of each of n elements."""
     cdef Py_ssize_t at = 0
     cdef Py_ssize_t many, i
     cdef Py_ssize_t channel = start // work.inner % work.channels
     if work.inner == 1:
         while at < n:
             many = min(work.channels - channel, n - at)
-            memcpy(room + at, parameter + channel, many * sizeof(real))
+            memcpy(room + at, p + channel, many * sizeof(real))
             at += many
             channel = 0
         return
@@ -63,19 +76,30 @@ cdef inline void spread(const Work *work, const real *parameter, real *room, Py_
     while at < n:
         many = min(many, n - at)
         for i in range(many):
-            room[at + i] = parameter[channel]
+            room[at + i] = p[channel]
         at += many
         many = work.inner
         channel = channel + 1 if channel + 1 < work.channels else 0
 
 
+cdef inline void draw(const Work *work, real *room, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
+    """The random number of each of n elements, `start` a multiple of BLOCK."""
+    cdef uint32_t words[WORD_BLOCK]
+    cdef Py_ssize_t i, at = 0
+    while at < n:
+        words_of(work.key, <uint64_t>(start + at) // 4, RANDOM_STREAM, words)
+        for i in range(WORD_BLOCK):
+            room[at + i] = <real>(work.low + work.width * (<double>words[i] * 2.3283064365386963e-10))      # 2^-32
+        at += WORD_BLOCK
+
+
 cdef inline double total(const real *a, Py_ssize_t n) noexcept nogil:
     cdef double[LANES] sums
     cdef Py_ssize_t i, k
-    for k in range(LANES):
+    for k in range(8):
         sums[k] = 0
     for i in range(0, n & -8, 8):
-        for k in range(LANES):
+        for k in range(8):
             sums[k] += <double>a[i + k]
     for i in range(n & -8, n):
         sums[i & 7] += <double>a[i]
@@ -106,64 +130,99 @@ cdef inline void add_up(const Work *work, const real *a, double *sums, Py_ssize_
             channel = channel + 1 if channel + 1 < work.channels else 0
 
 
-cdef inline const real *made_up(const real *a, real *room, Py_ssize_t n, Py_ssize_t whole) noexcept nogil:
-    """n elements, with zeros behind them up to `whole`."""
-    if n == whole:
-        return a
-    memcpy(room, a, n * sizeof(real))
-    memset(room + n, 0, (whole - n) * sizeof(real))
-    return room
+cdef inline void call(const Work *work, const real *x, const real *p, const real *g, real *out, real *dp,
+                      Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<learned_float>work.kernel)(work.back, work.each, x, p, g, out, dp, n)
+    else:
+        (<learned_double>work.kernel)(work.back, work.each, x, p, g, out, dp, n)
 
 
-cdef inline void run_elements(const Work *work, const real *x, Py_ssize_t start, Py_ssize_t stop,
-                              double *sums) noexcept nogil:
-    cdef real[ROOM] rooms[5]
-    cdef real *values = at_line(&rooms[0][0])
-    cdef real *slopes = at_line(&rooms[1][0])
-    cdef real *own = at_line(&rooms[2][0])
-    cdef double[PAIR_PARAMETERS] none
-    cdef const real *a
+cdef inline void run_block(const Work *work, const real *p, real *gradients, Py_ssize_t start, Py_ssize_t n,
+                           double *sums) noexcept nogil:
+    """n elements, at most BLOCK; p holds the parameters as the kernel takes them."""
+    cdef real[ROOM] rooms[3]
+    cdef const Operand *operands = &work.operands[0]
+    cdef const Form *form = &work.form
+    cdef Py_ssize_t whole = (n + UNIT - 1) & -UNIT, k
+    cdef const real *x = gathered(form, &operands[0], at_line(&rooms[0][0]), start, n, whole)
     cdef const real *g = NULL
-    cdef Py_ssize_t n, whole, i
-    none[0] = none[1] = 0
-    for i in range(BLOCK):
-        own[i] = (<const real *>work.parameter)[0]
+    cdef real *room = at_line(&rooms[2][0])
+    cdef real *out = target(form, &operands[2], room, start, n, whole, work.in_rooms)
+    if work.back:
+        g = gathered(form, &operands[1], at_line(&rooms[1][0]), start, n, whole)
+    call(work, x, p, g, out, gradients, whole)
+    if out == room:
+        put(form, &operands[2], room, start, n)
+    if sums != NULL:
+        for k in range(work.count):
+            add_up(work, gradients + k * LEARNED_BLOCK, sums + k * work.channels, start, n)
+
+
+cdef inline bint all_straight(const Work *work) noexcept nogil:
+    return (work.form.axes == 1 and work.operands[0].straight and work.operands[2].straight
+            and work.operands[0].load == NULL and work.operands[2].load == NULL)
+
+
+cdef inline void run_elements(const Work *work, const real *parameters, Py_ssize_t start, Py_ssize_t stop,
+                              double *sums) noexcept nogil:
+    """Elements start to stop, the parameters beside each or, where one channel goes on for long, once."""
+    cdef real[MOST_LEARNED * LEARNED_BLOCK + MOST_PARAMETERS + 16] own_room
+    cdef real[MOST_LEARNED * LEARNED_BLOCK + 16] gradient_room
+    cdef real *own = at_line(&own_room[0])
+    cdef real *gradients = at_line(&gradient_room[0])
+    cdef Py_ssize_t index[MOST_AXES]
+    cdef bint direct = not (work.back or work.each or work.in_rooms) and all_straight(work)
+    cdef Py_ssize_t n, channel, k
+    for k in range(work.constants):
+        own[work.count * (LEARNED_BLOCK if work.each else 1) + k] = <real>work.constant[k]
     while start < stop:
-        n = min(<Py_ssize_t>BLOCK, stop - start)
-        whole = (n + UNIT - 1) & -UNIT
-        if work.channels > 1:
-            spread(work, <const real *>work.parameter, own, start, n)
-        a = made_up(x + start, &rooms[3][0], n, whole)
-        if work.back:
-            g = made_up(<const real *>work.g + start, &rooms[4][0], n, whole)
-        if real is float:
-            (<pair_float>work.kernel)(work.back, a, own, g, values, slopes, whole, <const float *>none)
+        n = stop - start
+        if work.each:
+            n = min(n, <Py_ssize_t>BLOCK)
+            for k in range(work.count):
+                if work.random:
+                    draw(work, own + k * LEARNED_BLOCK, start, n)
+                else:
+                    spread(work, parameters + k * work.channels, own + k * LEARNED_BLOCK, start, n)
+                    memset(own + k * LEARNED_BLOCK + n, 0, (BLOCK - n) * sizeof(real))
         else:
-            (<pair_double>work.kernel)(work.back, a, own, g, values, slopes, whole, none)
-        memcpy(<real *>work.out + start, values, n * sizeof(real))
-        if work.back:
-            add_up(work, slopes, sums, start, n)
+            channel = 0
+            if work.channels > 1:
+                n = min(n, work.inner - start % work.inner)
+                channel = start // work.inner % work.channels
+            for k in range(work.count):
+                own[k] = parameters[k * work.channels + channel]
+            if direct and n >= UNIT:
+                n &= -UNIT
+                call(work, <const real *>place_of(&work.form, &work.operands[0], start, index), own, <const real *>NULL,
+                     <real *>place_of(&work.form, &work.operands[2], start, index), <real *>NULL, n)
+                start += n
+                continue
+            n = min(n, <Py_ssize_t>BLOCK)
+        run_block(work, own, gradients, start, n, sums)
         start += n
 
 
 cdef void run(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop; back, parts."""
+    """Elements start to stop; where gradients are summed, parts."""
     cdef const Work *work = <const Work *>context
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
-    cdef Py_ssize_t part
+    cdef Py_ssize_t part, at, end
     cdef double *sums
-    if not work.back:
+    if work.sums == NULL:
         if work.single:
-            run_elements(work, <const float *>work.x, start, stop, NULL)
+            run_elements(work, <const float *>work.parameters, start, stop, NULL)
         else:
-            run_elements(work, <const double *>work.x, start, stop, NULL)
+            run_elements(work, <const double *>work.parameters, start, stop, NULL)
     else:
         for part in range(start, stop):
-            sums = work.sums + part * work.channels
+            sums = work.sums + part * work.count * work.channels
+            at, end = part * work.part, min(work.n, (part + 1) * work.part)
             if work.single:
-                run_elements(work, <const float *>work.x, part * work.part, min(work.n, (part + 1) * work.part), sums)
+                run_elements(work, <const float *>work.parameters, at, end, sums)
             else:
-                run_elements(work, <const double *>work.x, part * work.part, min(work.n, (part + 1) * work.part), sums)
+                run_elements(work, <const double *>work.parameters, at, end, sums)
     fastnn_fp_leave(state)
 
 
@@ -177,93 +236,171 @@ cdef int share(Work *work, Py_ssize_t count, Py_ssize_t grain) except -1:
         return share_watched(run, work, count, grain, threads, work.n)
 
 
-cdef cnp.ndarray look_at(Work *work, tuple kernels, cnp.ndarray x, object parameter, int axis, object computed):
-    """Which element has which number: the parameter, as a contiguous vector."""
+cdef cnp.ndarray together(tuple parameters, Py_ssize_t *channels, object computed):
+    """The parameters as rows of one matrix; those that have one number have it for every channel."""
+    cdef cnp.ndarray p
+    cdef list found = []
+    channels[0] = 1
+    if not 0 < len(parameters) <= MOST_LEARNED:
+        raise ValueError(f"there must be 1 to {MOST_LEARNED} parameters, not {len(parameters)}")
+    for each in parameters:
+        p = as_array(each, "the parameter")
+        result_dtype(p)
+        if cnp.PyArray_NDIM(p) > 1:
+            raise ValueError(f"the parameter must be a number or have one axis, not the shape {(<object>p).shape}")
+        if cnp.PyArray_SIZE(p) != 1:
+            if channels[0] != 1 and cnp.PyArray_SIZE(p) != channels[0]:
+                raise ValueError(f"one parameter has {channels[0]} channels, another {cnp.PyArray_SIZE(p)}")
+            channels[0] = cnp.PyArray_SIZE(p)
+        found.append(p)
+    if len(found) == 1:
+        return copied(<cnp.ndarray>found[0], computed)
+    rows = np.empty((len(found), channels[0]), computed)
+    for row, each in zip(rows, found):
+        fill(row, np.broadcast_to(each.reshape(-1), row.shape))
+    return rows
+
+
+cdef int look_at(Work *work, tuple kernels, cnp.ndarray x, cnp.ndarray p, int count, Py_ssize_t channels, int axis,
+                 bint single, tuple constants) except -1:
+    """Which element has which parameters."""
     cdef int axes = cnp.PyArray_NDIM(x)
     cdef int i
-    cdef cnp.ndarray p = as_array(parameter, "the parameter")
-    result_dtype(p)
-    if cnp.PyArray_NDIM(p) > 1:
-        raise ValueError(f"the parameter must be a number or have one axis, not the shape {(<object>p).shape}")
-    p = copied(p, computed)
-    work.single = computed == np.float32
-    work.kernel = kernels[0 if work.single else 1]
-    work.channels = cnp.PyArray_SIZE(p)
-    work.parameter = cnp.PyArray_BYTES(p)
+    if len(constants) > MOST_PARAMETERS:
+        raise ValueError(f"a kernel has at most {MOST_PARAMETERS} constants, not {len(constants)}")
+    work.constants = len(constants)
+    for i in range(work.constants):
+        work.constant[i] = constants[i]
+    work.single = single
+    work.kernel = kernels[0 if single else 1]
+    work.count, work.channels = count, channels
+    work.parameters = cnp.PyArray_BYTES(p)
+    work.random = False
+    work.sums = NULL
     work.n = cnp.PyArray_SIZE(x)
     work.inner = 1
-    if work.channels != 1:
+    if channels != 1:
         if not -axes <= axis < axes:
             raise ValueError(f"x has {axes} axes, and no axis {axis} with a parameter for each channel")
         axis += axes * (axis < 0)
-        if cnp.PyArray_DIM(x, axis) != work.channels:
-            raise ValueError(f"axis {axis} of x has {cnp.PyArray_DIM(x, axis)} channels, the parameter {work.channels}")
+        if cnp.PyArray_DIM(x, axis) != channels:
+            raise ValueError(f"axis {axis} of x has {cnp.PyArray_DIM(x, axis)} channels, the parameter {channels}")
         for i in range(axis + 1, axes):
             work.inner *= cnp.PyArray_DIM(x, i)
-    return p
+    work.each = channels != 1 and work.inner < NARROW
+    return 0
 
 
-cdef cnp.ndarray result_of(object out, cnp.ndarray given, object computed, cnp.ndarray x, cnp.ndarray g):
-    """Where results can be written at once: `given` if it lies row after row and apart from what is read, or new."""
-    if (given is not None and given.dtype == computed and contiguous(given, cnp.PyArray_TYPE(x), cnp.NPY_ARRAY_WRITEABLE)
-            and (given is x or apart(given, x)) and (g is None or given is g or apart(given, g))):
-        return given
-    return new_result(x, cnp.PyArray_TYPE(x), False)
+cdef inline bint in_the_way(cnp.ndarray out, cnp.ndarray a) noexcept:
+    """Whether a block of results may be written where one that is still to be read lies."""
+    return a is not None and spans_meet(out, a) and not lie_alike(out, a)
 
 
-cdef object handed_out(cnp.ndarray result, cnp.ndarray given, object dtype, object out):
+cdef cnp.ndarray loadable(cnp.ndarray a, object computed):
+    return a if a is None or fits(a, SINGLE if computed == np.float32 else DOUBLE) else copied(a, computed)
+
+
+cdef object computed_in(object dtype):
+    return np.dtype(np.float64 if dtype == np.float64 else np.float32)
+
+
+cdef object applied(Work *work, cnp.ndarray x, cnp.ndarray g, object dtype, object out):
+    """Run over x and, back, g: the result, in `out` or a new array row after row."""
+    cdef object computed = computed_in(dtype)
+    cdef cnp.ndarray given = None if out is None else checked_out(out, x, dtype, "out")
+    cdef cnp.ndarray result = given
+    cdef Py_ssize_t parts
+    cdef bint back = g is not None
+    x, g = loadable(x, computed), loadable(g, computed)
+    if (result is None or not fits(result, SINGLE if work.single else DOUBLE) or steps_over_itself(result)
+            or in_the_way(result, x) or in_the_way(result, g)):
+        if dtype == computed:
+            result = new_result(x, computed.num, False)
+        else:
+            result = np.empty((<object>x).shape, dtype)
+    work.back = back
+    work.in_rooms = spans_meet(result, x) or back and spans_meet(result, g)
+    if not lay_out(&work.form, &work.operands[0], (x, g, result), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
+        x, g = copied(x, x.dtype), None if g is None else copied(g, g.dtype)
+        if not lay_out(&work.form, &work.operands[0], (x, g, result), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
+            raise ValueError("out has too many axes with gaps between them")
+    if work.sums != NULL:
+        share(work, (work.n + work.part - 1) // work.part, 1)
+    else:
+        share(work, work.n, BLOCK)
     if given is not None:
         if given is not result:
             fill(given, result)
         return out
-    if result.dtype != dtype:
-        given = np.empty((<object>result).shape, dtype)
-        fill(given, result)
-        result = given
     return result[()] if cnp.PyArray_NDIM(result) == 0 else result
 
 
-def forward(tuple kernels not None, x, parameter, int axis, out=None):
-    """f(x, parameter), in x's dtype; the parameter is a number, or has one for each place along `axis`."""
-    cdef Work work
-    cdef cnp.ndarray a = as_array(x, "x")
-    cdef object dtype = result_dtype(a)
-    cdef object computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
-    cdef cnp.ndarray given = None if out is None else checked_out(out, a, dtype, "out")
-    cdef cnp.ndarray p, result
-    a = copied(a, computed)
-    p = look_at(&work, kernels, a, parameter, axis, computed)
-    result = result_of(out, given, computed, a, None)
-    work.back = False
-    work.x, work.g, work.out, work.sums = cnp.PyArray_BYTES(a), NULL, cnp.PyArray_BYTES(result), NULL
-    share(&work, work.n, BLOCK)
-    return handed_out(result, given, dtype, out)
-
-
-def backward(tuple kernels not None, x, parameter, int axis, grad, out=None):
-    """(the gradient of x, that of the parameter), given the gradient of f(x, parameter). The latter is of the parameter's
-    shape and dtype.
+def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=None, tuple constants not None=()):
+    """f(x; parameters), in x's dtype; each parameter is a number, or has one for each place along `axis`. constants are
+    numbers that the kernel reads behind them.
     """
     cdef Work work
     cdef cnp.ndarray a = as_array(x, "x")
     cdef object dtype = result_dtype(a)
-    cdef object computed = np.dtype(np.float64 if dtype == np.float64 else np.float32)
+    cdef object computed = computed_in(dtype)
+    cdef Py_ssize_t channels
+    cdef cnp.ndarray p = together(parameters, &channels, computed)
+    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
+    return applied(&work, a, None, dtype, out)
+
+
+def backward(tuple kernels not None, x, tuple parameters not None, int axis, grad, out=None, tuple constants not None=()):
+    """(the gradient of x, those of the parameters as a tuple), given the gradient of f(x; parameters). The latter have the
+    shape and dtype of each parameter.
+    """
+    cdef Work work
+    cdef cnp.ndarray a = as_array(x, "x")
+    cdef object dtype
     cdef cnp.ndarray g = operand(grad, a, "grad")
-    cdef cnp.ndarray given = None if out is None else checked_out(out, a, dtype, "out")
-    cdef cnp.ndarray p, result, sums
-    cdef Py_ssize_t parts, blocks
-    a, g = copied(a, computed), copied(g, computed)
-    p = look_at(&work, kernels, a, parameter, axis, computed)
-    result = result_of(out, given, computed, a, g)
+    dtype = result_dtype(a)                 # grad's __array__ may have done anything, to x as well
+    cdef object computed = computed_in(dtype)
+    cdef Py_ssize_t channels, parts, blocks
+    cdef cnp.ndarray p = together(parameters, &channels, computed)
+    cdef cnp.ndarray sums
+    cdef int count = len(parameters)
+    look_at(&work, kernels, a, p, count, channels, axis, computed == np.float32, constants)
     blocks = (work.n + BLOCK - 1) // BLOCK
     parts = max(1, min(<Py_ssize_t>MOST_PARTS, blocks // LEAST_PART))
     work.part = max(1, (blocks + parts - 1) // parts) * BLOCK
     parts = (work.n + work.part - 1) // work.part
-    sums = np.zeros((parts, work.channels))
-    work.back = True
-    work.x, work.g, work.out = cnp.PyArray_BYTES(a), cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(result)
+    sums = np.zeros((parts, count, channels))
     work.sums = <double *>cnp.PyArray_DATA(sums)
-    share(&work, parts, 1)
-    like = np.asarray(parameter)
-    learned = sums.sum(axis=0).reshape(like.shape).astype(result_dtype(like))
-    return handed_out(result, given, dtype, out), learned
+    dx = applied(&work, a, g, dtype, out)
+    learned = []
+    for each, gradient in zip(parameters, sums.sum(axis=0)):
+        like = np.asarray(each)
+        if like.size == 1:
+            gradient = gradient.sum(keepdims=True)
+        learned.append(gradient.reshape(like.shape).astype(result_dtype(like)))
+    return dx, tuple(learned)
+
+
+def random_forward(tuple kernels not None, x, key, double low, double high, out=None):
+    """f(x; p), p another random number from `low` to `high` for each element, a function of the key, a whole number below
+    2^64, and the element's place in C order alone.
+    """
+    return random_pass(kernels, x, key, low, high, None, out)
+
+
+def random_backward(tuple kernels not None, x, key, double low, double high, grad, out=None):
+    """The gradient of x, given that of `random_forward` with the same key."""
+    if grad is None:
+        raise TypeError("grad is wanted")
+    return random_pass(kernels, x, key, low, high, grad, out)
+
+
+cdef object random_pass(tuple kernels, object x, object key, double low, double high, object grad, object out):
+    cdef Work work
+    cdef cnp.ndarray a = as_array(x, "x")
+    cdef cnp.ndarray g = None if grad is None else operand(grad, a, "grad")
+    cdef object dtype = result_dtype(a)
+    look_at(&work, kernels, a, a, 1, 1, 0, dtype != np.float64, ())
+    work.parameters = NULL
+    work.each = work.random = True
+    work.key, work.low, work.width = key, low, high - low
+    return applied(&work, a, g, dtype, out)

@@ -5,15 +5,15 @@
 """
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.kernels cimport BOTH, VALUE
-from fastnn.core.losses cimport rows
+from fastnn.core.kernels cimport BOTH, MOST_PARAMETERS, VALUE
+from fastnn.core.losses cimport metric, rows
 from fastnn.core.loops cimport MAP_STEP
 from fastnn.core.vecmath cimport real
 
 include "loss_kernels.pxi"
 
 
-# What is done to a block of values or derivatives (pair_losses.pyx).
+# What is done to a block of values or derivatives: pair_losses.pyx.
 
 cdef void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
     """a times the weights; 0, whatever it is, where a weight is 0."""
@@ -22,35 +22,9 @@ cdef void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
         a[i] = <real>0 if weights[i] == <real>0 else a[i] * weights[i]
 
 
-cdef double total(const real *a, Py_ssize_t n) noexcept nogil:
-    """The sum, in 16 running sums."""
-    cdef double[16] sums
-    cdef Py_ssize_t i, j
-    for j in range(16):
-        sums[j] = 0
-    for i in range(0, n & -16, 16):
-        for j in range(16):
-            sums[j] += <double>a[i + j]
-    for i in range(n & -16, n):
-        sums[i & 15] += <double>a[i]
-    for j in range(8):
-        sums[j] += sums[j + 8]
-    return ((sums[0] + sums[4]) + (sums[2] + sums[6])) + ((sums[1] + sums[5]) + (sums[3] + sums[7]))
-
-
-cdef void scaled(const real *a, real *out, Py_ssize_t n, real factor) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(n):
-        out[i] = a[i] * factor
-
-
 STEP = MAP_STEP             # as of elementwise kernels
 
-# by dtype: weigh, total, scaled
-BLOCKS = {
-    "float32": (<uintptr_t>weigh[float], <uintptr_t>total[float], <uintptr_t>scaled[float]),
-    "float64": (<uintptr_t>weigh[double], <uintptr_t>total[double], <uintptr_t>scaled[double]),
-}
+WEIGH = (<uintptr_t>weigh[float], <uintptr_t>weigh[double])
 
 
 # Losses of rows: kernels.pxd.
@@ -103,3 +77,17 @@ ROW_LOSSES = {
     "softmax_focal": ((<uintptr_t>softmax_focal[float], <uintptr_t>softmax_focal[double]),
                       ("gamma", "one", "two", "three")),
 }
+
+
+cdef void triplet(const real *a, const real *p, const real *negative, real *grad_a, real *grad_p, real *grad_n,
+                  double *losses, const double *shares, Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
+    cdef metric.Order kind = metric.kind_of(h[1])
+    if kind == metric.OF_SQUARES:
+        metric.triplet_rows(metric.OF_SQUARES, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+    elif kind == metric.OF_SIZES:
+        metric.triplet_rows(metric.OF_SIZES, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+    else:
+        metric.triplet_rows(kind, a, p, negative, grad_a, grad_p, grad_n, losses, shares, n, count, h)
+
+
+TRIPLET = (<uintptr_t>triplet[float], <uintptr_t>triplet[double])

@@ -238,11 +238,12 @@ def normalize(x, mean, var, gamma, beta, double eps, out=None):
     return result
 
 
-def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, running_var, out=None):
+def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, running_var, out=None,
+                    bint unbiased=False):
     """(y, kept, running mean, running variance) of a training pass: `normalize` by x's own mean and variance.
 
     kept is what `normalize_batch_backward` takes. The running values are new arrays, momentum times those given plus
-    1 - momentum times the batch's. Raises as `normalize` does.
+    1 - momentum times the batch's, if `unbiased` the variance times n/(n - 1). Raises as `normalize` does.
     """
     cdef Work work
     cdef cnp.ndarray a = matrix(x, "x")
@@ -257,8 +258,9 @@ def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, r
     cdef cnp.ndarray new_mean = new_vector(a, kind)
     cdef cnp.ndarray new_var = new_vector(a, kind)
     cdef Py_ssize_t i
-    cdef double var
+    cdef double var, widened
     look_at(&work, a)
+    widened = <double>work.rows / <double>(work.rows - 1) if unbiased and work.rows > 1 else 1
     work.mean, work.shift = cnp.PyArray_BYTES(own), cnp.PyArray_BYTES(shift)
     work.factor, work.out = work.mean + work.columns * itemsize(work.single), cnp.PyArray_BYTES(result)
     work.first = <double *>cnp.PyArray_DATA(wide)
@@ -271,7 +273,7 @@ def normalize_batch(x, gamma, beta, double eps, double momentum, running_mean, r
         put(&work, cnp.PyArray_BYTES(new_mean), i,
             momentum * get(&work, cnp.PyArray_BYTES(old_mean), i) + (1 - momentum) * work.first[i])
         put(&work, cnp.PyArray_BYTES(new_var), i,
-            momentum * get(&work, cnp.PyArray_BYTES(old_var), i) + (1 - momentum) * var)
+            momentum * get(&work, cnp.PyArray_BYTES(old_var), i) + (1 - momentum) * widened * var)
     over_rows(&work, False)
     return result, (a, own, wide), new_mean, new_var
 

@@ -2,7 +2,8 @@
 """Activations made of straight pieces: f, f' and f'' of each, side by side, and f' as a function of y = f(x) where y
 determines it. At a y that a kink shares with a piece (-1 and 1 of hard-tanh) the piece decides.
 
-h holds the hyperparameters in the order of the catalogue row. A comparison with NaN is false, so each formula is
+h holds the hyperparameters in the order of the catalogue row; they are read before they are chosen from, for a choice of
+addresses is no vector's. A comparison with NaN is false, so each formula is
 arranged (or ends in `keep_nan`) such that NaN stays NaN. f'' is 0 wherever it exists.
 """
 from fastnn.core.vecmath cimport absolute, at_least, at_most, lane
@@ -28,6 +29,11 @@ cdef inline lane identity(lane x, const lane *h) noexcept nogil:
     return x
 
 
+cdef inline lane identity_d1(lane x, const lane *h) noexcept nogil:
+    """1 at NaN, too: the gate of bilinear has no slope of its own."""
+    return <lane>1
+
+
 cdef inline lane nonzero(lane y, const lane *h) noexcept nogil:
     """f' of what is 0, or has the slope 1, by its value."""
     return keep_nan(<lane>0 if y == <lane>0 else <lane>1, y)
@@ -50,7 +56,8 @@ cdef inline lane shrink_d1(lane x, const lane *h) noexcept nogil:
 # h = (threshold, value)
 
 cdef inline lane threshold(lane x, const lane *h) noexcept nogil:
-    return h[1] if x <= h[0] else x
+    cdef lane least = h[0], value = h[1]
+    return value if x <= least else x
 
 
 cdef inline lane threshold_d1(lane x, const lane *h) noexcept nogil:
@@ -103,7 +110,11 @@ cdef inline lane relu(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x <= <lane>0 else x
 
 
-# clipped to [low, high]; h = (low, high), read before they are chosen from: a choice of addresses is no vector's
+cdef inline lane relu_d1(lane x, const lane *h) noexcept nogil:
+    return step(x, h)
+
+
+# clipped to [low, high]; h = (low, high)
 
 cdef inline lane clipped(lane x, const lane *h) noexcept nogil:
     cdef lane low = h[0], high = h[1]
@@ -123,4 +134,5 @@ cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane leaky_relu_d1(lane x, const lane *h) noexcept nogil:
-    return keep_nan(h[0] if x < <lane>0 else <lane>1, x)
+    cdef lane slope = h[0]
+    return keep_nan(slope if x < <lane>0 else <lane>1, x)

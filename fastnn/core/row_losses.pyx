@@ -184,6 +184,8 @@ cdef class RowLoss:
         """
         cdef cnp.ndarray a = as_array(x, "x")
         cdef cnp.ndarray target = as_array(t, "t")
+        if weights is not None:
+            weights = as_array(weights, "sample_weight")        # now: its __array__ may do anything, to x and t as well
         cdef object dtype = result_dtype(a)
         cdef bint single = dtype.itemsize <= 4
         cdef object compute = np.dtype(np.float32 if single else np.float64)

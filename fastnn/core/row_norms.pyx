@@ -13,6 +13,7 @@ from fastnn.core.levels import rules
 from fastnn.core.arrays cimport apart, contiguous, copied
 from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
+from fastnn.core.memory cimport new_result
 from fastnn.core.threads cimport share_watched, threads_for
 
 cnp.import_array()
@@ -36,8 +37,8 @@ cdef struct Work:
     double eps
     const char *x
     const char *g
-    const char *gamma
-    const char *beta        # or NULL
+    const double *gamma
+    const double *beta      # or NULL
     char *out
     double *statistics
     double *sums            # of each block: those for gamma, then those for beta
@@ -90,9 +91,21 @@ cdef cnp.ndarray vector(object value, cnp.ndarray x, str name):
     return a
 
 
+cdef cnp.ndarray in_double(cnp.ndarray a):
+    """The vector, or a copy, in double."""
+    cdef cnp.ndarray wide
+    cdef Py_ssize_t i
+    if cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE:
+        return a
+    wide = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a), cnp.NPY_DOUBLE, 0)
+    for i in range(cnp.PyArray_SIZE(a)):
+        (<double *>cnp.PyArray_DATA(wide))[i] = <double>(<const float *>cnp.PyArray_DATA(a))[i]
+    return wide
+
+
 cdef cnp.ndarray result_for(object out, cnp.ndarray x, cnp.ndarray other):
     if out is None:
-        return cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+        return new_result(x, cnp.PyArray_TYPE(x), False)
     if not (contiguous(out, cnp.PyArray_TYPE(x), cnp.NPY_ARRAY_WRITEABLE)
             and cnp.PyArray_SAMESHAPE(<cnp.ndarray>out, x) and apart(<cnp.ndarray>out, x)
             and apart(<cnp.ndarray>out, other)):
@@ -128,12 +141,15 @@ def norm_rows(x, gamma, beta, double eps, bint centred, out=None):
     cdef int threads
     if not apart(result, shift):
         raise ValueError("out must be apart from beta")
+    scale = in_double(scale)
+    if beta is not None:
+        shift = in_double(shift)
     look_at(&work, a, centred)
     shape[0], shape[1] = work.rows, 2
     statistics = cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
     work.eps = eps
-    work.gamma = cnp.PyArray_BYTES(scale)
-    work.beta = NULL if beta is None else cnp.PyArray_BYTES(shift)
+    work.gamma = <const double *>cnp.PyArray_DATA(scale)
+    work.beta = NULL if beta is None else <const double *>cnp.PyArray_DATA(shift)
     work.out = cnp.PyArray_BYTES(result)
     work.statistics = <double *>cnp.PyArray_DATA(statistics)
     if n < WITH_GIL:
@@ -166,6 +182,7 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
     cdef cnp.ndarray result = result_for(out, a, g)
     if not apart(result, scale):
         raise ValueError("out must be apart from gamma")
+    scale = in_double(scale)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
     cdef Py_ssize_t blocks = max(1, min(<Py_ssize_t>MOST_BLOCKS, n // LEAST_BLOCK))
     cdef int threads
@@ -178,7 +195,7 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
     cdef cnp.ndarray dgamma = cnp.PyArray_EMPTY(1, &columns, cnp.PyArray_TYPE(a), 0)
     cdef cnp.ndarray dbeta = cnp.PyArray_EMPTY(1, &columns, cnp.PyArray_TYPE(a), 0) if shifted else None
     work.g = cnp.PyArray_BYTES(g)
-    work.gamma = cnp.PyArray_BYTES(scale)
+    work.gamma = <const double *>cnp.PyArray_DATA(scale)
     work.out = cnp.PyArray_BYTES(result)
     work.statistics = <double *>cnp.PyArray_DATA(statistics)
     work.sums = <double *>cnp.PyArray_DATA(sums)

@@ -9,7 +9,8 @@ _Out = TypeVar("_Out", bound=NDArray[Any])
 # Any as in elementwise.pyi
 class RowActivation:
     by_value: bool
-    def _bind(self, kernels: tuple[int, int], axis: int | None, product_by_value: bool) -> None: ...
+    def _bind(self, kernels: tuple[int, int], axis: int | tuple[int, ...] | None, product_by_value: bool,
+              constants: tuple[float, ...] = ()) -> None: ...
     @overload
     def forward(self, x: NDArray[_Real], out: None = None) -> NDArray[_Real]: ...
     @overload

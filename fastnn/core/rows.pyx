@@ -1,10 +1,11 @@
 # cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
-"""How arrays are walked for row kernels: the softmax family along an axis.
+"""How arrays are walked for row kernels: the softmax family along axes.
 
-Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis; anything else
-from one contiguous copy, which the results are written over. A row belongs to one thread, so results do not depend on
-the number of threads.
+Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis, and along
+several that are neighbours of an array in C order; anything else from one contiguous copy, which the results are written
+over. A row's elements are taken in C order and belong to one thread: results depend neither on the layout nor on the
+number of threads.
 """
 import math
 
@@ -14,6 +15,7 @@ from numpy.exceptions import AxisError
 cimport cython
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
+from libc.string cimport memcpy
 
 from fastnn.core.arrays import OVERWRITTEN
 
@@ -32,6 +34,8 @@ cdef enum:
     TOGETHER = 32           # rows that a kernel takes at once where they are short or lie side by side
     SHORT = 32              # elements
     NARROW = 8              # rows side by side, at least, for which it is worth it not to copy
+    MOST_CONSTANTS = 2      # of a kernel
+    MOST_AXES = 64          # of NumPy's arrays
 
 
 cdef object LAST = -1       # as an axis
@@ -39,6 +43,7 @@ cdef object LAST = -1       # as an axis
 cdef struct Work:
     # one call: which kernel over which rows
     uintptr_t kernel
+    double constants[MOST_CONSTANTS]
     bint single
     int order
     Py_ssize_t length
@@ -53,11 +58,11 @@ cdef inline void call(const Work *work, Py_ssize_t at, Py_ssize_t count) noexcep
     if work.single:
         (<row_float>work.kernel)(work.order, <float *>work.x + at,
                                  <float *>work.grad + at if work.grad != NULL else NULL,
-                                 <float *>work.out + at, work.length, work.across, count)
+                                 <float *>work.out + at, work.length, work.across, count, work.constants)
     else:
         (<row_double>work.kernel)(work.order, <double *>work.x + at,
                                   <double *>work.grad + at if work.grad != NULL else NULL,
-                                  <double *>work.out + at, work.length, work.across, count)
+                                  <double *>work.out + at, work.length, work.across, count, work.constants)
 
 
 cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -73,19 +78,6 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
             call(work, (start - among) * work.length + among, count)
             start += count
     fastnn_fp_leave(state)
-
-
-cdef void prepare(Work *work, uintptr_t *kernels, bint single, int order, Py_ssize_t length, cnp.ndarray x,
-                  cnp.ndarray g, cnp.ndarray out) noexcept:
-    """A call over the rows of x, which lie one after another; g is the second operand or None, as out may be."""
-    work.kernel = kernels[0 if single else 1]
-    work.single = single
-    work.order = order
-    work.length = length
-    work.across = 1
-    work.x = cnp.PyArray_BYTES(x)
-    work.grad = NULL if g is None else cnp.PyArray_BYTES(g)
-    work.out = NULL if out is None else cnp.PyArray_BYTES(out)
 
 
 cdef int run(const Work *work, Py_ssize_t rows) except -1:
@@ -124,28 +116,65 @@ cdef inline bint may_hold(object out, cnp.ndarray a, object g, int order, int la
                          else apart(<cnp.ndarray>out, <cnp.ndarray>g))
 
 
-cdef Py_ssize_t across_of(cnp.ndarray a, object along, int layout) except -1:
-    """How many rows of a, which lies so, lie side by side; 0 where it has not that axis, or it does not pay."""
-    cdef Py_ssize_t axis, i
+cdef Py_ssize_t across_of(cnp.ndarray a, object along, int layout, Py_ssize_t *length) except -1:
+    """How many rows of a, which lies so, lie side by side, each of that length; 0 where it has not these axes, they are
+    no neighbours, or it does not pay."""
+    cdef Py_ssize_t axis, last, i
     cdef Py_ssize_t across = 1
     cdef int ndim = cnp.PyArray_NDIM(a)
+    cdef bint by_rows = layout & cnp.NPY_ARRAY_C_CONTIGUOUS != 0
     if along is LAST:
-        axis = ndim - 1
-    elif along is None or type(along) is tuple:
-        return along is None and layout & cnp.NPY_ARRAY_C_CONTIGUOUS != 0
+        axis = last = ndim - 1
+    elif along is None:
+        length[0] = cnp.PyArray_SIZE(a)
+        return by_rows
+    elif type(along) is tuple:
+        axis = neighbours(a, <tuple>along, by_rows, &last)
     else:
         axis = along
         if axis < 0:
             axis += ndim
-    if axis < 0 or axis >= ndim:
+        last = axis
+    if axis < 0 or last >= ndim:
         return 0
-    for i in range(axis + 1, ndim) if layout & cnp.NPY_ARRAY_C_CONTIGUOUS else range(axis):
+    length[0] = 1
+    for i in range(axis, last + 1):
+        length[0] *= cnp.PyArray_DIM(a, i)
+    for i in range(last + 1, ndim) if by_rows else range(axis):
         across *= cnp.PyArray_DIM(a, i)
     return across if across == 1 or across >= NARROW or cnp.PyArray_SIZE(a) < WITH_GIL else 0
 
 
+cdef Py_ssize_t neighbours(cnp.ndarray a, tuple along, bint by_rows, Py_ssize_t *last) except -2:
+    """The first of these axes, and in `last` the last; axes of length 1 do not count. -1 where others lie between them,
+    or the elements of a row would not be taken in C order."""
+    cdef bint[MOST_AXES] among
+    cdef Py_ssize_t i, axis
+    cdef Py_ssize_t first = -1
+    cdef int ndim = cnp.PyArray_NDIM(a)
+    for i in range(ndim):
+        among[i] = False
+    for axis in along:
+        if axis < 0:
+            axis += ndim
+        if axis < 0 or axis >= ndim or among[axis]:
+            return -1
+        among[axis] = True
+    last[0] = -1
+    for i in range(ndim):
+        if among[i] and cnp.PyArray_DIM(a, i) != 1:
+            first = i if first < 0 else first
+            last[0] = i
+    if first < 0:                               # all of length 1
+        first = last[0] = axis
+    for i in range(first, last[0] + 1):
+        if cnp.PyArray_DIM(a, i) != 1 and (not among[i] or not by_rows and first < last[0]):
+            return -1
+    return first
+
+
 cdef object with_last(cnp.ndarray a, object axis):
-    """a with these axes last. Raises ValueError for axes that it has not, or that are one."""
+    """a with these axes last, in their order. Raises ValueError for axes that it has not, or that are one."""
     if a.ndim == 0:
         for each in axis if type(axis) is tuple else (axis,):
             if each is not None and not -1 <= each <= 0:        # a number is a row by itself, as in NumPy's sums
@@ -153,7 +182,10 @@ cdef object with_last(cnp.ndarray a, object axis):
         return a
     if axis is None:
         return a
-    return np.moveaxis(a, axis, range(-len(axis), 0) if type(axis) is tuple else -1)
+    if type(axis) is tuple:
+        axis = sorted(axis, key=lambda each: each % a.ndim)
+        return np.moveaxis(a, axis, range(-len(axis), 0))
+    return np.moveaxis(a, axis, -1)
 
 
 cdef inline bint are_values_of(object y, object x) noexcept:
@@ -174,12 +206,18 @@ cdef class RowActivation:
     by_value = True             # y determines the derivatives
 
     cdef uintptr_t kernels[2]
+    cdef double constants[MOST_CONSTANTS]
     cdef object along
     cdef bint product_by_value
 
-    def _bind(self, tuple kernels, axis, bint product_by_value):
+    def _bind(self, tuple kernels, axis, bint product_by_value, tuple constants=()):
+        cdef double[MOST_CONSTANTS] values
+        cdef int i
+        for i in range(MOST_CONSTANTS):
+            values[i] = constants[i] if i < len(constants) else 0
         with cython.critical_section(self):
             self.kernels = kernels
+            memcpy(self.constants, values, sizeof(values))
             self.along = axis
             self.product_by_value = product_by_value
 
@@ -191,34 +229,36 @@ cdef class RowActivation:
     cdef object apply(self, object along, int order, object x, object grad, object out, str name):
         """The plain cases at once: arrays without gaps that lie alike."""
         cdef cnp.ndarray a, result
-        cdef Py_ssize_t across
+        cdef Py_ssize_t across, length
         cdef int layout
         must_be_bound(self.kernels[0])
         if not cnp.PyArray_CheckExact(x):
             return self.apply_any(along, order, x, grad, out, name)
         a = <cnp.ndarray>x
         layout = layout_of(a)
-        across = across_of(a, along, layout) if layout and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a) else 0
+        across = across_of(a, along, layout, &length) if layout and cnp.PyArray_SIZE(a) and cnp.PyArray_NDIM(a) else 0
         if (across == 0 or not (grad is None or alike(grad, a, layout))
                 or not (out is None or may_hold(out, a, grad, order, layout))):
             return self.apply_any(along, order, x, grad, out, name)
         result = new_result(a, cnp.PyArray_TYPE(a), not layout & cnp.NPY_ARRAY_C_CONTIGUOUS) if out is None \
             else <cnp.ndarray>out
-        self.run_over(along, order, a, grad, result, across)
+        self.run_over(order, a, grad, result, length, across)
         return result
 
-    cdef int run_over(self, object along, int order, cnp.ndarray a, object grad, cnp.ndarray out,
+    cdef int run_over(self, int order, cnp.ndarray a, object grad, cnp.ndarray out, Py_ssize_t length,
                       Py_ssize_t across) except -1:
-        """Arrays without gaps that lie alike; `across` as `across_of` gives it."""
+        """Arrays without gaps that lie alike; `length` and `across` as `across_of` gives them."""
         cdef Work work
-        cdef Py_ssize_t length = cnp.PyArray_SIZE(a)
-        if along is LAST:
-            length = cnp.PyArray_DIM(a, cnp.PyArray_NDIM(a) - 1)
-        elif along is not None:
-            length = (<object>a).shape[along]
-        prepare(&work, self.kernels, cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT, order, length, a,
-                None if grad is None else <cnp.ndarray>grad, out)
+        work.single = cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT
+        with cython.critical_section(self):
+            work.kernel = self.kernels[0 if work.single else 1]
+            memcpy(work.constants, self.constants, sizeof(work.constants))
+        work.order = order
+        work.length = length
         work.across = across
+        work.x = cnp.PyArray_BYTES(a)
+        work.grad = NULL if grad is None else cnp.PyArray_BYTES(<cnp.ndarray>grad)
+        work.out = cnp.PyArray_BYTES(out)
         return run(&work, cnp.PyArray_SIZE(a) // length)
 
     cdef object apply_any(self, object along, int order, object x, object grad, object out, str name):
@@ -231,10 +271,11 @@ cdef class RowActivation:
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
         cdef object moved = with_last(a, along)
         cdef int layout = layout_of(a)
+        cdef Py_ssize_t length
         if result is None:
             result = new_like(a, dtype)
         if cnp.PyArray_SIZE(a):
-            if layout and cnp.PyArray_NDIM(a) and across_of(a, along, layout):
+            if layout and cnp.PyArray_NDIM(a) and across_of(a, along, layout, &length):
                 self.apply_plain(along, order, a, g, result, layout)
             else:
                 self.apply_copied(order, moved, None if g is None else with_last(g, along),
@@ -248,6 +289,7 @@ cdef class RowActivation:
                          int layout) except -1:
         """a is walked as it lies; what lies otherwise is copied."""
         cdef cnp.ndarray copy
+        cdef Py_ssize_t length, across
         cdef bint fortran = not layout & cnp.NPY_ARRAY_C_CONTIGUOUS
         if g is not None and not alike(g, a, layout):
             copy = new_result(a, cnp.PyArray_TYPE(a), fortran)
@@ -255,7 +297,8 @@ cdef class RowActivation:
             g = copy
         cdef cnp.ndarray to = result if may_hold(result, a, g, order, layout) \
             else new_result(a, cnp.PyArray_TYPE(a), fortran)
-        self.run_over(along, order, a, g, to, across_of(a, along, layout))
+        across = across_of(a, along, layout, &length)
+        self.run_over(order, a, g, to, length, across)
         if to is not result:
             fill(result, to)
         return 0
@@ -268,7 +311,7 @@ cdef class RowActivation:
         cdef object shape = (-1, math.prod((<object>a).shape[cnp.PyArray_NDIM(a) - together:]) if together else 1)
         fill(copy, a)
         rows = (<object>copy).reshape(shape)
-        self.run_over(LAST, order, rows, None if grad is None else (<object>grad).reshape(shape), rows, 1)
+        self.run_over(order, rows, None if grad is None else (<object>grad).reshape(shape), rows, rows.shape[1], 1)
         fill(result, copy)
         return 0
 

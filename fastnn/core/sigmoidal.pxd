@@ -6,8 +6,8 @@ Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: not
 """
 from fastnn.core.vecmath cimport (absolute, against, at_least, at_most, exp_floor, exp_parts, exp_split, exp_split_at,
                                   exp_split_plain, exp_split_short, expm1, fma, HAS_FMA, lane, least, log1p,
-                                  product_low, square_root, tanh as tanh_of, tanh_of_size, tanh_squared, unscale,
-                                  wide, with_sign)
+                                  product_low, rest_of, square_root, tanh as tanh_of, tanh_of_size, tanh_squared,
+                                  unscale, wide, with_sign)
 
 
 cdef inline lane square(lane x) noexcept nogil:
@@ -223,7 +223,8 @@ cdef inline lane expm1_of_minus(lane a) noexcept nogil:
 # ELU: x, below 0 alpha (exp(x) - 1), whose derivative is y + alpha; h = (alpha,)
 
 cdef inline lane elu(lane x, const lane *h) noexcept nogil:
-    return h[0] * expm1_of_minus(least(absolute(x), <lane>60)) if x < <lane>0 else x
+    cdef lane below = h[0] * expm1_of_minus(least(absolute(x), <lane>60))
+    return below if x < <lane>0 else x
 
 
 cdef inline lane elu_exp(lane x, lane alpha) noexcept nogil:
@@ -240,7 +241,8 @@ cdef inline lane elu_d1(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane elu_by_value(lane y, const lane *h) noexcept nogil:
-    return y if y != y else (y + h[0] if y < <lane>0 else <lane>1)
+    cdef lane below = y + h[0]
+    return y if y != y else (below if y < <lane>0 else <lane>1)
 
 
 cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
@@ -287,8 +289,7 @@ cdef inline lane selu_d2(lane x, const lane *h) noexcept nogil:
 cdef inline lane celu_parts(lane x, lane alpha, lane most, lane *z_low) noexcept nogil:
     """The quotient |x| / alpha and what its rounding lost, up to `most`."""
     cdef lane inverse = <lane>1 / alpha
-    cdef lane product = inverse * alpha
-    cdef lane inverse_low = ((<lane>1 - product) - product_low(inverse, alpha, product)) * inverse
+    cdef lane inverse_low = -rest_of(inverse, alpha, <lane>-1) * inverse
     cdef lane a = at_most(absolute(x), alpha * most)
     cdef lane z = a * inverse
     z_low[0] = fma(a, inverse_low, product_low(a, inverse, z))
@@ -316,7 +317,8 @@ cdef inline lane celu_d1(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane celu_by_value(lane y, const lane *h) noexcept nogil:
-    return y if y != y else ((h[0] + y) / h[0] if y < <lane>0 else <lane>1)
+    cdef lane below = (h[0] + y) / h[0]
+    return y if y != y else (below if y < <lane>0 else <lane>1)
 
 
 cdef inline lane celu_d2(lane x, const lane *h) noexcept nogil:

@@ -2,7 +2,7 @@
 """Softmax and its family along rows: values, diagonal derivatives, vector-Jacobian products, and the loss.
 
 Everything is shifted by the row's maximum and summed in double precision, compensated where the data are double.
-With e = exp(x - max), y the softmax of the row (of -row for softmin), q = 1 - y and L the log-softmax:
+With e = exp((x - max)/T), y the softmax of the row (of -row for softmin), q = 1 - y and L the log-softmax:
 
     softmax      dy_i/dx_i =  y q    second  y q (q - y)    product  y ((g - c) - sum(y (g - c)))
     softmin      dy_i/dx_i = -y q    second  y q (q - y)    product -y ((g - c) - sum(y (g - c)))
@@ -19,10 +19,13 @@ By value, from y or L alone and exact for them (within 2 units, products of the 
     softmax      y (1 - y)           product  y (g - sum(y g))          softmin the negative of both
     log-softmax  1 - exp(L)          product  g - exp(L) sum(g)
 
+These for the temperature T = 1; else first derivatives and products are divided by it, second ones by its square, and
+with them the least that a y counts as; first derivatives by value are within 3 units.
+
 An infinite maximum is taken as the limit: its holders share 1, the others get 0.
 
-Here is the maths of an element and of a row's sums. Two ways to walk give the same bits: along a row (softmax_along.pxd)
-and across many at once, one in each SIMD lane (softmax_across.pxd); softmax_rows.pxd chooses.
+Here is the maths of an element and of a row's sums. Two ways to walk give the same bits: along a row (softmax_along.pxi)
+and across many at once, one in each SIMD lane (softmax_across.pxi); softmax_rows.pxi chooses.
 """
 from fastnn.core.kernels cimport FIRST, SECOND, VALUE
 from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, exp_parts, exp_scaled_sum, expm1,
@@ -32,12 +35,15 @@ from fastnn.core.vecmath cimport (INFINITY, absolute, at_least, at_most, exp, ex
 cdef enum:
     SOFTMAX         # softmin with the sign -1
     LOG_SOFTMAX
+    SPARSEMAX       # sparsemax.pxd
+    ENTMAX
 
 # one of the two factors of a term; the second may need the constant c of its row
 ctypedef double (*factor)(real v, real c) noexcept nogil
 
-# what the last pass makes of an element v - its exponential, its value or itself - and the constants of its row
-ctypedef real (*ending)(real v, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil
+# what the last pass makes of an element v - its exponential, its value or itself - and the constants of its row, of which
+# k5 is the factor of a derivative: the sign over the temperature, or 1 over its square
+ctypedef real (*ending)(real v, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil
 
 
 # Terms of sums.
@@ -132,6 +138,31 @@ cdef inline real exp_far(real x, real top, real lowest) noexcept nogil:
     return exp_scaled_sum(d, low if absolute(low) < <real>1 else <real>0)   # NaN at infinities, large where exp is 0
 
 
+# The temperature: 1/T as c + c_low, in heat[0] and heat[1]; NULL stands for 1.
+
+cdef inline const real *heat_of(double temperature, real *heat) noexcept nogil:
+    cdef double c = 1 / temperature
+    cdef double p = fma(c, temperature, <double>0)
+    heat[0] = <real>c
+    if real is float:
+        heat[1] = <real>(c - <double>heat[0])
+    else:
+        heat[1] = ((1 - p) - product_low(c, temperature, p)) * c
+    return NULL if temperature == 1 else heat
+
+
+cdef inline real exp_tempered(real x, real top, real c, real c_low) noexcept nogil:
+    """2^BIAS exp((x - top)/T), as `exp_far`."""
+    cdef real d = shifted(x, top)
+    cdef real p = d * c
+    cdef real low = product_low(d, c, p) + fma(d, c_low, lost_by(d, x, top) * c)
+    return exp_scaled_sum(p, low if absolute(low) < <real>1 else <real>0)
+
+
+cdef inline real factor_of(int order, real sign, double temperature) noexcept nogil:
+    return <real>(1 / (temperature * temperature)) if order == SECOND else <real>(<double>sign / temperature)
+
+
 # What the sums say of a row.
 
 cdef inline double whole_of(double sum_, double lost, double *low) noexcept nogil:
@@ -203,11 +234,11 @@ cdef inline real largest_d2(real y, real q) noexcept nogil:
     return -softmax_d2(q) if q < y else softmax_d2(y)
 
 
-# Constants of a row, k0 to k4, from its sums.
+# Constants of a row, k0 to k4, from its sums. Of log-softmax's values k2 is 2/T.
 
 cdef inline void constants(int kind, int order, double sum_, double lost, double ones, real top, real *k0, real *k1,
                            real *k2) noexcept nogil:
-    """For all that goes by the exponentials: k0 + k1 is 1/sum(exp), or k0 top and k1 the logarithm of the sum; k2 is
+    """For all that goes by the exponentials: k0 + k1 is 1/sum(exp), or k0 half of top and k1 the logarithm of the sum; k2 is
     for a largest element. ones counts those that are 1, which the sum has left out; softmax's values need no such sum.
     """
     cdef double low, rest, whole
@@ -218,7 +249,7 @@ cdef inline void constants(int kind, int order, double sum_, double lost, double
         return
     whole = with_largest(sum_, lost, ones, &rest, &low, top)
     if order == VALUE:
-        k0[0] = top
+        k0[0] = <real>0.5 * top         # the difference of halves does not overflow
         k1[0] = <real>log_of_sum(rest)
         return
     k0[0] = inverse(whole, low, k1)
@@ -254,58 +285,55 @@ cdef inline void in_two(double sum_, double lost, real *high, real *low) noexcep
 
 # Endings.
 
-cdef inline real end_share(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
+cdef inline real end_share(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
     return share(e, k0, k1)
 
 
-cdef inline real end_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return k4 * (k2 if is_one(e) else softmax_d1(share(e, k0, k1)))
+cdef inline real end_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    """With the other sign log-softmax's second derivative."""
+    return k5 * (k2 if is_one(e) else softmax_d1(share(e, k0, k1)))
 
 
-cdef inline real end_softmax_d2(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return k2 if is_one(e) else softmax_d2(share(e, k0, k1))
+cdef inline real end_softmax_d2(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return k5 * (k2 if is_one(e) else softmax_d2(share(e, k0, k1)))
 
 
-cdef inline real end_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
+cdef inline real end_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
     cdef real d = g - k2
-    return k4 * share(e, k0, k1) * (d + (lost_by(d, g, k2) - k3))
+    return share(e, k0, k1) * (k5 * (d + (lost_by(d, g, k2) - k3)))
 
 
-cdef inline real end_log_softmax(real x, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return shifted(x, k0) - k1
+cdef inline real end_log_softmax(real x, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return fma(shifted(<real>0.5 * x, k0), k2, -k1)
 
 
-cdef inline real end_log_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return k2 if is_one(e) else <real>1 - share(e, k0, k1)
+cdef inline real end_log_softmax_d1(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return k5 * (k2 if is_one(e) else <real>1 - share(e, k0, k1))
 
 
-cdef inline real end_log_softmax_d2(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return -(k2 if is_one(e) else softmax_d1(share(e, k0, k1)))
-
-
-cdef inline real end_log_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
+cdef inline real end_log_softmax_product(real e, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
     """q g - y (sum(g) - g), with q of a largest in k2 and sum(g) = k3 + k4; g - y sum(g) is that where y <= 1/2."""
     cdef real y = share(e, k0, k1)
     cdef real of_largest = fma(k2, g, -(y * ((k3 - g) + k4)))
     cdef real of_others = g - y * k3
-    return of_largest if is_one(e) else of_others
+    return k5 * (of_largest if is_one(e) else of_others)
 
 
-cdef inline real end_loss(real e, real t, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return -end_log_softmax_product(e, t, k0, k1, k2, k3, k4)
+cdef inline real end_loss(real e, real t, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return -end_log_softmax_product(e, t, k0, k1, k2, k3, k4, <real>1)
 
 
-cdef inline real end_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return k4 * y * ((g - k2) - k3)
+cdef inline real end_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return y * (k5 * ((g - k2) - k3))
 
 
-cdef inline real end_log_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return fma(-exp(at_most(y, <real>40)), k2, g)
+cdef inline real end_log_product_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return k5 * fma(-exp(at_most(y, <real>40)), k2, g)
 
 
-cdef inline real end_d1_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return k4 * (y * (<real>1 - y))
+cdef inline real end_d1_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return k5 * (y * (<real>1 - y))
 
 
-cdef inline real end_log_d1_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4) noexcept nogil:
-    return -expm1(at_most(y, <real>40))
+cdef inline real end_log_d1_by_value(real y, real g, real k0, real k1, real k2, real k3, real k4, real k5) noexcept nogil:
+    return -k5 * expm1(at_most(y, <real>40))

@@ -234,6 +234,15 @@ cdef inline lane product_low(lane a, lane b, lane product) noexcept nogil:
         return fastnn_product_low_double(a, b, product)
 
 
+cdef inline lane rest_of(lane a, lane b, lane c) noexcept nogil:
+    """a b + c where they cancel, with what the product loses."""
+    cdef lane product
+    if HAS_FMA or lane is wide:
+        return fma(a, b, c)
+    product = a * b
+    return (product + c) + product_low(a, b, product)
+
+
 cdef inline lane sum_low(lane a, lane b, lane total) noexcept nogil:
     """a + b - total, for the rounded sum and |a| >= |b|; 0 in `wide`."""
     return 0 if lane is wide else (a - total) + b

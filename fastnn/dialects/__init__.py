@@ -11,17 +11,32 @@ SOURCES = {                     # module -> what messages call it
     "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
     "sklearn": "scikit-learn", "dlfs": "the book"}
 
+WHOLE_PROBLEM = "asks for the loss again at other parameters, which is no step: fastnn.nn.minimize does that"
 OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
     "torch": {"Adafactor": "has eps1 as the least of a mean and of each root", "Muon": "multiplies in bfloat16",
-              "LBFGS": "is of a whole problem"},
+              "LBFGS": WHOLE_PROBLEM},
     "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
               "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
               "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
               "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
-              "galore": "has no counterpart", "lbfgs": "is of a whole problem"},
+              "galore": "has no counterpart", "lbfgs": WHOLE_PROBLEM},
     "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
-              "Ftrl": "throws parameters that are not 0 there",
+              "Ftrl": "moves every parameter to 0 in its first step",
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
+
+OTHER_LOSSES = {                # likewise
+    "torch": {"NLLLoss": "is of log-probabilities: softmax-cross-entropy takes logits",
+              "CosineEmbeddingLoss": "is of two samples and whether they belong together: contrastive takes their distance",
+              "CTCLoss": "has no counterpart"},
+    "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
+              "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
+              "multiclass_hinge_loss": "leaves the target out of the others"},
+    "keras": {"KLDivergence": "clips at 1e-7, and sums along the last axis",
+              "MeanSquaredLogarithmicError": "clips at 1e-7", "CosineSimilarity": "is 1 less than cosine",
+              "Dice": "is of the whole batch: dice takes reshape(1, -1)",
+              "Tversky": "is of the whole batch: Tversky takes reshape(1, -1)",
+              "CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes"},
+    "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone"}}
 
 
 def row(registry, name, like):
@@ -37,11 +52,13 @@ def row(registry, name, like):
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
     like = folded(like)
     rows = of_source(registry, like)
-    if registry.noun == "optimizer" and isinstance(name, str):
-        others = {folded(other): why for other, why in OTHER_RULES.get(like, {}).items()}
+    if isinstance(name, str):
+        known, kind = {"optimizer": (OTHER_RULES, "rule"), "error function": (OTHER_LOSSES, "loss")}.get(
+            registry.noun, ({}, ""))
+        others = {folded(other): why for other, why in known.get(like, {}).items()}
         if why := others.get(folded(name)):
-            raise ValueError(f"{name!r} of {SOURCES[like]} {why}: fastnn has another rule of that kind, if any, without "
-                             "like= (docs/dialects.md)")
+            own = f"; without like= there is {registry[name].name}, another {kind}" if name in registry else ""
+            raise ValueError(f"there is no {name!r} like {SOURCES[like]}'s, which {why}{own} (docs/dialects.md)")
     if isinstance(name, str) and name in registry and name not in rows:
         raise ValueError(f"Unknown {registry.noun}: {SOURCES[like]} has no {name!r}; without like= there is one")
     return rows[name]

@@ -11,7 +11,7 @@ from ..optimizers.base import decay, epsilon, rate
 from ..schedules import value_at
 from .translation import Dialect, Rule, is_zero
 
-chainer = Dialect("chainer", {"normalize": "", "use_cudnn": "", "cache_score": "", "reduce": "", "class_weight": ""})
+chainer = Dialect("chainer", {"use_cudnn": "", "cache_score": "", "enable_double_backprop": "", "soft_target_loss": ""})
 
 
 # Optimizers
@@ -174,7 +174,7 @@ def msvag(lr=0.1, beta=0.9, eta=1.0, weight_decay_rate=0):
 
 chainer.same(activations, {
     "identity": "identity", "sigmoid": "sigmoid", "hard-sigmoid": "hard_sigmoid", "tanh": "tanh", "ReLU": "relu",
-    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf"})
+    "ReLU6": "relu6", "exponential": "exp", "arctan": "arctan", "erf": "erf", "sinusoid": "sin"})
 
 
 @chainer.act("clipped_relu")
@@ -197,6 +197,11 @@ def selu(alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193
     return "SELU", dict(lambda_=scale, alpha=alpha)
 
 
+@chainer.act("crelu")
+def crelu(axis=1):
+    return "CReLU", dict(axis=axis)
+
+
 @chainer.act("softplus")
 def softplus(beta=1.0):
     if beta != 1:
@@ -208,6 +213,11 @@ def softplus(beta=1.0):
 def swish(beta=1.0):
     """beta is one number here."""
     return "Swish", dict(beta=beta)
+
+
+@chainer.act("rrelu")
+def rrelu(l=1/8, u=1/3):
+    return "RReLU", dict(lower=l, upper=u)
 
 
 @chainer.act("softmax")
@@ -222,11 +232,47 @@ def log_softmax(axis=1):
 
 # Losses
 
-@chainer.err("squared_error", "mean_squared_error", "mse", "Square")
+@chainer.err("squared_error")
 def squared_error():
-    """(y - t)^2, twice the catalogue's Square; mean_squared_error is its total_error."""
+    """(y - t)^2, twice the catalogue's Square."""
     return "squared-error", {}
 
 
-chainer.same(losses, {"sigmoid-binary-cross-entropy": "sigmoid_cross_entropy",
-                      "softmax-cross-entropy": "softmax_cross_entropy Cross"})
+@chainer.err("mean_squared_error", "mse", "Square")
+def mean_squared_error():
+    return "squared-error", dict(reduction="mean")
+
+
+@chainer.err("absolute_error", "L1")
+def absolute_error():
+    return "L1", {}
+
+
+@chainer.err("mean_absolute_error", "mae")
+def mean_absolute_error():
+    return "L1", dict(reduction="mean")
+
+
+def reduction_of(normalize, reduce):
+    if reduce not in ("mean", "no"):
+        raise ValueError(f"reduce must be 'mean' or 'no', not {reduce!r:.80}")
+    if reduce == "mean" and not normalize:
+        raise ValueError("normalize=False divides by the rows, ignored ones among them: fastnn's mean does not count these")
+    return dict(reduction="mean" if reduce == "mean" else "none")
+
+
+@chainer.err("sigmoid_cross_entropy", "sigmoid-binary-cross-entropy")
+def sigmoid_cross_entropy(normalize=True, reduce="mean"):
+    """Targets that are -1 are ignored."""
+    return "sigmoid-binary-cross-entropy", dict(ignore_label=-1, **reduction_of(normalize, reduce))
+
+
+@chainer.err("softmax_cross_entropy", "Cross")
+def softmax_cross_entropy(normalize=True, cache_score=True, class_weight=None, ignore_label=-1, reduce="mean",
+                          enable_double_backprop=False, soft_target_loss="cross-entropy"):
+    """Of the last axis, where Chainer takes the second one."""
+    if class_weight is not None and reduce == "mean":
+        raise ValueError("Chainer's mean of weighted classes divides by the rows, fastnn's by the weights: reduce='no' is the "
+                         "same in both")
+    return "softmax-cross-entropy", dict(class_weight=class_weight, ignore_label=ignore_label,
+                                         **reduction_of(normalize, reduce))

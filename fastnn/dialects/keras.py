@@ -1,6 +1,7 @@
 """Keras 3.15.1: keras.optimizers, activations and losses, by its names, arguments and defaults.
 
-weight_decay is decoupled in every optimizer. Losses give the error of each element or row; `total_error` is the mean.
+weight_decay is decoupled in every optimizer. Losses give the mean over the batch, as there, and take predictions first, as
+everywhere here, or y_true= and y_pred=.
 """
 from math import sqrt
 
@@ -22,9 +23,9 @@ def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=Non
 
 keras = Dialect("keras", {
     "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
-    "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "", "reduction": "",
-    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate",
-    "dtype": "", "label_smoothing": "", "ignore_class": ""}, shared)
+    "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "",
+    "warmup_steps": "fastnn.schedules has warm-ups of the learning rate", "dtype": "", "alpha_regularizer": "",
+    "alpha_constraint": ""}, shared)
 
 
 # Optimizers
@@ -235,6 +236,23 @@ def threshold(threshold=20, default_value=20):
     return "threshold", dict(threshold=threshold, value=default_value)
 
 
+@keras.act("glu")
+def glu(axis=-1):
+    return "GLU", dict(axis=axis)
+
+
+@keras.act("PReLU")
+def prelu(alpha_initializer="zeros", alpha_regularizer=None, alpha_constraint=None, shared_axes=None, channels=1):
+    """The layer's alphas along the last axis, of which there are `channels`: Keras sees how many its input has. It has one
+    for each place beside the batch, unless shared_axes names the axes between.
+    """
+    initial = {"zeros": 0.0, "ones": 1.0}.get(str(alpha_initializer).lower())
+    if initial is None:
+        raise ValueError(f"alpha_initializer must be 'zeros' or 'ones', not {alpha_initializer!r:.80}: alpha= of the "
+                         "catalogue's PReLU takes any numbers")
+    return "PReLU", dict(channels=channels, alpha=initial, axis=-1)
+
+
 @keras.act("softmax")
 def softmax(axis=-1):
     return "softmax", dict(axis=axis)
@@ -245,12 +263,61 @@ def log_softmax(axis=-1):
     return "log-softmax", dict(axis=axis)
 
 
+@keras.act("sparsemax")
+def sparsemax(axis=-1):
+    return "sparsemax", dict(axis=axis)
+
+
 # Losses
 
-@keras.err("MeanSquaredError", "mean_squared_error", "mse", "Square")
-def mean_squared_error(reduction="sum_over_batch_size", name="mean_squared_error", dtype=None):
-    """(y - t)^2, twice the catalogue's Square."""
-    return "squared-error", {}
+MEANS = ("sum_over_batch_size", "mean")
+
+
+def of_elements(reduction):
+    """Keras takes the mean along the last axis first: only the mean of all is the same."""
+    if reduction not in MEANS:
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, MEANS))}, not {reduction!r:.80}: Keras takes the mean "
+                         "along the last axis first, and without like= there are \"none\" and \"sum\" of all elements")
+    return dict(reduction="mean")
+
+
+def of_rows(reduction):
+    if reduction in MEANS:
+        return dict(reduction="mean")
+    if reduction not in (None, "none", "sum"):
+        raise ValueError(f"reduction must be one of {', '.join(map(repr, MEANS))}, 'sum', 'none' or None, "
+                         f"not {reduction!r:.80}")
+    return dict(reduction=reduction or "none")
+
+
+def elementwise(own, *names):
+    """Enter a loss of elements that has no arguments of its own."""
+    def row(reduction="sum_over_batch_size", name=None, dtype=None):
+        return own, of_elements(reduction)
+    keras.err(*names)(row)
+
+
+for own, names in {
+        "squared-error": ("MeanSquaredError", "mean_squared_error", "mse", "Square"),
+        "L1": ("MeanAbsoluteError", "mean_absolute_error", "mae"),
+        "MAPE": ("MeanAbsolutePercentageError", "mean_absolute_percentage_error", "mape"),
+        "log-cosh": ("LogCosh", "log_cosh"), "hinge": ("Hinge",), "squared-hinge": ("SquaredHinge", "squared_hinge")}.items():
+    elementwise(own, *names)
+
+
+@keras.err("Huber", "huber_loss")
+def huber(delta=1.0, reduction="sum_over_batch_size", name="huber_loss", dtype=None):
+    return "Huber", dict(delta=delta, **of_elements(reduction))
+
+
+@keras.err("Poisson")
+def poisson(reduction="sum_over_batch_size", name="poisson", dtype=None):
+    return "Poisson", dict(log_input=False, eps=1e-7, **of_elements(reduction))
+
+
+@keras.err("CategoricalHinge", "categorical_hinge")
+def categorical_hinge(reduction="sum_over_batch_size", name="categorical_hinge", dtype=None):
+    return "categorical-hinge", of_rows(reduction)
 
 
 def only_logits(from_logits, axis, instead):
@@ -264,20 +331,27 @@ def only_logits(from_logits, axis, instead):
 @keras.err("BinaryCrossentropy", "binary_crossentropy", "Binary")
 def binary_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
                         name="binary_crossentropy", dtype=None):
-    """Of each element, not the mean along an axis."""
     only_logits(from_logits, axis, "Binary")
-    return "sigmoid-binary-cross-entropy", {}
+    return "sigmoid-binary-cross-entropy", dict(label_smoothing=label_smoothing, **of_elements(reduction))
+
+
+@keras.err("BinaryFocalCrossentropy", "binary_focal_crossentropy")
+def binary_focal_crossentropy(apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
+                              axis=-1, reduction="sum_over_batch_size", name="binary_focal_crossentropy", dtype=None):
+    only_logits(from_logits, axis, "sigmoid-focal")
+    return "sigmoid-focal", dict(alpha=alpha if apply_class_balancing else None, gamma=gamma,
+                                 label_smoothing=label_smoothing, **of_elements(reduction))
 
 
 @keras.err("CategoricalCrossentropy", "categorical_crossentropy", "Cross")
 def categorical_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
                              name="categorical_crossentropy", dtype=None):
     only_logits(from_logits, axis, "Cross")
-    return "softmax-cross-entropy", {}
+    return "softmax-cross-entropy", dict(label_smoothing=label_smoothing, **of_rows(reduction))
 
 
 @keras.err("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
 def sparse_categorical_crossentropy(from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
                                     name="sparse_categorical_crossentropy", dtype=None):
     only_logits(from_logits, axis, "Cross")
-    return "softmax-cross-entropy", {}
+    return "softmax-cross-entropy", dict(ignore_label=ignore_class, **of_rows(reduction))

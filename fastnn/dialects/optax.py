@@ -491,6 +491,11 @@ def gelu(approximate=True):
     return "GELU-tanh" if approximate else "GELU", {}
 
 
+@optax.act("glu")
+def glu(axis=-1):
+    return "GLU", dict(axis=axis)
+
+
 @optax.act("softmax")
 def softmax(axis=-1, where=None):
     return "softmax", dict(axis=axis)
@@ -501,14 +506,42 @@ def log_softmax(axis=-1, where=None):
     return "log-softmax", dict(axis=axis)
 
 
-# Losses
+# Losses: of each element or row, and any `reduction`, which is fastnn's
 
 optax.same(losses, {
-    "Square": "l2_loss", "sigmoid-binary-cross-entropy": "sigmoid_binary_cross_entropy",
-    "softmax-cross-entropy": "softmax_cross_entropy softmax_cross_entropy_with_integer_labels"})
+    "Square": "l2_loss", "sigmoid-binary-cross-entropy": "sigmoid_binary_cross_entropy", "log-cosh": "log_cosh",
+    "hinge": "hinge_loss hinge", "sparsemax-loss": "multiclass_sparsemax_loss"})
 
 
 @optax.err("squared_error", "mse")
 def squared_error():
     """(y - t)^2, twice optax's l2_loss."""
     return "squared-error", {}
+
+
+@optax.err("huber_loss", "Huber")
+def huber_loss(delta=1.0):
+    return "Huber", dict(delta=delta)
+
+
+def only_the_last(axis):
+    if axis != -1:
+        raise ValueError(f"axis must be -1, not {axis!r:.80}")
+
+
+@optax.err("softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels", "safe_softmax_cross_entropy")
+def softmax_cross_entropy(axis=-1, where=None):
+    only_the_last(axis)
+    return "softmax-cross-entropy", {}
+
+
+@optax.err("sigmoid_focal_loss", "sigmoid-focal")
+def sigmoid_focal_loss(alpha=None, gamma=2.0):
+    return "sigmoid-focal", dict(alpha=alpha, gamma=gamma)
+
+
+@optax.err("cosine_distance", "cosine")
+def cosine_distance(epsilon=0.0, axis=-1, where=None):
+    """epsilon is that of a norm's square. Rows of zeros have a distance here where it is 0, too."""
+    only_the_last(axis)
+    return "cosine", dict(eps=sqrt(epsilon) or 2.2250738585072014e-308)

@@ -45,4 +45,44 @@ def adam(learning_rate_init=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-8, *, al
 
 sklearn.same(activations, {"identity": "identity", "sigmoid": "logistic", "tanh": "tanh", "ReLU": "relu",
                            "softmax": "softmax"})
-sklearn.same(losses, {"Square": "squared_error mse"})
+
+# Losses: those of its networks and linear models, which are of each element, and its metrics, which are means. Predictions
+# come first, as everywhere here, or by name: y_true=, y_pred=.
+
+of_losses = Dialect("sklearn", {})              # whose alpha is another one
+of_losses.same(losses, {"Square": "squared_error mse"})
+
+
+@of_losses.err("epsilon_insensitive")
+def epsilon_insensitive(epsilon=0.1):
+    return "epsilon-insensitive", dict(epsilon=epsilon)
+
+
+@of_losses.err("squared_epsilon_insensitive")
+def squared_epsilon_insensitive(epsilon=0.1):
+    return "squared-epsilon-insensitive", dict(epsilon=epsilon)
+
+
+def metric(own, *names, **values):
+    """Enter the mean of a loss that has no arguments there."""
+    def row():
+        return own, dict(reduction="mean", **values)
+    of_losses.err(*names)(row)
+
+
+metric("squared-error", "mean_squared_error")
+metric("L1", "mean_absolute_error", "mae")
+metric("MAPE", "mean_absolute_percentage_error", "mape", epsilon=2.220446049250313e-16, scale=1)
+metric("MSLE", "mean_squared_log_error")
+metric("hinge", "hinge_loss")
+
+
+@of_losses.err("mean_pinball_loss", "quantile")
+def mean_pinball_loss(alpha=0.5):
+    return "quantile", dict(q=alpha, reduction="mean")
+
+
+@of_losses.err("log_loss", "Binary")
+def log_loss(normalize=True):
+    """Of the probability of class 1, which scikit-learn holds away from 0 and 1 by the dtype's epsilon."""
+    return "Binary", dict(reduction="mean" if normalize else "sum")

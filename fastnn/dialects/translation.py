@@ -6,6 +6,7 @@ from inspect import Parameter, signature
 from ..activations import _registry as activations
 from ..groups import Group
 from ..losses import _registry as losses
+from ..losses.base import Loss
 from ..optimizers import _registry as optimizers
 from ..optimizers.base import Optimizer
 from ..registry import hint
@@ -74,8 +75,8 @@ class Dialect:
 class Row:
     """What a library has by a name: called with its arguments, makes what it is here.
 
-    Everything that the catalogue's optimizers take besides the hyperparameters of their rules is taken, too; where the
-    library has an argument of that name, its meaning wins.
+    Everything that the catalogue's optimizers take besides the hyperparameters of their rules, and a loss's `reduction`, are
+    taken, too; where the library has an argument of that name, its meaning wins.
     """
 
     def __init__(self, function, name, registry, dialect, shared):
@@ -90,10 +91,13 @@ class Row:
         self.options = ()
         if registry is optimizers:
             self.options = tuple(name for name in (*Optimizer.options, "state_dtype") if name not in self.parameters)
+        elif registry is losses:
+            self.options = tuple(name for name in Loss.options if name not in self.parameters)
+        shown = Loss if registry is losses else Optimizer
         self._whole = signature(function).replace(parameters=own)
         self.__signature__ = signature(function).replace(
             parameters=[*(each for each in own if each.name not in dialect.lacks),
-                        *(Optimizer.__signature__.parameters[name] for name in self.options if name != "state_dtype")])
+                        *(shown.__signature__.parameters[name] for name in self.options if name != "state_dtype")])
 
     def __call__(self, *args, **kwds):
         if args and self.registry is optimizers and (

@@ -9,7 +9,7 @@ class Epoch:
     Attributes
     ----------
     params : dict of ndarray
-        "W1", "b1", "W2", ...
+        "W1", "b1", "gamma1", "beta1", "act_alpha1", "W2", ...
     """
 
     def __init__(self, net, solver, X, t, weights, size):
@@ -21,8 +21,7 @@ class Epoch:
             self.X = X.tocsr().astype(self.dtype, copy=False)
         else:
             self._room = np.empty((size, X.shape[1]), X.dtype)
-        self.params = {f"{kind}{i}": p for i, layer in enumerate(net.affine, start=1)
-                       for kind, p in (("W", layer.W), ("b", layer.b))}
+        self.params = net.params
 
     def run(self, order):
         """The mean loss of the batches, each before its step. order: the rows' indices, or None as they lie."""
@@ -36,6 +35,10 @@ class Epoch:
                                 None if self.weights is None else self.weights[rows]) * count
         return total / self.n
 
+    def agreed(self, stops):
+        """Whether training ends here."""
+        return stops
+
     def _batch(self, rows, count):
         """These rows of X, the memory of the last batch where they are drawn from it."""
         if self.sparse or isinstance(rows, slice):
@@ -45,23 +48,37 @@ class Epoch:
         return x if x.dtype == self.dtype else x.astype(self.dtype)
 
     def _step(self, x, t, weights):
+        sam = self.solver.ascending
+        loss, grads = self._pass(x, t, weights)
+        if sam is None:
+            self.solver.update_params(self.params, grads, f=loss, N=self.n)
+        else:
+            sam._displaced.then_back(self._ascended, sam, x, t, weights, loss, grads)
+        return loss
+
+    def _pass(self, x, t, weights):
         net, params = self.net, self.params
         point = self.solver.optimizer.gradient_point(params)
         if point is not params:             # NAG looks ahead
-            net.set(*listed(point))
-        loss, coef_grads, intercept_grads = net.loss_and_gradients(
-            x, t, weights, self.solver.penalize if self.solver.adds_penalties else None)
+            net.put(point)
+        loss, _, _ = net.loss_and_gradients(x, t, weights, self.solver.penalize if self.solver.adds_penalties else None)
+        grads = net.gradients()
         if point is not params:
-            net.set(*listed(params))
-        self.solver.update_params(params, dict(zip(params, alternating(coef_grads, intercept_grads))), f=loss, N=self.n)
-        return loss
+            net.put(params)
+        return loss, grads
 
-
-def listed(params):
-    """Coefficients and intercepts, each a list."""
-    found = list(params.values())
-    return found[::2], found[1::2]
-
-
-def alternating(first, second):
-    return (one for pair in zip(first, second) for one in pair)
+    def _ascended(self, sam, x, t, weights, loss, grads):
+        """Sharpness-aware minimization takes its gradient elsewhere: in a second pass with the same masks, which leaves
+        running values as they are."""
+        sam.ascend(self.params, grads)
+        running, drawing = self.net.running(), self.net.drawing()
+        try:
+            for layer in drawing:
+                layer.frozen = True
+            _, grads = self._pass(x, t, weights)
+        finally:
+            for layer in drawing:
+                layer.frozen = False
+            for layer, mean, var in running:
+                layer.running_mean, layer.running_var = mean, var
+        self.solver.update_params(self.params, grads, f=loss, N=self.n)

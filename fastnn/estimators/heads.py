@@ -11,13 +11,15 @@ from scipy.special import xlogy
 from fastnn.activations import get_act
 from fastnn.core.reductions import sum_of_squares
 from fastnn.losses import get_err
+from fastnn.nn.objectives import has_spread, loss_of as catalogued, task_of
 
 
 class Head:
     """`gradient(z, t, share)` is the loss and its gradient in z, a new array or z's own memory; `output(z)` is what
     predictions are made of, in z's memory.
 
-    share holds what each row counts, as one column that sums to 1, or is None: all count the same.
+    `ending` names what predictions are made of: "softmax", "logistic", "shares" (logistic, divided by a row's sum), "exp"
+    or "identity". share holds what each row counts, as one column that sums to 1, or is None: all count the same.
     """
 
     def __init__(self, dtype):
@@ -43,6 +45,8 @@ def _shared(gradient, share):
 
 class Softmax(Head):
 
+    ending = "softmax"
+
     def __init__(self, dtype):
         super().__init__(dtype)
         self._loss, self._softmax = get_err("softmax-cross-entropy"), get_act("softmax")
@@ -63,6 +67,8 @@ class Softmax(Head):
 
 class Logistic(Head):
 
+    ending = "logistic"
+
     def __init__(self, dtype):
         super().__init__(dtype)
         self._sigmoid, self._loss = get_act("sigmoid"), get_err("Binary")
@@ -81,6 +87,8 @@ class Logistic(Head):
 
 class Squared(Head):
 
+    ending = "identity"
+
     def gradient(self, z, t, share):
         z -= t
         if share is None:
@@ -95,6 +103,8 @@ class Squared(Head):
 
 class Poisson(Head):
 
+    ending = "exp"
+
     def gradient(self, z, t, share):
         y = np.exp(z, out=z)
         errors = xlogy(t, t / y) - t + y
@@ -106,18 +116,83 @@ class Poisson(Head):
 
 
 class Catalogued(Head):
-    """A loss of the catalogue, element by element, of the scores themselves."""
+    """A loss of the catalogue, of the scores or of what `through` makes of them."""
 
-    def __init__(self, dtype, loss):
+    def __init__(self, dtype, loss, through, ending, labels=False):
         super().__init__(dtype)
-        self._loss = loss
+        self._loss, self.ending, self._labels = loss, ending, labels
+        self._through = through and get_act(through)
+
+    def targets(self, y, dtype):
+        return y.argmax(axis=1) if self._labels else super().targets(y, dtype)
 
     def gradient(self, z, t, share):
-        errors, gradient = self._loss._value_and_derivative(z, t, None, True)
+        y = z if self._through is None else self._through.forward(z)
+        errors, gradient = self._loss.value_and_grad(y, t, reduction="none")
+        if self._through is not None:
+            gradient = self._through.backward(z, y, grad=gradient)
         return _mean(errors, share), _shared(gradient, share)
 
     def output(self, z):
-        return z
+        if self.ending == "identity":
+            return z
+        if self.ending == "exp":
+            return np.exp(z, out=z)
+        y = get_act("softmax" if self.ending == "softmax" else "sigmoid").forward(z, out=z)
+        if self.ending == "shares":
+            y /= np.maximum(y.sum(axis=1, keepdims=True), np.finfo(y.dtype).tiny)
+        return y
 
 
 HEADS = {"softmax": Softmax, "logistic": Logistic, "exp": Poisson, "identity": Squared}
+
+
+def loss_of(given, classifies):
+    """A loss of the catalogue, or None for scikit-learn's own. Raises TypeError or ValueError."""
+    own = ("log_loss",) if classifies else ("squared_error", "poisson")
+    if isinstance(given, str) and given in own:
+        return None
+    loss = catalogued(given)
+    if has_spread(loss):
+        raise TypeError(f"{loss.name!r} takes a {loss.inputs[2]} besides predictions: fastnn.nn.MultiLayerNet has it")
+    return loss
+
+
+def head_of(loss, out_activation, classifies, dtype):
+    """The end of a network with that output activation and a loss, or None for scikit-learn's own.
+
+    Raises ValueError where they do not fit.
+    """
+    if loss is None:
+        return HEADS[out_activation](dtype)
+    task = task_of(loss)
+    if task.targets == "classes":
+        if not classifies:
+            raise ValueError("is a loss of labels, not of numbers")
+        if out_activation != "softmax":
+            raise ValueError("is one of several classes: for two of them, and for several labels a row, there are "
+                             "'sigmoid-focal', 'hinge' and others")
+        return Catalogued(dtype, loss, None, "softmax", labels=True)
+    single = task.targets == "yes or no" or not classifies and task.targets == "numbers"
+    if classifies:
+        if task.targets == "distributions" and out_activation != "softmax":
+            raise ValueError("is one of several classes, not of two, or of several labels a row")
+        if single:
+            ending = "shares" if out_activation == "softmax" else "logistic"
+        else:
+            ending = out_activation
+    elif task.targets == "distributions":
+        ending = "softmax"
+    elif task.targets == "yes or no" and task.outputs != "scores":
+        ending = "logistic"
+    else:
+        ending = "exp" if loss.name == "Poisson" else "identity"
+    if task.outputs in ("logits", "scores") and (task.targets == "yes or no" or not classifies):
+        through = None
+    elif task.outputs == "rates":
+        through = "exponential"
+    elif task.outputs == "logarithms of probabilities":
+        through = "log-softmax"
+    else:
+        through = "softmax" if ending == "softmax" else "sigmoid"
+    return Catalogued(dtype, loss, through, ending)

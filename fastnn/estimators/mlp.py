@@ -5,9 +5,9 @@ are not public are used: _fit_lbfgs, _validate_input, _initialize, _update_no_im
 are called; _random_state, _label_binarizer, _best_coefs, _best_intercepts and _no_improvement_count read and set,
 _parameter_constraints widened; _fit, _backprop, _forward_pass_fast, _init_coef and _check_solver are replaced.
 """
-import copy
 import math
 import warnings
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -21,14 +21,14 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
 from fastnn.activations import CataloguedActivation, get_act
-from fastnn.core.elementwise import ElementwiseLoss
-from fastnn.losses import get_err
+from fastnn.losses.base import Loss
+from fastnn.nn.row_norms import normalization_of
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.wrappers.base import Wrapper
 
-from .epochs import Epoch, listed
-from .heads import HEADS, Catalogued
-from .network import Network, predicted
+from .epochs import Epoch
+from .heads import head_of, loss_of
+from .network import Hidden, Network, listed, predicted
 from .running import progress_of, threads
 from .solvers import refused, solver_of
 
@@ -44,7 +44,8 @@ class _Perceptron:
         "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
         "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
         "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
-        "progress_bar": ["boolean"], "n_jobs": [Integral, None]}
+        "loss": [str, Loss], "normalization": [str, None], "normalization_args": [dict, None],
+        "progress_bar": ["boolean"], "n_jobs": [Integral, None], "comm": "no_validation"}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
@@ -61,8 +62,13 @@ class _Perceptron:
         if y.ndim == 1:
             y = y.reshape(-1, 1)
         self.n_outputs_ = y.shape[1]
+        self._loss_must_fit()
         dtype = dtype or X.dtype
         self._random_state = check_random_state(self.random_state)
+        if self.comm is not None:
+            from fastnn.distributed import estimating           # takes mpi4py
+            estimating.agree(self.comm, self, X, y)
+            self._random_state = estimating.random_state_of(self.comm, self._random_state)
         if first:
             self._initialize(y, [X.shape[1], *sizes, self.n_outputs_], dtype)
         elif self.dtype is None:
@@ -80,7 +86,8 @@ class _Perceptron:
         """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
         estimators have not, or not like this."""
         dtype = self._dtype()
-        self._hidden_activations(hidden)
+        self._loss()
+        self._check_hidden(hidden)
         self._dropout(hidden)
         for name in ("l1", "weight_decay"):
             if not 0 <= getattr(self, name) < math.inf:
@@ -92,9 +99,11 @@ class _Perceptron:
         if self.n_jobs == 0:
             raise refused(self, "n_jobs", "must not be 0")
         if self.solver == "lbfgs":
-            for name in ("solver_args", "weight_decay", "clip_global_norm", "dropout"):
+            for name in ("solver_args", "weight_decay", "clip_global_norm", "dropout", "normalization"):
                 if np.any(getattr(self, name)):
                     raise refused(self, name, "is for the stochastic solvers, not for 'lbfgs'")
+            if any(act.kind == "random" or getattr(act, "learned", ()) for act in self._hidden_activations(hidden)):
+                raise refused(self, "activation", "learns or is random, which is for the stochastic solvers")
             return dtype, None
         return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
 
@@ -106,6 +115,51 @@ class _Perceptron:
         if dtype is None or isinstance(dtype, np.dtype) and dtype in (np.float32, np.float64):
             return dtype
         raise refused(self, "dtype", f"must be float32, float64 or None, not {self.dtype!r}")
+
+    def _loss(self):
+        """A loss that scikit-learn has not, or None."""
+        try:
+            return loss_of(self.loss, is_classifier(self))
+        except (TypeError, ValueError) as error:
+            raise refused(self, "loss", f"does not fit: {error}") from error
+
+    def _loss_must_fit(self):
+        """Raises ValueError where the loss is not one for targets of this kind."""
+        loss = self._loss()
+        if loss is None:
+            return
+        classifies = is_classifier(self)
+        kind = "softmax" if classifies and self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        try:
+            head = head_of(loss, kind, classifies, np.float64)
+            with np.errstate(all="ignore"):
+                n = self.n_outputs_
+                head.gradient(np.full((1, n), 0.5), head.targets(np.eye(1, n), np.float64), None)
+        except (TypeError, ValueError) as error:
+            raise refused(self, "loss", str(error)) from error
+
+    def _check_hidden(self, hidden):
+        activations = self._hidden_activations(hidden)
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        for name in ("activation", "normalization"):
+            kind = (self.normalization, self.normalization_args) if name == "normalization" else (None, None)
+            try:
+                for act, units in zip(activations, sizes):
+                    Hidden(act, int(units), np.float32, normalization_of(*kind))
+                normalization_of(*kind)
+            except (TypeError, ValueError) as error:
+                raise refused(self, name, f"does not fit: {error}") from error
+
+    def _hidden(self, dtype, first=False, rng=None):
+        """What stands behind each hidden layer, with the arrays that were learned; `first`: with new ones."""
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        normalization = normalization_of(self.normalization, self.normalization_args)
+        nothing = [None] * len(sizes)
+        arrays = nothing if first else getattr(self, "hidden_params_", nothing)     # whose coefs_ somebody set
+        return [Hidden(act, int(units), dtype, normalization, each, rng)
+                for act, units, each in zip(self._hidden_activations(len(sizes)), sizes, arrays)]
 
     def _hidden_activations(self, hidden):
         """One activation for each hidden layer."""
@@ -120,8 +174,8 @@ class _Perceptron:
                 act = get_act("sigmoid" if name == "logistic" else name) if isinstance(name, str) else name
             except (TypeError, ValueError) as error:
                 raise refused(self, "activation", f"does not fit: {error}") from error
-            if not isinstance(act, CataloguedActivation) or hasattr(act, "dw"):
-                raise refused(self, "activation", "must be a name, an activation without weights, or one of these for "
+            if not isinstance(act, CataloguedActivation) or act.kind == "layer":
+                raise refused(self, "activation", "must be a name, an activation other than maxout, or one of these for "
                                                   f"each hidden layer, not {name!r}")
             found.append(act)
         return found
@@ -139,15 +193,29 @@ class _Perceptron:
         return sample_weight
 
     def _head(self, dtype):
-        return HEADS[self.out_activation_](dtype)
+        return head_of(self._loss(), self.out_activation_, is_classifier(self), dtype)
 
     def _network(self, X, rng=None):
-        hidden = len(self.coefs_) - 1
-        return Network(self.coefs_, self.intercepts_, self._hidden_activations(hidden),
-                       self._head(self.coefs_[0].dtype), self.alpha, self.l1, self._dropout(hidden), rng, issparse(X))
+        dtype, dropout = self.coefs_[0].dtype, self._dropout(len(self.coefs_) - 1)
+        hidden = self._hidden(dtype, rng=rng)
+        if self.comm is not None:
+            from fastnn.distributed.estimating import NetworkOfRanks, own_stream
+            if rng is not None and (dropout or any(each.activation.random for each in hidden)):
+                rng = own_stream(self.comm, rng)
+                hidden = self._hidden(dtype, rng=rng)
+        found = Network(self.coefs_, self.intercepts_, hidden, self._head(dtype), self.alpha, self.l1, dropout, rng,
+                        issparse(X))
+        return found if self.comm is None else NetworkOfRanks.of(found, self.comm)
 
     def _initialize(self, y, layer_units, dtype):
         super()._initialize(y, layer_units, dtype)
+        hidden = self._hidden(dtype, first=True)
+        self.hidden_params_ = self._best_hidden_params = [each.arrays() for each in hidden]
+        inputs = [layer_units[0], *(each.outputs for each in hidden)]
+        outputs = [*(each.width for each in hidden), layer_units[-1]]
+        if inputs != layer_units[:-1] or outputs != layer_units[1:]:        # gated units
+            drawn = [self._init_coef(*shape, dtype) for shape in zip(inputs, outputs)]
+            self.coefs_, self.intercepts_ = map(list, zip(*drawn))
         if self.solver in ("sgd", "adam", "lbfgs"):
             return
         self.loss_curve_, self._no_improvement_count = [], 0
@@ -205,11 +273,16 @@ class _Perceptron:
             warnings.warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
         stepped = vars(self).pop("_stepped", None)
         if incremental and stepped is not None:
-            self.coefs_, self.intercepts_ = stepped
+            self.coefs_, self.intercepts_ = listed(stepped)
         self._cast(dtype)
         self._optimizer = solver
         net = self._network(X, self._random_state)
-        epoch = Epoch(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
+        if incremental and stepped is not None:
+            net.put({**stepped, **{key: p for key, p in net.params.items() if key[0] in "Wb" and key[1:].isdigit()}})
+        kind = Epoch
+        if self.comm is not None:
+            from fastnn.distributed.estimating import EpochOfRanks as kind
+        epoch = kind(net, solver, X, net.head.targets(y, dtype), sample_weight, size)
         try:
             with progress_of(self) as advance:
                 self._epochs(epoch, X_val, y_val, weight_val, incremental, advance)
@@ -217,6 +290,7 @@ class _Perceptron:
             warnings.warn("Training interrupted by user.")
         if self.early_stopping:
             self.coefs_, self.intercepts_ = self._best_coefs, self._best_intercepts
+            self.hidden_params_ = self._best_hidden_params
 
     def _split(self, X, y, sample_weight):
         """Rows to train on and rows to validate with: X, X, y, y, weights, weights."""
@@ -246,17 +320,21 @@ class _Perceptron:
             self.n_iter_ += 1
             learnt = self._optimizer.evaluated(epoch.params)
             if learnt is not epoch.params:
-                self._stepped = listed(epoch.params)
+                self._stepped = epoch.params
                 self.coefs_, self.intercepts_ = listed(learnt)
+            self.hidden_params_ = [each.arrays(learnt, i) for i, each in enumerate(epoch.net.hidden, start=1)]
             self.t_ += n
             self.loss_curve_.append(self.loss_)
             if self.verbose:
                 print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+            best = self.early_stopping and self.best_validation_score_
             self._update_no_improvement_count(self.early_stopping, X_val, y_val, weight_val)
+            if self.early_stopping and self.best_validation_score_ != best:
+                self._best_hidden_params = self.hidden_params_
             self._optimizer.iteration_ends(self.t_)
             advance()
             stopped = [callback(self) is True for callback in callbacks]
-            if any(stopped) or self._has_converged() or incremental:
+            if epoch.agreed(any(stopped) or self._has_converged() or incremental):
                 break
             if self.n_iter_ == self.max_iter:
                 warnings.warn(f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
@@ -280,15 +358,26 @@ class _Perceptron:
     # Predictions
 
     def _forward_pass_fast(self, X, check_input=True):
+        look = None
         if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            check = partial(validate_data, self, X, accept_sparse=["csr", "csc"], reset=False)
+            if self._passes_but_for_its_numbers(X):
+                look = check
+            else:
+                X = check()
         coefs, intercepts = self.coefs_, self.intercepts_
         dtype = np.result_type(X.dtype, coefs[0]) if self.dtype is None else coefs[0].dtype
         if dtype != coefs[0].dtype:
             coefs, intercepts = ([p.astype(dtype) for p in ps] for ps in (coefs, intercepts))
         with threads(self.n_jobs), np.errstate(all="ignore"):
-            return predicted(X, coefs, intercepts, self._hidden_activations(len(coefs) - 1), self._head(dtype),
-                             issparse(X))
+            return predicted(X, coefs, intercepts, self._hidden(dtype), self._head(dtype), issparse(X), look)
+
+    def _passes_but_for_its_numbers(self, X):
+        """Whether scikit-learn's check would return X itself if all of it is finite, which the first product tells for
+        less: of infinity and NaN it is none, whatever the weights."""
+        return (type(X) is np.ndarray and X.ndim == 2 and X.dtype in (np.float32, np.float64) and len(X) > 0
+                and X.shape[1] == self.n_features_in_ > 0 and not hasattr(self, "feature_names_in_")
+                and (self.dtype is None or X.dtype.itemsize <= self.coefs_[0].itemsize))
 
 
 class MLPClassifier(_Perceptron, neural_network.MLPClassifier):
@@ -315,6 +404,9 @@ epsilon, n_iter_no_change, max_fun
     dropout : float, or one for each hidden layer
         The share of a hidden layer's outputs that is switched off while training; the others are scaled by
         1/(1 - dropout).
+    normalization, normalization_args
+        None, "batch", "layer" or "rms": between the product and the activation of each hidden layer, with arguments of
+        `fastnn.nn.BatchNormalization`, `LayerNorm` or `RMSNorm`. What it learns is in `hidden_params_`, one dict a layer.
     l1 : float
         The loss contains l1 sum |W| over the coefficients, divided by the sample size as `alpha` is.
     weight_decay : float
@@ -324,9 +416,15 @@ epsilon, n_iter_no_change, max_fun
     callbacks : function(estimator), or several
         Called after each epoch; one that returns True ends the training.
     progress_bar : bool
-        Shows one (`rich`).
+        Shows one on stderr, with `rich` where that is installed.
     n_jobs : int or None
         Threads of fastnn and of BLAS; -1: one for each core; None: as they are set.
+    loss : str or loss
+        "log_loss" is scikit-learn's; any other name is one of `fastnn.losses()`, as is what `get_err` returned. Losses of
+        probabilities get the softmax or the sigmoid of the scores, those of a yes or no have one for each class.
+    comm : mpi4py.MPI.Intracomm or None
+        Fit on all ranks of it (`fastnn.distributed`), which are given the same rows: each passes its part of every batch
+        through the network, and gradients and losses are those of all. The fit is that of one process within rounding.
     """
 
     _parameter_constraints = {**neural_network.MLPClassifier._parameter_constraints, **_Perceptron._wider_constraints,
@@ -337,7 +435,8 @@ epsilon, n_iter_no_change, max_fun
                  random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9, nesterovs_momentum=True,
                  early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999, epsilon=1e-8,
                  n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, class_weight=None, dropout=0.0,
-                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+                 l1=0.0, weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
+                 loss="log_loss", normalization=None, normalization_args=None, comm=None):
         super().__init__(
             hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -348,7 +447,8 @@ epsilon, n_iter_no_change, max_fun
         self.solver_args, self.dtype, self.class_weight = solver_args, dtype, class_weight
         self.dropout, self.l1 = dropout, l1
         self.weight_decay, self.clip_global_norm, self.callbacks = weight_decay, clip_global_norm, callbacks
-        self.progress_bar, self.n_jobs = progress_bar, n_jobs
+        self.progress_bar, self.n_jobs, self.comm = progress_bar, n_jobs, comm
+        self.loss, self.normalization, self.normalization_args = loss, normalization, normalization_args
 
     def _weights(self, y, sample_weight, incremental):
         if self.class_weight is None:
@@ -358,6 +458,15 @@ epsilon, n_iter_no_change, max_fun
                                                 "compute_class_weight of scikit-learn gives the numbers")
         own = compute_sample_weight(self.class_weight, y)
         return own if sample_weight is None else own * sample_weight
+
+    def _predict(self, X, check_input=True):
+        """scikit-learn's, without its binarizer's own checks."""
+        binarizer, classes = self._label_binarizer, self._label_binarizer.classes_
+        if binarizer.y_type_ == "multiclass":
+            return classes.take(self._forward_pass_fast(X, check_input).argmax(axis=1))
+        if binarizer.y_type_ == "binary" and len(classes) == 2:
+            return classes.take((self._forward_pass_fast(X, check_input)[:, 0] > 0.5).view(np.int8))
+        return super()._predict(X, check_input)
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its outputs "label" and
@@ -372,21 +481,22 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
     Parameters
     ----------
     loss : str or loss
-        "squared_error" and "poisson" are scikit-learn's; any other name is that of an elementwise loss of
-        `fastnn.losses()`, as is what `get_err` returned: the sum over the outputs, the mean over the rows.
+        "squared_error" and "poisson" are scikit-learn's; any other name is one of `fastnn.losses()`, but for losses of
+        labels, as is what `get_err` returned: the sum over the outputs, the mean over the rows. Predictions are the
+        scores, or what the loss is of: rates, a probability each, or a row of them.
     activation, solver, ...
         As those of `MLPClassifier`, but for `class_weight`.
     """
 
-    _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_Perceptron._wider_constraints,
-                              "loss": [str, ElementwiseLoss]}
+    _parameter_constraints = {**neural_network.MLPRegressor._parameter_constraints, **_Perceptron._wider_constraints}
 
     def __init__(self, loss="squared_error", hidden_layer_sizes=(100,), activation="relu", *, solver="adam",
                  alpha=0.0001, batch_size="auto", learning_rate="constant", learning_rate_init=0.001, power_t=0.5,
                  max_iter=200, shuffle=True, random_state=None, tol=1e-4, verbose=False, warm_start=False, momentum=0.9,
                  nesterovs_momentum=True, early_stopping=False, validation_fraction=0.1, beta_1=0.9, beta_2=0.999,
                  epsilon=1e-8, n_iter_no_change=10, max_fun=15000, solver_args=None, dtype=None, dropout=0.0, l1=0.0,
-                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None):
+                 weight_decay=0.0, clip_global_norm=None, callbacks=None, progress_bar=False, n_jobs=None,
+                 normalization=None, normalization_args=None, comm=None):
         super().__init__(
             loss, hidden_layer_sizes, activation, solver=solver, alpha=alpha, batch_size=batch_size,
             learning_rate=learning_rate, learning_rate_init=learning_rate_init, power_t=power_t, max_iter=max_iter,
@@ -398,26 +508,8 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
         self.weight_decay = weight_decay
         self.clip_global_norm, self.callbacks, self.progress_bar, self.n_jobs = (
             clip_global_norm, callbacks, progress_bar, n_jobs)
-
-    def _checked(self, hidden, incremental):
-        self._catalogued()
-        return super()._checked(hidden, incremental)
-
-    def _head(self, dtype):
-        loss = self._catalogued()
-        return super()._head(dtype) if loss is None else Catalogued(dtype, loss)
-
-    def _catalogued(self):
-        """A loss that scikit-learn has not, or None."""
-        if self.loss in ("squared_error", "poisson"):
-            return None
-        try:
-            loss = get_err(self.loss) if isinstance(self.loss, str) else copy.copy(self.loss)
-        except (TypeError, ValueError) as error:
-            raise refused(self, "loss", f"does not fit: {error}") from error
-        if not isinstance(loss, ElementwiseLoss):
-            raise refused(self, "loss", f"must be an elementwise loss, not {self.loss!r}")
-        return loss
+        self.comm = comm
+        self.normalization, self.normalization_args = normalization, normalization_args
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See

@@ -6,6 +6,8 @@ import numpy as np
 from sklearn.base import is_classifier
 from sklearn.utils.validation import check_is_fitted
 
+from fastnn.nn import BatchNormalization
+
 OPSET, IR = 17, 8           # of 2022: older runtimes read them, too
 
 
@@ -37,6 +39,12 @@ class Graph:
             tensor = self.onnx.numpy_helper.from_array(np.ascontiguousarray(array), name)
         self.constants.append(tensor)
         return name
+
+    def split(self, x):
+        """The two halves of the last axis."""
+        halves = [f"{half}_{len(self.nodes)}" for half in ("first", "second")]
+        self.nodes.append(self.onnx.helper.make_node("Split", [x], halves, axis=-1))
+        return halves
 
     def cast(self, x, dtype, to=None):
         name = to or f"Cast_{len(self.nodes)}"
@@ -94,6 +102,41 @@ ACTIVATIONS = {
 }
 
 
+def _prelu(g, x, act):
+    return g.Where(g.Greater(x, 0), x, g.Mul(x, act.alpha.astype(g.dtype)))
+
+
+LEARNED = {"PReLU": _prelu}
+GATES = {"GLU": lambda g, b, act: g.Sigmoid(b), "ReGLU": lambda g, b, act: g.Relu(b),
+         "GEGLU": lambda g, b, act: _gelu(g, b), "SwiGLU": lambda g, b, act: g.Mul(b, g.Sigmoid(g.Mul(b, act.beta))),
+         "bilinear": lambda g, b, act: b}
+
+
+def _activated(g, x, act):
+    if act.name not in GATES:
+        return {**ACTIVATIONS, **LEARNED}[act.name](g, x, act)
+    halves = g.split(x)
+    a, b = halves[::-1] if act.gate_half == "first" else halves
+    return g.Mul(a, GATES[act.name](g, b, act))
+
+
+def _normalized(g, x, norm):
+    """Of a layer that is none, None."""
+    if norm is None:
+        return x
+    eps = norm.eps
+    if isinstance(norm, BatchNormalization):
+        factor = norm.gamma.astype(np.float64) / np.sqrt(norm.running_var.astype(np.float64) + eps)
+        x = g.Mul(g.Sub(x, norm.running_mean), factor.astype(g.dtype))
+    else:
+        if eps is None:
+            eps = np.finfo(g.dtype).eps
+        if norm.centred:
+            x = g.Sub(x, g.ReduceMean(x, axes=[-1], keepdims=1))
+        x = g.Mul(g.Div(x, g.Sqrt(g.Add(g.ReduceMean(g.Mul(x, x), axes=[-1], keepdims=1), eps))), norm.gamma)
+    return x if norm.beta is None else g.Add(x, norm.beta)
+
+
 def exported(estimator, path):
     try:
         import onnx
@@ -102,15 +145,15 @@ def exported(estimator, path):
                                   name=error.name) from error
     check_is_fitted(estimator)
     g = Graph(onnx, estimator.coefs_[0].dtype)
-    activations = estimator._hidden_activations(len(estimator.coefs_) - 1)
-    for act in activations:
-        if act.name not in ACTIVATIONS:
-            raise ValueError(f"{act!r} cannot be exported; these can: {', '.join(ACTIVATIONS)}")
+    hidden = estimator._hidden(g.dtype)
+    for act in (each.activation.activation for each in hidden):
+        if act.name not in (*ACTIVATIONS, *LEARNED, *GATES):
+            raise ValueError(f"{act!r} cannot be exported; these can: {', '.join([*ACTIVATIONS, *LEARNED, *GATES])}")
     x = "X"
     for i, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_)):
         x = g.Add(g.MatMul(x, W), b)
-        if i < len(activations):
-            x = ACTIVATIONS[activations[i].name](g, x, activations[i])
+        if i < len(hidden):
+            x = _activated(g, _normalized(g, x, hidden[i].norm), hidden[i].activation.activation)
     ends = (_classes if is_classifier(estimator) else _numbers)(g, x, estimator)
     kind = onnx.helper.np_dtype_to_tensor_dtype(g.dtype)
     rows = onnx.helper.make_tensor_value_info("X", kind, ["rows", estimator.n_features_in_])
@@ -127,8 +170,8 @@ def exported(estimator, path):
 def _numbers(g, x, estimator):
     """Predictions, one axis where there is one output."""
     single = estimator.n_outputs_ == 1
-    if estimator.out_activation_ == "exp":
-        x = g.Exp(x)
+    ends = {"exp": lambda: g.Exp(x), "logistic": lambda: g.Sigmoid(x), "softmax": lambda: g.Softmax(x, axis=-1)}
+    x = ends.get(estimator._head(g.dtype).ending, lambda: x)()
     g.Reshape(x, np.array([-1] if single else [-1, estimator.n_outputs_]), to="predictions")
     return [("predictions", None, [] if single else [estimator.n_outputs_])]
 
@@ -136,8 +179,14 @@ def _numbers(g, x, estimator):
 def _classes(g, x, estimator):
     """Labels and probabilities, as `predict` and `predict_proba` have them."""
     classes, integers = estimator.classes_, g.onnx.TensorProto.INT64
-    if estimator.out_activation_ == "softmax":
-        g.Softmax(x, axis=-1, to="probabilities")
+    ending = estimator._head(g.dtype).ending
+    if ending in ("softmax", "shares"):
+        if ending == "softmax":
+            g.Softmax(x, axis=-1, to="probabilities")
+        else:
+            y = g.Sigmoid(x)
+            total = g.ReduceSum(y, np.array([-1]), keepdims=1)
+            g.Div(y, g.Max(total, float(np.finfo(g.dtype).tiny)), to="probabilities")
         place = g.ArgMax("probabilities", axis=-1, keepdims=0)
     else:
         y = g.Sigmoid(x)

@@ -5,6 +5,7 @@ import joblib
 from threadpoolctl import threadpool_limits
 
 from fastnn.core import get_num_threads, set_num_threads
+from fastnn.nn.progress import bar
 
 
 @contextmanager
@@ -28,16 +29,14 @@ def progress_of(estimator):
     if not estimator.progress_bar:
         yield lambda: None
         return
+    shown = bar("epoch", estimator.max_iter)
+
+    def advance():
+        score = estimator.validation_scores_
+        told = f", validation score {score[-1]:.4f}" if score else ""
+        shown.show(estimator.n_iter_, f"loss {estimator.loss_:.5f}{told}")
+
     try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('progress_bar=True takes rich: pip install "fastnn[cli]"', name=error.name) from error
-    with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as bar:
-        task = bar.add_task("epochs", total=estimator.max_iter)
-
-        def advance():
-            score = estimator.validation_scores_
-            told = f", validation score {score[-1]:.4f}" if score else ""
-            bar.update(task, advance=1, description=f"loss {estimator.loss_:.5f}{told}")
-
         yield advance
+    finally:
+        shown.close()

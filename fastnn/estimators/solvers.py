@@ -9,10 +9,10 @@ import math
 from fastnn.groups import group
 from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import Optimizer
-from fastnn.optimizers.wrappers import SAM, ExponentialAverage
+from fastnn.optimizers.wrappers import ExponentialAverage
 from fastnn.optimizers.wrappers.base import Wrapper
 
-BIASES = "b*"           # their keys in the mappings that are stepped
+NO_COEFS = "b*", "gamma*", "act_*"      # keys, in the mappings that are stepped, of all but the coefficients
 
 
 class BaseOptimizer:
@@ -31,6 +31,11 @@ class BaseOptimizer:
     def update_params(self, params, grads, **told):
         """A step in place; told: what some rules of the catalogue ask for, the loss f and the number of rows N."""
         self.optimizer.update(params, grads, **told)
+
+    @property
+    def ascending(self):
+        """The SAM among its wrappers, or None."""
+        return self.optimizer._ascending()
 
     def evaluated(self, params):
         """What has been learnt: params themselves, but for what makes an average of the steps."""
@@ -121,8 +126,6 @@ def solver_of(estimator):
                 raise refused(estimator, name, "is for the solvers 'sgd' and 'adam': solver_args=dict(lr=...) has the "
                                                "rate of others, a number or a schedule")
     if own:
-        if any(isinstance(each, SAM) for each in _nested(given)):
-            raise refused(estimator, "solver", "must do with one gradient of a batch: SAM takes two")
         return BaseOptimizer(given.lr, copy.deepcopy(given))
     if estimator.weight_decay:
         options["weight_decay"] = estimator.weight_decay
@@ -130,7 +133,7 @@ def solver_of(estimator):
         options["clip_global_norm"] = estimator.clip_global_norm
     adds = given in ("sgd", "adam") and options.keys() <= {"lr", "weight_decay"}
     if adds or estimator.weight_decay:
-        options["groups"] = [*options.get("groups", ()), group(BIASES, weight_decay=0, l2=0, l1=0)]
+        options["groups"] = [*options.get("groups", ()), group(*NO_COEFS, weight_decay=0, l2=0, l1=0)]
     try:
         solver = _by_name(estimator, given, options)
         solver.adds_penalties = adds

@@ -52,11 +52,11 @@ def sub(a, b):
 
 def mul(a, b):
     """The product, what is uniform in it in front: that is computed once a call."""
+    if value(a) == 0 or value(b) == 0:
+        return ZERO
     first, a = _split(a)
     second, b = _split(b)
     front, rest = _times(first, second), _times(a, b)
-    if value(front) == 0:
-        return ZERO
     return _negative(rest) if value(front) == -1 else _times(front, rest)
 
 

@@ -26,7 +26,7 @@ _ORDERS = {1: "first", 2: "second"}
 
 
 def check_derivatives(name, formula, first, second, hyperparameters, lines=(None, None), declared=None, element="x",
-                      joints=None, given=(1, 2)):
+                      joints=None, given=(1, 2), more=()):
     """Compare f' and f'' with differences of f.
 
     Parameters
@@ -34,7 +34,7 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
     name : str
         Of the formula, for the messages.
     formula, first, second : Node
-        f, f' and f'' of the element.
+        f, f' and f'' of the element; second may be None.
     hyperparameters : mapping
         Their defaults by name. Other values are tried, too.
     lines : pair of (file, number) or None
@@ -45,6 +45,8 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
         Where pieces of f meet: points to be compared as well.
     given : collection of int
         The orders that are the user's; others were derived.
+    more : sequence of mapping
+        Other values of all of them, to be tried as well.
 
     Points where f is not finite or has a kink are left out.
 
@@ -57,18 +59,22 @@ def check_derivatives(name, formula, first, second, hyperparameters, lines=(None
     """
     mp = precise(DIGITS)
     exactly = mp, arithmetic(mp)
-    nodes = len(in_order(formula, first, second))
+    roots = (formula, first) if second is None else (formula, first, second)
+    nodes = len(in_order(*roots))
     many, few = (max(8, min(count, MOST_NODES//nodes)) for count in (POINTS, FEWER_POINTS))
-    settings = [hyperparameters, *others(hyperparameters, declared or {})]
-    for values, count in zip(settings, [many, few, few]):
-        check = _Check(name, (formula, first, second), dict(values), points(count), element, lines, given, *exactly)
-        checked = check.run()
+    checked = 0
+    for values in (hyperparameters, *more, *others(hyperparameters, declared or {})):
+        check = _Check(name, roots, dict(values), points(many if values is hyperparameters else few), element, lines, given,
+                       *exactly)
+        checked += check.run()
         if joints:
             check.at_joints(joints)
-        if values is hyperparameters and not checked:
-            raise FormulaError(at_line(formula.line, (
-                f"{name} is finite and smooth at none of {count} points between -30 and 30{_told(values)}: its "
-                "derivatives cannot be checked")))
+        if not (checked or more):
+            break
+    if not checked:
+        raise FormulaError(at_line(formula.line, (
+            f"{name} is finite and smooth at none of {many} points between -30 and 30{_told(hyperparameters)}: its "
+            "derivatives cannot be checked")))
 
 
 class Underived(FormulaError):
@@ -91,7 +97,7 @@ class _Check:
             exact = self.exact(x) if np.isfinite(got[0]) else None
             if exact:
                 found.append((x, got, *exact))
-        for order in (1, 2):
+        for order in range(1, len(self.roots)):
             largest = max((abs(slopes[order]) for *_, slopes in found), default=0)
             wrong = []          # (how far it is off, the point, the derivative there, and what it should be)
             for x, got, stated, slopes in found:
@@ -106,7 +112,7 @@ class _Check:
         return len(found)
 
     def at_joints(self, joints):
-        for order in (1, 2):
+        for order in range(1, len(self.roots)):
             for joint in joints.found:
                 slope = joint.slopes[order]
                 if joint.values == self.hyperparameters and (slope.smooth or order not in self.given):

@@ -175,6 +175,12 @@ def _relative_slope(v, slopes):
     """v'/v, which stays finite where exponentials in v overflow."""
     if v.op == "exp":
         return slopes[v.args[0]]
+    if v.op in ("mul", "div"):              # of c u and u/c that of u, of c/u the other one: without the quotient
+        u, w = v.args
+        if slopes[w] is ZERO:
+            return _relative_slope(u, slopes)
+        if slopes[u] is ZERO:
+            return neg(_relative_slope(w, slopes)) if v.op == "div" else _relative_slope(w, slopes)
     found = _exponential_sum(v)
     if not found:
         return div(slopes[v], v)
@@ -312,7 +318,10 @@ def _power(y, u, v, slopes):
         lower = node("sqrt", u) if value(v) == 1.5 else node("pow", u, _lowered(v))
         return _chained(mul(v, lower), slopes[u])
     growth = mul(slopes[v], node("log", u))
-    return mul(y, growth if u.uniform else add(growth, mul(v, _relative_slope(u, slopes))))
+    if not u.uniform:
+        return mul(y, add(growth, mul(v, _relative_slope(u, slopes))))
+    product = mul(y, growth)
+    return product if value(u) else select(node("eq", y, ZERO), ZERO, product)          # 0^v log(0) is 0
 
 
 def _lowered(v):

@@ -50,7 +50,7 @@ def arguments(dtype):
     return np.concatenate([positive, -positive])
 
 
-def largest_loss(call, root, slope, values, dtype):
+def largest_loss(call, root, slope, values, dtype, element="x"):
     """The largest error of a kernel.
 
     Parameters
@@ -62,6 +62,8 @@ def largest_loss(call, root, slope, values, dtype):
     values : mapping
         The hyperparameters.
     dtype : str
+    element : str
+        What graphs call x.
 
     Returns a `Loss`. Arguments where the formula is not finite are left out; without others it is that of 0.
     """
@@ -71,7 +73,7 @@ def largest_loss(call, root, slope, values, dtype):
     xs = arguments(dtype)
     worst, most, count = None, 0.0, 0
     for x, got in zip(xs.tolist(), call(xs).tolist()):
-        exact, change = graph.evaluate([root, slope], held | {"x": mp.mpf(x)}, exactly)
+        exact, change = graph.evaluate([root, slope], held | {element: mp.mpf(x)}, exactly)
         if not mp.isfinite(exact):
             continue
         count += 1
@@ -85,7 +87,7 @@ def largest_loss(call, root, slope, values, dtype):
     worst = worst._replace(count=count)
     if not worst.lost:
         return worst
-    node, cause = _cause(root, held | {"x": mp.mpf(worst.x)}, exactly, dtype)
+    node, cause = _cause(root, held | {element: mp.mpf(worst.x)}, exactly, dtype)
     return worst._replace(cause=cause, better=stable_form(root, node) if node else "")
 
 

@@ -1,23 +1,25 @@
 """What became of a formula: its derivatives, what is computed once a call, and whether its loops are vectorised."""
 import re
 from inspect import Signature
-from itertools import count
+from itertools import count, islice
 
 from .. import core
-from ..activations import _registry as activations
 from ..optimizers import Optimizer
-from ..optimizers import _registry as optimizers
 from . import graph, kernels
 from .compiler import compiled, processor_name
 from .digits import largest_loss
 from .errors import at_line
 from .listing import listing
+from .names import catalogue_of, registered_in
+from .partials import held
+from .points import apart
 
 _STORE = re.compile(r"\bstore <(\d+) x (?:float|double)>")
 _SCALAR = re.compile(r"\bstore (?:float|double) ")
 _CALL = re.compile(r"\bcall [^@]*@(?!llvm\.)([\w.]+)\(")
 _MEMORY = re.compile(r"\bcall [^@]*@llvm\.mem(cpy|set)\b")
 _numbers = count()
+BESIDE_FIRST = 3            # values of other elements beside the first one
 
 
 class Explanation(str):
@@ -40,18 +42,16 @@ def explain(name: str) -> Explanation:
     Returns an `Explanation`, a str. Raises ValueError for a name that is not known. Compiles the loops for this, which takes
     about a second.
     """
-    found = [registry for registry in (activations, optimizers) if registry.registered(name)]
+    found = registered_in(name)
     if not found:
-        registry = optimizers if name in optimizers else activations
-        return Explanation(f"{registry[name].name} belongs to fastnn's own catalogue. Its kernels were compiled with fastnn; "
+        return Explanation(f"{catalogue_of(name)[name].name} belongs to fastnn's own catalogue. Its kernels were compiled with fastnn; "
                            f"those for {core.isa()} are in use.")
     return Explanation("\n\n".join(_report(registry[name]) for registry in found))
 
 
 def _report(cls):
     if not issubclass(cls, Optimizer):
-        formulas = dict(zip(("f", "f'", "f''"), cls._kernels.orders))
-        kernel, loops = cls._kernels.kernel, {**dict(enumerate(formulas)), 3: "f' grad", kernels.BOTH: "f and f'"}
+        formulas, kernel, loops = cls._compiled.formulas, cls._compiled.kernel, cls._compiled.loops
     else:
         delta, *state = cls._formula.roots
         formulas = {"delta": delta, **{f"new {slot}": node for slot, node in zip(cls.slots, state)}}
@@ -72,18 +72,39 @@ def _report(cls):
 
 
 def _digits(cls, dtype):
-    """What f and f' keep of the digits of `dtype`, by the kernel with the default hyperparameters."""
-    value, first, second = cls._kernels.orders
-    values = {key: vars(cls)[key].example() for key in cls.hyperparameters}
+    """What the kernels keep of the digits of `dtype` with the default hyperparameters: of an activation f and f', of what
+    has several elements all of them, along the first one."""
+    declared = {key: vars(cls)[key] for key in cls._of_formula}
+    values = {key: int(each.example()) if each.integer else each.example() for key, each in declared.items()}
+    if hasattr(cls, "_elements"):
+        return _digits_beside(cls, values, dtype)
+    value, first, second = cls._compiled.formulas.values()
     act = cls(**values)
     return [line for title, call, root, slope in (("f", act.forward, value, first), ("f'", act.backward, first, second))
             for line in _told(title, largest_loss(call, root, slope, values, dtype))]
 
 
-def _told(title, loss):
+def _digits_beside(cls, values, dtype):
+    """The worst of some values of the other elements."""
+    from .derivatives import derived
+    lines = []
+    for title, root in cls._compiled.formulas.items():
+        found = []
+        for element, rest in islice(apart(cls._elements), BESIDE_FIRST):
+            graph_of = held(root, cls._elements, element)
+            call = cls._caller(title, values, rest)
+            loss = largest_loss(call, graph_of, derived(graph_of, element), values | rest, dtype, element)
+            found.append((loss.lost, loss.ulps, rest, loss))
+        *_, rest, loss = max(found, key=lambda one: one[:2])
+        lines += _told(title, loss._replace(count=sum(one[-1].count for one in found)), cls._elements[0], rest)
+    return lines
+
+
+def _told(title, loss, element="x", rest=()):
     if not loss.lost:
         return [f"{title:2} is within {loss.ulps:.3g} ULP at {loss.count} arguments"]
-    where = f"{title:2} loses digits: {loss.got:.4g} at x = {loss.x:.6g} is {loss.exact:.4g}"
+    beside = "".join(f", {key} = {x:g}" for key, x in dict(rest).items())
+    where = f"{title:2} loses digits: {loss.got:.4g} at {element} = {loss.x:.6g}{beside} is {loss.exact:.4g}"
     return [where, *(f"   {line}" for line in (loss.cause, loss.better) if line)]
 
 

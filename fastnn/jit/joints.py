@@ -69,14 +69,16 @@ class Joints:
         The defaults, and the ranges of others.
     more : sequence of Node
         Given derivatives, whose comparisons count, too.
+    settings : sequence of mapping
+        Other values of all hyperparameters.
     """
 
-    def __init__(self, formula, hyperparameters, declared=None, more=(), element="x"):
+    def __init__(self, formula, hyperparameters, declared=None, more=(), element="x", settings=()):
         self.formula, self.element = formula, element
         self.mp = precise(DIGITS)
         self.arithmetic = _with_equality(self.mp, arithmetic(self.mp))
         self.pairs = pairs(formula, *more)
-        self.settings = [dict(hyperparameters), *others(hyperparameters, declared or {})]
+        self.settings = [dict(hyperparameters), *settings, *others(hyperparameters, declared or {})]
         most = max(1, MOST_NODES//len(graph.in_order(formula)))
         self.found = [joint for values in self.settings for joint in self._of(values, most)]
 
@@ -131,6 +133,12 @@ class Joints:
                 return None
             found.append((3*a - 3*b + c, sign*(-5*a + 8*b - 3*c)/(2*h), (a - 2*b + c)/h**2))
         return tuple(_limit(self.mp, *pair) for pair in zip(*found))
+
+    def is_number(self, root, values, x):
+        """Whether a derivative is one at x."""
+        real = {key: self.mp.mpf(value) for key, value in values.items()}
+        found, = graph.evaluate([root], {**real, self.element: self.mp.mpf(x)}, self.arithmetic)
+        return found == found
 
     def settings_exactly(self):
         return [{key: self.mp.mpf(value) for key, value in values.items()} for values in self.settings]

@@ -53,19 +53,33 @@ def written(kernel, dtype, fused):
     arrays = {name: given[name] for name, kind in kernel.arguments.items()
               if kind == "real*" and name != kernel.parameters}
     arrays |= {slot: _element(builder, given[STATE], i) for i, slot in enumerate(kernel.slots)}
-    uniform = {graph.argument(name): given[name] for name, kind in kernel.arguments.items() if kind == "real"}
-    for i, node in enumerate(kernel.hoisted):
-        value = _element(builder, given[kernel.parameters], i)
-        uniform[node] = builder.fcmp_unordered("!=", value, ir.Constant(real, 0)) if node.is_condition else value
+    arrays |= {name: builder.gep(given[whole], [ir.Constant(_SIZE, first)], inbounds=True)
+               for name, (whole, first) in kernel.parts.items()}
+    arguments = {graph.argument(name): given[name] for name, kind in kernel.arguments.items() if kind == "real"}
+    standing = {node: (kernel.parameters, i) for i, node in enumerate(kernel.hoisted)}
     n = builder.and_(given["n"], ir.Constant(_SIZE, -BLOCK_STEP))
     end = function.append_basic_block("end")
     ir.IRBuilder(end).ret_void()
     blocks = {value: function.append_basic_block(f"case_{value}") for value in kernel.loops}
-    choice = builder.switch(given[kernel.case], [*blocks.values()][-1])
+    choice = builder.switch(_case(builder, kernel.case, given), [*blocks.values()][-1])
     for value, loop in kernel.loops.items():
         choice.add_case(ir.Constant(_INT32, value), blocks[value])
-        _Pass(loop, real, fused, arrays, uniform).write(ir.IRBuilder(blocks[value]), n, end)
+        builder = ir.IRBuilder(blocks[value])
+        uniform = dict(arguments)
+        for node, (pointer, i) in (standing if loop.numbers is None else loop.numbers).items():
+            number = _element(builder, given[pointer], i)
+            uniform[node] = builder.fcmp_unordered("!=", number, ir.Constant(real, 0)) if node.is_condition else number
+        _Pass(loop, real, fused, arrays, uniform).write(builder, n, end)
     return _NAMED.sub(r"\1 = distinct !{ \1", str(module))
+
+
+def _case(builder, case, given):
+    """The number of the loop: an argument, or "one + 2 other"."""
+    one, *other = case.split(" + 2 ")
+    found = given[one]
+    for name in other:
+        found = builder.add(found, builder.shl(given[name], ir.Constant(_INT32, 1)))
+    return found
 
 
 def _element(builder, pointer, i):

@@ -90,7 +90,8 @@ def _with_number(root, joint, order, joints):
     pair = _pair(joint, x)
     there = [one for one in joints.found if one.slopes[order].value is not None and (
         pair in one.pairs if pair else one.x == joint.x)]
-    if len({tuple(one.values.items()) for one in there}) < len(joints.settings):
+    found = [one.values for one in there]
+    if any(values not in found and (pair or joints.is_number(root, values, joint.x)) for values in joints.settings):
         return root
     condition = node("eq", *pair) if pair else node("eq", x, constant(joint.x))
     number = _one_number(there, order) or _expression(pair, x, there, order, joints)

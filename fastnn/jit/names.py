@@ -3,7 +3,10 @@ from importlib import import_module
 
 from ..activations import _registry as activations
 from ..hyperparameters import Hyperparameter
+from ..losses import _registry as losses
 from ..optimizers import _registry as optimizers
+
+REGISTRIES = activations, losses, optimizers
 
 
 def class_name(name):
@@ -22,11 +25,14 @@ def declared(name, default, make=Hyperparameter):
 
 
 def restored(noun, name, module, *args, **kwds):
-    """What pickle makes an object of that was registered: the entry of that name, in any process that registers it.
+    """What pickle makes of an object that was registered."""
+    return entry_of(noun, name, module)(*args, **kwds)
 
-    As for every class, the module is imported. Raises ValueError where that does not register the name.
-    """
-    registry = activations if noun == activations.noun else optimizers
+
+def entry_of(noun, name, module):
+    """The entry of that name, in any process that registers it: as for every class, the module is imported. Raises
+    ValueError where that does not register the name."""
+    registry = next(each for each in REGISTRIES if each.noun == noun)
     if not registry.registered(name) and module != "__main__":
         try:
             import_module(module)
@@ -35,15 +41,30 @@ def restored(noun, name, module, *args, **kwds):
     if not registry.registered(name):
         raise ValueError(f"no {noun} is registered as {name!r} here: what registers it must run before an object of it "
                          f"is unpickled (it was registered in {module})")
-    return registry[name](*args, **kwds)
+    return registry[name]
+
+
+def blank(noun, name, module):
+    """What pickle gives a state: an object of the entry of that name on which no method has been called."""
+    cls = entry_of(noun, name, module)
+    return cls.__new__(cls)
 
 
 def unregister(name: str) -> None:
-    """Remove the activation and the optimizer that were registered under a name.
+    """Remove what was registered under a name: activation, error function, optimizer.
 
     Objects made of them go on working, but can no longer be unpickled. An entry of fastnn's own that had been replaced is
     back. Raises ValueError for a name that nobody registered, TypeError for one that is no string.
     """
-    found = [registry for registry in (activations, optimizers) if registry.registered(name)]
-    for registry in found or [optimizers if name in optimizers else activations]:
+    for registry in registered_in(name) or [catalogue_of(name)]:
         registry.remove(name)
+
+
+def registered_in(name):
+    """The registries where users registered that name. Raises TypeError for what is no string."""
+    return [registry for registry in REGISTRIES if registry.registered(name)]
+
+
+def catalogue_of(name):
+    """The registry that has that name, for errors the first one if none has."""
+    return next((registry for registry in REGISTRIES if name in registry), activations)

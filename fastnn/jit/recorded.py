@@ -16,7 +16,7 @@ from . import graph
 from .errors import FormulaError, at_line, place_of
 from .float64 import IN_FLOAT64
 from .meeting import crossings, pairs
-from .points import allows, others, points
+from .points import allows, apart, others, points
 from .symbolic import Symbolic
 from .uniform import computer
 
@@ -34,26 +34,27 @@ _UNSEEN = ("a formula is run once, on symbols, which see arithmetic, comparisons
            "type() and what else asks a number for more")
 
 
-def check_activation(name, function, root, seen, hyperparameters, declared, arguments):
-    """Raises FormulaError if `function`, of x and the hyperparameters, is not what `root` says.
+def check_formula(name, function, roots, seen, elements, hyperparameters, declared, arguments):
+    """Raises FormulaError if `function`, of elements and hyperparameters, is not what `roots` say.
 
     Parameters
     ----------
     seen : symbolic.Seen
         What it asked while it was followed.
+    elements : sequence of str
     hyperparameters, declared : mapping
         Their defaults, and what they may be, by name.
-    arguments : sequence of str
-        What the function calls x, then its hyperparameters.
+    arguments : mapping
+        What graphs call each argument of the function, in order -> what the function calls it.
     """
     found = []
     for values in _settings(seen.conditions, hyperparameters, declared):
-        xs = _numbers()
-        for pair in pairs(root, *seen.conditions):
-            xs += _both_sides(crossings(pair, values))
-        found += [{"x": x, **values} for x in dict.fromkeys(xs)]
-    keys = ["x", *arguments[1:]]
-    _compare(name, function, lambda given: function(*map(given.get, keys)), [root], seen, found, {"x": arguments[0]})
+        for element, rest in apart(elements, declared):
+            xs = _numbers()
+            for pair in pairs(*roots, *seen.conditions):
+                xs += _both_sides(crossings(pair, {**rest, **values}, element))
+            found += [{element: x, **rest, **values} for x in dict.fromkeys(xs)]
+    _compare(name, function, lambda given: function(*map(given.get, arguments)), roots, seen, found, arguments)
 
 
 def check_rule(name, function, roots, seen, elements, hyperparameters, declared):

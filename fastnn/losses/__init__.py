@@ -1,25 +1,57 @@
 """The catalogue of error functions, by family. Formulas: fastnn/core/losses and softmax.pxd."""
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..dialects import row
-from . import classification, distances, probabilities, similarities
-from .base import Elementwise, Loss, Rows
+from . import classification, distances, embeddings, likelihoods, probabilities, similarities
+from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
-__all__ = ["Elementwise", "Loss", "Rows", "classification", "distances", "get_err", "losses", "probabilities",
-           "similarities"]
+if TYPE_CHECKING:                   # written by the build: tools/names.py
+    from .._names import LossName, Source
+
+__all__ = ["Elementwise", "Loss", "Rows", "Several", "classification", "distances", "embeddings", "get_err", "likelihoods",
+           "losses", "probabilities", "similarities"]
 
 
-def get_err(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Elementwise | Rows":
-    """The error function of that name, with the hyperparameters given; like="torch", "optax", "keras", "chainer",
-    "sklearn", "dlfs" or "article": the one that this source has by that name.
+def get_err(name: "LossName | str", *args: Any, like: "Source | None" = None,
+            **kwds: Any) -> "Elementwise | Rows | Several":
+    """Make the loss (error function) of that name.
 
-    Raises ValueError for an unknown name or source, or a hyperparameter out of its range, TypeError for unknown
-    arguments.
+    Parameters
+    ----------
+    name : str
+        One of `losses()` or an alias such as "mse"; case, spaces, - and _ do not count.
+    *args, **kwds : float
+        Its hyperparameters, by position or name, and `reduction`: "none", "mean" or "sum".
+    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments and defaults are taken.
+
+    Returns
+    -------
+    Elementwise or Rows
+        With `forward(y, t)`, `backward(y, t)` and `value_and_grad(y, t)`: predictions come first, targets second.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or source, with the nearest name, and for a hyperparameter out of its range.
+    TypeError
+        For unknown arguments.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import get_err
+    >>> loss = get_err("Huber", delta=1.0, reduction="mean")
+    >>> y, t = np.array([0.0, 3.0]), np.array([0.5, 0.0])
+    >>> loss.forward(y, t)
+    1.3125
+    >>> loss.backward(y, t)
+    array([-0.25,  0.5 ])
     """
     return row(_registry, name, like)(*args, **kwds)
 
 
 def losses() -> list[str]:
-    """The names of all error functions."""
+    """The names of all losses, in the order of the catalogue."""
     return _registry.names()

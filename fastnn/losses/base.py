@@ -10,7 +10,7 @@ from ..core import kernels
 from ..core import losses as compiled
 from ..core.arrays import as_array
 from ..core.elementwise import ElementwiseLoss
-from ..core.pair_losses import reduced
+from ..core.pair_losses import SHARE, reduced
 from ..core.row_losses import RowLoss
 from ..hyperparameters import Configurable, Option
 from ..registry import Registry, hint
@@ -103,6 +103,8 @@ class Loss(Configurable):
     """
 
     maker = "get_err"
+    inputs: tuple[str, ...] = ("y", "t")        # the arrays of a call, in order
+    peers: dict[str, tuple[str, dict[str, Any]]] = {}       # library -> what its name is there, and its arguments
     error: Any = 0
     _attributes = ("error",)
     _gradient = None            # of the last forward, handed out as copies
@@ -163,10 +165,13 @@ class Loss(Configurable):
 class Elementwise(Loss, ElementwiseLoss):
 
     _ignored = None             # a target that counts for nothing
+    _share_at = -1              # the place of the share of an element among the kernel's constants, if it is one
 
     def _hyperparameter_set(self):
         addresses, names = compiled.LOSSES[self._formula()]
-        self._bind(addresses, self._kernel_constants(names))
+        constants = self._kernel_constants(names)
+        self._bind(addresses, (*constants, *[0.0] * (SHARE - len(constants)), 1.0))
+        self.__dict__["_share_at"] = SHARE
 
     def _formula(self):
         """The kernel, where hyperparameters choose it."""
@@ -211,7 +216,8 @@ class Elementwise(Loss, ElementwiseLoss):
         reduction = self._reduction_of(reduction)
         if sample_weight is None and reduction == "none" and self._ignored is None:
             return self._derivative(y, t, out)
-        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out)[1]
+        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out,
+                       self._share_at)[1]
 
     def _both(self, y, t, out, keep, sample_weight, reduction):
         reduction = self._reduction_of(reduction)
@@ -220,7 +226,8 @@ class Elementwise(Loss, ElementwiseLoss):
         if out is not None and reduction != "none":
             raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives "
                             "a number")
-        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out)
+        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out,
+                       self._share_at)
 
 
 class Rows(Loss, RowLoss):
@@ -274,3 +281,67 @@ class Rows(Loss, RowLoss):
     def _both(self, x, t, keep, sample_weight, reduction):
         return self._value_and_gradient(x, t, bool(keep), self._reduction_of(reduction), sample_weight, self._classes,
                                         self._smoothing, self._ignored)
+
+
+class Several(Loss):
+    """Of other arrays than predictions and targets: `inputs` names them, `gradients` those with a derivative.
+
+    They are given in that order, or by name. `backward` and `value_and_grad` have a tuple of gradients, one for each
+    of `gradients`.
+    """
+
+    gradients: tuple[str, ...] = ()
+    _kept_gradients = None
+
+    def _both(self, arrays, keep, sample_weight, reduction):
+        """(the losses or what they are reduced to, the tuple of gradients or None)."""
+        raise NotImplementedError
+
+    def forward(self, *arrays: Any, keep: bool = True, sample_weight: Any = None, reduction: str | None = None,
+                **named: Any) -> Any:
+        """The losses, or their mean or sum; also kept as `error`.
+
+        keep=False computes no gradients beside them. sample_weight multiplies losses and gradients: of the losses' shape,
+        or that of their first axes. Weight 0 leaves a loss out, even if it is NaN.
+        """
+        error, gradients = self._both(self._arrays(arrays, named), bool(keep), sample_weight,
+                                      self._reduction_of(reduction))
+        self.__dict__.update(error=error, _kept_gradients=gradients)
+        return error
+
+    def __call__(self, *arrays: Any, **kwds: Any) -> Any:
+        """`forward`."""
+        return self.forward(*arrays, **kwds)
+
+    def value_and_grad(self, *arrays: Any, sample_weight: Any = None, reduction: str | None = None,
+                       **named: Any) -> tuple[Any, tuple[Any, ...]]:
+        """(what `forward` returns, its gradients), from one pass that keeps nothing."""
+        return self._both(self._arrays(arrays, named), True, sample_weight, self._reduction_of(reduction))
+
+    def backward(self, *arrays: Any, sample_weight: Any = None, reduction: str | None = None,
+                 **named: Any) -> tuple[Any, ...]:
+        """The gradients of what `forward` returns; without arrays at the last `forward`, whatever has become of its
+        arrays since."""
+        if arrays or named:
+            return self.value_and_grad(*arrays, sample_weight=sample_weight, reduction=reduction, **named)[1]
+        if sample_weight is not None or reduction is not None:
+            raise TypeError(f"{self.name}: backward() without arrays takes no weights and no reduction; it is at the last "
+                            "forward, and of what that returned")
+        if self._kept_gradients is None:
+            raise ValueError(f"{self.name}: backward() without arguments needs a forward before it, without keep=False")
+        return tuple(gradient.copy() for gradient in self._kept_gradients)
+
+    def _arrays(self, arrays, named):
+        """The arrays in the order of `inputs`."""
+        if len(arrays) > len(self.inputs):
+            raise TypeError(f"{self.name} takes {', '.join(self.inputs)}, not {len(arrays)} arrays")
+        given = dict(zip(self.inputs, arrays))
+        for name, value in named.items():
+            if name not in self.inputs:
+                raise TypeError(f"{self.name} has no argument {name!r}{hint(name, self.inputs)}")
+            if name in given:
+                raise TypeError(f"{self.name}: {name} is given twice")
+            given[name] = value
+        if missing := [name for name in self.inputs if name not in given]:
+            raise TypeError(f"{self.name} takes {', '.join(self.inputs)}: {' and '.join(missing)} is missing")
+        return [given[name] for name in self.inputs]

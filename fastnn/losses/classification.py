@@ -27,6 +27,8 @@ class SigmoidBinaryCrossEntropy(_Binary, name="sigmoid-binary-cross-entropy", ke
     class_weight=(1, p); keras.losses.BinaryCrossentropy(from_logits=True).
     """
 
+    peers = {"torch": ("BCEWithLogitsLoss", {}), "optax": ("sigmoid_binary_cross_entropy", {})}
+
     class_weight = Choice(None, checked_weights(2))
 
     def _formula(self):
@@ -47,6 +49,8 @@ class SigmoidFocal(_Binary, name="sigmoid-focal", kernel="sigmoid_focal",
     torchvision.ops.sigmoid_focal_loss; keras.losses.BinaryFocalCrossentropy(from_logits=True) has alpha where
     apply_class_balancing=True. For gamma other than 0, 1, 2 and 3 the relative error grows with gamma log(q).
     """
+
+    peers = {"optax": ("sigmoid_focal_loss", {"alpha": 0.25})}
 
     alpha = Hyperparameter(0.25, at_least=0, below=1, optional=True)
     gamma = Hyperparameter(2.0, at_least=0, below=1e3)
@@ -115,6 +119,8 @@ class SoftmaxCrossEntropy(_Labels, name="softmax-cross-entropy", kernel="softmax
     the number of rows.
     """
 
+    peers = {"torch": ("CrossEntropyLoss", {}), "optax": ("softmax_cross_entropy_with_integer_labels", {})}
+
 
 class SoftmaxFocal(_Labels, name="softmax-focal", kernel="softmax_focal",
                    aliases=("categorical focal", "CategoricalFocalCrossentropy", "softmax focal loss")):
@@ -138,6 +144,8 @@ class Sparsemax(_Ignoring, name="sparsemax-loss", kernel="sparsemax", aliases=("
 
     Targets are integer labels or distributions, as in softmax-cross-entropy. optax.losses.multiclass_sparsemax_loss.
     """
+
+    peers = {"optax": ("multiclass_sparsemax_loss", {})}
 
 
 class CategoricalHinge(_Ignoring, name="categorical-hinge", kernel="categorical_hinge"):

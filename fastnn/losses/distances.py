@@ -6,6 +6,8 @@ from .base import Elementwise
 class Square(Elementwise, name="Square", kernel="square_error", aliases=("half squared error", "L2 loss")):
     """(y - t)^2 / 2; optax.l2_loss, half of what others call squared error."""
 
+    peers = {"optax": ("l2_loss", {})}
+
 
 class SquaredError(Elementwise, name="squared-error", kernel="squared_difference",
                    aliases=("mse", "mean squared error", "MSELoss", "L2")):
@@ -13,6 +15,8 @@ class SquaredError(Elementwise, name="squared-error", kernel="squared_difference
 
     torch.nn.MSELoss, keras.losses.MeanSquaredError, sklearn's mean_squared_error with reduction="mean".
     """
+
+    peers = {"torch": ("MSELoss", {}), "optax": ("squared_error", {})}
 
 
 class L1(Elementwise, name="L1", kernel="absolute_error",
@@ -22,12 +26,16 @@ class L1(Elementwise, name="L1", kernel="absolute_error",
     torch.nn.L1Loss, keras.losses.MeanAbsoluteError, sklearn's mean_absolute_error.
     """
 
+    peers = {"torch": ("L1Loss", {})}
+
 
 class Huber(Elementwise, name="Huber", kernel="huber", aliases=("HuberLoss",)):
     """d^2/2 for |d| <= delta, else delta (|d| - delta/2).  Huber 1964, Annals of Mathematical Statistics 35.
 
     torch.nn.HuberLoss, keras.losses.Huber, optax.huber_loss. delta smooth-L1 of beta = delta.
     """
+
+    peers = {"torch": ("HuberLoss", {}), "optax": ("huber_loss", {})}
 
     delta = Hyperparameter(1.0, above=0, below=1e30)
 
@@ -38,11 +46,15 @@ class SmoothL1(Elementwise, name="smooth-L1", kernel="smooth_l1", aliases=("Smoo
     torch.nn.SmoothL1Loss: Huber's loss of delta = beta, divided by beta.
     """
 
+    peers = {"torch": ("SmoothL1Loss", {})}
+
     beta = Hyperparameter(1.0, at_least=0, below=1e30)
 
 
 class LogCosh(Elementwise, name="log-cosh", kernel="log_cosh"):
     """log(cosh(d)); derivative tanh(d).  keras.losses.LogCosh, optax.log_cosh."""
+
+    peers = {"optax": ("log_cosh", {})}
 
 
 class Quantile(Elementwise, name="quantile", kernel="quantile", aliases=("pinball", "quantile loss", "pinball loss")):

@@ -11,6 +11,8 @@ class Binary(Elementwise, name="Binary", kernel="binary_cross_entropy",
     torch.nn.BCELoss; Keras clips y at 1e-7.
     """
 
+    peers = {"torch": ("BCELoss", {})}
+
 
 class Cross(Elementwise, name="Cross", kernel="cross_entropy"):
     """Cross entropy -t log(y) of probabilities y, the logarithm held at -100, the gradient's denominator at 1e-12."""
@@ -25,6 +27,8 @@ class KL(Elementwise, name="KL", kernel="kl_of_logs",
     Kullback and Leibler 1951, Annals of Mathematical Statistics 22.
     torch.nn.KLDivLoss; keras.losses.KLDivergence is log_input=False, clipped at 1e-7 and summed along the last axis.
     """
+
+    peers = {"torch": ("KLDivLoss", {})}
 
     log_input = Choice(True, checked_flag("log_input"))
     log_target = Choice(False, checked_flag("log_target"))
@@ -49,12 +53,16 @@ class JensenShannon(Elementwise, name="Jensen-Shannon", kernel="jensen_shannon",
 class Poisson(Elementwise, name="Poisson", kernel="poisson_of_log", aliases=("PoissonNLL", "PoissonNLLLoss")):
     """Negative log-likelihood of counts t, without log(t!): exp(y) - t y where y is the logarithm of the rate.
 
-    With log_input=False y is the rate itself: y - t log(y + eps). torch.nn.PoissonNLLLoss; keras.losses.Poisson is
+    With log_input=False y is the rate itself: y - t log(y + eps). full=True adds Stirling's formula for log(t!),
+    t log(t) - t + log(2 pi t)/2, where t is above 1; the derivative is the same. torch.nn.PoissonNLLLoss; keras.losses.Poisson is
     log_input=False, eps=1e-7; sklearn's mean_poisson_deviance is twice that, less what depends on t alone.
     """
 
+    peers = {"torch": ("PoissonNLLLoss", {})}
+
     log_input = Choice(True, checked_flag("log_input"))
+    full = Choice(False, checked_flag("full"))
     eps = Hyperparameter(1e-8, above=0, below=1e30)
 
     def _formula(self):
-        return "poisson_of_log" if self.log_input else "poisson"
+        return f"poisson{'_of_log' * self.log_input}{'_full' * self.full}"

@@ -15,6 +15,8 @@ class Cosine(_Pairs, name="cosine", kernel="cosine", aliases=("cosine distance",
     1 - torch.nn.functional.cosine_similarity; optax.cosine_distance; keras.losses.CosineSimilarity is 1 less.
     """
 
+    peers = {"optax": ("cosine_distance", {})}
+
     eps = Hyperparameter(1e-8, above=0, below=1e30)
 
 

@@ -9,10 +9,11 @@ from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWith
 from .lr_range import lr_range_test
 from .minimize import minimize
 from .network import MultiLayerNet
+from .objectives import Objective
 from .progress import ProgressBar
 from .row_norms import LayerNorm, RMSNorm
 from .trainer import Trainer
 
 __all__ = ["Activation", "Affine", "BatchNormalization", "Callback", "Dropout", "EarlyStopping", "Embedding", "LayerNorm",
-           "MultiLayerNet", "ProgressBar", "RMSNorm", "SoftmaxWithLoss", "Trainer", "clip_grad_norm", "initializers",
-           "lr_range_test", "metrics", "minimize", "numerical_gradient"]
+           "MultiLayerNet", "Objective", "ProgressBar", "RMSNorm", "SoftmaxWithLoss", "Trainer", "clip_grad_norm",
+           "initializers", "lr_range_test", "metrics", "minimize", "numerical_gradient"]

@@ -16,6 +16,8 @@ class Embedding(Layer):
     Raises TypeError for x that are no integers, ValueError for those outside 0 to words - 1.
     """
 
+    learned = ("W",)
+
     def __init__(self, W):
         self.W = W
         self.dW = None

@@ -11,6 +11,8 @@ from fastnn.core.sparse import Rows
 from fastnn.hyperparameters import as_float, unwrapped
 from fastnn.trees import NESTED, arrays_of_gradients
 
+from .layers import Layer
+
 TRANSFORMED, NORM = "transformed gradient", "norm of the gradients"     # between a trainer's gradients and its update
 PLACES = ("output", "gradient", "input", "weight decay", "unknown", TRANSFORMED, NORM)
 
@@ -75,7 +77,7 @@ def first_nonfinite(layers, last_layer, x, t):
     first = next(iter(layers))
     for name, layer in reversed(layers.items()):
         dout = layer.backward(dout)
-        gradients = [getattr(layer, key) for key in ("dW", "db", "dgamma", "dbeta") if hasattr(layer, key)]
+        gradients = [getattr(layer.owner, f"d{key}") for key in layer.learned] if isinstance(layer, Layer) else []
         if not all_finite(gradients if name == first else [dout, *gradients]):      # nobody needs the first one's dout
             return name, "gradient"
     return None

@@ -13,6 +13,8 @@ from numbers import Real
 
 import numpy as np
 
+from ..generators import as_rng
+
 # the standard deviation of a standard normal variable that is cut off at 2
 CUT_AT_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
 LEAST_MASS = 1e-3
@@ -174,15 +176,6 @@ def fans(shape):
         return n, n
     field = math.prod(shape[:-2])
     return field * shape[-2], field * shape[-1]
-
-
-def as_rng(rng):
-    """`rng` itself if it is a Generator or RandomState, else a new Generator seeded by it: an int or a
-    sequence of them, or None for a seed from the system.
-    """
-    if isinstance(rng, (np.random.Generator, np.random.RandomState)):
-        return rng
-    return np.random.default_rng(rng)
 
 
 def _axes(shape):

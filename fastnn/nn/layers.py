@@ -7,6 +7,10 @@ from all other operands (but see Activation and Dropout). It, and x, must then s
 but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
 5 and 6).
 """
+import copy
+import math
+from contextlib import contextmanager
+
 import numpy as np
 
 from fastnn.activations import get_act
@@ -15,8 +19,10 @@ from fastnn.core.arrays import as_array
 from fastnn.core.affine import activate_with_bias, add_bias, column_sums, gradient_with_sums
 from fastnn.core.dropout import drop, masked
 from fastnn.core.elementwise import ElementwiseActivation
+from fastnn.core.gated_units import GatedUnit
 from fastnn.core.mean_loss import mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
+from fastnn.core.rows import RowActivation
 from fastnn.state import StateError, array, finite, is_one_of
 
 from .initializers import as_rng
@@ -24,6 +30,12 @@ from .initializers import as_rng
 
 class Layer:
     _kept = None
+    learned = ()                # names of its parameters; their gradients are d... of these
+
+    @property
+    def owner(self):
+        """What has the parameters and their gradients as attributes."""
+        return self
 
     def _remembered(self):
         """What passes depend on beside parameters and generators, as numbers, words and new arrays."""
@@ -45,6 +57,8 @@ class Affine(Layer):
     W is (features in, features out), b (features out,). `backward` leaves their gradients in `dW` and `db`, new
     arrays each time.
     """
+
+    learned = ("W", "b")
 
     def __init__(self, W, b):
         self.W, self.b = W, b
@@ -77,14 +91,31 @@ class Activation(Layer):
     """Any activation of the catalogue: its name, or what `get_act` returned for it.
 
     Where y = f(x) determines f' (`by_value` of the activation) `backward` takes it from y, and x need not be kept: `out`
-    may be x in `forward` then, and otherwise if that is not for training. It may be dout in `backward`.
-    Raises ValueError if the name is unknown, TypeError for those with weights of their own: maxout, PReLU.
+    may be x in `forward` then, and otherwise if that is not for training, but not where the number of columns changes. It
+    may be dout in `backward`, likewise. What it learns - PReLU's alpha - is the layer's: `activation` is a copy then, and
+    `learned` names its attributes. A gated unit halves the columns. What is random while training (RReLU) is a copy, too,
+    and draws from `rng`; while `frozen` is set it draws the same again for arrays of the same shape.
+    Raises ValueError if the name is unknown, TypeError for maxout, which has weights of its own.
     """
 
-    def __init__(self, activation):
-        self.activation = get_act(activation) if isinstance(activation, str) else activation
-        if hasattr(self.activation, "dw") or hasattr(self.activation, "dalpha"):
-            raise TypeError(f"{self.activation!r} has weights of its own, which nothing here would train")
+    def __init__(self, activation, rng=None):
+        act = get_act(activation) if isinstance(activation, str) else activation
+        if isinstance(act, type) or not hasattr(act, "forward"):
+            raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
+        if getattr(act, "kind", None) == "layer":
+            raise TypeError(f"{act!r} has weights of its own, which nothing here would train")
+        self.learned = tuple(getattr(act, "learned", ()))
+        self.random, self.frozen = getattr(act, "kind", None) == "random", False
+        self.activation = copy.deepcopy(act) if self.learned or self.random else act
+        if self.random:
+            self.activation.rng = None                          # states compare what is shown
+            if rng is not None:
+                self.activation._generator = as_rng(rng)
+        self._elementwise = isinstance(act, ElementwiseActivation)
+
+    @property
+    def owner(self):
+        return self.activation
 
     def _remembered(self):
         plain = type(self.activation).__repr__ is object.__repr__       # which would show an address
@@ -102,18 +133,60 @@ class Activation(Layer):
         act = self.activation
         return getattr(type(act), "backward", None) is ElementwiseActivation.backward and act.by_value
 
+    @property
+    def inputs_per_output(self):
+        """How many columns of x one of y is made of."""
+        return 2 if isinstance(self.activation, GatedUnit) else 1
+
+    def width_of(self, width):
+        """Columns of y, for so many of x. Raises ValueError where the activation does not fit these."""
+        if self._elementwise or self.random or isinstance(self.activation, RowActivation):
+            return width
+        y = np.asarray(self.activation.forward(np.zeros((2, width))))
+        if y.ndim != 2 or len(y) != 2:
+            raise ValueError(f"{self.activation!r} makes of rows and {width} columns the shape {y.shape}: a layer keeps "
+                             "the rows")
+        return y.shape[1]
+
     def forward(self, x, train_flg=True, out=None, bias=None):
         """With `bias`, of shape (features,), the activation of x + bias: in one pass, and x becomes x + bias."""
+        if self.random:
+            with self._draws(x, train_flg):
+                return self._forward(x, train_flg, out, bias)
+        return self._forward(x, train_flg, out, bias)
+
+    def _forward(self, x, train_flg, out, bias):
         if bias is None:
             y = self.activation.forward(x, out=out)
-        else:
+        elif self._elementwise:
             y = activate_with_bias(self.activation, x, bias, out)
+        else:
+            y = self.activation.forward(add_bias(x, bias), out=out)
         if train_flg:
             self._kept = (None if self.by_value else x), y
         return y
 
+    @contextmanager
+    def _draws(self, x, train_flg):
+        """What a random activation draws: nothing but in training, the last key again while it is frozen."""
+        act = self.activation
+        act.training, own = bool(train_flg), act._generator
+        if train_flg and self.frozen and act._kept is not None and act._kept[1] == np.shape(x):
+            act._generator = _Again(act._kept[0])
+        try:
+            yield
+        finally:
+            act._generator = own
+
+    @property
+    def rng(self):
+        """The generator of a random activation, or None."""
+        return self.activation._generator if self.random else None
+
     def backward(self, dout, out=None):
         x, y = self._recall()
+        if self.random:
+            self.activation.training = True
         return self.activation.backward(x, y, grad=dout, out=out)
 
     def backward_with_bias(self, dout, out=None):
@@ -122,9 +195,25 @@ class Activation(Layer):
         return gradient_with_sums(self.activation, x, y, dout, out)
 
 
+class _Again:
+    """A generator that draws one key once more."""
+
+    def __init__(self, key):
+        self.key = key
+
+    def random(self):
+        return self.key / 2**53
+
+
+def drawing(layers):
+    """Those that draw random numbers while training: Dropout, and activations that are random."""
+    return [layer for layer in layers if isinstance(layer, Dropout) or isinstance(layer, Activation) and layer.random]
+
+
 class Dropout(Layer):
     """Switches each feature of each row off with probability `dropout_ratio` while training, and scales all
-    by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4).
+    by 1 - dropout_ratio otherwise (Srivastava et al. 2014, JMLR 15, section 4), as in the book. With `inverted` it scales
+    by 1/(1 - dropout_ratio) what it leaves on while training, and otherwise nothing, as torch and Keras do.
 
     Each forward pass in training mode draws the key of its mask, ``int(rng.random()*2**53)``; the mask is a function of
     key and place (`fastnn/core/masks.h`), whatever the number of threads. rng is None, an int, a Generator or a
@@ -134,11 +223,11 @@ class Dropout(Layer):
     Raises ValueError for a ratio outside [0, 1).
     """
 
-    def __init__(self, dropout_ratio=0.5, rng=None):
+    def __init__(self, dropout_ratio=0.5, rng=None, *, inverted=False):
         if not 0 <= dropout_ratio < 1:
             raise ValueError(f"the dropout ratio must be at least 0 and below 1, not {dropout_ratio!r}")
         self.dropout_ratio = float(dropout_ratio)
-        self.frozen = False
+        self.inverted, self.frozen = bool(inverted), False
         self.rng = as_rng(rng)
 
     @property
@@ -146,7 +235,7 @@ class Dropout(Layer):
         return self._kept
 
     def _remembered(self):
-        return {"dropout_ratio": self.dropout_ratio}
+        return {"dropout_ratio": self.dropout_ratio, **({"inverted": 1} if self.inverted else {})}
 
     def _recalled(self, saved, where):
         ratio = finite(saved["dropout_ratio"], f"the dropout ratio of {where}")
@@ -157,14 +246,23 @@ class Dropout(Layer):
     def forward(self, x, train_flg=True, out=None):
         x = as_array(x, "x")
         if not train_flg:
-            return np.multiply(x, 1 - self.dropout_ratio, out=out)
+            return np.multiply(x, 1 if self.inverted else 1 - self.dropout_ratio, out=out)
         if self.frozen and self.mask is not None and self.mask.shape == x.shape:
-            return masked(x, self.mask, out)
-        y, self._kept = drop(x, self.dropout_ratio, int(self.rng.random()*2**53), out)
+            return masked(x, self.mask, out, self._factor)
+        y, self._kept = drop(x, self.dropout_ratio, int(self.rng.random()*2**53), out, self._factor)
         return y
 
     def backward(self, dout, out=None):
-        return masked(dout, self._recall(), out)
+        return masked(dout, self._recall(), out, self._factor)
+
+    @property
+    def _factor(self):
+        return 1 / (1 - self.dropout_ratio) if self.inverted else 1.0
+
+
+# like -> what is kept of running values, eps, whether the running variance is unbiased, and what that begins with
+NORMALIZATIONS = {None: (0.9, 1e-6, False, 1), "dlfs": (0.9, 1e-6, False, 0), "torch": (0.9, 1e-5, True, 1),
+                  "keras": (0.99, 1e-3, False, 1), "chainer": (0.9, 2e-5, True, 1)}
 
 
 class BatchNormalization(Layer):
@@ -172,36 +270,66 @@ class BatchNormalization(Layer):
     (Ioffe & Szegedy 2015, arXiv 1502.03167, algorithm 1).
 
     Training uses the batch's mean and variance and moves `running_mean` and `running_var` towards them, running =
-    momentum running + (1 - momentum) batch; otherwise the running values are used. The mean starts at 0, the variance
-    at 1 (in the book at 0, with which a network that has not been trained blows its scores up), and both have to be
-    saved like parameters, which a network's `state_dict` does. `backward` leaves the gradients of gamma and beta in
-    `dgamma` and `dbeta`.
-    Raises ValueError for a momentum outside [0, 1], and for training with fewer than two rows: normalized, a single one
-    is beta whatever it was, and its gradient 0.
+    momentum running + (1 - momentum) batch; otherwise the running values are used. They have to be saved like parameters,
+    which a network's `state_dict` does. `backward` leaves the gradients of gamma and beta in `dgamma` and `dbeta`.
+
+    Parameters
+    ----------
+    gamma, beta : ndarray of shape (features,)
+    momentum : float
+        What is kept of the running values; like="torch" takes it as torch does, which has 1 less it: momentum=0.1 there
+        becomes the attribute 0.9.
+    running_mean, running_var : ndarray or None
+        What they begin with: 0 and 1, the variance in the book with 0, with which a network that has not been trained
+        blows its scores up.
+    eps : float
+        The default is the book's 10e-7. Added to a float32 variance below 1 it counts, and dividing by its root blows the
+        rounding noise of a feature that is constant over the batch up by no more than 1000.
+    unbiased : bool
+        Whether the running variance is moved towards the batch's times n/(n - 1), n rows. What x is divided by never is.
+    like : str or None
+        "dlfs" (the book), "torch", "keras" or "chainer": the defaults of the four, in this order momentum 0.9, 0.9, 0.99, 0.9;
+        eps 10e-7, 1e-5, 1e-3, 2e-5; the variance is unbiased in torch and Chainer. None is the book's, but a running
+        variance that begins with 1.
+
+    Raises ValueError for a momentum outside [0, 1], an eps that is negative or not finite, an unknown `like`, and for
+    training with fewer than two rows: normalized, a single one is beta whatever it was, and its gradient 0.
     """
 
-    # The book's 10e-7. Added to a float32 variance below 1 it counts, and dividing by its root blows the
-    # rounding noise of a feature that is constant over the batch up by no more than 1000.
-    eps = 1e-6
+    learned = ("gamma", "beta")
 
-    def __init__(self, gamma, beta, momentum=0.9, running_mean=None, running_var=None):
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
-        self.gamma, self.beta, self.momentum = gamma, beta, float(momentum)
+    def __init__(self, gamma, beta, momentum=None, running_mean=None, running_var=None, *, eps=None, unbiased=None,
+                 like=None):
+        if like not in NORMALIZATIONS:
+            raise ValueError(f"like must be None or one of {', '.join(filter(None, NORMALIZATIONS))}, not {like!r}")
+        kept, own_eps, own_unbiased, first = NORMALIZATIONS[like]
+        if momentum is not None:
+            if not 0 <= momentum <= 1:
+                raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
+            kept = 1 - momentum if like == "torch" else momentum
+        self.gamma, self.beta, self.momentum = gamma, beta, float(kept)
+        self.eps = own_eps if eps is None else _checked_eps(eps)
+        self.unbiased = own_unbiased if unbiased is None else bool(unbiased)
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
-        self.running_var = np.ones_like(gamma) if running_var is None else running_var
+        self.running_var = np.full_like(gamma, first) if running_var is None else running_var
         self.dgamma = self.dbeta = None
 
     def _remembered(self):
+        _, eps, unbiased, _ = NORMALIZATIONS[None]
+        usual = (self.eps, self.unbiased) == (eps, unbiased)
+        other = {} if usual else {"eps": self.eps, "unbiased": int(self.unbiased)}
         return {"momentum": self.momentum, "running_mean": np.array(self.running_mean),
-                "running_var": np.array(self.running_var)}
+                "running_var": np.array(self.running_var), **other}
 
     def _recalled(self, saved, where):
         momentum = finite(saved["momentum"], f"the momentum of {where}")
         if not 0 <= momentum <= 1:
             raise StateError(f"the momentum of {where} must lie between 0 and 1, not {momentum}")
         running = {name: array(saved[name], f"{name} of {where}", own.dtype, own.shape).copy()
-                   for name, own in self._remembered().items() if name != "momentum"}
+                   for name, own in self._remembered().items() if name.startswith("running")}
+        for name in ("eps", "unbiased"):
+            if name in saved and finite(saved[name], f"{name} of {where}") != getattr(self, name):
+                raise StateError(f"{where} has {name} {saved[name]}, not {getattr(self, name)}")
         return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
@@ -212,12 +340,18 @@ class BatchNormalization(Layer):
             raise ValueError(f"batch normalization is trained on two rows or more, not on {len(x)}: normalized, "
                              "a single row is beta whatever it was")
         y, self._kept, self.running_mean, self.running_var = normalize_batch(
-            x, self.gamma, self.beta, self.eps, self.momentum, self.running_mean, self.running_var, out)
+            x, self.gamma, self.beta, self.eps, self.momentum, self.running_mean, self.running_var, out, self.unbiased)
         return y
 
     def backward(self, dout, out=None):
         dx, self.dgamma, self.dbeta = normalize_batch_backward(dout, self._recall(), self.gamma, out)
         return dx
+
+
+def _checked_eps(eps):
+    if not 0 <= eps < math.inf:
+        raise ValueError(f"eps must be finite and not negative, not {eps!r}")
+    return float(eps)
 
 
 class SoftmaxWithLoss(Layer):

@@ -10,7 +10,7 @@ from fastnn.core.arrays import share_memory
 
 from .data import rows
 from .finite import NonFinite, all_finite, number
-from .layers import BatchNormalization, Dropout
+from .layers import Activation, BatchNormalization, Dropout
 
 __all__ = ["Minimum", "minimize"]
 
@@ -105,6 +105,9 @@ class _Problem:
             if isinstance(layer, Dropout) and layer.dropout_ratio:
                 raise ValueError(f"layer {name!r} is Dropout, which gives another loss in each pass: minimize needs a "
                                  "network without it, or with a dropout_ratio of 0")
+            if isinstance(layer, Activation) and layer.random:
+                raise ValueError(f"layer {name!r} draws random numbers and gives another loss in each pass: minimize needs "
+                                 "a network without it")
         self.normalizations = [layer for layer in layers.values() if isinstance(layer, BatchNormalization)]
         for key, p in network.params.items():
             if not p.flags.writeable:

@@ -1,4 +1,4 @@
-"""The book's fully connected classifier."""
+"""The book's fully connected network."""
 import copy
 import math
 from operator import index
@@ -7,15 +7,16 @@ import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
-from fastnn.core.mean_loss import labels_fit
 from fastnn.core.reductions import sum_of_squares
 
 from .data import real_numbers
 from .finite import all_finite, first_nonfinite, number
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
-from .layers import Activation, Affine, BatchNormalization, Dropout, SoftmaxWithLoss, plain
+from .layers import Activation, Affine, Dropout, SoftmaxWithLoss, drawing, plain
+from .objectives import Objective
 from .passes import TrainingPass
+from .row_norms import normalization_of
 from .state import checked_network, network_state
 
 
@@ -33,20 +34,20 @@ class Decay:
 
 
 class MultiLayerNet:
-    """Affine layers with an activation between them, softmax and cross entropy at the end.
+    """Affine layers with an activation between them, a loss at the end: by default cross entropy of the softmax.
 
-    After each hidden Affine layer come, in this order, BatchNormalization (if `use_batchnorm`), the
+    After each hidden Affine layer come, in this order, a normalization (if `use_batchnorm` or `normalization`), the
     activation, and Dropout (if `use_dropout`). The interface is that of MultiLayerNetExtend in "Deep Learning
     from Scratch". The layers keep from one pass what the next needs: a network belongs to one thread at a time.
 
     Parameters
     ----------
     input_size, output_size : int
-        Features and classes.
+        Features, and classes or other outputs.
     hidden_size_list : sequence of int
-        Neurons of each hidden layer; empty for softmax regression.
-    activation : str or activation
-        A name of the catalogue, or what `get_act` returned for it.
+        Neurons of each hidden layer; empty for softmax regression. With a gated unit W has twice as many columns.
+    activation : str or activation, or one of these for each hidden layer
+        A name of the catalogue, or what `get_act` returned for it; of what is learned (PReLU) each layer has a copy.
     weight_init_std : float, str or function
         Standard deviation of the first weights; "he"/"relu" is sqrt(2/n), "xavier"/"sigmoid" sqrt(1/n). Or one of
         `fastnn.nn.initializers`, such as "glorot_uniform" or "orthogonal".
@@ -57,6 +58,19 @@ class MultiLayerNet:
     use_dropout, use_batchnorm : bool
     dropout_ration : float
         Share of the features that dropout switches off (the book's spelling).
+    inverted_dropout : bool
+        See `Dropout`.
+    normalization : None, "batch", "layer" or "rms"
+        "batch" is use_batchnorm=True.
+    normalization_args : dict
+        Arguments of `BatchNormalization`, such as like="torch", `LayerNorm` or `RMSNorm`.
+    loss : str or loss
+        A name of `fastnn.losses()`, or what `get_err` or `register_loss` returned, with its weights: its mean over all that
+        it has one for, its sum with reduction="sum". Targets are what that loss takes: labels or distributions, a yes or
+        no (0 and 1) for each output, or real numbers.
+    output : None, str or activation
+        What the last layer's scores go through before the loss, and in `predict`: for losses of probabilities. Losses
+        whose names have softmax or sigmoid in them take the scores.
     dtype : float32 or float64
         Of the parameters and of all arithmetic; inputs are cast to it.
     rng : None, int, Generator or RandomState
@@ -65,17 +79,18 @@ class MultiLayerNet:
     Attributes
     ----------
     params : dict of ndarray
-        "W1", "b1", ..., and "gamma1", "beta1", ... with batch normalization. The layers look their
-        parameters up here at each pass, so they may be changed in place or replaced.
+        "W1", "b1", ..., "gamma1", "beta1", ... with normalization, and "act_alpha1", ... of what activations learn. The
+        layers look their parameters up here at each pass, so they may be changed in place or replaced.
     layers : dict of layers
-        "Affine1", "BatchNorm1", "Activation_function1", "Dropout1", "Affine2", ...
+        "Affine1", "BatchNorm1" ("LayerNorm1", "RMSNorm1"), "Activation_function1", "Dropout1", "Affine2", ..., "Output"
     rng : Generator or RandomState
         That of all dropout layers, too.
 
     Raises
     ------
     ValueError
-        A size, a name or a number is out of its range: for weight decay also when it is set later.
+        A size, a name or a number is out of its range: for weight decay also when it is set later. Loss and output do
+        not fit.
     TypeError
         A size is no integer, weight decay no number, `dtype` neither float32 nor float64.
     """
@@ -84,7 +99,8 @@ class MultiLayerNet:
 
     def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
                  weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
-                 weight_decay_l1=0, dtype=np.float64, rng=None):
+                 weight_decay_l1=0, dtype=np.float64, rng=None, loss="softmax-cross-entropy", output=None,
+                 normalization=None, normalization_args=None, inverted_dropout=False):
         sizes = [_size(size) for size in (input_size, *hidden_size_list, output_size)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
         self.weight_decay_lambda = weight_decay_lambda
@@ -95,52 +111,69 @@ class MultiLayerNet:
             raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
         self.rng = rng = as_rng(rng)
 
+        normalized = normalization_of(normalization, normalization_args, use_batchnorm)
+        activations = _one_each(activation, len(sizes) - 2)
         self.params, self.layers = {}, {}
-        self._owners = []       # a parameter's key, its layer, the attributes of the parameter and the gradient there
-        for i, shape in enumerate(zip(sizes, sizes[1:]), start=1):
-            W, b = initial_weights(shape, weight_init_std, self.dtype, rng), np.zeros(shape[1], self.dtype)
-            self._add(f"Affine{i}", Affine(W, b), W=f"W{i}", b=f"b{i}")
-            if i == len(sizes) - 1:
+        self._owners = []       # a parameter's key, what has it, its attributes for the parameter and the gradient
+        for i, (inputs, n) in enumerate(zip(sizes, sizes[1:]), start=1):
+            hidden = Activation(activations[i - 1], rng) if i < len(sizes) - 1 else None
+            width = n if hidden is None else n * hidden.inputs_per_output
+            if i > 1:
+                inputs = self.layers[f"Activation_function{i - 1}"].width_of(before)
+            W = initial_weights((inputs, width), weight_init_std, self.dtype, rng)
+            self._add(f"Affine{i}", Affine(W, np.zeros(width, self.dtype)), "{}" + str(i))
+            if hidden is None:
                 break
-            if use_batchnorm:
-                layer = BatchNormalization(np.ones(shape[1], self.dtype), np.zeros(shape[1], self.dtype))
-                self._add(f"BatchNorm{i}", layer, gamma=f"gamma{i}", beta=f"beta{i}")
-            self.layers[f"Activation_function{i}"] = Activation(activation)
+            if normalized is not None:
+                name, make = normalized
+                self._add(f"{name}{i}", make(width, self.dtype), "{}" + str(i))
+            hidden.width_of(before := width)        # raises where it does not fit
+            for attribute in hidden.learned:
+                setattr(hidden.owner, attribute, np.array(getattr(hidden.owner, attribute), self.dtype))
+            self._add(f"Activation_function{i}", hidden, "act_{}" + str(i))
             if use_dropout:
-                self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng)
-        self.last_layer = SoftmaxWithLoss()
+                self.layers[f"Dropout{i}"] = Dropout(dropout_ration, rng, inverted=inverted_dropout)
+        if output is not None:
+            self._add("Output", Activation(output, rng), "act_{}_output")
+        objective = Objective(loss, self.output_size, None if output is None else self.layers["Output"].activation)
+        self.objective, self.last_layer = objective, objective
+        if output is None and loss == "softmax-cross-entropy":
+            self.last_layer = SoftmaxWithLoss()
         self._training_pass = TrainingPass()
 
-    def _add(self, name, layer, **keys):
+    def _add(self, name, layer, key):
         self.layers[name] = layer
-        for attribute, key in keys.items():
-            self.params[key] = getattr(layer, attribute)
-            self._owners.append((key, layer, attribute, f"d{attribute}"))
+        for attribute in layer.learned:
+            self.params[key.format(attribute)] = getattr(layer.owner, attribute)
+            self._owners.append((key.format(attribute), layer.owner, attribute, f"d{attribute}"))
 
     def predict(self, x, train_flg=False):
-        """The scores before the softmax, (rows, output_size), for x of shape (rows, input_size), or
-        (rows, ...) with as many elements a row. x is anything `np.asarray` takes, rows by position.
+        """The last layer's scores, before a softmax, or what `output` makes of them, (rows, output_size), for x of shape
+        (rows, input_size), or (rows, ...) with as many elements a row. x is anything `np.asarray` takes, rows by position.
 
         Raises ValueError or TypeError if x, or an array put into `params`, has the wrong shape or dtype.
         """
         return self._forward(self._input(x), train_flg)
 
     def loss(self, x, t, train_flg=False):
-        """Mean cross entropy of the rows plus weight decay, a float.
+        """The mean of the loss plus weight decay, a float.
 
-        t is (rows,) integer labels or (rows, output_size) one-hot. Raises as `predict` does, and ValueError
+        t is (rows,) integer labels or (rows, output_size) one-hot; for losses of numbers and of yes or no (rows,
+        output_size), or (rows,) for one output. Raises as `predict` does, and ValueError
         or TypeError for labels that do not fit.
         """
         x = self._input(x)
-        t = self._labels(t, len(x))     # before the forward pass moves batch normalization's running means
+        t = self._targets(t, len(x))    # before the forward pass moves batch normalization's running means
         return self.last_layer.forward(self._forward(x, train_flg), t) + self._decay_loss()
 
     def accuracy(self, x, t):
-        """Share of the rows whose highest score is their label's. Takes and raises what `loss` does."""
+        """Share of the rows whose highest score is their label's; of several labels, yes or no, the share of right ones.
+
+        Takes and raises what `loss` does, and TypeError where targets are numbers.
+        """
         x = self._input(x)
-        t = self._labels(t, len(x))
-        labels = t.argmax(axis=1) if t.ndim == 2 else t
-        return float(np.mean(self._forward(x, False).argmax(axis=1) == labels))
+        t = self._targets(t, len(x))
+        return self.objective.accuracy(self._forward(x, False), t)
 
     def gradient(self, x, t):
         """Gradients of `loss` in training mode by backpropagation: new arrays under the keys of `params`.
@@ -149,18 +182,37 @@ class MultiLayerNet:
         """
         return self.loss_and_gradient(x, t)[1]
 
-    def loss_and_gradient(self, x, t):
+    def loss_and_gradient(self, x, t, ready=None):
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out.
+        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given,
+        is called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)
         last = self.last_layer
-        self._training_pass.backward(last._kept if type(last) is SoftmaxWithLoss else last.backward())
-        grads = {key: getattr(layer, gradient) for key, layer, _, gradient in self._owners}
-        self._add_decay_gradient(grads)
+        self._training_pass.backward(last._kept if type(last) in (SoftmaxWithLoss, Objective) else last.backward(),
+                                     None if ready is None else self._telling(ready))
+        grads = {key: getattr(owner, gradient) for key, owner, _, gradient in self._owners}
+        if ready is None:
+            self._add_decay_gradient(grads)
         return loss, grads
+
+    def _telling(self, ready):
+        """What the backward pass calls behind each layer, with the gradients that are new since."""
+        waiting = list(self._owners)
+        for _, layer, _, gradient in waiting:
+            setattr(layer, gradient, None)
+
+        def tell():
+            while waiting and getattr(waiting[-1][1], waiting[-1][3]) is not None:
+                key, layer, _, gradient = waiting.pop()
+                found = {key: getattr(layer, gradient)}
+                self._add_decay_gradient(found)
+                setattr(layer, gradient, found[key])
+                ready(key, found[key])
+
+        return tell
 
     def state_dict(self):
         """All that the next passes depend on, as a dict of numbers, strings and new arrays.
@@ -194,7 +246,7 @@ class MultiLayerNet:
         twin = copy.deepcopy(self)
         twin.dtype = np.dtype(np.float64)
         twin.params = {key: p.astype(np.float64) for key, p in self.params.items()}
-        twin._freeze_dropout()
+        twin._freeze()
         return {key: numerical_gradient(lambda _: twin.loss(x, t, train_flg=True), p)
                 for key, p in twin.params.items()}
 
@@ -206,20 +258,8 @@ class MultiLayerNet:
             raise ValueError(f"x must have shape (rows, {self.input_size}), not {x.shape}")
         return x.astype(self.dtype, copy=False).reshape(len(x), self.input_size)
 
-    def _labels(self, t, rows):
-        t = real_numbers(t, "t")
-        if rows == 0:
-            raise ValueError("the loss and accuracy of no rows at all are not defined")
-        if t.shape == (rows, self.output_size):
-            return t.astype(self.dtype, copy=False)
-        if t.shape != (rows,):
-            raise ValueError(f"t must have shape ({rows},) or ({rows}, {self.output_size}), not {t.shape}")
-        if t.dtype.kind not in "iu":
-            raise TypeError(f"labels must be integers, not {t.dtype}")
-        labels = plain(t, np.intp)
-        if not labels_fit(labels, self.output_size):
-            raise ValueError(f"labels must lie in 0..{self.output_size - 1}, found {t.min()}..{t.max()}")
-        return labels
+    def _targets(self, t, rows):
+        return self.objective.targets(t, rows, self.dtype)
 
     def nonfinite(self, x, t):
         """Where in `loss_and_gradient` numbers cease to be finite: (name of a layer, "output" or "gradient"), of the
@@ -229,9 +269,9 @@ class MultiLayerNet:
         and raises what `loss` does.
         """
         x = self._input(x)
-        t = self._labels(t, len(x))
+        t = self._targets(t, len(x))
         twin = copy.deepcopy(self)
-        twin._freeze_dropout()
+        twin._freeze()
         twin._fetch_parameters()
         with np.errstate(all="ignore"):
             found = first_nonfinite(twin.layers, twin.last_layer, x, t)
@@ -242,16 +282,15 @@ class MultiLayerNet:
                     return None, "weight decay"
         return found
 
-    def _freeze_dropout(self):
-        for layer in self.layers.values():
-            if isinstance(layer, Dropout):
-                layer.frozen = True
+    def _freeze(self):
+        for layer in drawing(self.layers.values()):
+            layer.frozen = True
 
     def _fetch_parameters(self):
         found = self.params.get
-        for key, layer, attribute, _ in self._owners:
-            if found(key) is not getattr(layer, attribute):
-                setattr(layer, attribute, self._checked(key, getattr(layer, attribute)))
+        for key, owner, attribute, _ in self._owners:
+            if found(key) is not getattr(owner, attribute):
+                setattr(owner, attribute, self._checked(key, getattr(owner, attribute)))
 
     def _forward(self, x, train_flg):
         self._fetch_parameters()
@@ -293,8 +332,19 @@ class MultiLayerNet:
         if not (self.weight_decay_lambda or self.weight_decay_l1):
             return
         for key, W in self._weights():
+            if key not in grads:
+                continue
             grads[key] = plain(np.asarray(grads[key]), self.dtype)      # a copy where a foreign layer's has gaps
             add_decay(grads[key], plain(np.asarray(W), self.dtype), self.weight_decay_lambda, self.weight_decay_l1)
+
+
+def _one_each(activation, hidden):
+    """One activation for each hidden layer."""
+    if not isinstance(activation, (list, tuple)):
+        return [activation] * hidden
+    if len(activation) != hidden:
+        raise ValueError(f"activation has {len(activation)} entries for {hidden} hidden layers")
+    return list(activation)
 
 
 def _size(size):

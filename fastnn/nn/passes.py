@@ -7,9 +7,10 @@ included, is given arrays that stay as they are, and returns what it likes. The 
 import numpy as np
 
 from .layers import Activation, Affine, BatchNormalization, Dropout
+from .row_norms import LayerNorm, RMSNorm
 
-SHARING = (Affine, Activation, BatchNormalization, Dropout)
-IN_PLACE = (Activation, Dropout)        # on the way back
+SHARING = (Affine, Activation, BatchNormalization, Dropout, LayerNorm, RMSNorm)
+IN_PLACE = (Activation, Dropout)        # on the way back, where the number of columns stays
 
 
 class TrainingPass:
@@ -36,14 +37,19 @@ class TrainingPass:
             x = unit.forward(x)
         return x
 
-    def backward(self, dout):
-        """From the gradient of the last layer's output, which is not changed, to those that the layers keep."""
+    def backward(self, dout, done=None):
+        """From the gradient of the last layer's output, which is not changed, to those that the layers keep; done() is
+        called behind each."""
         first, *rest = self._units
         if self._units[-1].foreign:
             dout = dout.copy()      # for it to keep: the loss uses the memory again
         for unit in reversed(rest):
             dout = unit.backward(dout)
+            if done is not None:
+                done()
         first.finish(dout)
+        if done is not None:
+            done()
 
     def _share_outputs(self):
         width = None                # unknown at first, and behind a foreign layer
@@ -122,7 +128,11 @@ class _Single:
 
     def widths_for(self, width):
         """Of input and output; None where they are not known."""
-        return self.layer.W.shape if type(self.layer) is Affine else (width, width)
+        if type(self.layer) is Affine:
+            return self.layer.W.shape
+        if type(self.layer) is Activation and width is not None:
+            return width, self.layer.width_of(width)
+        return width, width
 
     def take_outputs(self, matrix, shared):
         if shared:
@@ -130,7 +140,7 @@ class _Single:
 
     def take_gradients(self, held, matrix, shared):
         if shared:
-            in_place = held is not None and type(self.layer) in IN_PLACE
+            in_place = held is not None and type(self.layer) in IN_PLACE and self.widths[0] == self.widths[1]
             self.dx = held if in_place else matrix(self.widths[0], held)
         return self.dx
 
@@ -157,12 +167,17 @@ class _Dense(_Single):
     def __init__(self, affine, activation):
         self.layer, self.activation = affine, activation
 
+    def widths_for(self, width):
+        inputs, self.between = self.layer.W.shape
+        return inputs, self.activation.width_of(self.between)
+
     def take_outputs(self, matrix, shared):
-        self.z = matrix(self.widths[1])
+        self.z = matrix(self.between)
         self.shared, self._matrix = shared, matrix
 
     def take_gradients(self, held, matrix, shared):
-        self.dz = matrix(self.widths[1], None) if held is None else held
+        fits = held is not None and self.between == self.widths[1]
+        self.dz = held if fits else matrix(self.between, held)
         return super().take_gradients(self.dz, matrix, shared)
 
     def forward(self, x):

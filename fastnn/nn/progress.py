@@ -22,35 +22,37 @@ class ProgressBar(Callback):
 
     def begin(self, trainer, iterations):
         self._done, self._loss = 0, None
-        self._bar = _bar(iterations, sys.stderr if self.file is None else self.file)
+        self._bar = bar("step", iterations, self.file)
 
     def step(self, trainer, loss):
         self._done += 1
         self._loss = loss if self._loss is None or self._loss != self._loss else 0.9 * self._loss + 0.1 * loss
-        self._bar.show(self._done, self._loss)
+        self._bar.show(self._done, f"loss {self._loss:.4g}")
 
     def end(self, trainer):
         self._bar.close()
 
 
-def _bar(iterations, file):
+def bar(unit, total, file=None):
+    """What shows how many of `total` are done, with `show(done, text)`, until `close()`."""
+    file = sys.stderr if file is None else file
     try:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     except ModuleNotFoundError:
-        return _Line(iterations, file)
-    return _Rich(iterations, Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-                                      TimeRemainingColumn(), console=Console(file=file)))
+        return _Line(unit, total, file)
+    return _Rich(unit, total, Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                                       TimeRemainingColumn(), console=Console(file=file)))
 
 
 class _Rich:
-    def __init__(self, iterations, progress):
+    def __init__(self, unit, total, progress):
         self.progress = progress
         progress.start()
-        self.task = progress.add_task("training", total=iterations)
+        self.task = progress.add_task(unit, total=total)
 
-    def show(self, done, loss):
-        self.progress.update(self.task, completed=done, description=f"loss {loss:.4g}")
+    def show(self, done, text):
+        self.progress.update(self.task, completed=done, description=text)
 
     def close(self):
         self.progress.stop()
@@ -59,14 +61,14 @@ class _Rich:
 class _Line:
     """At most ten times a second."""
 
-    def __init__(self, iterations, file):
-        self.iterations, self.file = iterations, file
+    def __init__(self, unit, total, file):
+        self.unit, self.total, self.file = unit, total, file
         self.began, self.shown, self.text = monotonic(), 0.0, ""
 
-    def show(self, done, loss):
+    def show(self, done, text):
         now = monotonic()
         speed = done / max(now - self.began, 1e-9)
-        self.text = f"\rstep {done}/{self.iterations}  loss {loss:.4g}  {speed:.0f} steps/s "
+        self.text = f"\r{self.unit} {done}/{self.total}  {text}  {speed:.0f} {self.unit}s/s "
         if now - self.shown > 0.1:
             self.shown = now
             self.file.write(self.text)

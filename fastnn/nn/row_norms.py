@@ -7,13 +7,13 @@ import numpy as np
 from fastnn.core.row_norms import norm_rows, norm_rows_backward
 from fastnn.state import StateError, finite
 
-from .layers import Layer
+from .layers import BatchNormalization, Layer
 
 
 class _RowNorm(Layer):
     """What LayerNorm and RMSNorm share: x of shape (..., features), normalized along the last axis."""
 
-    _centred = False
+    centred = False             # whether the mean is taken away
 
     def __init__(self, gamma, beta, eps):
         if eps is not None:
@@ -23,6 +23,7 @@ class _RowNorm(Layer):
                 raise ValueError(f"eps must be finite and not negative, not {eps!r}")
             eps = float(eps)
         self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.learned = ("gamma",) if beta is None else ("gamma", "beta")
         self.dgamma = self.dbeta = None
 
     def _remembered(self):
@@ -38,14 +39,14 @@ class _RowNorm(Layer):
         eps = self.eps
         if eps is None:
             eps = float(np.finfo(np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64).eps)
-        y, kept = norm_rows(x, self.gamma, self.beta, eps, self._centred, out)
+        y, kept = norm_rows(x, self.gamma, self.beta, eps, self.centred, out)
         if train_flg:
             self._kept = kept
         return y
 
     def backward(self, dout, out=None):
         dx, self.dgamma, dbeta = norm_rows_backward(dout, self._recall(), self.gamma, self.beta is not None,
-                                                    self._centred, out)
+                                                    self.centred, out)
         if dbeta is not None:
             self.dbeta = dbeta
         return dx
@@ -60,7 +61,7 @@ class LayerNorm(_RowNorm):
     `dgamma` and `dbeta`. Raises TypeError or ValueError for an eps that is no number, negative or not finite.
     """
 
-    _centred = True
+    centred = True
 
     def __init__(self, gamma, beta=None, eps=1e-5):
         if eps is None:
@@ -78,3 +79,28 @@ class RMSNorm(_RowNorm):
 
     def __init__(self, gamma, eps=None):
         super().__init__(gamma, None, eps)
+
+
+NORMALIZATIONS = {"batch": "BatchNorm", "layer": "LayerNorm", "rms": "RMSNorm"}
+
+
+def normalization_of(kind, arguments=None, batch=False):
+    """(the layers' name, a function of width and dtype that makes one), or None."""
+    arguments = dict(arguments or {})
+    if kind not in (None, *NORMALIZATIONS):
+        raise ValueError(f"normalization must be None, 'batch', 'layer' or 'rms', not {kind!r}")
+    if batch and kind not in (None, "batch"):
+        raise ValueError(f"use_batchnorm=True and normalization={kind!r} are two normalizations: give one")
+    if batch:
+        kind = "batch"
+    if kind is None:
+        if arguments:
+            raise ValueError("normalization_args are those of a normalization: give use_batchnorm=True, or normalization")
+        return None
+
+    def make(width, dtype):
+        gamma, beta = np.ones(width, dtype), np.zeros(width, dtype)
+        if kind == "rms":
+            return RMSNorm(gamma, **arguments)
+        return (BatchNormalization if kind == "batch" else LayerNorm)(gamma, beta, **arguments)
+    return NORMALIZATIONS[kind], make

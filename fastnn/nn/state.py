@@ -9,10 +9,14 @@
                 "Dropout1": {"class": "Dropout", "dropout_ratio": 0.5}, ...},
      "streams": {"drawn_from": {"network": "network", "Dropout1": "network"}, "generators": {"network": {...}}}}
 
+"loss", the repr of one that is not softmax-cross-entropy, is there besides.
+
     {"format": 1, "name": "Trainer", "network": the above, "optimizer": its state,
      "rows": 1437, "batch_size": 128, "losses": float64 array, "nonfinite": [(step, loss, layer, place), ...],
      "streams": {"drawn_from": {"network": "network", "Dropout1": "network", "trainer": "trainer"},
                  "generators": {"network": {...}, "trainer": {...}}}}
+
+"ranks", the streams of each process of several, is there besides where several have trained together.
 
 name and class are those of the classes. drawn_from says for everybody who draws random numbers who is the first to have
 the same generator: those who shared one have to share one again. generators has where each stands, in NumPy's words.
@@ -26,7 +30,7 @@ from fastnn.generators import checked_streams, streams
 from fastnn.state import StateError, described, entries, filled, finite, integer, is_one_of
 
 from .finite import PLACES, NonFinite
-from .layers import Dropout, Layer
+from .layers import Layer, SoftmaxWithLoss, drawing
 
 FORMAT = 1
 DECAYS = ("weight_decay_lambda", "weight_decay_l1")
@@ -36,15 +40,15 @@ def network_state(net):
     """Nothing in it is shared with the network."""
     layers = {name: {"class": type(layer).__name__, **layer._remembered()} for name, layer in _layers(net).items()}
     return {"format": FORMAT, "name": type(net).__name__, "dtype": net.dtype.name,
-            **{name: getattr(net, name) for name in DECAYS},
+            **_loss(net), **{name: getattr(net, name) for name in DECAYS},
             "params": {key: np.array(p, order="K") for key, p in net.params.items()},
             "layers": layers, "streams": streams(_sources(net))}
 
 
 def checked_network(net, state):
     """A function that puts the state into the network, and cannot fail. Raises StateError."""
-    described(state, FORMAT, ("name", "dtype", *DECAYS, "params", "layers", "streams"),
-              name=type(net).__name__, dtype=net.dtype.name)
+    described(state, FORMAT, ("name", "dtype", *_loss(net), *DECAYS, "params", "layers", "streams"),
+              name=type(net).__name__, dtype=net.dtype.name, **_loss(net))
     decays = {name: _not_negative(state[name], name) for name in DECAYS}
     put = [partial(net.__dict__.update, decays)]
     layers = _layers(net)
@@ -61,11 +65,16 @@ def checked_network(net, state):
     return partial(_all, put)
 
 
+def _loss(net):
+    """What there is to say of a network's loss: states from before there were others say nothing."""
+    return {} if type(net.last_layer) is SoftmaxWithLoss else {"loss": repr(net.objective.loss)}
+
+
 def trainer_state(trainer):
     """Nothing in it is shared with the trainer."""
     _must_have_states(trainer)
     return {"format": FORMAT, "name": type(trainer).__name__, "network": trainer.network.state_dict(),
-            "optimizer": trainer.optimizer.state_dict(), "rows": len(trainer.x), "batch_size": int(trainer.batch_size),
+            "optimizer": trainer.optimizer.state_dict(), "rows": trainer.rows, "batch_size": int(trainer.batch_size),
             "losses": np.array(trainer.losses, np.float64), "nonfinite": [tuple(found) for found in trainer.nonfinite],
             "streams": streams(_sources_of_trainer(trainer))}
 
@@ -76,11 +85,13 @@ def checked_trainer(trainer, state):
     Raises StateError.
     """
     _must_have_states(trainer)
+    if isinstance(state, dict):
+        state = {key: value for key, value in state.items() if key != "ranks"}      # streams of other processes
     described(state, FORMAT, ("name", "network", "optimizer", "rows", "batch_size", "losses", "nonfinite", "streams"),
               name=type(trainer).__name__)
     rows = integer(state["rows"], "the number of rows")
-    if rows != len(trainer.x):
-        raise StateError(f"the state is that of a training on {rows} rows, not {len(trainer.x)}")
+    if rows != trainer.rows:
+        raise StateError(f"the state is that of a training on {rows} rows, not {trainer.rows}")
     batch_size = integer(state["batch_size"], "batch_size", 1)
     losses = _losses(state["losses"])
     nonfinite = _records(state["nonfinite"], len(losses))
@@ -107,7 +118,8 @@ def _layers(net):
 
 def _sources(net):
     """Who draws random numbers, and from which generator."""
-    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if isinstance(layer, Dropout)}}
+    draw = drawing(net.layers.values())
+    return {"network": net.rng, **{name: layer.rng for name, layer in net.layers.items() if layer in draw}}
 
 
 def _sources_of_trainer(trainer):

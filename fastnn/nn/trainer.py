@@ -15,7 +15,7 @@ from .callbacks import Callbacks
 from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
-from .layers import BatchNormalization, Dropout
+from .layers import BatchNormalization, drawing
 from .state import checked_trainer, trainer_state
 
 ON_NONFINITE = ("stop", "raise", "skip")
@@ -52,6 +52,15 @@ class Trainer:
         is called with finite numbers only, and what it leaves must be finite, too: for each parameter real numbers of
         its shape, `fastnn.Rows`, or None, and nothing besides. Errors name the parameter.
 
+    comm : mpi4py.MPI.Intracomm, optional
+        Train on all ranks of it together (`fastnn.distributed`): each has some of the rows, rank r rows r, r + ranks,
+        ..., and a stream of random numbers of its own, for batches and dropout; x and t, network and optimizer are the
+        same on all, and parameters become rank 0's. batch_size is that of all together; gradients and losses are the
+        means over all, sent while the backward pass computes, and so are batch normalization's running values. What is
+        not finite on one rank is not on any. A DataParallel or ShardedOptimizer exchanges gradients itself, and
+        `transform` then has each rank's own; else the mean. `state_dict` and `load_state_dict` are for all ranks, of
+        any number.
+
     Attributes
     ----------
     losses : list of float
@@ -73,7 +82,16 @@ class Trainer:
         not.
     """
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None):
+    def __new__(cls, *args, comm=None, **kwds):
+        if comm is not None and cls is Trainer:
+            from fastnn.distributed.training import Trainer as OfRanks      # takes mpi4py
+            cls = OfRanks
+        return super().__new__(cls)
+
+    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
+                 comm=None):
+        if comm is not None and not hasattr(self, "comm"):
+            raise TypeError("comm= is for fastnn.nn.Trainer; derive from fastnn.distributed.training.Trainer")
         if on_nonfinite not in ON_NONFINITE:
             raise ValueError(f"on_nonfinite must be one of {', '.join(ON_NONFINITE)}, not {on_nonfinite!r}")
         if not (transform is None or callable(transform)):
@@ -84,7 +102,7 @@ class Trainer:
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
         self.network, self.optimizer = network, optimizer
-        self.x, self.t, self.batch_size = x, t, batch_size
+        self.x, self.t, self.batch_size, self.rows = x, t, batch_size, len(x)
         self.on_nonfinite, self.transform = on_nonfinite, transform
         self.losses, self.update_seconds, self.step_seconds, self.nonfinite = [], [], [], []
         self.rng = as_rng(rng)
@@ -128,8 +146,7 @@ class Trainer:
         running means and `losses` are as they were before the step; generators have moved on.
         """
         start = perf_counter()
-        chosen = self.rng.choice(len(self.x), self.batch_size)
-        x, t = self.x[chosen], self.t[chosen]
+        x, t = self._batch(self.batch_size)
         running, steps = self._running_values(), len(self.losses)
         try:
             loss, found = self._attempt(x, t)
@@ -145,6 +162,10 @@ class Trainer:
             return loss
         self.step_seconds.append(perf_counter() - start)
         return loss
+
+    def _batch(self, size):
+        chosen = self.rng.choice(len(self.x), size)
+        return self.x[chosen], self.t[chosen]
 
     def _attempt(self, x, t):
         """(loss, None), or the loss and in which layer and place numbers were not finite: then there was no update."""
@@ -192,7 +213,7 @@ class Trainer:
                 return loss, (None, TRANSFORMED)
             skipped = getattr(self.optimizer, "skipped", 0)
             with _skips_told():
-                given = {"f": loss, "N": len(self.x)}
+                given = {"f": loss, "N": self.rows}
                 start = perf_counter()
                 self.optimizer.update(self.network.params, grads, **{name: given[name] for name in self._takes})
                 end = perf_counter()
@@ -231,8 +252,7 @@ class Trainer:
     @contextmanager
     def _masks_kept(self):
         """The network with dropout's last masks, so that two passes differentiate the same function."""
-        layers = [layer for layer in getattr(self.network, "layers", {}).values()
-                  if isinstance(layer, Dropout) and not layer.frozen]
+        layers = [layer for layer in drawing(getattr(self.network, "layers", {}).values()) if not layer.frozen]
         try:
             for layer in layers:
                 layer.frozen = True

@@ -5,7 +5,7 @@ from functools import partial
 from inspect import signature
 from numbers import Number
 from operator import index
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from warnings import warn
 
 import numpy as np
@@ -22,6 +22,9 @@ from ..registry import Registry, hint
 from ..state import checked, state_of
 from ..trees import checked_items, each, flattened
 
+if TYPE_CHECKING:                   # written by the build: tools/names.py
+    from .._names import OptimizerName, Source
+
 _registry = Registry("optimizer")
 skips_are_told = ContextVar("skips_are_told", default=False)       # by who calls: a Trainer has its own way to
 MISSING = object()
@@ -30,16 +33,48 @@ STATE_DTYPES = ("float32", "bfloat16", "int8")
 UNCOPIED = ("_kernels", "_groups", "_resolved", "_version", "_last_change")     # addresses; groups have a link to their optimizer
 
 
-def get_opt(name: str, *args: Any, like: str | None = None, **kwds: Any) -> "Optimizer":
-    """The optimizer of that name, with the hyperparameters given; lr= is understood by every one.
+def get_opt(name: "OptimizerName | str", *args: Any, like: "Source | None" = None, **kwds: Any) -> "Optimizer":
+    """Make the optimizer of that name.
 
-    Names ignore case, spaces, - and _. like="torch", "optax", "keras", "chainer", "sklearn" or "dlfs" is that library's
-    name, with its arguments, defaults and arithmetic (docs/dialects.md), like="article" article A's; without it a name
-    means what the field means by it. All optimizers take decay, clipping, groups and schedules, too,
-    which help(get_opt("Adam")) tells. With state_dtype="bfloat16" or "int8" the state takes half or a quarter of the
-    memory: see Optimizer. Where arguments ask for more state than a rule has, as get_opt("SGD", momentum=0.9) does, it
-    is a rule of its own. Raises ValueError for an unknown name or source or a value out of its range, TypeError for an
-    unknown hyperparameter or option.
+    Parameters
+    ----------
+    name : str
+        One of `optimizers()`; case, spaces, - and _ do not count.
+    *args : float or schedule
+        The rule's hyperparameters in their order, which `help(get_opt(name))` shows.
+    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments, defaults and arithmetic are taken (docs/dialects.md). "dlfs" is the book
+        "Deep Learning from Scratch", "article" is article A (`help(fastnn.articles)`). None: the paper's rule.
+    **kwds : float, schedule or option
+        Hyperparameters by name; every optimizer understands `lr`. All take the options `weight_decay`, `l2`, `l1`,
+        `clip_value`, `clip_norm`, `clip_global_norm`, `clip_adaptive`, `maximize`, `grad_scale`, `centralize`,
+        `output_axis`, `groups` (a list of `fastnn.group`), and `state_dtype`: "float32", or "bfloat16" or "int8" for
+        state in half or a quarter of the memory.
+
+    Returns
+    -------
+    Optimizer
+        Its `step(params, grads)` changes parameters in place, its `update(grads)` returns deltas to be added. Where
+        arguments ask for more state than a rule has, as in ``get_opt("SGD", momentum=0.9)``, it is a rule of its own.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name or source, with the nearest name, and for a value out of its range.
+    TypeError
+        For an unknown hyperparameter or option, with the nearest name, and for what is no number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastnn import get_opt, schedules
+    >>> opt = get_opt("Adam", lr=schedules.cosine(0.1, 1000), weight_decay=0.01)
+    >>> params, grads = {"W": np.ones((3, 2))}, {"W": np.full((3, 2), 0.5)}
+    >>> opt.step(params, grads)
+    >>> float(params["W"][0, 0])
+    0.899...
+    >>> get_opt("AdamW", like="torch", betas=(0.9, 0.95)).beta2
+    0.95
     """
     cls = row(_registry, name, like)
     if like is None and "variants" in vars(cls):
@@ -64,7 +99,7 @@ def variant(cls, given):
 
 
 def optimizers() -> list[str]:
-    """The names of all optimizers."""
+    """The names of all optimizers, in the order of the catalogue; those that were registered come last."""
     return _registry.names()
 
 

@@ -4,7 +4,7 @@ from .base import Optimizer, decay, rate
 from .sgd import SGD
 
 
-class SGDMomentum(SGD, name="SGDMomentum", kernel="sgd_momentum"):
+class SGDMomentum(SGD, name="SGDMomentum", kernel="sgd_momentum", aliases=("SGDM",)):
     """buf = momentum buf + (1 - dampening) g, in step 1 undamped; -eta buf.  get_opt("SGD", momentum=0.9).
 
     PyTorch's SGD(momentum=) and optax's sgd, which has no dampening. Momentum has eta inside of buf, as Keras and

@@ -4,7 +4,7 @@ from math import prod, sqrt
 
 import numpy as np
 
-from ..generators import generator, generator_state, position, same_kind, set_position, setter
+from ..generators import as_rng, checked_rng, generator, generator_state, position, same_kind, set_position, setter
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Optimizer, rate
 
@@ -12,21 +12,9 @@ from .base import Optimizer, rate
 PIECE = 16384               # numbers that are drawn before they are rounded: in the cache, not in new memory of that size
 
 
-def _source_of_noise(value):
-    if isinstance(value, (np.random.Generator, np.random.RandomState)):
-        return value
-    return np.random.default_rng(value)
-
-
-def _seed(value):
-    """value as it was given, if it can be a source of noise."""
-    _source_of_noise(value)
-    return value
-
-
 def generator_of_noise():
     """`rng` of a class: None, a seed, a Generator or a RandomState."""
-    return Choice(None, _seed, shared="all parameters draw from one generator")
+    return Choice(None, checked_rng, shared="all parameters draw from one generator")
 
 
 class Noisy(Optimizer):
@@ -37,7 +25,7 @@ class Noisy(Optimizer):
 
     def _hyperparameter_set(self):
         if self._drawn_from is not self.rng or self._noise is None:
-            self._drawn_from, self._noise = self.rng, _source_of_noise(self.rng)
+            self._drawn_from, self._noise = self.rng, as_rng(self.rng)
 
     def _advance(self, plan, extra):
         self._prepare(plan, extra)

@@ -91,7 +91,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
         return [dfw(w, b), dfb(w, b)]
 
 
-class Momentum(Optimizer, name="Momentum", kernel="momentum"):
+class Momentum(Optimizer, name="Momentum", kernel="momentum", aliases=("heavy ball", "Polyak momentum")):
     """v = momentum v - lr g; v.  Polyak 1964, as in articles B and C. (PyTorch applies lr outside of v.)"""
 
     lr = rate(1e-2)

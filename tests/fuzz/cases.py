@@ -13,20 +13,24 @@ from fastnn.core.row_losses import RowLoss
 from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn.finite import all_finite, clip_grad_norm
+from fastnn.learnable import learnable
 from fastnn.optimizers import _registry as RULES
 from fastnn.optimizers.wrappers import Wrapper
-from helpers import Number, seeded
+from helpers import LOSSES, Number, seeded
 
 from . import operands as make
 from .hooks import Hook, Hooked, Key
 from .judge import Finding, attempt, check_error, check_memory, check_same, same_bits
 from .operands import FLOATS, Liar, Method, Operand
 
-ROWS = [get_act(name, axis=axis) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, None, 0, 1, -2, 5)]
-ELEMENTWISE = [get_act(name) for name in fastnn.activations()
-               if name not in ("softmax", "softmin", "log-softmax", "maxout", "threshold")]
+ROWS = [get_act(name, axis=axis) for name in fastnn.activations("rows") for axis in (-1, None, 0, 1, -2, 5, (0, 1), (-1, 1))]
+ROWS += [get_act(name, axis=axis, temperature=0.7) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, 0)]
+ELEMENTWISE = [get_act(name) for name in fastnn.activations("elementwise") if name != "threshold"]
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
-LOSSES = fastnn.losses()
+GATED = [get_act(name, axis=axis, gate_half=half) for name in fastnn.activations("gated")
+         for axis, half in ((-1, "second"), (0, "first"), (1, "second"), (-2, "first"))]
+LEARNABLE = learnable()
+LOSSES_OF_SEVERAL = [name for name in fastnn.losses() if name not in LOSSES]
 LOSSES_OF_ROWS = [name for name in LOSSES if isinstance(get_err(name), RowLoss)]
 OPTIMIZERS = [(name, kind) for name in fastnn.optimizers() for kind in
               (("float32", "float32", "bfloat16", "int8") if RULES[name].stored else ("float32",))]
@@ -38,7 +42,7 @@ ASCENDING = [lambda opt: SAM(opt, 0.5), lambda opt: Lookahead(SAM(ExponentialAve
 
 
 def with_compiled_formulas():
-    """Let two registered formulas take part, if numba is there."""
+    """Let registered formulas of each kind take part, if numba is there."""
     import math
     if "fuzzed" in fastnn.activations():
         return
@@ -51,6 +55,21 @@ def with_compiled_formulas():
     def bump(x):
         return math.exp(-x * x)
     ELEMENTWISE.extend([get_act("fuzzed"), get_act("fuzzed-bump")])
+
+    @fastnn.register_act("fuzzed-unit")
+    def unit(a, b):
+        return a * math.tanh(b)
+    GATED.extend(get_act("fuzzed-unit", axis=axis) for axis in (-1, 0))
+
+    @fastnn.register_act("fuzzed-learned", learn=("p", "q"), p=0.5, q=2.0, h=1.5)
+    def learned(x, p, q, h):
+        return h * max(p * x, q * x - 1)
+    LEARNABLE["fuzzed-learned"] = ("p", "q")
+
+    @fastnn.register_loss("fuzzed-loss", c=2.0)
+    def loss(y, t, c):
+        return math.log1p(((y - t) / c)**2)
+    LOSSES.append("fuzzed-loss")
 
 
 def compare(call, plain, operands, outs=None, hook=None, returned=None, written=()):
@@ -209,6 +228,97 @@ def activation(c):
             operands, outs, hook, returned)
 
 
+def gated_unit(c):
+    """Of halves, or with a gate."""
+    unit, dtype = c.of(GATED), make.dtype(c)
+    x = first_operand(c, dtype)
+    hook = Hook(c) if c.once_in(8) else None
+    if hook is not None and x.base is not None:
+        x = owned(c, x)
+    operands, kwds, plain_kwds = [x], {}, {}
+    like = x
+    if c.below(2):
+        gate = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
+        if gate.value is None:
+            return
+        operands.append(gate)
+        kwds["gate"], plain_kwds["gate"] = gate.value, copy_of(gate)
+    else:
+        like = half_of(c, x, unit.axis)
+    method, outs, returned = c.of(("forward", "backward", "__call__")), None, None
+    if method == "backward":
+        g = second_operand(c, like, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
+        operands.append(g)
+        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+    if c.once_in(3):
+        pair = method == "backward" and "gate" in kwds
+        outs = [an_out(c, x if method == "backward" else like, dtype) for _ in range(2 if pair else 1)]
+        operands += outs
+        if any(out.value is None for out in outs):
+            return
+        kwds["out"] = returned = tuple(out.value for out in outs) if pair else outs[0].value
+    plain_x = copy_of(x)
+    compare(lambda: getattr(unit, method)(x.value, **kwds), lambda: getattr(unit, method)(plain_x, **plain_kwds),
+            operands, outs, hook, returned)
+
+
+def half_of(c, x, axis):
+    """An operand of the shape that the half of an axis has, where there is one."""
+    shape = list(x.base.shape) if x.base is not None else [3]
+    if -len(shape) <= axis < len(shape):
+        shape[axis] //= 2
+    return make.strided(c, tuple(shape), x.base.dtype if x.base is not None and x.base.dtype.kind in "biuf" else np.dtype("f8"))
+
+
+def learned(c):
+    """What has parameters, one for all or one a channel, and random slopes."""
+    dtype = make.dtype(c)
+    x = first_operand(c, dtype)
+    shape = x.base.shape if x.base is not None else (3,)
+    name = c.of([*LEARNABLE, *fastnn.activations("random")])
+    axis = c.of((0, 1, -1, -2, 5))
+    channels = shape[axis] if -len(shape) <= axis < len(shape) and c.below(4) else c.of((1, 1, 1, 2, 3))
+    hook = Hook(c) if c.once_in(8) else None
+    if hook is not None and x.base is not None:
+        x = owned(c, x)
+
+    def made():
+        if name not in LEARNABLE:
+            return get_act(name, rng=3)
+        act = get_act(name, learn=LEARNABLE[name], channels=max(1, channels), axis=axis)
+        for i, parameter in enumerate(act.params.values()):
+            parameter[...] = np.linspace(-1.5, 1.5 - i, parameter.size)
+        return act
+
+    method = c.of(("forward", "backward", "__call__"))
+    operands, kwds, plain_kwds, outs, returned = [x], {}, {}, None, None
+    if method == "backward":
+        g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
+        operands.append(g)
+        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+    if c.once_in(3):
+        outs = [an_out(c, x, dtype)]
+        operands += outs
+        if outs[0].value is None:
+            return
+        kwds["out"] = returned = outs[0].value
+    own, twin, plain_x = made(), made(), copy_of(x)
+    if name not in LEARNABLE and method == "backward":
+        if plain_x is None or attempt(twin.forward, plain_x)[1] is not None:
+            return
+        own.forward(plain_x)
+    compare(lambda: getattr(own, method)(x.value, **kwds), lambda: getattr(twin, method)(plain_x, **plain_kwds),
+            operands, outs, hook, returned)
+    if name in LEARNABLE and hook is None:
+        for key, gradient in twin.grads.items():
+            if gradient is not None and own.grads[key] is not None:
+                check_same(own.grads[key], gradient, f"d{key}")
+
+
 def by_value(c, act, y, dtype, hook):
     """backward without x."""
     operands, kwds, plain_kwds = [y], {}, {}
@@ -272,6 +382,25 @@ def loss(c):
             lambda: getattr(twin, method)(*plain, **reduced), operands, outs, hook, kwds.get("out"))
     if method == "forward" and c.once_in(4) and outs is None and hook is None and y.base is not None:
         compare(err.backward, twin.backward, operands)
+
+
+def loss_of_several(c):
+    name = c.of(LOSSES_OF_SEVERAL)
+    err, twin = get_err(name), get_err(name)
+    dtype, shape = make.dtype(c), make.shape(c)
+    operands = [make.operand(c, shape, dtype)]
+    hook = Hook(c) if c.once_in(8) else None
+    operands += [make.operand(c, same_or_other(c, shape), dtype if c.below(3) else make.dtype(c)) for _ in err.inputs[1:]]
+    if hook is not None and all(operand.base is not None for operand in operands):
+        operands = [owned(c, operand) for operand in operands]
+        hook.arrays += [operand.base for operand in operands]
+        hooked = operands[c.below(len(operands))]
+        hooked.value = Method(hooked.base, hook)
+    kwds = {"reduction": c.of(("mean", "sum", "none", "Mean", 1)),
+            "sample_weight": c.of((None, 2, 0, np.ones(3)))} if c.once_in(3) else {}
+    method, plain = c.of(("forward", "backward", "value_and_grad")), [copy_of(operand) for operand in operands]
+    compare(lambda: getattr(err, method)(*(operand.value for operand in operands), **kwds),
+            lambda: getattr(twin, method)(*plain, **kwds), operands, None, hook)
 
 
 def matrix(c, dtype, shape):
@@ -1084,7 +1213,8 @@ def object_(c):
                     raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
 
 
-CASES = [activation] * 6 + [optimizer] * 5 + [loss] * 3 + [helper] * 3 + [sparse] * 3 + [state, object_, layer]
+CASES = ([activation] * 6 + [gated_unit, learned] * 2 + [optimizer] * 5 + [loss] * 3 + [loss_of_several] + [helper] * 3
+         + [sparse] * 3 + [state, object_, layer])
 
 
 def run(c):

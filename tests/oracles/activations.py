@@ -12,8 +12,8 @@ from itertools import accumulate
 
 import numpy as np
 from mpmath import (
-    atan, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sqrt, tanh,
-    workprec)
+    atan, cos, erf, erfc, exp, expm1, fdot, fsum, inf, isfinite, isnan, log, log1p, mag, mpf, nan, ncdf, npdf, pi, sin, sqrt,
+    tanh, workprec)
 from mpmath.libmp import to_rational
 
 # The limit at infinity is the value so far out that rounding to float64 has long reached it.
@@ -181,6 +181,49 @@ def _log_cosh(x):
     return log1p(e**2/(2*(1 + e))) if abs(x) < 1 else abs(x) + log1p(exp(-2*abs(x))) - log(2)
 
 
+def _periodic(f):
+    """A periodic function has no limit at infinity."""
+    return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
+
+
+PAU_0_01 = dict(a0=0.02979246, a1=0.61837738, a2=2.32335207, a3=3.05202660, a4=1.48548002, a5=0.25103717,
+                b1=1.14201226, b2=4.39322834, b3=0.87154450, b4=0.34720652)         # Table 6 of the paper
+
+
+def _pau():
+    # The leading terms of f'' cancel at infinity, where it is x^-3.
+    def parts(x, values):
+        a, b = [values[f"a{k}"] for k in range(6)], [0, *(values[f"b{k}"] for k in range(1, 5))]
+        P, B = ([sum(c*math.perm(k, order)*x**(k - order) for k, c in enumerate(row) if k >= order) for order in range(3)]
+                for row in (a, b))
+        side = (B[0] > 0) - (B[0] < 0)
+        return P, [1 + abs(B[0]), side*B[1], side*B[2]]
+
+    def precise(f):
+        def call(x, **values):
+            with workprec(400 + 5*abs(int(mag(x)) if x else 0)):
+                return f(*parts(mpf(x), values))
+        return call
+
+    def df(P, Q):
+        return (P[1]*Q[0] - P[0]*Q[1])/Q[0]**2
+
+    return Oracle(
+        precise(lambda P, Q: P[0]/Q[0]), precise(df),
+        precise(lambda P, Q: (P[2]*Q[0] - P[0]*Q[2] - 2*df(P, Q)*Q[0]*Q[1])/Q[0]**2), PAU_0_01)
+
+
+def _plain_pau(order):
+    def call(x, **values):
+        P = np.polynomial.Polynomial([values[f"a{k}"] for k in range(6)])
+        B = np.polynomial.Polynomial([0.0, *(values[f"b{k}"] for k in range(1, 5))])
+        p, q = [P(x), P.deriv()(x), P.deriv(2)(x)], [1 + abs(B(x)), np.sign(B(x))*B.deriv()(x), np.sign(B(x))*B.deriv(2)(x)]
+        f = p[0]/q[0]
+        slope = p[1]/q[0] - f*q[1]/q[0]
+        return (f, slope, (p[2] - 2*slope*q[1] - f*q[2])/q[0])[order]
+    return call
+
+
 def _dish():
     # 1 + x/s = 1/(s (s + |x|)) below 0.
     def g(x):
@@ -292,11 +335,59 @@ ORACLES = {
     "GELU": _gelu(),
     "GELU-tanh": _gelu_tanh(),
     "ACON-C": _acon(),
+    "PAU": _pau(),
+    "sinusoid": Oracle(_periodic(sin), _periodic(cos), _periodic(lambda x: -sin(x))),
+    "snake": Oracle(
+        lambda x, a: x + sin(a*x)**2/a,
+        _periodic(lambda x, a: 1 + sin(2*a*x)),
+        _periodic(lambda x, a: 2*a*cos(2*a*x)), {"a": 1.0}),
 }
 
 
+# Gated units, by name: the activation of the gate.
+GATES = {"GLU": "sigmoid", "ReGLU": "ReLU", "GEGLU": "GELU", "SwiGLU": "Swish", "bilinear": "identity"}
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What may be learned: f and f', and the derivative in each parameter."""
+
+    of: Oracle
+    in_parameters: dict
+
+
+def _slope(z):
+    """Of x sigmoid(x), at z."""
+    return _sigmoid(z) + z*_dsigmoid(z)
+
+
+# By name; a limit at infinity is taken of numbers `FAR` away.
+LEARNED = {
+    "PReLU": Learned(
+        Oracle(lambda x, alpha: x if x > 0 else alpha*x, lambda x, alpha: 1 if x > 0 else alpha, _zero, {"alpha": 0.25}),
+        {"alpha": lambda x, alpha: 0 if x > 0 else x}),
+    "ELU": Learned(ORACLES["ELU"], {"alpha": lambda x, alpha: 0 if x >= 0 else expm1(x)}),
+    "Swish": Learned(ORACLES["Swish"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "quick-GELU": Learned(ORACLES["quick-GELU"], {"beta": lambda x, beta: x**2*_dsigmoid(beta*x)}),
+    "ACON-C": Learned(ORACLES["ACON-C"], {
+        "p1": lambda x, p1, p2, beta: x*_slope(beta*(p1 - p2)*x),
+        "p2": lambda x, p1, p2, beta: x*_slope(-beta*(p1 - p2)*x),
+        "beta": lambda x, p1, p2, beta: ((p1 - p2)*x)**2*_dsigmoid(beta*(p1 - p2)*x)}),
+}
+
+
+def _formula(name, order):
+    """(the function, the default hyperparameters): `order` is 0, 1, 2 or the name of a learned parameter."""
+    name = GATES.get(name, name)
+    if name in LEARNED and (order in LEARNED[name].in_parameters or name not in ORACLES):
+        learned = LEARNED[name]
+        return learned.in_parameters[order] if isinstance(order, str) else learned.of[order], learned.of.parameters
+    return ORACLES[name][order], ORACLES[name].parameters
+
+
 def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
-    """Derivative number `order` (0, 1, 2) of activation `name` at the finite number x, as an mpf.
+    """Derivative number `order` (0, 1, 2) of activation `name`, or of a gate, at the finite number x, as an mpf; or the
+    derivative in the parameter of that name.
 
     x and the hyperparameters (those given, and the defaults of the others) are first rounded to `dtype`, as
     a kernel of that dtype holds them; x = +-`FAR` is taken as it is. Of the `guard` bits at least 100 are
@@ -305,14 +396,13 @@ def exact(name, order, x, dtype=np.float64, *, guard=256, **parameters):
     def rounded(value):
         return mpf(float(np.dtype(dtype).type(value)))
 
-    oracle = ORACLES[name]
-    if unknown := parameters.keys() - oracle.parameters.keys():
+    function, defaults = _formula(name, order)
+    if unknown := parameters.keys() - defaults.keys():
         raise TypeError(f"{name} takes no {', '.join(sorted(unknown))}")
     x = mpf(x) if abs(x) == FAR else rounded(x)
     # x - tanh(x) ~ x^3/3 cancels twice the bits by which x lies below 1.
     with workprec(guard + (2*max(0, -mag(x)) if x else 0)):
-        return +mpf(oracle[order](x, **{key: rounded(value)
-                                        for key, value in (oracle.parameters | parameters).items()}))
+        return +mpf(function(x, **{key: rounded(value) for key, value in (defaults | parameters).items()}))
 
 
 def to_float64(y):
@@ -537,6 +627,12 @@ PLAIN = {
         lambda x, p1, p2, beta: (p1 - p2)*x*_plain_sigmoid(beta*(p1 - p2)*x) + p2*x,
         lambda x, p1, p2, beta: p2 + (p1 - p2)*_PLAIN_SWISH[1](x, beta*(p1 - p2)),
         lambda x, p1, p2, beta: (p1 - p2)*_PLAIN_SWISH[2](x, beta*(p1 - p2))),
+    "PAU": tuple(_plain_pau(order) for order in range(3)),
+    "sinusoid": (np.sin, np.cos, lambda x: -np.sin(x)),
+    "snake": (
+        lambda x, a: x + (1 - np.cos(2*a*x))/(2*a),
+        lambda x, a: 1 + np.sin(2*a*x),
+        lambda x, a: 2*a*(np.cos(a*x)**2 - np.sin(a*x)**2)),
 }
 
 
@@ -603,8 +699,90 @@ def _log_softmax_vjp(x, grad):
     return [b*g - a*others for a, b, g, others in zip(p, q, grad, _sums_of_others(grad))]
 
 
-SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row}
-SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp}
+# sparsemax and entmax 1.5: thresholds as their authors find them, of the sorted row.
+
+def _shifted(x):
+    """x less its largest; an infinite one has the limit 0, and all others -inf."""
+    top = max(x)
+    return [mpf(0) if value == top else value - top for value in x]
+
+
+@cache
+def _sparsemax_threshold(x):
+    """Algorithm 1 of Martins and Astudillo 2016: (the shifted row, tau); NaN where the row has NaN."""
+    if any(map(isnan, x)):
+        return [nan]*len(x), nan
+    z = _shifted(x)
+    total, tau = mpf(0), None
+    for k, value in enumerate(sorted(z, reverse=True), 1):
+        if value == -inf or 1 + k*value <= total + value:
+            break
+        total += value
+        tau = (total - 1)/k
+    return z, tau
+
+
+@cache
+def _entmax_threshold(x):
+    """Algorithm 2 of Peters, Niculae and Martins 2019: (half the shifted row, tau); NaN where the row has NaN."""
+    if any(map(isnan, x)):
+        return [nan]*len(x), nan
+    z = [value/2 for value in _shifted(x)]
+    ordered, tau = sorted(z, reverse=True), None
+    for k in range(1, len(z) + 1):
+        if ordered[k - 1] == -inf:
+            break
+        mean = fsum(ordered[:k])/k
+        spread = fsum((value - mean)**2 for value in ordered[:k])
+        if spread > 1:
+            break
+        candidate = mean - sqrt((1 - spread)/k)
+        if candidate >= ordered[k - 1]:
+            break
+        tau = candidate
+    return z, tau
+
+
+def _excess(x, threshold):
+    z, tau = threshold(tuple(x))
+    return [value - tau if not value <= tau else mpf(0) for value in z]
+
+
+def _sparsemax_row(x):
+    s = _excess(x, _sparsemax_threshold)
+    share = 1/fsum(value > 0 for value in s) if not any(map(isnan, s)) else nan
+    return s, [(1 - share)*(value > 0) if not isnan(value) else nan for value in s], [0*value for value in s]
+
+
+def _entmax_row(x):
+    s = _excess(x, _entmax_threshold)
+    p = [value/fsum(s) for value in s]
+    k = fsum(value > 0 for value in s)
+    return ([value**2 for value in s], [a*(1 - b) for a, b in zip(s, p)],
+            [(1 - 3*b + 3*b**2 - k*b**3)/2 if not a == 0 else mpf(0) for a, b in zip(s, p)])
+
+
+def _vjp_of_weights(w, grad):
+    grad = [g if not a == 0 else mpf(0) for a, g in zip(w, grad)]
+    mean = fdot(w, grad)/fsum(w)
+    return [a*(g - mean) for a, g in zip(w, grad)]
+
+
+def _sparsemax_vjp(x, grad):
+    return _vjp_of_weights([mpf(value > 0) if not isnan(value) else nan for value in _excess(x, _sparsemax_threshold)],
+                           grad)
+
+
+def _entmax_vjp(x, grad):
+    return _vjp_of_weights(_excess(x, _entmax_threshold), grad)
+
+
+SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax": _log_softmax_row,
+                "sparsemax": _sparsemax_row, "entmax-1.5": _entmax_row}
+SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp,
+                "sparsemax": _sparsemax_vjp, "entmax-1.5": _entmax_vjp}
+SPARSE = {"sparsemax": _sparsemax_threshold, "entmax-1.5": _entmax_threshold}
+TEMPERED = ("softmax", "softmin", "log-softmax")
 
 
 def by_rows(rule, axis, *arrays):
@@ -625,31 +803,57 @@ def by_rows(rule, axis, *arrays):
             for array in folded]
 
 
-def softmax_reference(name, x, axis=-1):
-    """y, dy_i/dx_i and d2y_i/dx_i^2 of softmax, softmin or log-softmax, correctly rounded to float64."""
-    return by_rows(SOFTMAX_ROWS[name], axis, x)
+def softmax_reference(name, x, axis=-1, temperature=1):
+    """y, dy_i/dx_i and d2y_i/dx_i^2 of an activation of rows, correctly rounded to float64."""
+    def row(x):
+        y, d, d2 = SOFTMAX_ROWS[name](tuple(value/temperature for value in x))
+        return y, [value/temperature for value in d], [value/mpf(temperature)**2 for value in d2]
+    return by_rows(row, axis, x)
 
 
-def vjp(name, x, grad, axis=-1):
-    """sum_j grad_j dy_j/dx_i of softmax, softmin or log-softmax, correctly rounded to float64."""
-    return by_rows(lambda x, grad: [SOFTMAX_VJPS[name](x, grad)], axis, x, grad)[0]
+def vjp(name, x, grad, axis=-1, temperature=1):
+    """sum_j grad_j dy_j/dx_i of an activation of rows, correctly rounded to float64."""
+    def row(x, grad):
+        return [[value/temperature for value in SOFTMAX_VJPS[name](tuple(value/temperature for value in x), grad)]]
+    return by_rows(row, axis, x, grad)[0]
 
 
-def softmax_terms(name, x, grad):
+def sparse_terms(name, x, grad):
+    """The same of sparsemax and entmax 1.5: with tau, s and w as in fastnn/core/sparsemax.pxd, of y that is |tau|, times s
+    for a square; of w, as of s, |tau|, or of sparsemax's 1. k elements are in the support."""
+    def row(x, grad):
+        z, tau = SPARSE[name](x)
+        s = _excess(x, SPARSE[name])
+        size, k = abs(tau), max(fsum(value > 0 for value in s), 1)
+        if name == "sparsemax":
+            among = [mpf(value > 0) for value in s]
+            mean = fdot(among, map(abs, grad))/k
+            return [size]*len(x), [mpf(1)]*len(x), [mpf(0)]*len(x), [a*max(abs(g), mean) for a, g in zip(among, grad)]
+        whole, most = fsum(s), max(abs(g) for g, value in zip(grad, s) if value > 0)
+        return ([max(value, mpf(1e-16))*size for value in s], [size]*len(x),
+                [max(mpf(1), k*(value/whole)**2*size/whole) for value in s],
+                [size*max(abs(g), fdot(s, map(abs, grad))/whole) + value*k*size*most/whole if value else mpf(0)
+                 for g, value in zip(grad, s)])
+    return by_rows(row, -1, x, grad)
+
+
+def softmax_terms(name, x, grad, temperature=1):
     """The largest term of each result of rows: of y, dy, d2y (in `softmax_reference`'s order) and the product, float64.
 
     With y the shares, q = 1 - y and c the gradient at the first largest element, that is of y, of y q (log-softmax: q), of
     y q, and of y ((g - c) - sum(y (g - c))) (log-softmax: q g - y (sum(g) - g)). A sum counts as that of its terms'
     magnitudes, a share below the normal numbers as the least of these.
     """
+    if name in SPARSE:
+        return sparse_terms(name, x, grad)
     x, grad = np.asarray(x), np.asarray(grad, np.float64)
-    y, q = by_rows(_shares, -1, -x if name == "softmin" else x)
-    tiny = float(np.finfo(x.dtype).smallest_normal)
+    y, q = by_rows(lambda row: _shares(tuple(value/temperature for value in row)), -1, -x if name == "softmin" else x)
+    tiny, factor = float(np.finfo(x.dtype).smallest_normal), float(1/temperature)
     normal = np.maximum(y, tiny)
     if name == "log-softmax":
         magnitude = np.abs(grad)
         others = magnitude @ (1 - np.eye(x.shape[-1]))
         product = np.maximum(np.maximum(q, tiny)*magnitude, normal*others)
-        return np.zeros_like(y), q, y*q, product
+        return np.zeros_like(y), q*factor, y*q*factor**2, product*factor
     h = np.abs(grad - np.take_along_axis(grad, y.argmax(axis=-1)[..., None], -1))
-    return y, y*q, y*q, normal*np.maximum(h, (normal*h).sum(axis=-1, keepdims=True))
+    return y, y*q*factor, y*q*factor**2, normal*np.maximum(h, (normal*h).sum(axis=-1, keepdims=True))*factor

@@ -3,9 +3,9 @@
 At a kink that a flat piece shares with a sloping one, y cannot tell which it is: the flat piece counts.
 """
 import numpy as np
-from mpmath import exp, expm1, fdot, fsum, mpf, workprec
+from mpmath import exp, expm1, fdot, fsum, mpf, sqrt, workprec
 
-from .activations import ORACLES, by_rows, to_float64
+from .activations import ORACLES, SPARSE, by_rows, to_float64
 
 BY_VALUE = {
     "step": lambda y: 0,
@@ -34,19 +34,39 @@ BY_VALUE = {
     "softsign": lambda y: (1 - abs(y))**2,
 }
 
+def _of_weights(weight):
+    """Of a Jacobian diag(w) - w w'/sum(w)."""
+    def product(y, grad):
+        w = [weight(a) for a in y]
+        mean = fdot(w, grad)/fsum(w)
+        return [a*(g - mean) for a, g in zip(w, grad)]
+
+    def derivative(y):
+        w = [weight(a) for a in y]
+        return [a - a**2/fsum(w) for a in w]
+    return derivative, product
+
+
 # The softmax family: the derivative of each element, and the vector-Jacobian product of a row.
 ROWS_BY_VALUE = {
     "softmax": (lambda y: [a - a**2 for a in y], lambda y, grad: [a*(g - fdot(y, grad)) for a, g in zip(y, grad)]),
     "softmin": (lambda y: [a**2 - a for a in y], lambda y, grad: [-a*(g - fdot(y, grad)) for a, g in zip(y, grad)]),
     "log-softmax": (lambda y: [-expm1(a) for a in y], lambda y, grad: [g - exp(a)*fsum(grad) for a, g in zip(y, grad)]),
+    "sparsemax": _of_weights(lambda a: mpf(a > 0)),
+    "entmax-1.5": _of_weights(sqrt),
 }
 
 
 def rows_reference(name, y, grad):
     """Correctly rounded float64 values: the derivatives, the products, and the larger of the products' two terms."""
     derivative, product = ROWS_BY_VALUE[name]
-    weights = np.exp(y.astype(np.float64)) if name == "log-softmax" else y.astype(np.float64)
     magnitude = np.abs(grad.astype(np.float64))
+    if name in SPARSE:
+        weights = np.sqrt(y.astype(np.float64)) if name == "entmax-1.5" else (y > 0).astype(np.float64)
+        means = (weights*magnitude).sum(axis=-1, keepdims=True)/weights.sum(axis=-1, keepdims=True)
+        return (by_rows(lambda row: [derivative(row)], -1, y)[0],
+                by_rows(lambda row, g: [product(row, g)], -1, y, grad)[0], weights*np.maximum(magnitude, means))
+    weights = np.exp(y.astype(np.float64)) if name == "log-softmax" else y.astype(np.float64)
     sums = (magnitude if name == "log-softmax" else weights*magnitude).sum(axis=-1, keepdims=True)
     terms = np.maximum(magnitude, weights*sums) if name == "log-softmax" else weights*np.maximum(magnitude, sums)
     return (by_rows(lambda row: [derivative(row)], -1, y)[0],

@@ -4,7 +4,7 @@
 are elementwise. The fused pairs take logits: sigmoid-binary-cross-entropy is elementwise too;
 softmax-cross-entropy has its classes on the last axis, targets that sum to one there, and one loss a sample.
 """
-from mpmath import cosh, exp, fsum, isnan, log, log1p, mpf, nan, sign, tanh
+from mpmath import cosh, exp, fsum, isnan, log, log1p, mpf, nan, pi, sign, tanh
 
 from .activations import FAR, SOFTMAX_ROWS, by_rows
 
@@ -113,12 +113,13 @@ def _jensen_shannon(y, t):
     return (of_t + of_y)/2, log(y/m)/2 if y else -mpf("inf")
 
 
-def _poisson(y, t, log_input=True, eps=mpf("1e-8")):
+def _poisson(y, t, log_input=True, full=False, eps=mpf("1e-8")):
+    more = t*log(t) - t + log(2*pi*t)/2 if full and t > 1 else 0
     if log_input:
         y = max(min(y, FAR), -FAR)
         power = mpf("inf") if y > 10**6 else exp(y)
-        return power - t*y, power - t
-    return y - t*log(y + eps), 1 - t/(y + eps)
+        return power - t*y + more, power - t
+    return y - t*log(y + eps) + more, 1 - t/(y + eps)
 
 
 # Logits and scores.
@@ -255,6 +256,90 @@ ORACLES = {
     "Tversky": _rows(_tversky_row),
     "dice": _rows(_dice_row),
 }
+
+# Of several arrays: ``OF_SEVERAL[name](*arrays, **hyperparameters)`` is (losses, gradients in those that have one).
+
+def _gaussian(y, t, var, full=False, eps=mpf("1e-6")):
+    """-log of the density of the normal distribution, without log(2 pi)/2 unless `full`."""
+    v = max(var, eps)
+    return (log(v) + (y - t)**2/v)/2 + (log(2*pi)/2 if full else 0), (y - t)/v, (1/v - (y - t)**2/v**2)/2
+
+
+def _laplace(y, t, scale, full=False, eps=mpf("1e-6")):
+    """-log(exp(-|y - t|/b)/(2 b)), without log(2) unless `full`."""
+    b = max(scale, eps)
+    return log(b) + abs(y - t)/b + (log(2) if full else 0), sign(y - t)/b, 1/b - abs(y - t)/b**2
+
+
+def _of_three(rule):
+    def oracle(y, t, spread, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+        loss, of_y, of_spread = by_rows(lambda *row: list(zip(*(map(mpf, rule(*one, **h)) for one in zip(*row)))), None,
+                                        y, t, spread)
+        return loss, (of_y, of_spread)
+    return oracle
+
+
+def _norm(u, p):
+    """The p-norm and its gradient; where several elements are the largest, each has its share."""
+    sizes = [abs(a) for a in u]
+    if p == mpf("inf"):
+        top = max(sizes)
+        return top, [sign(a)/sizes.count(top) if abs(a) == top else mpf(0) for a in u]
+    norm = fsum(a**p for a in sizes)**(1/p)
+    return norm, [sign(a)*(abs(a)/norm)**(p - 1) if norm else mpf(0) for a in u]
+
+
+def _triplet(anchor, positive, negative, margin=1, p=mpf(2), eps=mpf("1e-6"), swap=False):
+    margin, p, eps = mpf(margin), mpf(p), mpf(eps)
+
+    def row(a, b, c):
+        near, of_near = _norm([x - y + eps for x, y in zip(a, b)], p)
+        far, of_far = _norm([x - y + eps for x, y in zip(a, c)], p)
+        other, of_other = _norm([x - y + eps for x, y in zip(b, c)], p)
+        part = (0 if other < far else mpf("0.5") if other == far else 1) if swap else 1
+        loss = max(margin + near - (min(far, other) if swap else far), 0)
+        on = loss > 0
+        return ([loss]*len(a), [on*(u - part*v) for u, v in zip(of_near, of_far)],
+                [on*(-u - (1 - part)*w) for u, w in zip(of_near, of_other)],
+                [on*(part*v + (1 - part)*w) for v, w in zip(of_far, of_other)])
+    loss, *gradients = by_rows(row, -1, anchor, positive, negative)
+    return loss[..., 0], tuple(gradients)
+
+
+def _info_nce(queries, keys, temperature=1, normalize=False, symmetric=False):
+    """By the definition: -log of the share of exp(q_i k_i/T) in the sum over all keys."""
+    n, d = queries.shape
+    temperature = mpf(temperature)
+
+    def unit(row):
+        norm = max(fsum(a*a for a in row)**.5, mpf("1e-12"))
+        return [a/norm for a in row], norm
+
+    def rows(q, k):
+        q, k = ([x[i*d:(i + 1)*d] for i in range(n)] for x in (q, k))
+        (q, q_norms), (k, k_norms) = (zip(*map(unit, x)) if normalize else (x, [mpf(1)]*n) for x in (q, k))
+        powers = [[exp(fsum(a*b for a, b in zip(u, v))/temperature) for v in k] for u in q]
+        along, across = [fsum(row) for row in powers], [fsum(column) for column in zip(*powers)]
+        losses = [log(along[i]/powers[i][i]) for i in range(n)]
+        slopes = [[powers[i][j]/along[i] - (i == j) for j in range(n)] for i in range(n)]
+        if symmetric:
+            losses = [(a + log(across[i]/powers[i][i]))/2 for i, a in enumerate(losses)]
+            slopes = [[(slopes[i][j] + powers[i][j]/across[j] - (i == j))/2 for j in range(n)] for i in range(n)]
+        of_q = [[fsum(slopes[i][j]*k[j][e] for j in range(n))/temperature for e in range(d)] for i in range(n)]
+        of_k = [[fsum(slopes[i][j]*q[i][e] for i in range(n))/temperature for e in range(d)] for j in range(n)]
+        if normalize:
+            for grads, units, norms in ((of_q, q, q_norms), (of_k, k, k_norms)):
+                for g, u, norm in zip(grads, units, norms):
+                    inner = fsum(a*b for a, b in zip(g, u))
+                    g[:] = [(a - inner*b)/norm for a, b in zip(g, u)]
+        return [a for loss in losses for a in [loss]*d], sum(of_q, []), sum(of_k, [])
+    loss, of_queries, of_keys = by_rows(rows, None, queries, keys)
+    return loss[:, 0], (of_queries, of_keys)
+
+
+OF_SEVERAL = {"Gaussian-NLL": _of_three(_gaussian), "Laplace-NLL": _of_three(_laplace), "triplet": _triplet,
+              "InfoNCE": _info_nce}
 
 # one loss a row; all others are elementwise
 ROWS = ["softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky", "dice"]

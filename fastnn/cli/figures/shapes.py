@@ -1,4 +1,4 @@
-"""activations.png: every activation with its first and second derivative."""
+"""activations.png: every activation with its first and second derivative; losses with their first one."""
 import math
 
 import numpy as np
@@ -17,17 +17,18 @@ LINES = {
 }
 COLUMNS, CELL = 6, (2.1, 1.75)
 SPAN, POINTS = 7.0, 5600     # wide enough for ReLU6
+STEEP = -15.0, 15.0         # derivatives of activations stay far within
 JUMP = 0.02         # a step of a derivative between two points that no smooth activation makes
 
 
 @styled
-def draw_shapes(file, samples):
+def draw_shapes(file, samples, title="Activations"):
     """Write small multiples as PNG to `file`.
 
     Parameters
     ----------
     samples : dict of name -> (note, function)
-        The function takes abscissas (n,) and returns f, f' and f'' there; the note says what stands for x.
+        The function takes abscissas (n,) and returns f, f' and perhaps f'' there; the note says what stands for x.
     """
     columns = min(COLUMNS, max(3, len(samples)))
     rows = math.ceil(len(samples) / columns)
@@ -48,7 +49,7 @@ def draw_shapes(file, samples):
     for axes in list(grid.flat)[max(0, len(samples) - columns):len(samples)]:
         axes.tick_params(labelbottom=True)
 
-    figure.text(0.36 / width, 1 - 0.3 / height, "Activations", fontsize=14, weight="bold", va="center")
+    figure.text(0.36 / width, 1 - 0.3 / height, title, fontsize=14, weight="bold", va="center")
     handles = [Line2D([], [], **LINES[key]) for key in LINES]
     figure.legend(handles, list(LINES), loc="center right", ncols=3, frameon=False, fontsize=10,
                   bbox_to_anchor=(1 - 0.12 / width, 1 - 0.3 / height), handlelength=2, columnspacing=1.4)
@@ -67,16 +68,18 @@ def panel(axes, x, values):
     axes.tick_params(length=2, labelsize=7)
 
 
-def broken(y):
-    """`y` with a gap at each jump, in place of the steep line that would join its sides."""
+def broken(y, times=1):
+    """`y` with a gap at each jump, in place of the steep line that would join its sides; `times` for wider points."""
     y = np.array(y, dtype=np.float64)
-    y[:-1][np.abs(np.diff(y)) > JUMP] = np.nan
+    y[:-1][np.abs(np.diff(y)) > times * JUMP] = np.nan
     return y
 
 
 def window(values):
-    """Limits that hold both derivatives and what of f lies within -3.5..6.5."""
-    low = min(min(v.min() for v in values[1:]), max(values[0].min(), -3.5))
-    high = max(max(v.max() for v in values[1:]), min(values[0].max(), 6.5))
+    """Limits that hold the derivatives, as far as STEEP, and what of f lies within -3.5..6.5."""
+    values, slopes = values[0], np.concatenate(values[1:])
+    values, slopes = (v[np.isfinite(v)] if np.isfinite(v).any() else np.zeros(1) for v in (values, slopes))
+    low = min(np.clip(slopes, *STEEP).min(), max(values.min(), -3.5))
+    high = max(np.clip(slopes, *STEEP).max(), min(values.max(), 6.5))
     margin = 0.06 * (high - low) or 0.5
     return low - margin, high + margin

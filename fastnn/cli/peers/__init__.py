@@ -29,8 +29,8 @@ class Peer:
 
 PEERS = {
     "numpy": Peer("NumPy", "with_numpy", ("numpy",), "numpy", ("activations", "optimizers", "training")),
-    "torch": Peer("PyTorch", "with_torch", ("torch",), "torch", ("activations", "optimizers", "training")),
-    "jax": Peer("JAX", "with_jax", ("jax", "optax"), "jax optax", ("activations", "optimizers")),
+    "torch": Peer("PyTorch", "with_torch", ("torch",), "torch", ("activations", "optimizers", "losses", "training")),
+    "jax": Peer("JAX", "with_jax", ("jax", "optax"), "jax optax", ("activations", "optimizers", "losses")),
     "sklearn": Peer("scikit-learn", "with_sklearn", ("sklearn",), "scikit-learn", ("training",)),
 }
 

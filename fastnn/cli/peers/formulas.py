@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from .library import PADE, pade
+
 __all__ = ["ACTIVATIONS", "OPTIMIZERS"]
 
 
@@ -46,6 +48,13 @@ def erf(x):
     return np.sign(x) * (1 - p * np.exp(-x * x))
 
 
+def pade_backward(x, g):
+    (a0, a1, a2, a3, a4, a5), (b1, b2, b3, b4) = PADE
+    b = x * (b1 + x * (b2 + x * (b3 + x * b4)))
+    slope = np.sign(b) * (b1 + x * (2 * b2 + x * (3 * b3 + x * 4 * b4)))
+    return g * (a1 + x * (2 * a2 + x * (3 * a3 + x * (4 * a4 + x * 5 * a5))) - pade(x) * slope) / (1 + np.abs(b))
+
+
 SLOPE, CUBE = math.sqrt(2 / math.pi), 0.044715      # NumPy has no erf: users take the approximation by tanh
 
 
@@ -68,9 +77,68 @@ def softmax_backward(x, g):
     return y * (g - (g * y).sum(axis=-1, keepdims=True))
 
 
+def sparsemax(x):
+    z = np.sort(x, axis=-1)[..., ::-1]
+    totals, k = np.cumsum(z, axis=-1), np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    count = (1 + k * z > totals).sum(axis=-1, keepdims=True)
+    return np.maximum(x - (np.take_along_axis(totals, count - 1, -1) - 1) / count.astype(x.dtype), 0)
+
+
+def entmax(x):
+    z = np.sort(x, axis=-1)[..., ::-1] / 2
+    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    mean = np.cumsum(z, axis=-1) / k
+    spread = np.cumsum(z * z, axis=-1) - k * mean * mean
+    tau = mean - np.sqrt(np.maximum(1 - spread, 0) / k)
+    count = (tau <= z).sum(axis=-1, keepdims=True)
+    return np.maximum(x / 2 - np.take_along_axis(tau, count - 1, -1), 0) ** 2
+
+
+def weighted(w, g):
+    return w * (g - (w * g).sum(axis=-1, keepdims=True) / w.sum(axis=-1, keepdims=True))
+
+
 def log_softmax(x):
     z = x - x.max(axis=-1, keepdims=True)
     return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+def gated(function, slope):
+    """Of x's halves: the gate's activation, and its slope."""
+    def forward(x):
+        a, b = np.split(x, 2, axis=-1)
+        return a * function(b)
+
+    def backward(x, g):
+        a, b = np.split(x, 2, axis=-1)
+        return np.concatenate([g * function(b), slope(b, g * a)], axis=-1)
+    return forward, backward
+
+
+def prelu_backward(x, g):
+    """Of x and of the one alpha, which is 0.25."""
+    return np.where(x > 0, g, 0.25 * g), (g * np.minimum(x, 0)).sum()
+
+
+NOISE = np.random.default_rng(0)
+
+
+def gumbel_softmax(x):
+    return softmax(x - np.log(NOISE.standard_exponential(x.shape)).astype(x.dtype))
+
+
+def crelu_backward(x, g):
+    positive, negative = np.split(g, 2)
+    return np.where(x > 0, positive, np.where(x < 0, -negative, 0))
+
+
+def rrelu(x):
+    return np.where(x > 0, x, NOISE.uniform(1 / 8, 1 / 3, x.shape).astype(x.dtype) * x)
+
+
+def rrelu_backward(x, g):
+    """With slopes at hand."""
+    return np.where(x > 0, g, 0.25 * g)
 
 
 # forward(x) and backward(x, g)
@@ -124,8 +192,22 @@ ACTIVATIONS = {
     "GELU": (gelu, gelu_backward),
     "GELU-tanh": (gelu, gelu_backward),
     "ACON-C": (lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "PAU": (pade, pade_backward),
+    "sinusoid": (lambda x: np.sin(x), lambda x, g: g * np.cos(x)),
+    "snake": (lambda x: x + np.sin(x) ** 2, lambda x, g: g * (1 + np.sin(2 * x))),
+    "GLU": gated(sigmoid, sigmoid_backward),
+    "ReGLU": gated(lambda x: np.maximum(x, 0), lambda x, g: g * (x > 0)),
+    "GEGLU": gated(gelu, gelu_backward),
+    "SwiGLU": gated(lambda x: x / (1 + np.exp(-x)), swish_backward),
+    "bilinear": gated(lambda x: x, lambda x, g: g),
+    "CReLU": (lambda x: np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)]), crelu_backward),
+    "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
+    "RReLU": (rrelu, rrelu_backward),
+    "gumbel-softmax": (gumbel_softmax, softmax_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),
+    "sparsemax": (sparsemax, lambda x, g: weighted((sparsemax(x) > 0).astype(x.dtype), g)),
+    "entmax-1.5": (entmax, lambda x, g: weighted(np.sqrt(entmax(x)), g)),
     "log-softmax": (log_softmax, lambda x, g: g - softmax(x) * g.sum(axis=-1, keepdims=True)),
 }
 

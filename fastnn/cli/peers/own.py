@@ -19,7 +19,7 @@ class Library(Side):
 
     def backward(self, name, x, grad):
         act = fastnn.get_act(name, *ARGUMENTS.get(name, ()))
-        if act.by_value:                # as PyTorch's backward is given what its forward has kept
+        if getattr(act, "by_value", False):         # as PyTorch's backward is given what its forward has kept
             return Call(partial(act.backward, y=act.forward(x), grad=grad))
         return Call(partial(act.backward, x, act.forward(x), grad=grad))
 
@@ -29,6 +29,9 @@ class Library(Side):
         grads = {f"p{i}": grad for i, grad in enumerate(grads)}
         told = {"f": LOSS} if "f" in opt._positional and type(opt).peers else {}     # as its peers are told
         return Call(partial(opt.update, params, grads, **told))
+
+    def loss(self, name, arrays):
+        return Call(partial(fastnn.get_err(name, reduction="mean").value_and_grad, *arrays))
 
     def train(self, task):
         from fastnn.nn import MultiLayerNet

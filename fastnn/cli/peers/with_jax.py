@@ -6,6 +6,7 @@ vector-Jacobian product from x and the gradient; optimizers are optax's, the upd
 one, parameters and state donated.
 """
 import os
+from functools import partial
 from operator import attrgetter
 
 import jax
@@ -14,7 +15,8 @@ import optax
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, LOSS, Call, Side
+from .jax_losses import LOSSES
+from .library import ARGUMENTS, LOSS, Call, Side, gradients_of, pade
 
 __all__ = ["Library"]
 
@@ -25,6 +27,11 @@ P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
 def threshold(x):
     limit, value = ARGUMENTS["threshold"]
     return jnp.where(x > limit, x, value)
+
+
+def gated(function, x):
+    a, b = jnp.split(x, 2, axis=-1)
+    return a * function(b)
 
 
 ACTIVATIONS = {
@@ -48,9 +55,17 @@ ACTIVATIONS = {
     "log-cosh": lambda x: jnp.logaddexp(x, -x) - jnp.log(2).astype(x.dtype), "arctan": jnp.arctan,
     "erf": jax.scipy.special.erf, "GELU-tanh": jax.nn.gelu,
     "ACON-C": lambda x: (P1 - P2) * x * jax.nn.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
+    "PAU": pade, "sinusoid": jnp.sin, "snake": lambda x: x + jnp.square(jnp.sin(x)),
+    "GLU": jax.nn.glu, "ReGLU": lambda x: gated(jax.nn.relu, x),
+    "GEGLU": lambda x: gated(lambda b: jax.nn.gelu(b, approximate=False), x),
+    "SwiGLU": lambda x: gated(jax.nn.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
+    "CReLU": lambda x: jnp.concatenate([jax.nn.relu(x), jax.nn.relu(-x)]),
+    "PReLU": lambda x, alpha=0.25: jnp.where(x > 0, x, alpha * x),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
 }
+
+LEARNED = {"PReLU": 0.25}               # the parameter, whose gradient is wanted, too
 
 
 class Library(Side):
@@ -77,8 +92,25 @@ class Library(Side):
         if name == "identity":
             return _waited_for(jnp.copy, jnp.array(grad))
         activation = ACTIVATIONS[name]
+        if name in LEARNED:
+            product = jax.jit(lambda x, p, g: jax.vjp(activation, x, p)[1](g))
+            return _waited_for(product, jnp.array(x), jnp.array(LEARNED[name], x.dtype), jnp.array(grad))
         product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
         return _waited_for(product, jnp.array(x), jnp.array(grad))
+
+    def loss(self, name, arrays):
+        row = CATALOGUES["losses"][name]
+        if "optax" in row.peers:
+            called, arguments = row.peers["optax"]
+            function = partial(getattr(optax.losses, called), **arguments)
+        elif name in LOSSES:
+            function = LOSSES[name]
+        else:
+            return None
+        wanted = tuple(k for k, of in enumerate(row.inputs) if of in gradients_of(row))
+        both = jax.jit(jax.value_and_grad(lambda *given: function(*given).mean(), wanted))
+        given = [jnp.array(array) for array in arrays]
+        return Call(lambda: jax.block_until_ready(both(*given)))
 
     def step(self, name, params, grads):
         peers = CATALOGUES["optimizers"][name].peers
@@ -103,4 +135,4 @@ class Library(Side):
 
 
 def _waited_for(function, *args):
-    return Call(lambda: function(*args).block_until_ready())
+    return Call(lambda: jax.block_until_ready(function(*args)))

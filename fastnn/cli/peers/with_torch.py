@@ -12,13 +12,26 @@ import torch.nn.functional as F
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side
+from .library import ARGUMENTS, WIDTHS, Call, Side, gradients_of, pade
+from .torch_losses import LOSSES
 
 __all__ = ["Library"]
 
 aten = torch.ops.aten
 LOG_2 = 0.6931471805599453
 P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
+
+
+
+def gated(function, x):
+    a, b = x.chunk(2, dim=-1)
+    return a * function(b)
+
+
+def prelu_backward(g, x, weight):
+    dx, dweight = aten._prelu_kernel_backward.default(g, x, weight)
+    return dx, dweight.sum()
+
 
 FORWARD = {
     "step": lambda x: (x > 0).to(x.dtype), "identity": torch.clone,
@@ -39,6 +52,11 @@ FORWARD = {
     "log-cosh": lambda x: torch.logaddexp(x, -x) - LOG_2, "arctan": torch.arctan, "erf": torch.erf,
     "GELU-tanh": lambda x: F.gelu(x, approximate="tanh"),
     "ACON-C": lambda x: (P1 - P2) * x * torch.sigmoid(BETA * (P1 - P2) * x) + P2 * x,
+    "PAU": pade, "sinusoid": torch.sin, "snake": lambda x: x + torch.square(torch.sin(x)),
+    "GLU": F.glu, "ReGLU": lambda x: gated(F.relu, x), "GEGLU": lambda x: gated(F.gelu, x),
+    "SwiGLU": lambda x: gated(F.silu, x), "bilinear": lambda x: gated(lambda b: b, x),
+    "CReLU": lambda x: torch.cat([torch.relu(x), torch.relu(-x)]),
+    "PReLU": lambda x: F.prelu(x, torch.full((1,), 0.25, dtype=x.dtype)), "RReLU": lambda x: F.rrelu(x, training=True),
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
     "log-softmax": lambda x: torch.log_softmax(x, -1),
 }
@@ -83,6 +101,10 @@ BACKWARD = {
     "Mish": lambda x, g: (aten.mish_backward.default, g, x),
     "GELU": lambda x, g: (aten.gelu_backward.default, g, x),
     "GELU-tanh": lambda x, g: (partial(aten.gelu_backward.default, approximate="tanh"), g, x),
+    "GLU": lambda x, g: (aten.glu_backward.default, g, x, -1),
+    "PReLU": lambda x, g: (prelu_backward, g, x, torch.full((1,), 0.25, dtype=x.dtype)),
+    "RReLU": lambda x, g: (aten.rrelu_with_noise_backward.default, g, x, torch.where(x > 0, 1, 0.25).to(x.dtype), 1 / 8,
+                           1 / 3, True, False),
     "softmax": lambda x, g: (aten._softmax_backward_data.default, g, torch.softmax(x, -1), -1, x.dtype),
     "softmin": lambda x, g: (softmin_backward, g, F.softmin(x, -1)),
     "log-softmax": lambda x, g: (aten._log_softmax_backward_data.default, g, torch.log_softmax(x, -1), -1,
@@ -127,6 +149,28 @@ class Library(Side):
         if len(others) < len(params):
             steps.append(optimizer(called, [p for p in params if p.ndim == 2], arguments).step)
         return Call(lambda: [step() for step in steps])
+
+    def loss(self, name, arrays):
+        """Autograd over the loss of torch.nn, else over its operations."""
+        row = CATALOGUES["losses"][name]
+        tensors = [torch.from_numpy(array) for array in arrays]
+        wanted = [tensor.requires_grad_() for of, tensor in zip(row.inputs, tensors) if of in gradients_of(row)]
+        if "torch" in row.peers:
+            called, arguments = row.peers["torch"]
+            function = getattr(torch.nn, called)(**arguments)
+        elif name in LOSSES:
+            def function(*given):
+                return LOSSES[name](*given).mean()
+        else:
+            return None
+
+        def run():
+            for tensor in wanted:
+                tensor.grad = None
+            value = function(*tensors)
+            value.backward()
+            return value.detach(), tuple(tensor.grad for tensor in wanted)
+        return Call(run)
 
     def train(self, task):
         x, labels = torch.from_numpy(task.x), torch.from_numpy(task.labels)

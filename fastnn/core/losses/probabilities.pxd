@@ -93,7 +93,8 @@ cdef inline real jensen_shannon_d1(real y, real t) noexcept nogil:
     return <real>0.5 * log_over_mean(y, t)
 
 
-# Poisson: y - t log(y + eps) of rates y, exp(y) - t y of their logarithms, both without log(t!)
+# Poisson: y - t log(y + eps) of rates y, exp(y) - t y of their logarithms, both without log(t!); `full` with Stirling's
+# formula for it, where t is above 1
 
 cdef inline real poisson(real y, real t, real eps) noexcept nogil:
     return y - (<real>0 if t == <real>0 else t * log(y + eps))
@@ -109,3 +110,26 @@ cdef inline real poisson_of_log(real y, real t) noexcept nogil:
 
 cdef inline real poisson_of_log_d1(real y, real t) noexcept nogil:
     return exp_any(y) - t
+
+
+cdef inline real stirling(real t) noexcept nogil:
+    """t log(t) - t + log(2 pi t)/2, 0 up to t = 1."""
+    cdef real held = at_least(t, <real>1)
+    cdef real formula = fma(held + <real>0.5, log(held), <real>0.9189385332046727 - held)
+    return formula if t > <real>1 else <real>0
+
+
+cdef inline real poisson_full(real y, real t, real eps) noexcept nogil:
+    return poisson(y, t, eps) + stirling(t)
+
+
+cdef inline real poisson_full_d1(real y, real t, real eps) noexcept nogil:
+    return poisson_d1(y, t, eps)
+
+
+cdef inline real poisson_of_log_full(real y, real t) noexcept nogil:
+    return poisson_of_log(y, t) + stirling(t)
+
+
+cdef inline real poisson_of_log_full_d1(real y, real t) noexcept nogil:
+    return poisson_of_log_d1(y, t)

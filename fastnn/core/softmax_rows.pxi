@@ -1,17 +1,9 @@
-# cython: cdivision=True
 """Which way the rows of the softmax family are walked, and its loss.
 
 Rows that lie side by side go across, and those so short that turning them round costs less; all others go along.
 """
-from libc.string cimport memset
-
-from fastnn.core.kernels cimport PRODUCT
-from fastnn.core.softmax cimport (LOG_SOFTMAX, add, but_largest, constants, end_loss, end_share, in_two, is_one, itself,
-                                  log_of_sum, one, shifted, whole_of, with_largest)
-from fastnn.core.softmax_across cimport WIDTH, across
-from fastnn.core.softmax_along cimport GROUP, LANES, PHASED, along, finish_here, maximum, sum_exponentials, total
+from fastnn.core.softmax cimport SPARSEMAX, end_loss, log_of_sum, shifted, whole_of, with_largest
 from fastnn.core.streaming cimport fastnn_prefetch
-from fastnn.core.vecmath cimport real
 
 cdef extern from "lanes.h":
     void fastnn_to_lanes_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
@@ -23,7 +15,6 @@ cdef extern from "lanes.h":
                                  Py_ssize_t rows) noexcept nogil
 
 cdef enum:
-    NARROW = 16         # and of the last ones: gcc vectorises no loop over 8
     IN_CACHE = 2048     # their elements
     FEW = 4             # short rows that are worth so many lanes
     SHORT = 32          # elements of rows that are turned round, at most GROUP
@@ -44,8 +35,8 @@ cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssiz
         fastnn_from_lanes_double(lanes, WIDTH, out, n, count)
 
 
-cdef inline void rows(int kind, real sign, int order, const real *x, const real *g, real *out, Py_ssize_t n,
-                      Py_ssize_t step, Py_ssize_t count) noexcept nogil:
+cdef void rows(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
+                      Py_ssize_t n, Py_ssize_t step, Py_ssize_t count) noexcept nogil:
     """`count` rows of n elements: one after another where step is 1, else side by side, the elements `step` apart."""
     cdef real x_lanes[SHORT * WIDTH]
     cdef real g_lanes[SHORT * WIDTH]
@@ -62,12 +53,13 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
         width = count - i
         if step == 1 and (n > SHORT or width < FEW):
             width = min(width, max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
-            along(kind, sign, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            if kind >= SPARSEMAX:
+                sparse_along(kind, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+            else:
+                along(kind, sign, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
             continue
         width = min(width, <Py_ssize_t>WIDTH)
-        if width < WIDTH and width > NARROW and not turning:
-            width = NARROW
         a, b, to = x + i, g + i, out + i
         if not turning and n <= GROUP and width == WIDTH and i + 2 * WIDTH <= count:
             for r in range(n):                  # more streams than the processor follows by itself
@@ -79,13 +71,37 @@ cdef inline void rows(int kind, real sign, int order, const real *x, const real 
             if g != NULL:
                 turned(g + i * n, n, width, g_lanes)
             a, b, to = x_lanes, g_lanes, x_lanes
-        if width > NARROW:
-            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH)
+        if kind >= SPARSEMAX:
+            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
         else:
-            across(kind, sign, order, a, b, to, n, WIDTH if turning else step, NARROW, width)
+            across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
+                   WIDTH if turning else width)
         if turning:
             turned_back(x_lanes, out + i * n, n, width)
         i += width
+
+
+cdef void one_hot_rows(const real *x, real *out, Py_ssize_t n, Py_ssize_t step, Py_ssize_t count) noexcept nogil:
+    """1 at the first of the largest elements of each row, else 0; a row with NaN is NaN. out may be x."""
+    cdef real tops[WIDTH]
+    cdef real first[WIDTH]
+    cdef real made
+    cdef Py_ssize_t r, i, c, width
+    cdef Py_ssize_t apart = n if step == 1 else 1
+    for r in range(0, count, 32):
+        width = min(<Py_ssize_t>WIDTH, count - r)
+        for c in range(width):
+            tops[c] = x[(r + c) * apart]
+            first[c] = <real>1
+        for i in range(n):
+            for c in range(width):
+                made = x[i * step + (r + c) * apart]
+                tops[c] = tops[c] if made <= tops[c] or tops[c] != tops[c] else made
+        for i in range(n):
+            for c in range(width):
+                made = first[c] if x[i * step + (r + c) * apart] == tops[c] else <real>0
+                out[i * step + (r + c) * apart] = tops[c] if tops[c] != tops[c] else made
+                first[c] = first[c] - made
 
 
 # The loss.
@@ -100,7 +116,7 @@ cdef inline double loss_by_target(const real *x, const real *t, real top, double
     return whole_of(loss, lost, &lost)
 
 
-cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                               Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     """-sum(t log softmax(x)) and, unless grad is NULL, its gradient, softmax(x) sum(t) - t, for up to PHASED rows.
 
@@ -114,20 +130,20 @@ cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *la
     cdef double many[PHASED]
     cdef double log_sum[PHASED]
     cdef real tops[PHASED]
-    cdef real k[5 * PHASED]
+    cdef real k[6 * PHASED]
     cdef double rest, unused
     cdef bint at_largest
     cdef real *to
     cdef Py_ssize_t r, label
     for r in range(PHASED):
         k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
-        k[3 * PHASED + r], k[4 * PHASED + r] = <real>0, <real>0
+        k[3 * PHASED + r], k[4 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
         sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
     for r in range(count):
         tops[r] = maximum(x + r * n, <real>1, n)
     for r in range(count):
-        sum_exponentials(but_largest[real], True, x + r * n, <real>1, tops[r], grad + r * n, grad != NULL, n, sums,
-                         lost, ones)
+        sum_exponentials(True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL, n, sums, lost,
+                         ones)
         sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
     for r in range(PHASED):
         with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])
@@ -139,22 +155,21 @@ cdef inline void losses_along(const real *x, const real *t, const Py_ssize_t *la
             losses[r] = loss_by_target(x + r * n, t + r * n, tops[r], log_sum[r], n)
     if grad == NULL:
         return
-    for r in range(PHASED):
-        constants(LOG_SOFTMAX, PRODUCT, sum_[r], low[r], many[r], tops[r], &k[r], &k[PHASED + r], &k[2 * PHASED + r])
+    constants_of(LOG_SOFTMAX, PRODUCT, PHASED, PHASED, sum_, low, many, tops, k)
     for r in range(count):
         to = grad + r * n
         if t == NULL:
             label = labels[r]
             at_largest = is_one(to[label])
-            finish_here(end_share[real], to, to, &k[r], n)
+            finish_shares(to, &k[r], n)
             to[label] = -k[2 * PHASED + r] if at_largest else to[label] - <real>1
         else:
-            total(itself[real], one[real], False, t + r * n, t + r * n, <real>0, n, sums, lost, ones)
+            total(ALONE, t + r * n, t + r * n, <real>0, n, sums, lost, ones)
             in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
             finish_here(end_loss[real], t + r * n, to, &k[r], n)
 
 
-cdef inline void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+cdef void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n))
     cdef Py_ssize_t i = 0

@@ -1,0 +1,48 @@
+"""CReLU: an activation whose result is twice as long as its argument."""
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from .activations import CataloguedActivation
+from .core.concatenated import backward, forward
+from .hyperparameters import Choice
+
+
+def _axis(value):
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"axis must be an integer, not {value!r}") from None
+
+
+class CReLU(CataloguedActivation, name="CReLU"):
+    """max(x, 0) and, behind it along `axis`, max(-x, 0); f'(0) = 0.  Shang et al. 2016, arXiv 1603.05201.
+
+    The result is twice as long along the axis: of (N, 10) it is (N, 20). TensorFlow's `tf.nn.crelu` has the last axis,
+    too, Chainer's `functions.crelu` axis 1; PyTorch has none. float16, bfloat16, float32 and float64 keep their dtype,
+    bool and integers become float64. Results lie row after row; `out` has the result's shape and dtype. Values and
+    gradients are exact.
+
+    Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that x does not
+    have, or a read-only `out`.
+    """
+
+    kind = "concatenated"
+    axis = Choice(-1, _axis)
+
+    def forward(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """Both parts of x."""
+        return forward(x, self.axis, out)
+
+    __call__ = forward
+
+    def backward(self, x: Any = None, y: Any = None, grad: Any = None, out: np.ndarray | None = None) -> Any:
+        """The gradient of x, given `grad`, that of the result. y is not needed."""
+        if x is None or grad is None:
+            raise TypeError("backward takes x and grad")
+        return backward(x, grad, self.axis, out)
+
+    def d2y(self, x: Any) -> Any:
+        """Zeros of the result's shape: both parts are straight."""
+        return np.zeros_like(forward(x, self.axis))

@@ -1,0 +1,6 @@
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+def forward(x: ArrayLike, axis: int, out: NDArray[Any] | None = None) -> Any: ...
+def backward(x: ArrayLike, grad: ArrayLike, axis: int, out: NDArray[Any] | None = None) -> Any: ...
