@@ -6,8 +6,8 @@ messages call article A is this one, and like="article" its arithmetic.
 
     from fastnn.articles import get_act, get_opt, get_err
 
-These are fastnn's own functions with like="article". Where the article's code is wrong, fastnn is right; README has the
-table.
+These are fastnn's own functions with like="article". Where the article's code is wrong, fastnn is right;
+docs/imports.md has the table.
 """
 from typing import Any
 

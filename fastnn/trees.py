@@ -309,14 +309,14 @@ def _refuse_repeated(keys):
 
 
 def _refuse_new(mapping, key, value, path, noun="parameter"):
-    """Raise where a second look finds other memory: what is written to the first would be lost."""
+    """Raise where a second access gives other memory: what is written to the first would be lost."""
     if isinstance(value, (np.ndarray, *NESTED)) and not _kept(value, mapping[key], 0):
         raise TypeError(f"{noun} {shown(path)}: this {_kind(mapping)} hands out a new array at each access, and "
                         "what is written to it is lost; make a dict of it first, as in params = dict(npz)")
 
 
 def _kept(first, second, level):
-    """Whether writing to the first is writing to the second, for what two looks into a mapping have found."""
+    """Whether writing to the first is writing to the second, for what two accesses to a mapping gave."""
     if isinstance(first, np.ndarray):
         return first is second or isinstance(second, np.ndarray) and _place(first) == _place(second)
     if first is second and level == 0 or level == MOST_LEVELS:

@@ -181,7 +181,7 @@ def test_norms_and_looks_at_gradients():
     *((*rule, in_mappings) for rule in RULES),
     *((name, "float32", in_deltas) for name in ("Adam", "NAG", "Eve", "SantaE")), ("Adam", "bfloat16", in_deltas)])
 def test_optimizers(name, state_dtype, step):
-    """All parameters and all state, rounded at random where that is in fewer bits; Santa's noise among it."""
+    """All parameters and all state, rounded at random where that has reduced precision; Santa's noise among it."""
     results = []
     for threads in THREADS:
         fastnn.set_num_threads(threads)

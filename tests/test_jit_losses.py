@@ -199,6 +199,7 @@ def test_one_name_for_all_kinds():
 
 
 @pytest.mark.parametrize(("name", "hyperparameters", "function", "error", "told"), [
+    ("own", {}, lambda y_true, y_pred: (y_true - y_pred)**2, ValueError, "is the prediction, the second one its target"),
     (3, {}, lambda y, t: y, TypeError, "string"), ("", {}, lambda y, t: y, ValueError, "no name"),
     ("own", {"c": "1"}, cauchy, TypeError, "c must be a number"), ("own", {"c": math.nan}, cauchy, ValueError, "c must be"),
     ("own", {"reduction": 1}, huber, ValueError, "error functions use that name"),

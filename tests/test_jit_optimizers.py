@@ -551,7 +551,7 @@ def test_deltas_of_rules_that_read_the_parameter(pull, dtype):
 @pytest.mark.parametrize("dtype", FLOATS + HALVES)
 @pytest.mark.parametrize("state_dtype", ["float32", "int8"])
 def test_threads_and_parameters(pull, dtype, state_dtype):
-    """Two threads compute what one does, where the parameter and the state are in fewer bits, too."""
+    """Two threads compute what one does, with reduced-precision parameters and state, too."""
     if state_dtype == "int8" and dtype == np.float64:
         return
     found = []

@@ -60,3 +60,10 @@ def test_nan_stays_in_its_row(name, dtype):
         err = get_err(name)
         assert np.isnan(err.forward(x, [0, 0, 0])).tolist() == [False, True, False]
         assert np.isnan(err.backward()).all(axis=1).tolist() == [False, True, False]
+
+
+def test_cosine_of_a_row_of_zeros():
+    """Its norm counts as eps, as in PyTorch; the other rows know nothing of it."""
+    value, gradient = get_err("cosine").value_and_grad(np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [2.0, 1.0]]))
+    np.testing.assert_allclose(value, [1, 0.2], rtol=1e-14)
+    np.testing.assert_allclose(gradient, [[-1e8 / 2**0.5] * 2, [-0.24, 0.12]], rtol=1e-12)

@@ -672,7 +672,7 @@ def test_any_number_of_threads_gives_the_same_bits(name, option, threads):
         assert_same_state(opt, outcomes[0][0])
 
 
-# Halves, and state in fewer bits
+# Half precision, and reduced-precision state
 
 @pytest.mark.parametrize("half", sorted({np.float16, bfloat16}, key=str))
 @pytest.mark.parametrize(("name", "option"), [("Adam", option) for option in OPTIONS] + [

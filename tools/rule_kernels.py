@@ -133,7 +133,7 @@ cdef void {rule.name}(const real *g, const real *p, real *const *s, real *target
 
 
 def quantized(rule, spacings, dtype):
-    """The loops over blocks of state in fewer bits."""
+    """The loops over blocks of reduced-precision state."""
     names = [SPACINGS[dtype][spacing] for spacing in spacings]
     slots = range(len(rule.slots))
     largest = [f"m{k} = fastnn_larger(m{k}, s{k}[i])" for k in slots]

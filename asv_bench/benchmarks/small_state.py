@@ -1,4 +1,4 @@
-"""Optimizers whose state or parameters take fewer bits."""
+"""Optimizers with reduced-precision state or parameters."""
 from functools import partial
 
 import numpy as np
@@ -7,7 +7,7 @@ from .common import absent_from, optimizer, warm
 
 
 class SmallState:
-    """A step with state in fewer bits, and in half-precision parameters, of one tensor in and beyond the caches."""
+    """A step with reduced-precision state, and in half-precision parameters, of one tensor in and beyond the caches."""
 
     params = [["Adam", "Momentum"], ["float32", "bfloat16", "int8"], ["float32", "float16"], [16384, 4_000_000]]
     param_names = ["optimizer", "state_dtype", "dtype", "size"]

@@ -1,4 +1,4 @@
-/* Who has an object to himself, as a thread's identifier; 0 is nobody. Taken and given back without waiting. */
+/* A non-blocking lock: one atomic word holds the owner's thread id, or 0 if it is free. */
 
 #ifndef FASTNN_GATE_H
 #define FASTNN_GATE_H

@@ -1,4 +1,4 @@
-"""Who has an object to himself."""
+"""A non-blocking lock that holds the owner's thread id."""
 
 cdef extern from "gate.h":
     ctypedef struct fastnn_gate:

@@ -61,7 +61,7 @@ ctypedef void (*rule_float)(const float *g, const float *p, float *const *state,
                             const float *c, float scale, float keep, bint in_place) noexcept nogil
 ctypedef void (*rule_double)(const double *g, const double *p, double *const *state, double *target, Py_ssize_t n,
                              const double *c, double scale, double keep, bint in_place) noexcept nogil
-# the same in one with loading and storing a block of up to STORED_BLOCK elements whose state is kept in fewer bits; a
+# the same in one with loading and storing a block of up to STORED_BLOCK elements whose state has reduced precision; a
 # number for random rounding of each slot
 ctypedef void (*rule_stored)(const float *g, const float *p, char *const *codes, float *const *scales, float *target,
                              Py_ssize_t n, const float *c, float scale, float keep, bint in_place,

@@ -27,7 +27,7 @@ cdef enum:
     BLOCK = 512             # threads share tensors out in pieces of this many elements
     MOST_CONSTANTS = 16
     MOST_SLOTS = 8
-    MOST_STORED_SLOTS = 4   # of rules whose state may be kept in fewer bits
+    MOST_STORED_SLOTS = 4   # of rules whose state may be kept in reduced precision
     LONG = 8192             # elements from which on it pays to begin at one
     LONG_ROW = 16           # elements of a row that are stepped where they lie
     STAGED = 1024           # elements that are converted at a time
@@ -270,7 +270,7 @@ cdef inline void store_numbers(const Pass *call, const float *x, Kind kind, Py_s
 
 cdef inline void step_stored(const Pass *call, const Task *task, const float *grad, const float *p, float *target,
                              float scale, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
-    """Elements start to start + n, a block whose state is stored in fewer bits."""
+    """Elements start to start + n, a block whose state is stored in reduced precision."""
     cdef float[MOST_STORED_SLOTS][STORED_BLOCK] room
     cdef float *state[MOST_STORED_SLOTS]
     cdef char *codes[MOST_STORED_SLOTS]
@@ -297,7 +297,7 @@ cdef inline void step_stored(const Pass *call, const Task *task, const float *gr
 
 
 cdef inline void step_staged(const Pass *call, const Task *task, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
-    """Elements start to stop of a tensor of which something is kept in fewer bits, computed in float32."""
+    """Elements start to stop of a tensor some of which is kept in reduced precision, computed in float32."""
     cdef float[3 * STAGED + 16] room
     cdef float *grad_room = at_line(&room[0])
     cdef float *target_room = grad_room + STAGED

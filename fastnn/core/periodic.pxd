@@ -140,7 +140,7 @@ cdef inline lane sine_squared(int asked, lane u, const lane *u_low, lane *low) n
     cdef lane s = sine(r, low[0], low)
     cdef lane square = s * s
     cdef lane square_low = turned(rest_of(s, s, -square) + <lane>2 * s * low[0], shifted)
-    cdef lane whole = fastnn_one_where_odd(shifted)         # 1 - s^2 there
+    cdef lane whole = fastnn_one_where_odd(<double>shifted)         # 1 - s^2 there
     square = turned(square, shifted)
     s = whole + square
     low[0] = ((whole - s) + square) + square_low
@@ -308,7 +308,7 @@ cdef inline void mend(far_formula far, real reach, int order, const real *x, con
     while True:
         for i in range(n):
             if absolute(x[i]) > reach:
-                out[i] = <real>far(asked, x[i], h) * (y[i] if order == PRODUCT else <real>1)
+                out[i] = <real>far(asked, <double>x[i], h) * (y[i] if order == PRODUCT else <real>1)
         if order != BOTH or asked == FIRST:
             return
         asked, out = FIRST, second
@@ -332,7 +332,7 @@ cdef inline void map_orders_with_far(formula f, formula d1, formula d2, far_form
     """As `map_orders`, of formulas that hold up to |x| = reach, with `far` beyond."""
     cdef Py_ssize_t start = 0, count
     cdef double kept[2]
-    kept[0], kept[1] = h[0], h[1]
+    kept[0], kept[1] = <double>h[0], <double>h[1]
     while start < n:
         count = min(n - start, <Py_ssize_t>BLOCK)
         map_orders(f, d1, d2, order, x + start, y + start if y != NULL else NULL, out + start,

@@ -79,7 +79,7 @@ static struct {
     atomic_int single;          /* a fork's child that has not asked for threads */
     pthread_mutex_t mutex;
     pthread_cond_t wake;
-    atomic_int sleeping;        /* helpers that nobody has called; changed under the mutex */
+    atomic_int sleeping;        /* helpers that have not been called; changed under the mutex */
     int called;                 /* those that have not come yet; under the mutex */
 } fastnn_pool = { .mutex = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER };
 
@@ -102,7 +102,7 @@ static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
         stop = start + fastnn_pool.size;
         fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
         if (watch && fastnn_watch_look(watch, fastnn_now()))
-            atomic_store(&fastnn_pool.begun, fastnn_pool.parts);        /* nobody begins another one */
+            atomic_store(&fastnn_pool.begun, fastnn_pool.parts);        /* no thread begins another one */
     }
     return done;
 }

@@ -23,7 +23,7 @@ cdef enum:
 CHANGED = "a parameter, gradient or state was changed from outside while the step was being prepared"
 
 cdef class Storage:
-    """What a stepper keeps for each element: the first value of each slot, or how slots are stored in fewer bits."""
+    """What a stepper keeps for each element: first values of the slots, or their reduced-precision formats."""
 
     def __cinit__(self, tuple initial, tuple scalars, str name=None, tuple stored=()):
         cdef int i
@@ -67,7 +67,7 @@ cdef class Record:
     def slot(self, int index):
         """A slot as an array of the parameter's shape; writing to it changes the state.
 
-        Of state in fewer bits: what it stands for, a new float32 array that cannot be written to.
+        Of reduced-precision state: its decoded values, a new float32 array that cannot be written to.
         """
         if self.storage.name is None:
             flat = (<object>self.slots)[index, :self.n]
@@ -132,7 +132,7 @@ cdef int begin_as(Record record, cnp.ndarray p) except -1:
 
 @cython.final
 cdef class Room:
-    """Memory that nobody can resize."""
+    """Memory that cannot be resized."""
 
     cdef cnp.ndarray numbers
 

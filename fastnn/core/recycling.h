@@ -1,10 +1,11 @@
 /* Memory for large results, kept when its array dies and given to the next one of about its size.
 
    The first touch of fresh memory costs more than most kernels. At most 4 blocks and 256 MB lie idle; the one that has
-   lain longest makes room, since a list that never forgets fills with sizes nobody asks for any more.
+   lain longest makes room, else the list fills with sizes that are no longer used.
 
-   Whoever finds the list taken goes without it: nobody ever waits. A block that lay idle at a fork belongs to both
-   processes, copied where one of them writes; if somebody was at the list just then, the child begins with an empty one.
+   A thread that finds the list locked allocates without it: no thread waits. A block that lay idle at a fork belongs to
+   both processes, copied where one of them writes; if another thread held the list just then, the child begins with an
+   empty one.
 
    Under AddressSanitizer what lies idle may not be touched, nor what is behind the size that was asked for. */
 

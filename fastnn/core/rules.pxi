@@ -1,5 +1,5 @@
 # cython: cdivision=True
-"""The optimizer rules as compiled kernels, and what reads and stores numbers in fewer bits around them.
+"""The optimizer rules as compiled kernels, and what loads and stores reduced-precision numbers around them.
 
 `_rules_<level>` includes this file once per instruction-set level; the build writes the loops (tools/rule_kernels.py).
 Rules are compiled without contraction to fused multiply-adds, so that all levels, and deltas that are written or added,

@@ -7,7 +7,7 @@ from fastnn.core.records cimport Record
 
 cdef class Rows:
     cdef cnp.ndarray index                  # intp, contiguous, of any shape
-    cdef cnp.ndarray numbers                # the values, native and contiguous, as an array that nobody else has
+    cdef cnp.ndarray numbers                # the values, native and contiguous, as an array without other references
     cdef Kind kind                          # of the values
 
     cdef str misfit(self)

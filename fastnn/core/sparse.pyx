@@ -169,7 +169,7 @@ cdef cnp.ndarray checked_values(object values):
 
 
 cdef cnp.ndarray unreachable(object a):
-    """A view that nobody gets hold of: those of it have a itself as their base."""
+    """A view that is never handed out: those of it have a itself as their base."""
     cdef cnp.ndarray view = <cnp.ndarray>view_of(a)
     clear_flags(view, cnp.NPY_ARRAY_WRITEABLE)
     return view

@@ -4,8 +4,8 @@
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
-pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.look` looks at
-all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step has its optimizer to itself
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.look` checks
+all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step holds its optimizer's lock
 (gates.pyx). What wrappers have written with it is a transaction's (transactions.pyx).
 """
 import numpy as np
@@ -210,7 +210,7 @@ cdef class Plan(Part):
             self.layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
 
     cdef void look(self) except *:
-        """One more look at everything. If no other code runs in between, `write` cannot fail."""
+        """Check everything once more. If no other code runs in between, `write` cannot fail."""
         if not self.layout.unchanged():
             raise ValueError(CHANGED)
         for parameter, _, record in self.copied_back:
@@ -600,8 +600,8 @@ cdef class Stepper(Gate):
 
     def _slots(self, initial, scalars=(), name=None, stored=(), bint measures=False):
         """First values of the slots, None for one that begins as the parameter, and of what is kept of a parameter
-        besides; or slots in fewer bits: the dtype's name and one of rules.STORED for each. `measures`: whether a step
-        asks `_measure` for its constants."""
+        besides; or reduced-precision slots: the dtype's name and one of rules.STORED for each. `measures`: whether a
+        step asks `_measure` for its constants."""
         cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
         self.enter()
         try:
@@ -686,7 +686,7 @@ cdef class Stepper(Gate):
         return self.passes
 
     def _stored_sizes(self, n):
-        """(codes, scales) of a slot in fewer bits, for a parameter of n elements."""
+        """(codes, scales) of a reduced-precision slot, for a parameter of n elements."""
         self.needs_storage()
         padded = -(-n // self.storage.grain) * self.storage.grain
         return padded, -(-padded // STORED_BLOCK)

@@ -1,4 +1,4 @@
-/* Numbers in fewer bits than they are computed with: a block of them to float and back.
+/* Reduced-precision storage: converts a block to float and back.
 
    Half precision (parameters and gradients of users) lies in the order of its elements and is rounded to nearest even.
 

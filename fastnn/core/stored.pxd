@@ -1,4 +1,4 @@
-"""Numbers in fewer bits than they are computed with: see stored.h. `_rules_<level>` compiles it for each level."""
+"""Reduced-precision storage: see stored.h. `_rules_<level>` compiles it for each level."""
 from libc.stdint cimport int32_t, uint32_t
 
 # float16 and bfloat16 as users hold them; any n

@@ -25,11 +25,11 @@ cdef class Part:
         """Allocate; code of the user's may run."""
 
     cdef void look(self) except *:
-        """A last look: raises if `write` could fail. No code of the user's runs, and nothing is allocated that would
+        """A last check: raises if `write` could fail. No code of the user's runs, and nothing is allocated that would
         set garbage collection off, which may run some."""
 
     cdef void write(self) except *:
-        """Never fails after a look, and runs no code of the user's either."""
+        """Never fails after the check, and runs no code of the user's either."""
 
 
 @cython.final

@@ -1,6 +1,6 @@
-/* How a call that lasts is ended by a signal.
+/* How a signal ends a long call.
 
-   The thread that calls looks every FASTNN_EVERY whether a signal waits. If its handler raises, the call is over: all
+   The calling thread polls for signals every FASTNN_EVERY. If its handler raises, the call is over: all
    who take part stop at the end of the piece they are at. A call without a watch always comes to its end. */
 
 #ifndef FASTNN_WATCH_H

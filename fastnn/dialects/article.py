@@ -1,4 +1,6 @@
-"""Article A: its arithmetic to the last bit, and its defaults. Where its code is wrong, nothing here is: see README.
+"""Article A: its arithmetic to the last bit, and its defaults. Where its code is wrong, nothing here is.
+
+docs/imports.md has the table of what is wrong there.
 
 In the docstrings g is the gradient, t the parameter's own step, from 1; the delta is added to the parameter. What the
 article has and the catalogue means by the same name is listed below.

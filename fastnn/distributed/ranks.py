@@ -1,7 +1,7 @@
-"""The processes of an MPI communicator: waits that end, a look at who is about to do what, sums in a fixed order.
+"""The processes of an MPI communicator: waits with a timeout, checks that all do the same, sums in a fixed order.
 
 Data are moved by MPI and added here, in the order of the ranks: the sum has the same bits in every process and every
-run, whichever algorithm the MPI library takes. Nothing blocks: each wait looks again and again, and ends with a
+run, whichever algorithm the MPI library takes. Nothing blocks: each wait polls, and ends with a
 `RankError` after `timeout` seconds.
 """
 import os

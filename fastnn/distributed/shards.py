@@ -10,7 +10,7 @@ from ..optimizers.base import around
 from ..optimizers.noisy import Noisy
 from .ranks import added, starts
 
-GRAIN = 1024        # elements: pieces begin at multiples of it, which are ends of blocks of state in fewer bits, too
+GRAIN = 1024        # elements: pieces begin at multiples of it, where blocks of reduced-precision state end
 
 
 class Cuts:

@@ -74,6 +74,10 @@ def register_loss(name: str, function: Callable[..., Any] | None = None, /, *, g
     return registering(register, function)
 
 
+TARGETS = {"t", "target", "targets", "true", "y_true", "label", "labels"}
+PREDICTIONS = {"pred", "prediction", "predictions", "y_pred", "y_hat", "output", "outputs"}
+
+
 class RegisteredLoss(Elementwise):
     """What error functions made by `register_loss` share."""
 
@@ -114,6 +118,10 @@ class Loss(Formula):
 
     def __init__(self, name, function, hyperparameters, grad):
         super().__init__(name, function, ["y", "t"], hyperparameters)
+        first, second = map(str, self._elements)
+        if first in TARGETS or second in PREDICTIONS:
+            raise ValueError(f"the first argument of a loss is the prediction, the second one its target: {name} has "
+                             f"({first}, {second})")
         kernels = self._checked() if grad is None else self._checked(self._traced(grad, 1), place_of(grad))
         self.loss = self.entry = self._class_of(RegisteredLoss, kernels, _elements=tuple(self._elements))
 

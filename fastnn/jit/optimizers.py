@@ -53,7 +53,7 @@ def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=
         The names of the state of each element, as the function calls them, and what it is at first, or else 0.
     stored : mapping of str to str, optional
         For each name in `state` how int8 spaces its numbers, "linear" (both signs) or "logarithmic" (averages of
-        squares and magnitudes). Allows state_dtype="bfloat16" and "int8": for averages that forget.
+        squares and magnitudes). Allows state_dtype="bfloat16" and "int8": for moving averages.
     learning_rate : str, optional
         The hyperparameter that lr= and `opt.lr` mean, if it is not called lr.
     replace : bool

@@ -51,7 +51,7 @@ class NonFinite(NamedTuple):
 
 
 def all_finite(arrays):
-    """Whether no element is infinite or NaN, of arrays and Rows. The norm of all tells for less than a look at each."""
+    """Whether no element is infinite or NaN, of arrays and Rows. The norm of all costs less than a check of each."""
     arrays = [a.values if isinstance(a, Rows) else np.asarray(a) for a in arrays]
     return math.isfinite(norm_of(arrays)) or all(np.isfinite(a).all() for a in arrays)      # or it is beyond float64
 
@@ -78,7 +78,7 @@ def first_nonfinite(layers, last_layer, x, t):
     for name, layer in reversed(layers.items()):
         dout = layer.backward(dout)
         gradients = [getattr(layer.owner, f"d{key}") for key in layer.learned] if isinstance(layer, Layer) else []
-        if not all_finite(gradients if name == first else [dout, *gradients]):      # nobody needs the first one's dout
+        if not all_finite(gradients if name == first else [dout, *gradients]):      # the first one's dout is not needed
             return name, "gradient"
     return None
 

@@ -79,7 +79,7 @@ class Affine(Layer):
         return as_array(dout, "dout").dot(self.W.T, out)
 
     def parameter_gradients(self, dout, db=None):
-        """`backward` without the gradient of `x`, which nobody needs for a network's first layer.
+        """`backward` without the gradient of `x`, which is not needed for a network's first layer.
 
         `db` is the gradient of b, where it is known already.
         """
@@ -371,7 +371,7 @@ class SoftmaxWithLoss(Layer):
             t = plain(t, np.intp)
         else:
             raise TypeError(f"labels must be integers, not {t.dtype}")
-        gradient = self._kept       # nobody else has seen it
+        gradient = self._kept       # never handed out
         if gradient is None or gradient.shape != x.shape or gradient.dtype != x.dtype:
             gradient = np.empty_like(x)
         loss = mean_row_loss(kernels.ROW_LOSSES["softmax_cross_entropy"], x, t, gradient)

@@ -151,7 +151,7 @@ class _Single:
         return self.layer.backward(dout, self.dx)
 
     def finish(self, dout):
-        """`backward` of the first layer, whose input's gradient nobody needs."""
+        """`backward` of the first layer, whose input's gradient is not needed."""
         if type(self.layer) is Affine:
             self.layer.parameter_gradients(dout)
         else:

@@ -1,4 +1,4 @@
-"""A training loop: with a clock, a seam between gradients and update, and a look at whether its numbers are finite."""
+"""A training loop: timed, with a hook between gradients and update and a check that its numbers are finite."""
 import inspect
 import math
 from collections.abc import Mapping

@@ -118,7 +118,7 @@ class Optimizer(Adjustable, Stepper):
     are computed in float32 and rounded once a step, to nearest even. Gradients have their shapes and are cast to the
     dtype that is computed in. State is kept for each key of a mapping and each position of a sequence.
 
-    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is averages that forget,
+    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is moving averages,
     "bfloat16" or "int8", for parameters of up to 32 bits. Both are rounded up or down at random, the same way in every
     run and for any number of threads; where an average is v or u, int8 keeps 2^-15.9 of the largest of each 256
     elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h

@@ -1,4 +1,4 @@
-"""Optimizer state in fewer bits, from its description in fastnn/core/stored.h: the numbers that come back.
+"""Reduced-precision optimizer state, from its description in fastnn/core/stored.h: the numbers that come back.
 
 ``stored(x, state_dtype, spacing, count, slot)`` takes a flat float32 array of one slot as the rule left it at pass
 `count` (from 0), and returns what the next step finds.

@@ -83,6 +83,7 @@ cdef inline void cosine_row(const real *x, const real *t, real *grad, double *lo
         return
     back = inner / held / t_norm / held * of_x if x_norm > of_x * h[0] else 0
     held = -(of_x / held)
+    x_norm = x_norm if x_norm > 0 else 1            # a row of zeros
     for i in range(n):
         grad[i] = <real>fma(held, of_t * <double>t[i] / t_norm, back * (of_x * <double>x[i] / x_norm))
 
