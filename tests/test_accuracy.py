@@ -170,6 +170,7 @@ def test_docstrings_state_the_bounds():
         assert bounds.ELEMENTWISE in accuracy.type_of(name).__doc__
     for name in ROWS:
         assert accuracy.type_of(name).accuracy in accuracy.type_of(name).__doc__
-        assert "4 ULP" in accuracy.type_of(name).accuracy
+        most = bounds.SPARSE_ULPS if name in ("sparsemax", "entmax-1.5") else bounds.TERM_ULPS
+        assert f"within {most} ULP" in accuracy.type_of(name).accuracy.replace("Within", "within")
     for name in fastnn.losses():
         assert bounds.of_loss(name) in type(fastnn.get_err(name)).__doc__
