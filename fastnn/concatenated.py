@@ -1,19 +1,11 @@
 """CReLU: an activation whose result is twice as long as its argument."""
-from operator import index
 from typing import Any
 
 import numpy as np
 
 from .activations import CataloguedActivation
 from .core.concatenated import backward, forward
-from .hyperparameters import Choice
-
-
-def _axis(value):
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"axis must be an integer, not {value!r}") from None
+from .hyperparameters import Choice, one_axis
 
 
 class CReLU(CataloguedActivation, name="CReLU"):
@@ -29,7 +21,7 @@ class CReLU(CataloguedActivation, name="CReLU"):
     """
 
     kind = "concatenated"
-    axis = Choice(-1, _axis)
+    axis = Choice(-1, one_axis)
 
     def forward(self, x: Any, out: np.ndarray | None = None) -> Any:
         """Both parts of x."""

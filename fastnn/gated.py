@@ -2,13 +2,12 @@
 
 `kernel` names the gate, whose formulas are those of the activation (fastnn/core; the loops are by tools/pair_kernels.py).
 """
-from operator import index
 from typing import Any
 
 from .activations import CataloguedActivation
 from .core.gated_units import GatedUnit
 from .core.levels import pairs
-from .hyperparameters import Choice, Hyperparameter
+from .hyperparameters import Choice, Hyperparameter, one_axis
 
 HALVES = ("second", "first")
 
@@ -19,17 +18,10 @@ def _half(value):
     return value
 
 
-def _axis(value):
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"axis must be an integer, not {value!r}") from None
-
-
 class Gated(CataloguedActivation, GatedUnit):
     __doc__ = GatedUnit.__doc__
     kind = "gated"
-    axis = Choice(-1, _axis)
+    axis = Choice(-1, one_axis)
     gate_half = Choice("second", _half)
 
     def _hyperparameter_set(self):

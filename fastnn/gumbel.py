@@ -4,12 +4,13 @@ from typing import Any
 
 import numpy as np
 
-from .activations import CataloguedActivation, Identity, Softmax, checked_axis
+from .activations import Identity, Softmax, checked_axis
 from .core import kernels
 from .core.arrays import as_array
 from .core.gumbel import with_gumbel_noise
 from .core.rows import RowActivation
-from .generators import as_rng, checked_rng
+from .drawing import Drawing
+from .generators import checked_rng
 from .hyperparameters import Choice, Hyperparameter
 
 
@@ -19,7 +20,7 @@ def _hard(value):
     return bool(value)
 
 
-class GumbelSoftmax(CataloguedActivation, name="gumbel-softmax"):
+class GumbelSoftmax(Drawing, name="gumbel-softmax"):
     """softmax((x + g)/T) along `axis`, g = -log(-log(u)) with u uniform from 0 to 1, drawn for each element.
 
     The largest element is that of a class with the probability softmax(x) has for it; the lower T, the nearer the sample to
@@ -48,19 +49,11 @@ class GumbelSoftmax(CataloguedActivation, name="gumbel-softmax"):
     Arrays are what softmax takes. Given the noise, values and gradients have softmax's bounds of error for x + g, rounded.
     """
 
-    kind = "random"
     words = {"tau": ("temperature",), "dim": ("axis",)}
     temperature = Hyperparameter(1.0, at_least=1e-12, below=1e12)
     hard = Choice(False, _hard)
     axis = Choice(-1, checked_axis)
     rng = Choice(None, checked_rng)
-    _attributes = ("training",)
-
-    def __init__(self, *args: Any, **kwds: Any) -> None:
-        super().__init__(*args, **kwds)
-        self.training = True
-        self._generator = as_rng(self.rng)
-        self._kept = None                   # key, shape and dtype of the last forward in training
 
     def _hyperparameter_set(self):
         soft, hard = Softmax(self.axis, self.temperature), RowActivation()
@@ -79,7 +72,7 @@ class GumbelSoftmax(CataloguedActivation, name="gumbel-softmax"):
         x = as_array(x, "x")
         kept = None
         if self.training:
-            kept = int(self._generator.random()*2**53), x.shape, x.dtype
+            kept = self._new_key(), x.shape, x.dtype
         y = self._of_noisy(self._hard_max.forward if self.hard else self._soft.forward, x, kept and kept[0], out)
         self._kept = kept or self._kept
         return y
@@ -98,9 +91,7 @@ class GumbelSoftmax(CataloguedActivation, name="gumbel-softmax"):
             return self._soft.backward(y=y, grad=grad, out=out)
         x, key = as_array(x, "x"), None
         if self.training:
-            if self._kept is None or self._kept[1] != x.shape:
-                raise ValueError(f"gumbel-softmax: backward in training needs a forward of x's shape, {x.shape}, before it")
-            key = self._kept[0]
+            key = self._kept_for(x)[0]
         return self._of_noisy(partial(self._soft.backward, grad=grad), x, key, out)
 
     @staticmethod

@@ -2,6 +2,7 @@
 import math
 from inspect import Parameter, Signature
 from numbers import Integral, Real
+from operator import index
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -323,3 +324,11 @@ def _introduced(cls):
     return [name for name, value in vars(cls).items() if not (
         name.startswith("_") or callable(value) or hasattr(type(value), "__get__") or hasattr(type(value), "__set__")
         or any(hasattr(base, name) for base in cls.__bases__))]
+
+
+def one_axis(value):
+    """An integer. Raises TypeError."""
+    try:
+        return index(value)
+    except TypeError:
+        raise TypeError(f"axis must be an integer, not {value!r}") from None

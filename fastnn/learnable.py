@@ -3,7 +3,6 @@
 The derivatives in the parameters are in fastnn/core/learnable.pxd.
 """
 from functools import cache
-from operator import index
 from types import new_class
 from typing import Any
 
@@ -13,7 +12,7 @@ from .activations import CataloguedActivation, _registry
 from .core.arrays import OVERWRITTEN, share_memory
 from .core.learned import backward, forward
 from .core.levels import pairs
-from .hyperparameters import Choice, Hyperparameter
+from .hyperparameters import Choice, Hyperparameter, one_axis
 
 
 class Parameter(Hyperparameter):
@@ -25,14 +24,6 @@ class Parameter(Hyperparameter):
         if value.dtype not in (np.float32, np.float64):
             raise TypeError(f"{self.name} must be of float32 or float64, not {value.dtype}")
         return value
-
-
-def checked_axis(value):
-    """An integer. Raises TypeError."""
-    try:
-        return index(value)
-    except TypeError:
-        raise TypeError(f"axis must be an integer, not {value!r}") from None
 
 
 def number_of_channels():
@@ -150,7 +141,7 @@ class PReLU(Learnable, name="PReLU", kernel="prelu"):
 
     channels = number_of_channels()
     alpha = Parameter(0.25, above=-1e30, below=1e30)
-    axis = Choice(1, checked_axis)
+    axis = Choice(1, one_axis)
 
 
 class LearnedForm(Learnable):
@@ -221,7 +212,7 @@ def _form(row, learned):
             make = Parameter if name in learned else Hyperparameter
             space[name] = make(of.default, above=of.above, at_least=of.at_least, below=of.below)
         space.update(learned=learned, _attributes=tuple(f"d{name}" for name in learned), _row=row, name=row.name,
-                     kernel=row.kernel, channels=number_of_channels(), axis=Choice(1, checked_axis), words=row.words,
+                     kernel=row.kernel, channels=number_of_channels(), axis=Choice(1, one_axis), words=row.words,
                      __doc__=f"{row.__doc__}\n\n{LearnedForm.__doc__}", __module__=__name__)
 
     return new_class(f"Learned{row.__name__}", (LearnedForm,), exec_body=body)

@@ -3,17 +3,17 @@ from typing import Any
 
 import numpy as np
 
-from .activations import CataloguedActivation
 from .core.arrays import OVERWRITTEN, as_array, share_memory
 from .core.learned import backward, forward, random_backward, random_forward
 from .core.levels import pairs
+from .drawing import Drawing
+from .generators import checked_rng
 from .hyperparameters import Choice, Hyperparameter
-from .generators import as_rng, checked_rng
 
 KERNELS = pairs.LEARNED["prelu"][0]
 
 
-class RReLU(CataloguedActivation, name="RReLU"):
+class RReLU(Drawing, name="RReLU"):
     """x, where x is not above 0 r x, r drawn between lower and upper for each element while `training`, else their mean.
 
     Xu et al. 2015, arXiv 1505.00853; f'(0) = r, as in PyTorch.
@@ -36,17 +36,9 @@ class RReLU(CataloguedActivation, name="RReLU"):
     Arrays are what elementwise activations take, results lie row after row; `out` may be x or grad.
     """
 
-    kind = "random"
     lower = Hyperparameter(1/8, above=-1e30, below=1e30)
     upper = Hyperparameter(1/3, above=-1e30, below=1e30)
     rng = Choice(None, checked_rng)
-    _attributes = ("training",)
-
-    def __init__(self, *args: Any, **kwds: Any) -> None:
-        super().__init__(*args, **kwds)
-        self.training = True
-        self._generator = as_rng(self.rng)
-        self._kept = None                   # key, shape and bounds of the last forward in training
 
     def _check_together(self, values):
         found = {**self.__dict__, **values}
@@ -65,7 +57,7 @@ class RReLU(CataloguedActivation, name="RReLU"):
         x = as_array(x, "x")
         if not self.training:
             return forward(KERNELS, x, ((self.lower + self.upper)/2,), 0, out)
-        kept = int(self._generator.random()*2**53), x.shape, self.lower, self.upper
+        kept = self._new_key(), x.shape, self.lower, self.upper
         y = random_forward(KERNELS, x, kept[0], *kept[2:], out)
         self._kept = kept
         return y
@@ -85,7 +77,5 @@ class RReLU(CataloguedActivation, name="RReLU"):
             raise ValueError(OVERWRITTEN)
         if not self.training:
             return backward(KERNELS, x, ((self.lower + self.upper)/2,), 0, grad, out)[0]
-        if self._kept is None or self._kept[1] != x.shape:
-            raise ValueError(f"RReLU: backward in training needs a forward of x's shape, {x.shape}, before it")
-        key, _, lower, upper = self._kept
+        key, _, lower, upper = self._kept_for(x)
         return random_backward(KERNELS, x, key, lower, upper, grad, out)

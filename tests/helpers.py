@@ -204,3 +204,15 @@ def interpreter(code, *arguments, **changes):
 def python(code, *arguments, **changes):
     """Run code in such an interpreter; its CompletedProcess, as text."""
     return subprocess.run(**interpreter(code, *arguments, **changes), capture_output=True, text=True, timeout=HANG)
+
+
+def unregistering(names):
+    """A fixture: what a test has registered is unregistered, and `names()` is what it was before."""
+    @pytest.fixture(autouse=True)
+    def same_catalogue_afterwards():
+        before = names()
+        yield
+        for name in set(names()) - set(before):
+            fastnn.unregister(name)
+        assert names() == before
+    return same_catalogue_afterwards

@@ -13,20 +13,14 @@ from fastnn import activations, get_act, register_act, unregister
 from fastnn.hyperparameters import Choice, Hyperparameter
 from fastnn.jit.errors import FormulaError
 from fastnn.nn import MultiLayerNet
-from helpers import FLOATS, all_orders, assert_same_bits, python
+from helpers import FLOATS, all_orders, assert_same_bits, python, unregistering
 
 pytest.importorskip("numba")
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards():
-    before = activations()
-    yield
-    for name in set(activations()) - set(before):
-        unregister(name)
-    assert activations() == before
+same_catalogue_afterwards = unregistering(activations)
 
 
 def snake(x, a):

@@ -16,18 +16,12 @@ import fastnn
 from fastnn import activations, get_act, register_act, unregister
 from fastnn.hyperparameters import Hyperparameter
 from fastnn.jit.errors import FormulaError
-from helpers import FLOATS, assert_same_bits
+from helpers import FLOATS, assert_same_bits, unregistering
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards():
-    before = activations()
-    yield
-    for name in set(activations()) - set(before):
-        unregister(name)
-    assert activations() == before
+same_catalogue_afterwards = unregistering(activations)
 
 
 def prelu(x, alpha):

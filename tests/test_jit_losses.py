@@ -16,18 +16,12 @@ import fastnn
 from fastnn import get_err, losses, register_act, register_loss, unregister, where
 from fastnn.hyperparameters import Choice, Hyperparameter
 from fastnn.jit.errors import FormulaError
-from helpers import FLOATS, assert_same_bits, python
+from helpers import FLOATS, assert_same_bits, python, unregistering
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards():
-    before = losses()
-    yield
-    for name in set(losses()) - set(before):
-        unregister(name)
-    assert losses() == before
+same_catalogue_afterwards = unregistering(losses)
 
 
 def huber(y, t, delta):

@@ -14,18 +14,12 @@ pytest.importorskip("sympy")
 import fastnn
 from fastnn import activations, get_act, register_act, unregister, where
 from fastnn.jit.errors import FormulaError
-from helpers import FLOATS, assert_same_bits
+from helpers import FLOATS, assert_same_bits, unregistering
 
 each_float = pytest.mark.parametrize("dtype", FLOATS)
 
 
-@pytest.fixture(autouse=True)
-def same_catalogue_afterwards():
-    before = activations()
-    yield
-    for name in set(activations()) - set(before):
-        unregister(name)
-    assert activations() == before
+same_catalogue_afterwards = unregistering(activations)
 
 
 def bilinear(a, b):

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from ..hyperparameters import Choice
-from ..learnable import Learnable, Parameter, checked_axis, number_of_channels
+from ..hyperparameters import Choice, one_axis
+from ..learnable import Learnable, Parameter, number_of_channels
 from .entries import Formula, Kernels, Missing, Underivable
 from .errors import place_of
 from .kernels import learned
@@ -83,7 +83,7 @@ class LearnedFormula(Formula):
                          {key: hyperparameters[key] for key in names})
         own = {key: _parameter(one) if key in names else one for key, one in hyperparameters.items()}
         self.activation = self.entry = self._class_of(
-            RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, checked_axis)},
+            RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, one_axis)},
             learned=tuple(names), _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
 
     def _called(self, names):
