@@ -243,7 +243,7 @@ def test_range_test_finds_the_steepest_fall(steepest):
 @pytest.mark.parametrize("noise", [0.02, 0.1, 0.2])
 def test_range_test_is_not_taken_in_by_noise(noise):
     for seed in range(100):
-        assert -2.2 < math.log10(range_of(descent, noise, seed).suggestion) < -0.9, seed
+        assert -2.7 < math.log10(range_of(descent, noise, seed).suggestion) < -0.9, seed
         assert -2.7 < math.log10(range_of(descent, noise, seed, smoothing=0.9).suggestion) < -0.9, seed
 
 

@@ -76,7 +76,7 @@ class LrRange:
         half, first = max(1, len(self.rates) // (2 * TENTH)), len(self.rates) // TENTH
         lowest = min(range(first, len(self.rates)), key=self.smoothed.__getitem__)
         falls = {i: self.smoothed[i + half] - self.smoothed[i - half]
-                 for i in range(max(first, half), lowest + 1 - half)}
+                 for i in range(first + half, lowest + 1 - half)}
         steepest = min(falls, key=falls.get, default=None)
         return None if steepest is None or falls[steepest] >= 0 else self.rates[steepest]
 
