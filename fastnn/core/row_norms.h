@@ -284,4 +284,14 @@ static void fastnn_norm_rows_back_##T(const void *gradient, const void *matrix, 
 FASTNN_ROW_NORMS_OF(float)
 FASTNN_ROW_NORMS_OF(double)
 
+/* Called by address: n floats as doubles. */
+static void fastnn_widened(const float *x, double *out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        fastnn_put_double(fastnn_oct_float(x + i), out + i);
+    for (; i < n; i++)
+        out[i] = (double)x[i];
+}
+
 #endif

@@ -13,7 +13,8 @@ from fastnn.core.levels import rules
 from fastnn.core.processor import last_level_cache
 
 from fastnn.core.arrays cimport apart, contiguous, copied
-from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop
+from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop, \
+    widened_loop
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.streaming cimport FASTNN_LINE
@@ -23,7 +24,7 @@ cnp.import_array()
 
 cdef enum:
     GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
-    MOST_BLOCKS = 64        # of rows whose gradients of gamma and beta are summed apart
+    MOST_BLOCKS = 32        # of rows whose gradients of gamma and beta are summed apart
     LEAST_BLOCK = 4096      # elements
     LEAST_ROWS = 8          # of a block, or 16 where there are two such blocks: its sums take as much memory as two rows
     ROWS_TOGETHER = 4       # FASTNN_NORM_ROWS
@@ -32,6 +33,7 @@ cdef enum:
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of what a pass back reads and writes
 
+cdef widened_loop widened = <widened_loop><uintptr_t>rules.WIDENED
 cdef int place
 cdef norm_rows_loop[2] forwards         # for double, for float
 cdef norm_rows_back_loop[2] backwards
@@ -137,12 +139,10 @@ cdef cnp.ndarray vector(object value, cnp.ndarray x, str name):
 cdef cnp.ndarray in_double(cnp.ndarray a):
     """The vector, or a copy, in double."""
     cdef cnp.ndarray wide
-    cdef Py_ssize_t i
     if cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE:
         return a
     wide = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a), cnp.NPY_DOUBLE, 0)
-    for i in range(cnp.PyArray_SIZE(a)):
-        (<double *>cnp.PyArray_DATA(wide))[i] = <double>(<const float *>cnp.PyArray_DATA(a))[i]
+    widened(<const float *>cnp.PyArray_DATA(a), <double *>cnp.PyArray_DATA(wide), cnp.PyArray_SIZE(a))
     return wide
 
 
