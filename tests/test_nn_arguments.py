@@ -37,7 +37,7 @@ REFUSED = {
     "normalization": [lambda: net(normalization=True), lambda: net(normalization="group")],
     "normalization_args": [lambda: net(normalization="layer", normalization_args={"foo": 1}),
                            lambda: net(normalization="layer", normalization_args=1)],
-    "weight_init_std": [lambda: net(weight_init_std=None), lambda: net(weight_init_std="hee")],
+    "weight_init_std": [lambda: net(weight_init_std=None), lambda: net(weight_init_std=-1)],
     "network": [lambda: Trainer(net, fastnn.get_opt("SGD"), X, T), lambda: Trainer(None, fastnn.get_opt("SGD"), X, T),
                 lambda: Trainer(MultiLayerNet, fastnn.get_opt("SGD"), X, T)],
     "optimizer": [lambda: Trainer(net(), None, X, T), lambda: Trainer(fastnn.get_opt("SGD"), net(), X, T),
