@@ -74,6 +74,18 @@ def task_of(loss):
     return Task("classes") if getattr(loss, "_takes_labels", False) else Task()
 
 
+def refuse_outside(loss, t, called):
+    """Raises ValueError where numbers are no targets of that loss; called: what the message calls them."""
+    task = task_of(loss)
+    if task.targets == "yes or no":
+        least = -1 if task.outputs == "scores" else 0
+        if t.dtype != bool and (t.min() < least or t.max() > 1) and loss._ignored is None:
+            raise ValueError(f"{called} must lie between {least} and 1 for loss {loss.name!r}, found {t.min()}..{t.max()}")
+    elif task.above is not None and (least := t.min()) <= task.above:
+        bound = "be at least 0" if task.above == BELOW_0 else f"lie above {task.above:g}"
+        raise ValueError(f"{called} must {bound} for loss {loss.name!r}, found {least}")
+
+
 def loss_of(loss):
     """A loss object, given it or its name. Raises TypeError or ValueError."""
     if isinstance(loss, str):
@@ -178,14 +190,7 @@ class Objective(Layer):
         if t.shape != wide:
             either = f"({rows},) or " if self._columns == 1 or kind in ("classes", "distributions") else ""
             raise ValueError(f"t must have shape {either}{wide}, not {t.shape}")
-        if kind == "yes or no":
-            least = -1 if self.task.outputs == "scores" else 0
-            if t.dtype != bool and (t.min() < least or t.max() > 1) and self.loss._ignored is None:
-                raise ValueError(f"t must lie between {least} and 1 for loss {self.loss.name!r}, found "
-                                 f"{t.min()}..{t.max()}")
-        elif self.task.above is not None and (least := t.min()) <= self.task.above:
-            bound = "be at least 0" if self.task.above == BELOW_0 else f"lie above {self.task.above:g}"
-            raise ValueError(f"t must {bound} for loss {self.loss.name!r}, found {least}")
+        refuse_outside(self.loss, t, "t")
         return t.astype(dtype, copy=False)
 
     def _labels(self, t):
