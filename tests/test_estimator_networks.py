@@ -290,7 +290,7 @@ def test_onnx(tmp_path, kwds, dtype):
     np.testing.assert_allclose(probabilities, mlp.predict_proba(X), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["Poisson", "Binary", "KL"])
+@pytest.mark.parametrize("loss", ["Poisson", "Binary", "KL", "MSLE", "Gaussian-NLL"])
 def test_onnx_of_regressors(tmp_path, loss):
     rng = np.random.default_rng(0)
     X, y = rng.uniform(-1, 1, (200, 3)), rng.dirichlet(np.ones(3), 200)
