@@ -217,9 +217,11 @@ def test_keras(name, values, arrays, reduction, weighted, keras):
 
 def test_keras_s_default_is_the_mean_and_its_name_says_nothing():
     for name, values, (y, t) in KERAS:
-        err = get_err(name, like="keras", name="anything", **values)
+        err = get_err(name, like="keras", **values)
         assert err.reduction == "mean" and type(err(y, t)) is float
         assert err(y, t) == get_err(name.lower(), like="keras", **values)(y, t)
+    assert repr(get_err("MeanSquaredError", "sum", "a name", like="keras")) == (
+        "get_err('MeanSquaredError', reduction='sum', like='keras')")
 
 
 def test_every_loss_of_keras_is_there_or_said_why_not(keras):
