@@ -125,7 +125,7 @@ cdef inline void log_likelihood_row(const real *x, const real *t, Py_ssize_t lab
         grad[label] = <real>-1
 
 
-# categorical hinge: max(1 + max((1 - t) x) - sum(t x), 0); of equal ones the first is the largest
+# categorical hinge: max(1 + max((1 - t) x) - sum(t x), 0); of equal ones the first is the largest. NaN is that of the row
 
 cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t label, real *grad, double *losses,
                                        Py_ssize_t n) noexcept nogil:
@@ -133,7 +133,6 @@ cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t 
     cdef Py_ssize_t top = 0
     cdef double found, hit
     cdef double most = -<double>INFINITY
-    cdef bint over
     hit = <double>x[label] if t == NULL else added(product, x, t, n)
     for i in range(n):
         if t == NULL:
@@ -147,10 +146,12 @@ cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t 
     losses[0] = at_least(1 + most - hit, <double>0)
     if grad == NULL:
         return
-    over = losses[0] > 0 or losses[0] != losses[0]
-    for i in range(n):
-        grad[i] = -t[i] if t != NULL and over else <real>0
-    if over:
+    if not losses[0] > 0:
+        for i in range(n):
+            grad[i] = <real>losses[0]
+    else:
+        for i in range(n):
+            grad[i] = -t[i] if t != NULL else <real>0
         if t == NULL:
             grad[label] -= <real>1
             grad[top] += <real>0 if top == label else <real>1
