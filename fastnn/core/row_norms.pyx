@@ -14,7 +14,7 @@ from fastnn.core.arrays cimport apart, contiguous, copied
 from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 
 cnp.import_array()
 
@@ -157,7 +157,7 @@ def norm_rows(x, gamma, beta, double eps, bint centred, out=None):
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
+            share_cancellable(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
     return result, (a, statistics)
 
 
@@ -205,7 +205,7 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run_back, &work, blocks, 1, threads, n)
+            share_cancellable(run_back, &work, blocks, 1, threads, n)
     total(&work, blocks, cnp.PyArray_BYTES(dgamma), 0)
     if shifted:
         total(&work, blocks, cnp.PyArray_BYTES(dbeta), work.columns)
