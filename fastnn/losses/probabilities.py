@@ -7,7 +7,7 @@ class Binary(Elementwise, name="Binary", kernel="binary_cross_entropy",
              aliases=("bce", "BCELoss", "binary cross entropy", "BinaryCrossentropy", "log loss")):
     """Binary cross entropy -t log(y) - (1 - t) log(1 - y) of probabilities y.
 
-    At y = 0 and 1 the logarithm is held at -100 and the gradient's denominator at 1e-12, so both stay finite.
+    At y = 0 and 1 the logarithm is clamped at -100 and the gradient's denominator at 1e-12, so both stay finite.
     torch.nn.BCELoss; Keras clips y at 1e-7.
     """
 
@@ -15,7 +15,7 @@ class Binary(Elementwise, name="Binary", kernel="binary_cross_entropy",
 
 
 class Cross(Elementwise, name="Cross", kernel="cross_entropy"):
-    """Cross entropy -t log(y) of probabilities y, the logarithm held at -100, the gradient's denominator at 1e-12."""
+    """Cross entropy -t log(y) of probabilities y; logarithm clamped at -100, the gradient's denominator at 1e-12."""
 
 
 class KL(Elementwise, name="KL", kernel="kl_of_logs",
