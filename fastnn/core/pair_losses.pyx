@@ -24,7 +24,7 @@ from fastnn.core.loops cimport padded
 from fastnn.core.losses.targets cimport Targets
 from fastnn.core.memory cimport new_result
 from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import losses, rules
 
@@ -389,7 +389,7 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
     else:
         threads = threads_for(work.n if single else 2 * work.n)
         with nogil:
-            share_watched(run_blocks, &work, blocks, 4, threads, work.n)
+            share_cancellable(run_blocks, &work, blocks, 4, threads, work.n)
     gradient = None
     if slopes is not None:
         gradient = (<object>slopes).T if turned else slopes

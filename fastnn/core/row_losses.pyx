@@ -21,7 +21,7 @@ from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.memory cimport copy_of, new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 
 from fastnn.core.pair_losses import leading
@@ -283,7 +283,7 @@ cdef class RowLoss:
                 grain = TOGETHER if work.columns <= SHORT and count > 4 * TOGETHER else 1
                 threads = threads_for(cnp.PyArray_SIZE(rows) * (1 if single else 2))
                 with nogil:
-                    share_watched(run_rows, &work, count, grain, threads, work.columns * count)
+                    share_cancellable(run_rows, &work, count, grain, threads, work.columns * count)
         if wanted and dtype != compute:
             gradient = copied(gradient, dtype)
         if reduction == "none":

@@ -190,7 +190,7 @@ class Elementwise(Loss, ElementwiseLoss):
                 **unknown: Any) -> Any:
         """The error of each element, of y's shape and dtype, or their mean or sum; also kept as `error`.
 
-        keep=False computes no gradient beside it: that is quicker for large arrays, and `backward` then needs y and t.
+        keep=False computes no gradient beside it: that is faster for large arrays, and `backward` then needs y and t.
         sample_weight multiplies errors and gradients: of y's shape, or that of its first axes, one weight a sample. Weight
         0 leaves an element out, even if it is NaN; the mean is over all elements, as in PyTorch and Keras. y_pred and
         y_true are other names of y and t.
@@ -198,7 +198,7 @@ class Elementwise(Loss, ElementwiseLoss):
         if unknown or y_pred is not None or y_true is not None or y is None or t is None:
             y, t = self._operands(y, t, y_pred, y_true, unknown)
         error, gradient = self._both(y, t, out, keep, sample_weight, reduction)
-        self.__dict__.update(error=error, _gradient=gradient)   # quicker than checked attributes
+        self.__dict__.update(error=error, _gradient=gradient)   # faster than checked attributes
         return error                            # another thread may have set self.error meanwhile
 
     def __call__(self, y: Any = None, t: Any = None, out: np.ndarray | None = None, **kwds: Any) -> Any:
