@@ -70,7 +70,7 @@ def functions(title, hyperparameters):
         return {key: learned_function(name, key, hyperparameters) for key in keys_of(title)}
     act = fastnn.get_act(name, **hyperparameters)
     if act.kind == "gated":
-        return {0: lambda x, out: act.forward(np.ones_like(x), out, gate=x),
+        return {0: lambda x, out: act.forward(np.ones_like(x), x, out=out),
                 1: lambda x, out: act.backward(np.ones_like(x), grad=np.ones_like(x), out=(np.empty_like(x), out), gate=x)}
     return {order: getattr(act, call) for order, call in CALLS.items()}
 

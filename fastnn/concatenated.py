@@ -3,7 +3,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import CataloguedActivation
+from .activations import CataloguedActivation, Identity, ReLU
 from .core.concatenated import backward, forward
 from .hyperparameters import Choice, one_axis
 
@@ -36,5 +36,14 @@ class CReLU(CataloguedActivation, name="CReLU"):
         return backward(x, grad, self.axis, out)
 
     def d2y(self, x: Any) -> Any:
-        """Zeros of the result's shape: both parts are straight."""
-        return np.zeros_like(forward(x, self.axis))
+        """Zeros of the result's shape, NaN where it is: both parts are straight."""
+        return Identity().d2y(forward(x, self.axis))
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        """(both parts of x, the derivative of each element in the x that it is of): 1 where max(x, 0) is above 0, -1 where
+        max(-x, 0) is, else 0."""
+        y = forward(x, self.axis)
+        slopes = ReLU().backward(y)
+        negative = np.split(slopes, 2, self.axis)[1]
+        np.negative(negative, out=negative, where=negative > 0)
+        return y, slopes

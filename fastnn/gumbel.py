@@ -94,6 +94,21 @@ class GumbelSoftmax(Drawing, name="gumbel-softmax"):
             key = self._kept_for(x)[0]
         return self._of_noisy(partial(self._soft.backward, grad=grad), x, key, out)
 
+    def d2y(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """d2y_i/dx_i^2 of the soft sample, in training with the noise of the last `forward`.
+
+        Raises ValueError in training before a forward of x's shape.
+        """
+        x = as_array(x, "x")
+        return self._of_noisy(self._soft.d2y, x, self._kept_for(x)[0] if self.training else None, out)
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        """(a sample, dy_i/dx_i of the soft sample), with new noise while `training`."""
+        x = as_array(x, "x")
+        y = self.forward(x)
+        key = self._kept[0] if self.training else None
+        return y, self._of_noisy(self._soft.backward, x, key, None)
+
     @staticmethod
     def _of_noisy(call, x, key, out):
         """What a call makes of x, with noise if there is a key; of halves in float32, and as halves."""

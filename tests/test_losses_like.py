@@ -1,12 +1,15 @@
 """Losses by other libraries' names and arguments, beside the libraries themselves where they are installed."""
 import os
+import pickle
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
-from fastnn import get_err
+from fastnn import dialects, get_err
+from fastnn.losses import _registry as registry
+from fastnn.losses.base import Several
 
 RNG = np.random.default_rng(4)
 SHAPE = (40, 7)
@@ -15,6 +18,8 @@ SHARES, GIVEN = RNG.dirichlet(np.ones(7), (2, 40))
 BITS, COUNTS = RNG.integers(2, size=SHAPE).astype(float), RNG.poisson(2, SHAPE).astype(float)
 LABELS, SPREADS, WEIGHTS = RNG.integers(7, size=40), RNG.uniform(0.1, 2, SHAPE), RNG.uniform(0.2, 2, 7)
 IGNORING = np.where(np.arange(40) % 3, LABELS, -100)
+IMAGES, PLANES = RNG.normal(size=(4, 7, 3, 5))*3, np.where(RNG.random((4, 3, 5)) < 0.2, -100, RNG.integers(7, size=(4, 3, 5)))
+SHARES_OF_IMAGES, SIDES = RNG.dirichlet(np.ones(7), (4, 3, 5)).transpose(0, 3, 1, 2).copy(), 2*BITS - 1
 
 TORCH = [
     ("MSELoss", {}, (SCORES, OTHERS)), ("L1Loss", {}, (SCORES, OTHERS)), ("HuberLoss", {"delta": 2.5}, (SCORES, OTHERS)),
@@ -31,7 +36,25 @@ TORCH = [
     ("CrossEntropyLoss", {}, (SCORES, LABELS)), ("CrossEntropyLoss", {}, (SCORES, IGNORING)),
     ("CrossEntropyLoss", {}, (SCORES, GIVEN)), ("CrossEntropyLoss", {"ignore_index": 3}, (SCORES, LABELS)),
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, IGNORING)),
-    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, GIVEN))]
+    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, GIVEN)),
+    ("CrossEntropyLoss", {}, (IMAGES, PLANES)), ("CrossEntropyLoss", {}, (IMAGES, SHARES_OF_IMAGES)),
+    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2, "ignore_index": 2}, (IMAGES, abs(PLANES) % 7)),
+    ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (IMAGES, SHARES_OF_IMAGES)),
+    ("CrossEntropyLoss", {}, (IMAGES[:, :, 0], PLANES[:, 0])), ("CrossEntropyLoss", {}, (SCORES[0], np.array(3))),
+    ("NLLLoss", {}, (np.log(SHARES), IGNORING)), ("NLLLoss", {"weight": WEIGHTS, "ignore_index": 3}, (np.log(SHARES), LABELS)),
+    ("NLLLoss", {"weight": WEIGHTS}, (np.log(SHARES_OF_IMAGES), PLANES)),
+    ("SoftMarginLoss", {}, (SCORES, SIDES)), ("HingeEmbeddingLoss", {}, (abs(SCORES), SIDES)),
+    ("HingeEmbeddingLoss", {"margin": 2.5}, (abs(SCORES), SIDES)), ("MultiLabelSoftMarginLoss", {}, (SCORES, BITS)),
+    ("MarginRankingLoss", {}, (SCORES, OTHERS, SIDES)), ("MarginRankingLoss", {"margin": 0.75}, (SCORES, OTHERS, SIDES)),
+    ("CosineEmbeddingLoss", {}, (SCORES, OTHERS, SIDES[:, 0])),
+    ("CosineEmbeddingLoss", {"margin": 0.25}, (SCORES, OTHERS, SIDES[:, 0]))]
+FUNCTIONS = {                   # of torch.nn.functional, by the module of the same arguments
+    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss", "SmoothL1Loss": "smooth_l1_loss", "KLDivLoss": "kl_div",
+    "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss", "TripletMarginLoss": "triplet_margin_loss",
+    "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
+    "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "SoftMarginLoss": "soft_margin_loss",
+    "HingeEmbeddingLoss": "hinge_embedding_loss", "MultiLabelSoftMarginLoss": "multilabel_soft_margin_loss",
+    "MarginRankingLoss": "margin_ranking_loss", "CosineEmbeddingLoss": "cosine_embedding_loss"}
 
 
 def ids(cases):
@@ -48,13 +71,39 @@ def test_torch(name, values, arrays, reduction):
     theirs = getattr(torch.nn, name)(**{key: torch.tensor(value) if isinstance(value, np.ndarray) else value
                                         for key, value in values.items()}, **kwds)
     tensors = [torch.tensor(a) for a in arrays]
-    tensors[0].requires_grad_()
+    inputs = dict(zip(getattr(err, "inputs", "yt"), tensors))
+    of = [inputs[each] for each in err.gradients] if isinstance(err, Several) else tensors[:1]
+    for tensor in of:
+        tensor.requires_grad_()
     wanted = theirs(*tensors)
     wanted.sum().backward()
-    got, gradient = err.value_and_grad(*arrays)
+    got, gradients = err.value_and_grad(*arrays)
     assert reduction == "none" or type(got) is float
     assert_allclose(got, wanted.detach().numpy(), rtol=1e-12, atol=1e-12)
-    assert_allclose(gradient[0] if isinstance(gradient, tuple) else gradient, tensors[0].grad.numpy(), rtol=1e-12, atol=1e-13)
+    for gradient, tensor in zip(gradients if isinstance(gradients, tuple) else [gradients], of, strict=True):
+        assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-12, atol=1e-13)
+    by_function = get_err(FUNCTIONS[name], like="torch", **values, **kwds)
+    assert repr(by_function) == repr(err) == repr(eval(repr(err), {"get_err": get_err, "array": np.array}))
+    assert_array_equal(by_function(*arrays), got)
+    assert_array_equal(pickle.loads(pickle.dumps(err))(*arrays), got)
+
+
+@pytest.mark.parametrize("name", ["MSELoss", "cross_entropy", "BCEWithLogitsLoss", "poisson_nll_loss", "CosineEmbeddingLoss"])
+def test_torch_s_arguments_of_old(name):
+    for kwds, reduction in (({"reduce": False}, "none"), ({"reduce": True}, "mean"), ({"size_average": False}, "sum"),
+                            ({"size_average": True}, "mean"), ({"size_average": False, "reduce": False}, "none"),
+                            ({"size_average": True, "reduce": True, "reduction": "sum"}, "mean"), ({"reduce": None}, "mean")):
+        assert get_err(name, like="torch", **kwds).reduction == reduction
+    with pytest.raises(TypeError, match="size_average must be True, False or None, not 'mean'"):
+        get_err(name, like="torch", size_average="mean")
+
+
+def test_every_loss_of_torch_is_there_or_said_why_not():
+    torch = pytest.importorskip("torch")
+    losses = [name for name in dir(torch.nn) if name.endswith("Loss")]
+    there = dialects.of_source(registry, "torch")
+    assert {name for name in losses if name not in there} <= {*dialects.OTHER_LOSSES["torch"]}
+    assert all(name in there for name in FUNCTIONS.values())
 
 
 OPTAX = [

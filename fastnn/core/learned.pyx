@@ -349,6 +349,21 @@ def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=
     return applied(&work, a, None, dtype, out)
 
 
+def second(tuple kernels not None, x, tuple parameters not None, int axis, out=None, tuple constants not None=()):
+    """f''(x; parameters), of kernels that are asked for it alone, with the parameters beside each element."""
+    cdef Work work
+    cdef cnp.ndarray a = as_array(x, "x")
+    cdef object dtype = result_dtype(a)
+    cdef object computed = computed_in(dtype)
+    cdef Py_ssize_t channels
+    cdef cnp.ndarray p = together(parameters, &channels, computed)
+    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
+    work.each = True
+    if channels == 1:
+        work.inner = max(<Py_ssize_t>1, work.n)
+    return applied(&work, a, None, dtype, out)
+
+
 def backward(tuple kernels not None, x, tuple parameters not None, int axis, grad, out=None, tuple constants not None=()):
     """(the gradient of x, those of the parameters as a tuple), given the gradient of f(x; parameters). The latter have the
     shape and dtype of each parameter.

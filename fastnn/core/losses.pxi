@@ -43,6 +43,14 @@ cdef void tversky(const real *x, const real *t, const Py_ssize_t *labels, real *
         rows.tversky_row(x + r * n, t + r * n, grad + r * n if grad != NULL else <real *>NULL, losses + r, n, h)
 
 
+cdef void log_likelihood(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses, Py_ssize_t n,
+                         Py_ssize_t count, const double *h) noexcept nogil:
+    cdef Py_ssize_t r
+    for r in range(count):
+        rows.log_likelihood_row(x + r * n, t + r * n if t != NULL else <const real *>NULL, labels[r] if t == NULL else -1,
+                                grad + r * n if grad != NULL else <real *>NULL, losses + r, n)
+
+
 cdef void categorical_hinge(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                             Py_ssize_t n, Py_ssize_t count, const double *h) noexcept nogil:
     cdef Py_ssize_t r
@@ -71,7 +79,8 @@ cdef void softmax_focal(const real *x, const real *t, const Py_ssize_t *labels, 
 # name: ((address for float, for double), names of the constants)
 ROW_LOSSES = {
     "cosine": ((<uintptr_t>cosine[float], <uintptr_t>cosine[double]), ("eps",)),
-    "tversky": ((<uintptr_t>tversky[float], <uintptr_t>tversky[double]), ("alpha", "beta", "smooth")),
+    "tversky": ((<uintptr_t>tversky[float], <uintptr_t>tversky[double]), ("alpha", "beta", "smooth", "held")),
+    "log_likelihood": ((<uintptr_t>log_likelihood[float], <uintptr_t>log_likelihood[double]), ()),
     "categorical_hinge": ((<uintptr_t>categorical_hinge[float], <uintptr_t>categorical_hinge[double]), ()),
     "sparsemax": ((<uintptr_t>sparsemax[float], <uintptr_t>sparsemax[double]), ()),
     "softmax_focal": ((<uintptr_t>softmax_focal[float], <uintptr_t>softmax_focal[double]),

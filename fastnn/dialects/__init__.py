@@ -25,9 +25,11 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 OTHER_LOSSES = {                # likewise
-    "torch": {"NLLLoss": "is of log-probabilities: softmax-cross-entropy takes logits",
-              "CosineEmbeddingLoss": "is of two samples and whether they belong together: contrastive takes their distance",
-              "CTCLoss": "has no counterpart"},
+    "torch": {"CTCLoss": "has no counterpart", "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge "
+                                                                 "is of the largest",
+              "MultiLabelMarginLoss": "has lists of labels that end with -1",
+              "TripletMarginWithDistanceLoss": "takes a function: triplet has p-norms",
+              "LinearCrossEntropyLoss": "has weights of its own", "AdaptiveLogSoftmaxWithLoss": "has weights of its own"},
     "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
               "multiclass_hinge_loss": "leaves the target out of the others"},

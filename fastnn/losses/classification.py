@@ -83,6 +83,12 @@ class SquaredHinge(Elementwise, name="squared-hinge", kernel="squared_hinge"):
     _ignored = _Binary._ignored
 
 
+class SoftMargin(Elementwise, name="soft-margin", kernel="soft_margin", aliases=("SoftMarginLoss",)):
+    """log(1 + exp(-t y)) of scores y, with targets as in hinge.  torch.nn.SoftMarginLoss."""
+
+    peers = {"torch": ("SoftMarginLoss", {})}
+
+
 class _Ignoring(Rows):
     """Of labels, of which one may count for nothing, or distributions."""
 

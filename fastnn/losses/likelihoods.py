@@ -1,4 +1,4 @@
-"""Negative log-likelihoods of predictions whose spread is predicted, too."""
+"""Negative log-likelihoods: of classes whose log-probabilities are given, and of predictions whose spread is predicted, too."""
 import math
 
 from ..core import losses as compiled
@@ -6,6 +6,7 @@ from ..core.elementwise import ElementwiseLoss
 from ..core.pair_losses import SHARE, reduced
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Several, checked_flag
+from .classification import _Labels
 
 WORDS = {"y_pred": "y", "y_true": "t"}
 
@@ -70,3 +71,14 @@ class Laplace(_Likelihood, name="Laplace-NLL", kernel="laplace",
     @staticmethod
     def constants(h):
         return {"eps": h.eps, "constant": math.log(2) if h.full else 0}
+
+
+class NLL(_Labels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "negative log likelihood")):
+    """-sum(t y) of log-probabilities y along the last axis, such as log-softmax gives; its derivative is -t, and a class of
+    target 0 costs nothing.
+
+    Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which is this of log-softmax.
+    torch.nn.NLLLoss, whose classes lie along the second axis.
+    """
+
+    peers = {"torch": ("NLLLoss", {})}

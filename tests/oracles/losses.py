@@ -154,6 +154,18 @@ def _squared_hinge(y, t):
     return max(1 - side*y, 0)**2, -2*side*max(1 - side*y, 0)
 
 
+def _soft_margin(y, t):
+    z = (t or mpf(-1))*max(min(y, FAR), -FAR)
+    return log1p(exp(-z)), -(t or mpf(-1))/(1 + exp(z))
+
+
+def _hinge_embedding(y, t, margin=1):
+    """As torch.nn.HingeEmbeddingLoss documents it."""
+    if t > 0:
+        return y, 1
+    return max(margin - y, 0), -1 if y < margin else 0
+
+
 def _elementwise(rule):
     def oracle(y, t, **h):
         h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
@@ -183,6 +195,10 @@ def _sparsemax_row(x, t):
     p = [max(a - tau, 0) for a in x]
     return (fsum(a*a - tau*tau for a in x if a > tau)/2 + fsum(c*c for c in t)/2 - fsum(a*c for a, c in zip(x, t)),
             [a - c for a, c in zip(p, t)])
+
+
+def _log_likelihood_row(y, t):
+    return -fsum(a*c for a, c in zip(y, t) if c), [-c for c in t]
 
 
 def _categorical_hinge_row(x, t):
@@ -239,6 +255,7 @@ ORACLES = {
     "MAPE": _elementwise(_percentage),
     "MSLE": _elementwise(_squared_log),
     "contrastive": _elementwise(_contrastive),
+    "hinge-embedding": _elementwise(_hinge_embedding),
     "Binary": _elementwise(_binary),
     "Cross": _elementwise(_cross),
     "KL": _elementwise(_kl),
@@ -248,6 +265,8 @@ ORACLES = {
     "sigmoid-focal": _elementwise(_focal),
     "hinge": _elementwise(_hinge),
     "squared-hinge": _elementwise(_squared_hinge),
+    "soft-margin": _elementwise(_soft_margin),
+    "NLL": _rows(_log_likelihood_row),
     "softmax-cross-entropy": _rows(lambda x, t: (lambda loss, grad: (loss[0], grad))(*_softmax_cross_row(x, t))),
     "softmax-focal": _rows(_softmax_focal_row),
     "sparsemax-loss": _rows(_sparsemax_row),
@@ -342,4 +361,5 @@ OF_SEVERAL = {"Gaussian-NLL": _of_three(_gaussian), "Laplace-NLL": _of_three(_la
               "InfoNCE": _info_nce}
 
 # one loss a row; all others are elementwise
-ROWS = ["softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky", "dice"]
+ROWS = ["NLL", "softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky",
+        "dice"]

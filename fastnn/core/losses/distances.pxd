@@ -149,3 +149,16 @@ cdef inline real contrastive(real y, real t, real margin) noexcept nogil:
 
 cdef inline real contrastive_d1(real y, real t, real margin) noexcept nogil:
     return <real>2 * fma(t, y, -((<real>1 - t) * at_least(margin - y, <real>0)))
+
+
+# hinge embedding: distances y where t is above 0, else max(margin - y, 0); the derivative at the kink is 0
+
+cdef inline real hinge_embedding(real y, real t, real margin) noexcept nogil:
+    cdef real apart = at_least(margin - y, <real>0)
+    return y if t > <real>0 else (apart if t <= <real>0 else t)
+
+
+cdef inline real hinge_embedding_d1(real y, real t, real margin) noexcept nogil:
+    cdef real m = margin - y
+    cdef real apart = <real>-1 if m > <real>0 else (<real>0 if m <= <real>0 else m)
+    return (<real>1 if y == y else y) if t > <real>0 else (apart if t <= <real>0 else t)

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of logits and scores."""
-from fastnn.core.vecmath cimport absolute, at_least, exp, fma, log, log1p, real
+from fastnn.core.vecmath cimport absolute, at_least, exp, fma, log, log1p, product_low, real
 
 
 # binary cross entropy of sigmoid(y): log(1 + exp(y)) - y t, and sigmoid(y) - t, written as in sigmoidal.pxd
@@ -129,3 +129,35 @@ cdef inline real squared_hinge(real y, real t) noexcept nogil:
 
 cdef inline real squared_hinge_d1(real y, real t) noexcept nogil:
     return <real>-2 * side(t) * at_least(fma(-side(t), y, <real>1), <real>0)
+
+
+# soft margin: log(1 + exp(-t y)), with targets as in hinge; the product in two parts
+
+cdef inline real lost(real s, real y, real z) noexcept nogil:
+    """What the product z of s and y has lost."""
+    cdef real low = product_low(s, y, z)
+    return low if absolute(low) < <real>1e30 else <real>0           # of infinity
+
+
+cdef inline real soft_margin(real y, real t) noexcept nogil:
+    cdef real s = side(t)
+    cdef real z = s * y
+    return fma(lost(s, y, z), sigmoid_cross_entropy_d1(z, <real>1), sigmoid_cross_entropy(z, <real>1))
+
+
+cdef inline real soft_margin_d1(real y, real t) noexcept nogil:
+    cdef real s = side(t)
+    cdef real z = s * y
+    cdef real g = sigmoid_cross_entropy_d1(z, <real>1)
+    return s * fma(-(lost(s, y, z) * g), <real>1 + g, g)
+
+
+# max(margin - t y, 0) of differences y between two scores, with targets as in hinge; the derivative at the kink is 0
+
+cdef inline real margin_ranking(real y, real t, real margin) noexcept nogil:
+    return at_least(fma(-side(t), y, margin), <real>0)
+
+
+cdef inline real margin_ranking_d1(real y, real t, real margin) noexcept nogil:
+    cdef real m = fma(-side(t), y, margin)
+    return -side(t) if m > <real>0 else (<real>0 if m <= <real>0 else m)

@@ -29,23 +29,27 @@ cdef inline real binary_cross_entropy_d1(real y, real t) noexcept nogil:
 
 
 # Kullback-Leibler: t (log(t) - y) of log-probabilities y, exp(t) (t - y) where targets are logarithms, too, and
-# t log(t/y) of probabilities; 0 where t is 0
+# t log(t/y) of probabilities; 0 where t is 0, whatever number y is
+
+cdef inline real number_or_nan(real number, real y) noexcept nogil:
+    return number if y == y else y
+
 
 cdef inline real kl_of_logs(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else t * (log(t) - y)
+    return number_or_nan(<real>0, y) if t == <real>0 else t * (log(t) - y)
 
 
 cdef inline real kl_of_logs_d1(real y, real t) noexcept nogil:
-    return -t
+    return number_or_nan(-t, y)
 
 
 cdef inline real kl_of_two_logs(real y, real t) noexcept nogil:
     cdef real p = exp_any(t)
-    return <real>0 if p == <real>0 else p * (t - y)
+    return number_or_nan(<real>0, y) if p == <real>0 else p * (t - y)
 
 
 cdef inline real kl_of_two_logs_d1(real y, real t) noexcept nogil:
-    return -exp_any(t)
+    return number_or_nan(-exp_any(t), y)
 
 
 cdef inline real tiny(real like) noexcept nogil:
@@ -71,11 +75,11 @@ cdef inline real log_of_ratio(real a, real b) noexcept nogil:
 
 
 cdef inline real kl_of_probabilities(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else t * log_of_ratio(t, y)
+    return number_or_nan(<real>0, y) if t == <real>0 else t * log_of_ratio(t, y)
 
 
 cdef inline real kl_of_probabilities_d1(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else -t / y
+    return number_or_nan(<real>0, y) if t == <real>0 else -t / y
 
 
 # Jensen-Shannon: (t log(t/m) + y log(y/m))/2, m = (y + t)/2; the derivative in y is log(y/m)/2, in which y - m is exact
