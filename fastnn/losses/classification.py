@@ -19,7 +19,8 @@ class _Binary(Elementwise):
 
 
 class SigmoidBinaryCrossEntropy(_Binary, name="sigmoid-binary-cross-entropy", kernel="sigmoid_cross_entropy",
-                                aliases=("BCEWithLogits", "BCEWithLogitsLoss", "sigmoid cross entropy")):
+                                aliases=("BCEWithLogits", "BCEWithLogitsLoss", "sigmoid cross entropy",
+                                         "binary cross entropy with logits")):
     """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; derivative sigmoid(x) - t.
 
     class_weight = (w0, w1) multiplies the terms of 1 - t and t, label_smoothing s makes t (1 - s) + s/2 of t, and targets
@@ -42,7 +43,7 @@ class SigmoidBinaryCrossEntropy(_Binary, name="sigmoid-binary-cross-entropy", ke
 
 
 class SigmoidFocal(_Binary, name="sigmoid-focal", kernel="sigmoid_focal",
-                   aliases=("focal", "focal loss", "binary focal", "BinaryFocalCrossentropy", "sigmoid focal loss")):
+                   aliases=("focal", "focal loss", "binary focal", "sigmoid focal loss")):
     """(alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(x), from the logits x, with
     q = p (1 - t) + (1 - p) t, p = sigmoid(x); alpha=None leaves the first factor out.  Lin et al. 2017, arXiv 1708.02002.
 
@@ -115,7 +116,7 @@ class _Labels(_Ignoring):
 
 
 class SoftmaxCrossEntropy(_Labels, name="softmax-cross-entropy", kernel="softmax_cross_entropy",
-                          aliases=("CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")):
+                          aliases=("CrossEntropyLoss",)):
     """Cross entropy of softmax(x) along the last axis, from the logits x. Its derivative is softmax(x) - t.
 
     Targets are integer labels, of x's shape without its last axis, or distributions (one-hot), of x's shape.
@@ -129,7 +130,7 @@ class SoftmaxCrossEntropy(_Labels, name="softmax-cross-entropy", kernel="softmax
 
 
 class SoftmaxFocal(_Labels, name="softmax-focal", kernel="softmax_focal",
-                   aliases=("categorical focal", "CategoricalFocalCrossentropy", "softmax focal loss")):
+                   aliases=("categorical focal", "softmax focal loss")):
     """-sum(t (1 - p)^gamma log(p)) with p = softmax(x) along the last axis.  Lin et al. 2017, arXiv 1708.02002.
 
     Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which it is with gamma = 0;
