@@ -20,7 +20,7 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
     "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
               "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
               "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
-              "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
+              "sophia": "corrects its averages, and changes h after the step", "momo_adam": "has no counterpart",
               "galore": "has no counterpart", "lbfgs": WHOLE_PROBLEM},
     "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
               "Ftrl": "moves every parameter to 0 in its first step",
