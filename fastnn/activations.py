@@ -34,9 +34,9 @@ def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = No
         One of `activations()`; case, spaces, - and _ do not count.
     *args, **kwds : float
         Its hyperparameters, by position or name; `help(get_act(name))` shows them.
-    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
-        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, "dlfs" the book "Deep
-        Learning from Scratch", "article" article A (`help(fastnn.articles)`).
+    like : {"torch", "optax", "jax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, as "jax" does, "dlfs" the
+        book "Deep Learning from Scratch", "article" article A (`help(fastnn.articles)`).
     learn : str or tuple of str, optional
         Hyperparameters that become parameters, which are learned: get_act("Swish", learn="beta", channels=64, axis=1).
 
@@ -222,6 +222,8 @@ class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
+    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"), "max_value": "ReLU-k has k for it"}
+
     _alike_at_value = _by_value = True
 
 
@@ -284,6 +286,12 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
 
     _alike_at_value = _by_value
 
+    def _slope_at_zero(self):
+        return 1
+
+    def _kernel_parameters(self):
+        return self.alpha, self._slope_at_zero()
+
 
 class ELU(Activation, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
@@ -295,14 +303,26 @@ class ELU(Activation, name="ELU", kernel="elu"):
     def _by_value(self):
         return self.alpha > 0
 
+    def _slope_at_zero(self):
+        return 1
+
+    def _kernel_parameters(self):
+        return self.alpha, self._slope_at_zero()
+
 
 class SELU(Activation, name="SELU", kernel="selu"):
-    """lambda_ x, below 0 lambda_ alpha (exp(x) - 1).  Klambauer et al. 2017, arXiv 1706.02515."""
+    """lambda_ x, below 0 lambda_ alpha (exp(x) - 1); f'(0) = lambda_.  Klambauer et al. 2017, arXiv 1706.02515."""
 
     _by_value = True
 
     lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
     alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
+
+    def _slope_at_zero(self):
+        return self.lambda_
+
+    def _kernel_parameters(self):
+        return self.lambda_, self.alpha, self._slope_at_zero()
 
 
 class CELU(Activation, name="CELU", kernel="celu"):
@@ -409,6 +429,8 @@ class TanhExp(Activation, name="tanhExp", kernel="tanhexp"):
 class GELU(Activation, name="GELU", kernel="gelu"):
     """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    hints = {"approximate": "GELU-tanh is the form with tanh, this one is exact"}
+
 
 class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
     """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))/2: an approximation of GELU.
@@ -417,7 +439,7 @@ class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
     """
 
 
-class ACONC(Activation, name="ACON-C", kernel="acon"):
+class ACONC(Activation, name="ACON-C", kernel="acon", aliases=("ACON",)):
     """(p1 - p2) x sigmoid(beta (p1 - p2) x) + p2 x: smoothly between p1 x and p2 x.  Ma et al. 2020, arXiv 2009.04759.
 
     Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
@@ -439,6 +461,7 @@ class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", 
 class Snake(Activation, name="snake", kernel="snake"):
     """x + sin(a x)^2/a; f' and f'' are NaN at infinity.  Ziyin et al. 2020, arXiv 2006.08195."""
 
+    words = {"alpha": ("a",)}
     a = Hyperparameter(1.0, at_least=1e-6, below=1e6)
 
 

@@ -116,7 +116,7 @@ cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *s
 
 cdef void elu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_d1[real],
+    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_slope[real],
                         sigmoidal.elu_d2[real], sigmoidal.elu_by_value[real],
                         order, x, y, out, second, n, h)
 

@@ -1,4 +1,4 @@
-"""Losses of the catalogue whose arrays or results are others in a library: what stands around them there."""
+"""Activations and losses of the catalogue that differ a little in a library: what stands around them there."""
 import math
 from typing import Any
 
@@ -21,7 +21,20 @@ class Adapted:
     def __repr__(self):
         shown = [f"{theirs}={value!r}" for theirs, value in
                  {**self.always, **{theirs: self.__dict__[own] for theirs, own in self.terms.items()}}.items()]
-        return f"get_err({', '.join([repr(self.called), *shown, f'reduction={self.reduction!r}', f'like={self.like!r}'])})"
+        if self.maker == "get_err":
+            shown += [f"{word}={value!r}" for word, value in self._reduced_as().items()]
+        return f"{self.maker}({', '.join([repr(self.called), *shown, f'like={self.like!r}'])})"
+
+    def _reduced_as(self):
+        """What makes its reduction there, as arguments."""
+        return {"reduction": self.reduction}
+
+
+class LowerPieceAtZero(Adapted):
+    """Before activations that have a kink at 0 and take the upper piece's slope there: here the lower one's."""
+
+    def _slope_at_zero(self):
+        return self.alpha * self.__dict__.get("lambda_", 1)
 
 
 class AlongAnotherAxis(Adapted):
