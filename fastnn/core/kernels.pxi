@@ -229,7 +229,7 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
                   order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
