@@ -116,7 +116,7 @@ cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *s
 
 cdef void elu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_slope[real],
+    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_d1[real],
                         sigmoidal.elu_d2[real], sigmoidal.elu_by_value[real],
                         order, x, y, out, second, n, h)
 
@@ -229,7 +229,7 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
                   order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
