@@ -1,4 +1,5 @@
 """Losses by other libraries' names and arguments, beside the libraries themselves where they are installed."""
+import inspect
 import os
 import pickle
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastnn import dialects, get_err
+from fastnn.dialects.adapted import OfRows
 from fastnn.losses import _registry as registry
 from fastnn.losses.base import Several
 
@@ -138,38 +140,98 @@ def test_optax(name, values, arrays):
         jax.config.update("jax_enable_x64", before)
 
 
+BATCH, MARKED = RNG.random((3, 4, 5, 2)), RNG.integers(2, size=(3, 4, 5, 2)).astype(float)
+ONE_HOT = np.eye(7)[LABELS]
+ELEMENTWISE = ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "LogCosh", "Hinge", "SquaredHinge", "Huber",
+               "Poisson", "BinaryCrossentropy", "BinaryFocalCrossentropy")
+WITH_ENDS = np.where(RNG.random(SHAPE) < 0.1, 0.0, SHARES)
+
 KERAS = [
     ("MeanSquaredError", {}, (SCORES, OTHERS)), ("MeanAbsoluteError", {}, (SCORES, OTHERS)),
-    ("MeanAbsolutePercentageError", {}, (SCORES, OTHERS)), ("LogCosh", {}, (SCORES, OTHERS)), ("Hinge", {}, (SCORES, 2*BITS - 1)),
+    ("MeanAbsolutePercentageError", {}, (SCORES, OTHERS)), ("LogCosh", {}, (SCORES, OTHERS)), ("Hinge", {}, (SCORES, SIDES)),
     ("Hinge", {}, (SCORES, BITS)), ("SquaredHinge", {}, (SCORES, BITS)), ("Huber", {"delta": 2.5}, (SCORES, OTHERS)),
-    ("Poisson", {}, (np.exp(SCORES), COUNTS)), ("CategoricalHinge", {}, (SCORES, np.eye(7)[LABELS])),
+    ("Poisson", {}, (np.exp(SCORES), COUNTS)), ("CategoricalHinge", {}, (SCORES, ONE_HOT)),
+    ("MeanSquaredLogarithmicError", {}, (SCORES, abs(OTHERS))), ("KLDivergence", {}, (WITH_ENDS, GIVEN)),
+    ("BinaryCrossentropy", {}, (WITH_ENDS, BITS)), ("BinaryCrossentropy", {"label_smoothing": 0.2}, (SHARES, BITS)),
     ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, BITS)),
     ("BinaryFocalCrossentropy", {"from_logits": True, "gamma": 1.5}, (SCORES, BITS)),
     ("BinaryFocalCrossentropy", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.75}, (SCORES, BITS)),
-    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, np.eye(7)[LABELS])),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, ONE_HOT)),
+    ("CategoricalCrossentropy", {"from_logits": True, "axis": 0}, (SCORES, ONE_HOT)),
+    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)), ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
+    ("CategoricalCrossentropy", {"axis": 0}, (SHARES, ONE_HOT)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, (SCORES, LABELS)),
-    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS))]
-OF_ROWS = ("CategoricalHinge", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS)),
+    ("SparseCategoricalCrossentropy", {}, (WITH_ENDS, LABELS)),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 3}, (SHARES, LABELS)),
+    ("CosineSimilarity", {}, (SCORES, OTHERS)), ("CosineSimilarity", {"axis": 0}, (SCORES, OTHERS)),
+    ("Dice", {}, (BATCH, MARKED)), ("Dice", {"axis": -1}, (BATCH, MARKED)), ("Dice", {"axis": (1, 2, 3)}, (BATCH, MARKED)),
+    ("Tversky", {}, (BATCH, MARKED)), ("Tversky", {"alpha": 0.3, "beta": 0.9, "axis": (1, 2)}, (BATCH, MARKED))]
 
 
-@pytest.mark.parametrize(("name", "values", "arrays"), KERAS, ids=ids(KERAS))
-@pytest.mark.parametrize("reduction", [None, "sum_over_batch_size", "mean", "sum", "none"])
-def test_keras(name, values, arrays, reduction, monkeypatch):
+@pytest.fixture
+def keras(monkeypatch):
+    """Keras in double precision, if it is installed: with gradients where its backend is JAX."""
     if find_spec("keras") is None:
         pytest.skip("no Keras here")
     if "KERAS_BACKEND" not in os.environ and find_spec("tensorflow") is None:
-        monkeypatch.setenv("KERAS_BACKEND", "numpy")
+        monkeypatch.setenv("KERAS_BACKEND", "jax" if find_spec("jax") else "numpy")
     import keras
-    kwds = {} if reduction is None else {"reduction": reduction}
-    if reduction in ("sum", "none") and name not in OF_ROWS:
-        with pytest.raises(ValueError, match="mean along the last axis first"):
-            get_err(name, like="keras", **values, **kwds)
-        return
-    err = get_err(name, like="keras", **values, **kwds)
-    wanted = np.asarray(getattr(keras.losses, name)(**values, **kwds)(arrays[1], arrays[0]))
-    got = err(y_true=arrays[1], y_pred=arrays[0])
-    assert type(got) is float or reduction == "none"
-    assert_allclose(got, wanted, rtol=4e-6)             # Keras computes in float32
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    if keras.backend.backend() == "jax":
+        import jax
+        doubles = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", True)
+    yield keras
+    keras.config.set_floatx(before)
+    if keras.backend.backend() == "jax":
+        jax.config.update("jax_enable_x64", doubles)
+
+
+@pytest.mark.parametrize(("name", "values", "arrays"), KERAS, ids=ids(KERAS))
+@pytest.mark.parametrize(("reduction", "weighted"), [("sum_over_batch_size", False), ("mean", True), ("sum", True),
+                                                     ("none", True), (None, False)])
+def test_keras(name, values, arrays, reduction, weighted, keras):
+    y, t = arrays
+    kwds = {**values, "reduction": reduction}
+    err = get_err(name, like="keras", **kwds)
+    shape = np.shape(get_err(name, like="keras", **{**kwds, "reduction": "none"})(y, t))
+    weights = {"sample_weight": np.random.default_rng(5).integers(4, size=shape)/2.0} if weighted and shape else {}
+    theirs = getattr(keras.losses, name)(**kwds)
+    got, gradient = err.value_and_grad(y_true=t, y_pred=y, **weights)
+    assert type(got) is float or reduction in (None, "none")
+    singly = isinstance(err, OfRows) and not err._sums or name in ELEMENTWISE       # Keras's mean is one of float32
+    near = dict(rtol=1e-6, atol=1e-6) if singly else dict(rtol=1e-11, atol=1e-13)
+    assert_allclose(got, np.asarray(theirs(t, y, **weights)), **near)
+    for other in (err, eval(repr(err)), pickle.loads(pickle.dumps(err))):
+        assert repr(other) == repr(err)
+        assert_array_equal(other.forward(y, t, **weights), got)
+        assert_array_equal(other.backward(), gradient)
+        assert_array_equal(other.backward(y, t, **weights), gradient)
+    if keras.backend.backend() == "jax" and reduction in ("mean", "none"):
+        import jax
+        slope = jax.grad(lambda y: theirs(jax.numpy.asarray(t), y, **weights).sum())(jax.numpy.asarray(y))
+        assert_allclose(gradient, np.asarray(slope), **near)
+
+
+def test_keras_s_default_is_the_mean_and_its_name_says_nothing():
+    for name, values, (y, t) in KERAS:
+        err = get_err(name, like="keras", **values)
+        assert err.reduction == "mean" and type(err(y, t)) is float
+        assert err(y, t) == get_err(name.lower(), like="keras", **values)(y, t)
+    assert repr(get_err("MeanSquaredError", "sum", "a name", like="keras")) == (
+        "get_err('MeanSquaredError', reduction='sum', like='keras')")
+
+
+def test_every_loss_of_keras_is_there_or_said_why_not(keras):
+    names = [name for name, each in vars(keras.losses).items() if isinstance(each, type) and name != "Loss"]
+    there = dialects.of_source(registry, "keras")
+    assert {name for name in names if name not in there} == {*dialects.OTHER_LOSSES["keras"]}
+    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)} - {"deserialize", "get", "serialize"}
+    others = [name.lower() for name in dialects.OTHER_LOSSES["keras"]]
+    assert {name for name in functions if name not in there} == {name for name in functions
+                                                                 if name.replace("_", "") in others}
 
 
 def test_sklearn():

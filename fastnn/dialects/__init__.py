@@ -33,11 +33,9 @@ OTHER_LOSSES = {                # likewise
     "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
               "multiclass_hinge_loss": "leaves the target out of the others"},
-    "keras": {"KLDivergence": "clips at 1e-7, and sums along the last axis",
-              "MeanSquaredLogarithmicError": "clips at 1e-7", "CosineSimilarity": "is 1 less than cosine",
-              "Dice": "is of the whole batch: dice takes reshape(1, -1)",
-              "Tversky": "is of the whole batch: Tversky takes reshape(1, -1)",
-              "CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes"},
+    "keras": {"CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes, and clips at 1e-7",
+              "CategoricalGeneralizedCrossEntropy": "has no counterpart", "Circle": "has no counterpart",
+              "CTC": "has no counterpart"},
     "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone"}}
 
 

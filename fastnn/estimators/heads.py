@@ -186,7 +186,7 @@ def head_of(loss, out_activation, classifies, dtype):
     elif task.targets == "yes or no" and task.outputs != "scores":
         ending = "logistic"
     else:
-        ending = "exp" if loss.name == "Poisson" else "identity"
+        ending = "exp" if loss.name == "Poisson" or task.outputs == "rates" else "identity"
     if task.outputs in ("logits", "scores") and (task.targets == "yes or no" or not classifies):
         through = None
     elif task.outputs == "rates":

@@ -6,7 +6,7 @@ from ..core.elementwise import ElementwiseLoss
 from ..core.pair_losses import SHARE, reduced
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Several, checked_flag
-from .classification import _Labels
+from .classes import OfLabels
 
 WORDS = {"y_pred": "y", "y_true": "t"}
 
@@ -74,7 +74,7 @@ class Laplace(_Likelihood, name="Laplace-NLL", kernel="laplace",
         return {"eps": h.eps, "constant": math.log(2) if h.full else 0}
 
 
-class NLL(_Labels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "negative log likelihood")):
+class NLL(OfLabels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "negative log likelihood")):
     """-sum(t y) of log-probabilities y along the last axis, such as log-softmax gives; its derivative is -t, and a class of
     target 0 costs nothing.
 
@@ -83,3 +83,5 @@ class NLL(_Labels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "neg
     """
 
     peers = {"torch": ("NLLLoss", {})}
+
+    _of_terms = True

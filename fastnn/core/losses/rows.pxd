@@ -214,7 +214,7 @@ cdef inline void sparsemax_row(const real *x, const real *t, Py_ssize_t label, r
             if z > tau or z != z and <double>x[i] == top:
                 sum_ += z if z == z else 0
                 count += 1
-        if count == before or count == 0:
+        if count >= before or count == 0:   # more than before come back by rounding
             break
         before = count
         tau = (sum_ - 1) / count
