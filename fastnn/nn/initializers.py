@@ -10,10 +10,12 @@ name here means what it means there. The uniform ones are the same in all.
 """
 import math
 from numbers import Real
+from operator import index
 
 import numpy as np
 
 from ..generators import as_rng
+from .arguments import number
 
 # the standard deviation of a standard normal variable that is cut off at 2
 CUT_AT_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
@@ -32,12 +34,12 @@ def xavier(n):
 
 def normal(shape, mean=0.0, std=0.05, *, dtype=np.float64, rng=None):
     """Normal numbers. The default `std` is Keras'; torch's is 1."""
-    return _numbers(mean + _checked(std, "std") * as_rng(rng).standard_normal(_axes(shape)), dtype)
+    return _numbers(number("mean", mean) + _checked(std, "std") * as_rng(rng).standard_normal(_axes(shape)), dtype)
 
 
 def uniform(shape, low=-0.05, high=0.05, *, dtype=np.float64, rng=None):
     """Uniform on [low, high). The default range is Keras'; torch's is [0, 1)."""
-    if not -math.inf < low <= high < math.inf:
+    if not -math.inf < number("low", low) <= number("high", high) < math.inf:
         raise ValueError(f"low and high must be finite, and low not above high, not {low!r} and {high!r}")
     return _numbers(low + (high - low) * as_rng(rng).random(_axes(shape)), dtype)
 
@@ -48,7 +50,8 @@ def truncated_normal(shape, mean=0.0, std=0.05, low=None, high=None, *, dtype=np
     That and std=0.05 are Keras' defaults. torch's `trunc_normal_` has std=1 and the bounds -2 and 2, whatever the
     standard deviation. Raises ValueError where less than a thousandth of the distribution lies between the bounds.
     """
-    std = _checked(std, "std")
+    std, mean = _checked(std, "std"), number("mean", mean)
+    low, high = (bound if bound is None else number(name, bound) for name, bound in (("low", low), ("high", high)))
     a, b = (sign * 2 if bound is None else (bound - mean) / std if std else bound - mean
             for sign, bound in ((-1, low), (1, high)))
     mass = 0.5 * (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2)))
@@ -69,7 +72,7 @@ def orthogonal(shape, gain=1.0, *, dtype=np.float64, rng=None):
     Axes before the last are one. Saxe et al. 2013, arXiv 1312.6120; the signs are those that make the distribution
     uniform (Mezzadri 2006, arXiv math-ph/0609050).
     """
-    shape = _axes(shape)
+    shape, gain = _axes(shape), number("gain", gain)
     if len(shape) < 2:
         raise ValueError(f"orthogonal weights have two axes and more, not the shape {shape}")
     rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -155,6 +158,8 @@ def initial_weights(shape, weight_init_std, dtype=np.float64, rng=None):
             known = ", ".join([*BY_NAME, *FUNCTIONS])
             raise ValueError(f"Unknown weight_init_std {weight_init_std!r}; known are {known} and numbers")
         found = FUNCTIONS[name] if name in FUNCTIONS else BY_NAME[name](shape[0])
+    if found in (he, xavier):
+        found = found(shape[0])
     if callable(found):
         weights = np.array(found(shape, dtype=dtype, rng=as_rng(rng)), dtype)
         if weights.shape != tuple(shape):
@@ -179,11 +184,17 @@ def fans(shape):
 
 
 def _axes(shape):
-    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    try:
+        axes = tuple(index(n) for n in ([shape] if np.ndim(shape) == 0 else shape))
+    except TypeError:
+        axes = (-1,)
+    if min(axes, default=0) < 0:
+        raise ValueError(f"shape must be an integer, or a tuple of them, not negative: not {shape!r:.80}")
+    return axes
 
 
 def _checked(value, name):
-    if not 0 <= value < math.inf:
+    if not 0 <= number(name, value) < math.inf:
         raise ValueError(f"{name} must be finite and not negative, not {value!r}")
     return float(value)
 

@@ -30,6 +30,7 @@ from fastnn.core.normalization import normalize, normalize_batch, normalize_batc
 from fastnn.core.rows import RowActivation
 from fastnn.state import StateError, array, finite, is_one_of
 
+from .arguments import number, parameter, share
 from .initializers import as_rng
 
 
@@ -83,7 +84,7 @@ class Affine(Layer):
     learned = ("W", "b")
 
     def __init__(self, W, b):
-        self.W, self.b = W, b
+        self.W, self.b = parameter("W", W, ("inputs", "outputs")), parameter("b", b, ("outputs",))
         self.dW = self.db = None
 
     def forward(self, x, train_flg=True, out=None):
@@ -254,9 +255,7 @@ class Dropout(Layer):
     """
 
     def __init__(self, dropout_ratio=0.5, rng=None, *, inverted=False):
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"the dropout ratio must be at least 0 and below 1, not {dropout_ratio!r}")
-        self.dropout_ratio = float(dropout_ratio)
+        self.dropout_ratio = share("the dropout ratio", dropout_ratio)
         self.inverted, self.frozen = bool(inverted), False
         self.rng = as_rng(rng)
 
@@ -338,11 +337,14 @@ class BatchNormalization(Layer):
             raise ValueError(f"like must be None or one of {', '.join(filter(None, NORMALIZATIONS))}, not {like!r}")
         kept, own_eps, own_unbiased, first = NORMALIZATIONS[like]
         if momentum is not None:
+            momentum = number("momentum", momentum)
             if not 0 <= momentum <= 1:
                 raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
             kept = 1 - momentum if like == "torch" else momentum
-        self.gamma, self.beta, self.momentum = gamma, beta, float(kept)
-        self.eps = own_eps if eps is None else _checked_eps(eps)
+        self.gamma = gamma = parameter("gamma", gamma, ("features",))
+        self.beta = parameter("beta", beta, ("features",))
+        self.momentum = float(kept)
+        self.eps = own_eps if eps is None else checked_eps(eps)
         self.unbiased = own_unbiased if unbiased is None else bool(unbiased)
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
         self.running_var = np.full_like(gamma, first) if running_var is None else running_var
@@ -386,10 +388,11 @@ class BatchNormalization(Layer):
         return dx
 
 
-def _checked_eps(eps):
+def checked_eps(eps):
+    eps = number("eps", eps)
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be finite and not negative, not {eps!r}")
-    return float(eps)
+    return eps
 
 
 class SoftmaxWithLoss(Layer):

@@ -2,6 +2,7 @@
 import copy
 import math
 
+from .arguments import number, whole
 from .trainer import Trainer
 
 TENTH = 10          # a slope is taken over a tenth of the steps, and not in the first one, whose averages are of few losses
@@ -35,13 +36,16 @@ def lr_range_test(network, optimizer, x, t, low=1e-6, high=1.0, steps=100, batch
 
     Raises ValueError for numbers out of range, and what `Trainer` raises.
     """
+    low, high, smoothing, stop_at = (number(name, value) for name, value in (
+        ("low", low), ("high", high), ("smoothing", smoothing), ("stop_at", stop_at)))
+    steps = whole("steps", steps, 2)
     if not 0 < low < high < math.inf:
         raise ValueError(f"low must be positive and below high, which is finite, not {low!r} and {high!r}")
-    if steps < 2 or not 0 <= smoothing < 1 or not stop_at > 1:
-        raise ValueError("steps must be at least 2, smoothing in [0, 1) and stop_at above 1, not "
-                         f"{steps!r}, {smoothing!r} and {stop_at!r}")
+    if not 0 <= smoothing < 1 or not stop_at > 1:
+        raise ValueError(f"smoothing must be in [0, 1) and stop_at above 1, not {smoothing!r} and {stop_at!r}")
     network, optimizer = copy.deepcopy((network, optimizer))
     trainer = Trainer(network, optimizer, x, t, batch_size, rng, on_nonfinite="stop")
+    optimizer = trainer.optimizer
     rates, losses, smoothed, average = [], [], [], 0.0
     for step in range(steps):
         optimizer.lr = low * (high / low)**(step / (steps - 1))

@@ -2,14 +2,14 @@
 import math
 from dataclasses import dataclass
 from itertools import combinations
-from operator import index
 
 import numpy as np
 
 from fastnn.core.arrays import share_memory
 
+from .arguments import number, whole
 from .data import rows
-from .finite import NonFinite, all_finite, number
+from .finite import NonFinite, all_finite
 from .layers import Activation, BatchNormalization, Dropout
 
 __all__ = ["Minimum", "minimize"]
@@ -83,8 +83,8 @@ def minimize(network, x, t, *, maxiter=15000, maxfun=15000, ftol=2.2204460492503
         from scipy.optimize import minimize as minimized
     except ImportError:
         raise ImportError('minimize needs the package scipy: pip install "fastnn[scipy]"') from None
-    options = {"maxiter": _count("maxiter", maxiter), "maxfun": _count("maxfun", maxfun),
-               "maxcor": _count("maxcor", maxcor), "maxls": _count("maxls", maxls),
+    options = {"maxiter": whole("maxiter", maxiter, 1), "maxfun": whole("maxfun", maxfun, 1),
+               "maxcor": whole("maxcor", maxcor, 1), "maxls": whole("maxls", maxls, 1),
                "ftol": _tolerance("ftol", ftol), "gtol": _tolerance("gtol", gtol)}
     with _Problem(network, x, t) as problem:
         found = minimized(problem, problem.best.copy(), jac=True, method="L-BFGS-B", options=options)
@@ -162,18 +162,6 @@ class _Problem:
             np.copyto(self.best, vector)
             self.lowest, self.running = float(loss), self._running()
         return loss, self.gradient
-
-
-def _count(name, value):
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        value = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
-    return value
 
 
 def _tolerance(name, value):

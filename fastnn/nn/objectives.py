@@ -9,8 +9,9 @@ from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
 from fastnn.losses.base import Loss, Several
 
+from .arguments import whole
 from .data import real_numbers
-from .layers import Layer, plain
+from .layers import Activation, Layer, plain
 
 OUTPUTS_TRIED = np.linspace(-20, 20, 42)[None]
 
@@ -99,7 +100,7 @@ class Objective(Layer):
         A name of the catalogue, or what `get_err` returned, with its weights, label smoothing and the rest.
     outputs : int
         Columns of what it is given.
-    output : activation or None
+    output : str, activation or None
         What these have gone through; it is looked at alone.
 
     A loss that takes a variance or a scale besides (Gaussian-NLL, Laplace-NLL) has the predictions in the first half of the
@@ -109,14 +110,14 @@ class Objective(Layer):
     """
 
     def __init__(self, loss, outputs, output=None):
-        self.loss, self.outputs = loss_of(loss), outputs
+        self.loss, self.outputs = loss_of(loss), whole("outputs", outputs, 1)
         self.task = task_of(self.loss)
         self._spread = has_spread(self.loss)
         if self._spread and outputs % 2:
             raise ValueError(f"loss {self.loss.name!r} takes two outputs for each target: predictions, then logarithms of "
                              f"the {self.loss.inputs[2]}; output_size is {outputs}")
         self._columns = outputs // 2 if self._spread else outputs       # of targets
-        self._must_fit(output)
+        self._must_fit(output if output is None else Activation(output).activation)
 
     def _must_fit(self, output):
         name, task = self.loss.name, self.task
