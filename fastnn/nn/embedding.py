@@ -3,7 +3,6 @@ import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.sparse import Rows
-
 from .arguments import parameter
 from .layers import Layer
 
@@ -20,7 +19,7 @@ class Embedding(Layer):
 
     learned = ("W",)
 
-    def __init__(self, W):
+    def __init__(self, W: np.ndarray):
         self.W = parameter("W", W, ("words", "features"))
         if self.W.dtype.kind != "f" and self.W.dtype.name != "bfloat16":
             raise TypeError(f"W must hold floating-point numbers, not {self.W.dtype}")

@@ -1,5 +1,6 @@
 """Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
 import math
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,6 @@ from fastnn.core.arrays import as_array
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 from fastnn.core.sparse import Rows
 from fastnn.trees import NESTED, arrays_of_gradients
-
 from .arguments import number
 from .layers import Layer
 
@@ -82,7 +82,7 @@ def first_nonfinite(layers, last_layer, x, t):
     return None
 
 
-def clip_grad_norm(grads, max_norm):
+def clip_grad_norm(grads: Any, max_norm: float):
     """Scale gradients down in place, so that the norm of all of them together is at most max_norm.
 
     Parameters

@@ -1,13 +1,14 @@
 """The book's fully connected network."""
 import copy
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
 from fastnn.core.reductions import sum_of_squares
-
 from .arguments import number, share, whole, yes_or_no
 from .data import real_numbers
 from .finite import all_finite, first_nonfinite
@@ -97,10 +98,12 @@ class MultiLayerNet:
 
     weight_decay_lambda, weight_decay_l1 = Decay(), Decay()
 
-    def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
-                 weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
-                 weight_decay_l1=0, dtype=np.float64, rng=None, loss="softmax-cross-entropy", output=None,
-                 normalization=None, normalization_args=None, inverted_dropout=False):
+    def __init__(self, input_size: int, hidden_size_list: Sequence[int], output_size: int, activation: Any = "relu",
+                 weight_init_std: Any = "relu", weight_decay_lambda: float = 0, use_dropout: bool = False,
+                 dropout_ration: float = 0.5, use_batchnorm: bool = False, *, weight_decay_l1: float = 0,
+                 dtype: Any = np.float64, rng: Any = None, loss: Any = "softmax-cross-entropy",
+                 output: str | None = None, normalization: str | None = None,
+                 normalization_args: dict[str, Any] | None = None, inverted_dropout: bool = False):
         sizes = [whole("input_size", input_size, 1), *_hidden_sizes(hidden_size_list), whole("output_size", output_size, 1)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
         self.weight_decay_lambda = weight_decay_lambda

@@ -1,9 +1,11 @@
 """A training loop: timed, with a hook between gradients and update and a check that its numbers are finite."""
 import inspect
 import math
+from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,6 @@ from fastnn.core.sparse import Rows
 from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
-
 from .arguments import whole
 from .callbacks import Callback, Callbacks
 from .data import rows
@@ -90,8 +91,9 @@ class Trainer:
             cls = OfRanks
         return super().__new__(cls)
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
-                 comm=None):
+    def __init__(self, network: Any, optimizer: Any, x: Any, t: Any, batch_size: int = 128,
+                 rng: Any = None, on_nonfinite: str = "stop", transform: Callable[..., Any] | None = None, *,
+                 comm: Any = None):
         if comm is not None and not hasattr(self, "comm"):
             raise TypeError("comm= is for fastnn.nn.Trainer; derive from fastnn.distributed.training.Trainer")
         if on_nonfinite not in ON_NONFINITE:

@@ -1,6 +1,7 @@
 """Gradients of several small batches, in one step."""
 from functools import partial
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Accumulate(Wrapper):
     k = Hyperparameter(1, at_least=1, integer=True)
     _entries = ("by_key", "by_position", "losses")
 
-    def __init__(self, optimizer, k):
+    def __init__(self, optimizer: Any, k: int):
         self._sums = [{}, {}]
         self._ages = Ages(), Ages()
         super().__init__(optimizer, k=k)

@@ -37,7 +37,7 @@ class SAM(Wrapper):
 
     rho = Hyperparameter(0.05, at_least=0)
 
-    def __init__(self, optimizer, rho=0.05):
+    def __init__(self, optimizer: Any, rho: float = 0.05):
         super().__init__(optimizer, rho=rho)
         self._engine = Sum()
         self._displaced = Displaced()
