@@ -7,7 +7,7 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.kernels cimport BOTH, MOST_PARAMETERS, VALUE
 from fastnn.core.losses cimport metric, rows
-from fastnn.core.loops cimport MAP_STEP
+from fastnn.core.loops cimport MAP_STEP, Seen, see, seen_all
 from fastnn.core.vecmath cimport real
 
 include "loss_kernels.pxi"
