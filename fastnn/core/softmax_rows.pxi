@@ -125,8 +125,8 @@ cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, r
     cdef bint at_largest
     cdef real *to
     cdef Py_ssize_t r, label
-    memset(k, 0, sizeof(k))
-    memset(c, 0, sizeof(c))
+    for r in range(PHASED):
+        c[r], k[2 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
     maxima_along(x, <real>1, n, count, tops)
     for r in range(count):
         sum_exponentials(True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL, n,
