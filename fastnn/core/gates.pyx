@@ -1,4 +1,3 @@
-# cython: binding=False, embedsignature.format=clinic
 """One use of an object at a time: whatever comes in between is refused, in another thread or further up in this one."""
 import sys
 import threading
