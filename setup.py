@@ -25,7 +25,7 @@ from translation import DIRECTIVES, SHARED  # noqa: E402
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
 ENGINE = ["affine", "arrays", "clipping", "cohorts", "concatenated", "decay", "dropout", "elementwise", "factored",
-          "gated_units", "gates", "gumbel", "layouts", "learned", "mean_loss", "measuring", "memory", "normalization",
+          "gated_units", "gumbel", "layouts", "learned", "locks", "mean_loss", "measuring", "memory", "normalization",
           "pair_losses", "processor", "records", "reductions", "row_losses", "row_norms", "rows", "spans", "sparse",
           "stepping", "threads", "transactions", "triplets", "ulps"]
 

@@ -133,7 +133,7 @@ ALONE = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",
 def sphinx(builder, source, target):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", str(target / "trees"),
                str(source), str(target / builder)]
-    done = subprocess.run(command, env={**os.environ, **ALONE})
+    done = subprocess.run(command, env={**os.environ, **ALONE}, cwd=target)     # where no ./fastnn hides the installed one
     if done.returncode:
         raise SystemExit(f"sphinx -b {builder} has failed")
 
@@ -144,7 +144,8 @@ def main(arguments):
     parser.add_argument("--bench", action="append", default=[], metavar="FILE", help="handed to fastnn catalog")
     parser.add_argument("--external", action="store_true", help="look at links to other hosts, too")
     options = parser.parse_args(arguments)
-    source, target = options.folder / "source", options.folder
+    target = options.folder.resolve()
+    source = target / "source"
     sources(source)
     reference(source / "api")
     from fastnn.cli import main as fastnn

@@ -127,7 +127,7 @@ def add_bench(commands):
         "bench", help="measure the speed side by side with NumPy, PyTorch, JAX, scikit-learn",
         description="Time fastnn and the peers that are installed in one process, in turn, and say how many times "
                     "as long as fastnn the best peer takes. Shows tables and writes a bar chart. Without "
-                    "arguments a short look of about a minute; a subject takes everything in its catalogue.")
+                    "arguments a short selection of about a minute; a subject takes everything in its catalogue.")
     add = parser.add_argument
     subjects = "activations", "optimizers", "losses", "training"
     add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers, losses or training")
@@ -146,7 +146,7 @@ def add_bench(commands):
     add("--dtype", **several, parse=some_of("float32", "float64"), default=["float32"], metavar="NAME",
         help="float32, float64 or both (default: float32)")
     add("--rounds", type=integer(1), default=5, metavar="N",
-        help="turns of each side, the quickest of which counts (default: %(default)s)")
+        help="turns of each side, the fastest of which counts (default: %(default)s)")
     add("--pause", type=number(0, 10_000), default=30, metavar="MS",
         help="milliseconds before each turn, in which the other side's idle threads stop spinning "
              "(default: %(default)s)")

@@ -22,6 +22,7 @@ cdef extern from "row_norms.h":
     void fastnn_norm_rows_double()
     void fastnn_norm_rows_back_float()
     void fastnn_norm_rows_back_double()
+    void fastnn_widened()
 
 cdef extern from "masks.h":
     void fastnn_mask_float()
@@ -45,6 +46,7 @@ ROW_NORMS = {
     "forward": (<uintptr_t>fastnn_norm_rows_float, <uintptr_t>fastnn_norm_rows_double),
     "backward": (<uintptr_t>fastnn_norm_rows_back_float, <uintptr_t>fastnn_norm_rows_back_double),
 }
+WIDENED = <uintptr_t>fastnn_widened
 
 MASKS = {
     "mask": (<uintptr_t>fastnn_mask_float, <uintptr_t>fastnn_mask_double),

@@ -20,7 +20,7 @@ from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, l
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_double, learned_float
 from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import pairs, rules
 
@@ -233,7 +233,7 @@ cdef int share(Work *work, Py_ssize_t count, Py_ssize_t grain) except -1:
         return 0
     threads = threads_for(work.n if work.single else 2 * work.n)
     with nogil:
-        return share_watched(run, work, count, grain, threads, work.n)
+        return share_cancellable(run, work, count, grain, threads, work.n)
 
 
 cdef cnp.ndarray together(tuple parameters, Py_ssize_t *channels, object computed):
@@ -346,6 +346,21 @@ def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=
     cdef Py_ssize_t channels
     cdef cnp.ndarray p = together(parameters, &channels, computed)
     look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
+    return applied(&work, a, None, dtype, out)
+
+
+def second(tuple kernels not None, x, tuple parameters not None, int axis, out=None, tuple constants not None=()):
+    """f''(x; parameters), of kernels that are asked for it alone, with the parameters beside each element."""
+    cdef Work work
+    cdef cnp.ndarray a = as_array(x, "x")
+    cdef object dtype = result_dtype(a)
+    cdef object computed = computed_in(dtype)
+    cdef Py_ssize_t channels
+    cdef cnp.ndarray p = together(parameters, &channels, computed)
+    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
+    work.each = True
+    if channels == 1:
+        work.inner = max(<Py_ssize_t>1, work.n)
     return applied(&work, a, None, dtype, out)
 
 

@@ -167,17 +167,6 @@ cdef inline void clear_across(double *sums, double *lost, double *ones, Py_ssize
     memset(ones, 0, lanes * sizeof(double))
 
 
-cdef void in_one_across(double *sums, double *lost, Py_ssize_t lanes, real kind) noexcept nogil:
-    cdef Py_ssize_t half = LANES // 2
-    cdef Py_ssize_t k
-    while half:
-        for k in range(half * lanes):
-            add(&sums[k], &lost[k], sums[half * lanes + k], kind)
-            if real is double:
-                lost[k] = lost[k] + lost[half * lanes + k]
-        half = half // 2
-
-
 cdef void total_across(int what, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step, const real *c,
                        Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width, double *sums, double *lost,
                        double *ones) noexcept nogil:

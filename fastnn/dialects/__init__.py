@@ -18,24 +18,24 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
     "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
               "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
               "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
-              "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
+              "sophia": "corrects its averages, and changes h after the step", "momo_adam": "has no counterpart",
               "galore": "has no counterpart", "lbfgs": WHOLE_PROBLEM},
     "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
               "Ftrl": "moves every parameter to 0 in its first step",
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 OTHER_LOSSES = {                # likewise
-    "torch": {"NLLLoss": "is of log-probabilities: softmax-cross-entropy takes logits",
-              "CosineEmbeddingLoss": "is of two samples and whether they belong together: contrastive takes their distance",
-              "CTCLoss": "has no counterpart"},
+    "torch": {"CTCLoss": "has no counterpart", "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge "
+                                                                 "is of the largest",
+              "MultiLabelMarginLoss": "has lists of labels that end with -1",
+              "TripletMarginWithDistanceLoss": "takes a function: triplet has p-norms",
+              "LinearCrossEntropyLoss": "has weights of its own", "AdaptiveLogSoftmaxWithLoss": "has weights of its own"},
     "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
               "multiclass_hinge_loss": "leaves the target out of the others"},
-    "keras": {"KLDivergence": "clips at 1e-7, and sums along the last axis",
-              "MeanSquaredLogarithmicError": "clips at 1e-7", "CosineSimilarity": "is 1 less than cosine",
-              "Dice": "is of the whole batch: dice takes reshape(1, -1)",
-              "Tversky": "is of the whole batch: Tversky takes reshape(1, -1)",
-              "CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes"},
+    "keras": {"CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes, and clips at 1e-7",
+              "CategoricalGeneralizedCrossEntropy": "has no counterpart", "Circle": "has no counterpart",
+              "CTC": "has no counterpart"},
     "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone"}}
 
 

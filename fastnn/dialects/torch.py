@@ -1,11 +1,10 @@
 """PyTorch 2.14.1: torch.optim, torch.nn's activations and losses, by its names, arguments and defaults.
 
-weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the mean, as there, unless
-`reduction` says otherwise.
+weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay.
 """
 from ..activations import _registry as activations
-from ..core.arrays import as_array
 from ..optimizers.base import epsilon, rate
+from . import torch_losses      # noqa: F401: a part of this dialect in a file of its own
 from .translation import Dialect, Rule, is_zero, pair
 
 
@@ -15,7 +14,7 @@ def shared(*, maximize=False, foreach=None, capturable=False, differentiable=Fal
 
 torch = Dialect("torch", {
     "foreach": "", "fused": "", "device": "", "dtype": "", "capturable": "", "differentiable": "",
-    "inplace": "forward(x, out=x) is in place", "size_average": "it is reduction", "reduce": "it is reduction"}, shared)
+    "inplace": "forward(x, out=x) is in place"}, shared)
 
 
 # Optimizers
@@ -256,84 +255,3 @@ def rrelu(lower=1/8, upper=1/3, inplace=False):
 def gumbel_softmax(tau=1, hard=False, eps=1e-10, dim=-1):
     """eps does nothing in PyTorch, either; the noise is another one."""
     return "gumbel-softmax", dict(temperature=tau, hard=hard, axis=dim)
-
-
-# Losses
-
-@torch.err("MSELoss", "mse", "Square")
-def mse_loss(size_average=None, reduce=None, reduction="mean"):
-    """Twice what the catalogue's Square is."""
-    return "squared-error", dict(reduction=reduction)
-
-
-@torch.err("L1Loss", "L1")
-def l1_loss(size_average=None, reduce=None, reduction="mean"):
-    return "L1", dict(reduction=reduction)
-
-
-@torch.err("HuberLoss", "Huber")
-def huber_loss(reduction="mean", delta=1.0):
-    return "Huber", dict(delta=delta, reduction=reduction)
-
-
-@torch.err("SmoothL1Loss", "smooth-L1")
-def smooth_l1_loss(size_average=None, reduce=None, reduction="mean", beta=1.0):
-    return "smooth-L1", dict(beta=beta, reduction=reduction)
-
-
-@torch.err("KLDivLoss", "KL")
-def kl_div_loss(size_average=None, reduce=None, reduction="mean", log_target=False):
-    if reduction == "batchmean":
-        raise ValueError("reduction='batchmean' is reduction='sum' divided by the number of rows")
-    return "KL", dict(log_target=log_target, reduction=reduction)
-
-
-@torch.err("PoissonNLLLoss", "Poisson")
-def poisson_nll_loss(log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
-    return "Poisson", dict(log_input=log_input, full=full, eps=eps, reduction=reduction)
-
-
-@torch.err("GaussianNLLLoss", "Gaussian-NLL")
-def gaussian_nll_loss(*, full=False, eps=1e-6, reduction="mean"):
-    return "Gaussian-NLL", dict(full=full, eps=eps, reduction=reduction)
-
-
-@torch.err("TripletMarginLoss", "triplet")
-def triplet_margin_loss(margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"):
-    return "triplet", dict(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)
-
-
-def no_weight(weight):
-    if weight is not None:
-        raise ValueError("the weight of each element is given to a call: sample_weight=")
-
-
-@torch.err("BCELoss", "Binary")
-def bce_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
-    no_weight(weight)
-    return "Binary", dict(reduction=reduction)
-
-
-@torch.err("BCEWithLogitsLoss", "sigmoid-binary-cross-entropy")
-def bce_with_logits_loss(weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
-    no_weight(weight)
-    if pos_weight is None:
-        return "sigmoid-binary-cross-entropy", dict(reduction=reduction)
-    given = as_array(pos_weight, "pos_weight")
-    if given.size != 1:
-        raise ValueError(f"pos_weight must be one number, not {given.size}: here all outputs share it")
-    return "sigmoid-binary-cross-entropy", dict(class_weight=(1, given.reshape(())[()]), reduction=reduction)
-
-
-@torch.err("CrossEntropyLoss", "Cross", "softmax-cross-entropy")
-def cross_entropy_loss(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
-                       label_smoothing=0.0):
-    """Of logits, along the last axis, where PyTorch takes the second one."""
-    return "softmax-cross-entropy", dict(class_weight=weight, ignore_label=ignore_index, label_smoothing=label_smoothing,
-                                         reduction=reduction)
-
-
-@torch.err("sigmoid_focal_loss", "sigmoid-focal")
-def sigmoid_focal_loss(alpha=0.25, gamma=2, reduction="none"):
-    """torchvision.ops.sigmoid_focal_loss, where a negative alpha leaves the factor out."""
-    return "sigmoid-focal", dict(alpha=None if alpha is not None and alpha < 0 else alpha, gamma=gamma, reduction=reduction)

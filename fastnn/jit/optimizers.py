@@ -214,7 +214,7 @@ def _checked_stored(stored, state):
         if spacing not in SPACINGS:
             raise ValueError(f"stored[{name!r}] must be {' or '.join(map(repr, SPACINGS))}, not {spacing!r}")
     if len(stored) > LIMITS["stored slots"]:
-        raise ValueError(f"{LIMITS['stored slots']} slots can be stored in fewer bits, not {len(stored)}")
+        raise ValueError(f"{LIMITS['stored slots']} slots can have reduced precision, not {len(stored)}")
     return {name: stored[name] for name in state}
 
 

@@ -201,7 +201,7 @@ class Symbolic:
 
     def __bool__(self):
         if getattr(_state, "assumed", None) is None:
-            raise FormulaError("a number that a formula was called with while it was followed has been kept; it has no value")
+            raise FormulaError("a symbol was kept after the formula was traced; it has no value")
         condition = _noted(_condition(self))
         if condition not in _state.assumed:
             raise Undecided(condition, _line())

@@ -114,3 +114,14 @@ class Contrastive(Elementwise, name="contrastive", kernel="contrastive", aliases
     """
 
     margin = Hyperparameter(1.0, above=0, below=1e30)
+
+
+class HingeEmbedding(Elementwise, name="hinge-embedding", kernel="hinge_embedding", aliases=("HingeEmbeddingLoss",)):
+    """y where t is 1, max(margin - y, 0) where it is -1 (or 0), of distances y between two samples; derivative 0 at the kink.
+
+    torch.nn.HingeEmbeddingLoss, whose derivative at the kink is -1.
+    """
+
+    peers = {"torch": ("HingeEmbeddingLoss", {})}
+
+    margin = Hyperparameter(1.0, above=-1e30, below=1e30)

@@ -1,4 +1,4 @@
-"""A table of vectors, looked up by number."""
+"""A table of vectors, indexed by integers."""
 import numpy as np
 
 from fastnn.core.arrays import as_array
@@ -10,7 +10,7 @@ from .layers import Layer
 class Embedding(Layer):
     """y = W[x] for integers x of any shape: a row of W, which is (words, features), for each.
 
-    `backward` leaves `dW`, a `fastnn.Rows` with the rows that were looked up: an optimizer's step then costs as many rows,
+    `backward` leaves `dW`, a `fastnn.Rows` with the rows that were used: an optimizer's step then costs as many rows,
     not the table. Words that occur twice are summed in the step. It returns None, for integers have no gradient; the
     gradient of y is to stay as it is until the step.
     Raises TypeError for x that are no integers, ValueError for those outside 0 to words - 1.
@@ -25,7 +25,7 @@ class Embedding(Layer):
     def forward(self, x, train_flg=True, out=None):
         x = as_array(x, "x")
         if x.dtype.kind not in "iu":
-            raise TypeError(f"an embedding is looked up by integers, not by {x.dtype}")
+            raise TypeError(f"an embedding is indexed by integers, not by {x.dtype}")
         words = len(self.W)
         if x.size and not (0 <= x.min() and x.max() < words):
             raise ValueError(f"x must lie in 0..{words - 1}, found {x.min()}..{x.max()}")

@@ -108,7 +108,7 @@ def clip_grad_norm(grads, max_norm):
     Raises, before anything has changed, ValueError for a negative max_norm or NaN, for arrays that are read-only or
     share memory, and for what is nested too deeply or in itself; TypeError for a max_norm that is no number, for
     anything but arrays of floating-point numbers - a plain number cannot be scaled in place -, and for a mapping that
-    hands out a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
+    returns a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
     """
     max_norm = number("max_norm", max_norm)
     if not max_norm >= 0:

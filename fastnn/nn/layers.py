@@ -4,8 +4,13 @@
 gradient of the output into the gradient of `x`; with `train_flg=False` it keeps nothing. Results are new
 arrays, or `out` where that is given: an array of the result's shape and dtype that lies contiguous and apart
 from all other operands (but see Activation and Dropout). It, and x, must then stay as they are until `backward`,
-but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
-5 and 6).
+but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh,
+chapters 5 and 6).
+
+A layer's output has the dtype of x, and dx that of dout, as with the activations: of float16 and bfloat16 everything is
+computed in float32 and rounded once, and what is no floating-point number becomes float64. Affine has the dtype of NumPy's
+product x W instead, Embedding that of W. Gradients of parameters have the dtype that was computed in, those of what
+activations learn the parameter's.
 """
 import copy
 import math
@@ -26,6 +31,23 @@ from fastnn.core.rows import RowActivation
 from fastnn.state import StateError, array, finite, is_one_of
 
 from .initializers import as_rng
+
+
+def is_half(a):
+    dtype = getattr(a, "dtype", None)
+    return dtype is not None and dtype.itemsize == 2 and (dtype.kind == "f" or dtype.name == "bfloat16")
+
+
+def of_half(call, a, out, *others):
+    """What `call` makes of a half-precision array in float32, rounded to its dtype; in `out` where that is given."""
+    a = as_array(a, "x")
+    y = call(a.astype(np.float32), *others)
+    if out is None:
+        return y.astype(a.dtype)
+    if getattr(out, "dtype", None) != a.dtype or out.shape != y.shape:
+        raise ValueError(f"out must be a {a.dtype} array of shape {y.shape}")
+    out[...] = y
+    return out
 
 
 class Layer:
@@ -72,11 +94,11 @@ class Affine(Layer):
         x = as_array(x, "x")
         if train_flg:
             self._kept = x
-        return x.dot(self.W, out)
+        return _dot(x, self.W, out)
 
     def backward(self, dout, out=None, db=None):
         self.parameter_gradients(dout, db)
-        return as_array(dout, "dout").dot(self.W.T, out)
+        return _dot(as_array(dout, "dout"), self.W.T, out)
 
     def parameter_gradients(self, dout, db=None):
         """`backward` without the gradient of `x`, which is not needed for a network's first layer.
@@ -84,7 +106,15 @@ class Affine(Layer):
         `db` is the gradient of b, where it is known already.
         """
         x = self._recall()
+        if is_half(dout):
+            dout = dout.astype(np.float32)
         self.dW, self.db = x.T.dot(dout), column_sums(dout) if db is None else db
+
+
+def _dot(a, b, out):
+    if is_half(a) and a.dtype == b.dtype:
+        return of_half(b.astype(np.float32).__rmatmul__, a, out)
+    return a.dot(b, out)
 
 
 class Activation(Layer):
@@ -245,14 +275,18 @@ class Dropout(Layer):
 
     def forward(self, x, train_flg=True, out=None):
         x = as_array(x, "x")
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         if not train_flg:
-            return np.multiply(x, 1 if self.inverted else 1 - self.dropout_ratio, out=out)
+            return np.multiply(x, 1.0 if self.inverted else 1 - self.dropout_ratio, out=out)
         if self.frozen and self.mask is not None and self.mask.shape == x.shape:
             return masked(x, self.mask, out, self._factor)
         y, self._kept = drop(x, self.dropout_ratio, int(self.rng.random()*2**53), out, self._factor)
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         return masked(dout, self._recall(), out, self._factor)
 
     @property
@@ -333,6 +367,8 @@ class BatchNormalization(Layer):
         return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         if not train_flg:
             return normalize(x, self.running_mean, self.running_var, self.gamma, self.beta, self.eps, out)
         x = as_array(x, "x")
@@ -344,6 +380,8 @@ class BatchNormalization(Layer):
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         dx, self.dgamma, self.dbeta = normalize_batch_backward(dout, self._recall(), self.gamma, out)
         return dx
 
@@ -363,7 +401,12 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, x, t):
         """The loss, a float: the mean is taken in float64."""
-        x = plain(as_array(x, "x"), np.float32, np.float64)
+        x = as_array(x, "x")
+        if is_half(x):
+            loss = self.forward(x.astype(np.float32), t)
+            self._kept = self._kept.astype(x.dtype)
+            return loss
+        x = plain(x, np.float32, np.float64)
         t = as_array(t, "t")
         if t.shape == x.shape:
             t = plain(t, x.dtype)

@@ -53,8 +53,8 @@ class MultiLayerNet:
         `fastnn.nn.initializers`, such as "glorot_uniform" or "orthogonal".
     weight_decay_lambda, weight_decay_l1 : float
         The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases), and `gradient` is that of
-        this loss: whatever an optimizer does with gradients - clipping, a momentum, a look ahead - it does with decay,
-        too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
+        this loss: whatever an optimizer does with gradients - clipping, a momentum, Nesterov's point - it does with
+        decay, too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
     use_dropout, use_batchnorm : bool
     dropout_ration : float
         Share of the features that dropout switches off (the book's spelling).
@@ -186,7 +186,7 @@ class MultiLayerNet:
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given,
+        pass over as many rows writes again. None of that is ever returned. ready(key, gradient), where it is given,
         is called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)

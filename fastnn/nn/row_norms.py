@@ -7,7 +7,7 @@ import numpy as np
 from fastnn.core.row_norms import norm_rows, norm_rows_backward
 from fastnn.state import StateError, finite
 
-from .layers import BatchNormalization, Layer
+from .layers import BatchNormalization, Layer, is_half, of_half
 
 
 class _RowNorm(Layer):
@@ -36,6 +36,8 @@ class _RowNorm(Layer):
         return {"eps": None if eps < 0 else eps}
 
     def forward(self, x, train_flg=True, out=None):
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         eps = self.eps
         if eps is None:
             eps = float(np.finfo(np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64).eps)
@@ -45,6 +47,8 @@ class _RowNorm(Layer):
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         dx, self.dgamma, dbeta = norm_rows_backward(dout, self._recall(), self.gamma, self.beta is not None,
                                                     self.centred, out)
         if dbeta is not None:

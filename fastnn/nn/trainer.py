@@ -43,9 +43,9 @@ class Trainer:
     on_nonfinite : str
         What follows a loss or a gradient that is infinite or NaN, or a step that the optimizer skips because a norm is.
         Parameters, optimizer (but for `optimizer.skipped`) and running means stay as they were in any case. "stop":
-        `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on with the next batch.
+        `train` ends; "raise": the step raises FloatingPointError; "skip": training continues with the next batch.
     transform : function (grads, loss) -> mapping or None
-        Called in each step between gradients and update, for clipping, noise, norms to be looked at and the like. grads
+        Called in each step between gradients and update, for clipping, noise, monitoring norms and the like. grads
         is a dict of arrays that are its own, by the keys of `network.params`, the gradients of the whole loss, decay
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
@@ -237,7 +237,7 @@ class Trainer:
 
     @contextmanager
     def _at_gradient_point(self):
-        """The network where the optimizer wants to look: NAG takes its gradient ahead of the parameters."""
+        """The network at the point where the optimizer needs the gradient: NAG's is ahead of the parameters."""
         net, point = self.network, getattr(self.optimizer, "gradient_point", None)
         if point is None:
             yield

@@ -50,10 +50,10 @@ class Accumulate(Wrapper):
     def _refuse(self, optimizer):
         for inside in optimizer._wrappers() if isinstance(optimizer, Wrapper) else ():
             if isinstance(inside, SAM):
-                raise TypeError("Accumulate cannot go around SAM, which wants the gradient of the same batch twice: "
+                raise TypeError("Accumulate cannot wrap SAM, which needs the gradient of the same batch twice: "
                                 "SAM(Accumulate(...)) ascends for each batch")
             if isinstance(inside, Accumulate):
-                raise TypeError("Accumulate cannot go around Accumulate: give one of them the product of both k")
+                raise TypeError("Accumulate cannot wrap Accumulate: give one of them the product of both k")
 
     def _set(self, values):
         if any(n for ages in self._ages for n in ages.counts().values()):
