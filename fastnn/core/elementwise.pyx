@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """Losses of rows along the last axis: one loss a row and its gradient, weighted and reduced in the same pass.
 

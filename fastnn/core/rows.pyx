@@ -1,4 +1,4 @@
-# cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
+# cython: boundscheck=False, initializedcheck=False
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along axes.
 

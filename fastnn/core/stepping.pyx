@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 # (with binding, Cython's default, a method that is called on an object of another class crashes)
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
