@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """Gated units, a f(b): of the two halves of an axis or of two arrays, forward and both gradients in one pass each."""
 import numpy as np
 
@@ -8,8 +7,8 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, checked_pair, copied, fill,
-                                 must_be_bound, operand, overwritten, result_dtype)
+from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, copied, fill,
+                                 must_be_bound, operand, overwritten, result_dtype, share_memory)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
@@ -17,7 +16,7 @@ from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, l
 from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.pair_kernels cimport gated_double, gated_float
 from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
@@ -122,7 +121,7 @@ cdef int run(Work *work, Py_ssize_t n) except -1:
         return 0
     threads = threads_for(n if work.single else 2 * n)
     with nogil:
-        return share_watched(run_part, work, n, BLOCK, threads, n)
+        return share_cancellable(run_part, work, n, BLOCK, threads, n)
 
 
 cdef class GatedUnit:
@@ -130,9 +129,9 @@ cdef class GatedUnit:
     2002.05202).
 
     Given one array, a and b are the two halves of `axis`, b the second one as in `torch.nn.functional.glu` and
-    `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, x is a and `gate` is
-    b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
-    computed in float32), bool and integers become float64. Results lie row after row. `out` has the result's shape and
+    `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, unit(a, b), x is a and
+    `gate` is b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
+    computed in float32), bool and integers become float64. Results are C-contiguous. `out` has the result's shape and
     dtype.
 
     Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that cannot be
@@ -194,7 +193,25 @@ cdef class GatedUnit:
             dims[axis] //= 2
         return only_shape(axes, dims)
 
-    def forward(self, x, out=None, *, gate=None):
+    def _parts(self, x, gate):
+        """a and b, of one shape: the halves of x, or x and what is broadcast to it."""
+        cdef cnp.ndarray a = as_array(x, "x")
+        cdef cnp.ndarray like
+        cdef int axis = 0
+        cdef bint first
+        result_dtype(a)
+        must_be_bound(self.kernels[0])
+        if gate is not None:
+            return a, operand(gate, a, "gate")
+        with cython.critical_section(self):
+            first = self.gate_first
+        like = self.shape_of(a, None, &axis)
+        length = cnp.PyArray_DIM(like, axis)
+        before = (slice(None),) * axis
+        halves_of_it = (<object>a)[(*before, slice(length))], (<object>a)[(*before, slice(length, None))]
+        return halves_of_it[::-1] if first else halves_of_it
+
+    def forward(self, x, gate=None, *, out=None):
         """a f(b): of the halves of x, or of x and `gate`."""
         cdef Work work
         cdef cnp.ndarray a = as_array(x, "x")
@@ -225,17 +242,19 @@ cdef class GatedUnit:
             run(&work, cnp.PyArray_SIZE(like))
         return given_back(result, given, out)
 
-    def __call__(self, x, out=None, *, gate=None):
+    def __call__(self, x, gate=None, *, out=None):
         """a f(b): of the halves of x, or of x and `gate`."""
-        return self.forward(x, out, gate=gate)
+        return self.forward(x, gate, out=out)
 
     def backward(self, x=None, y=None, grad=None, out=None, *, gate=None):
-        """The gradient of x, given `grad`, that of the result; with `gate`, the pair of the gradients of x and gate.
+        """The gradient of x, given `grad`, that of the result; with `gate`, the pair of the gradients of x and gate. Of a
+        gate that is broadcast it has the gate's shape: sums.
 
-        y, what `forward` gave, is not needed. `out` is an array like x, or a pair of them; it may be x.
+        y, what `forward` gave, is not needed. `out` is an array like x, or a pair like x and gate; it may be x.
         """
         cdef Work work
-        cdef cnp.ndarray a, b, g, like, da, db = None, first_out = None, second_out = None
+        cdef cnp.ndarray a, b, g, like, da, own = None, db = None, first_out = None, second_out = None
+        cdef bint alike = True
         cdef object dtype
         cdef Kind computed
         cdef int axis = 0
@@ -246,19 +265,23 @@ cdef class GatedUnit:
         result_dtype(a)
         if y is not None and overwritten(x, y):
             raise ValueError(OVERWRITTEN)
-        b = None if gate is None else operand(gate, a, "gate")
+        if gate is not None:
+            own = as_array(gate, "gate")
+            alike = cnp.PyArray_SAMESHAPE(own, a)
+        b = None if gate is None else operand(own, a, "gate")
         like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")
         dtype = result_dtype(a)             # as in forward
         computed = DOUBLE if dtype == np.float64 else SINGLE
+        wide = np.dtype(np.float64 if computed == DOUBLE else np.float32)
         if out is not None and gate is None:
             first_out = checked_out(out, a, dtype, "out")
         elif out is not None:
-            first_out, second_out = checked_pair(out, a, dtype)
+            first_out, second_out = checked_pair(out, a, own, dtype)
         a, b, g = loadable(a, computed), loadable(b, computed), loadable(g, computed)
         da = place_for(first_out, a, dtype, computed, a, b, g)
         if b is not None:
-            db = place_for(second_out, a, dtype, computed, a, b, g)
+            db = place_for(second_out if alike else None, a, dtype if alike else wide, computed, a, b, g)
         first = self.prepare(&work, computed == SINGLE, True)
         work.in_rooms = (meets(da, a) or meets(da, b) or meets(da, g)
                          or db is not None and (meets(db, a) or meets(db, b) or meets(db, g)))
@@ -274,8 +297,29 @@ cdef class GatedUnit:
             run(&work, cnp.PyArray_SIZE(like))
         if gate is None:
             return given_back(da, first_out, out)
+        if not alike:
+            db = sums_over(db, own, dtype)
         both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
+
+
+cdef cnp.ndarray sums_over(cnp.ndarray full, cnp.ndarray like, object dtype):
+    """The sums in double precision over the axes along which an array was broadcast, in its own shape."""
+    cdef int new = cnp.PyArray_NDIM(full) - cnp.PyArray_NDIM(like)
+    axes = tuple(i for i in range(cnp.PyArray_NDIM(full))
+                 if i < new or cnp.PyArray_DIM(like, i - new) != cnp.PyArray_DIM(full, i))
+    with np.errstate(all="ignore"):
+        return np.asarray(np.sum(full, axis=axes, dtype=np.float64)).reshape((<object>like).shape).astype(dtype)
+
+
+cdef tuple checked_pair(object out, cnp.ndarray a, cnp.ndarray b, object dtype):
+    """The gradients of a and b, each like its own."""
+    if not isinstance(out, tuple) or len(<tuple>out) != 2:
+        raise TypeError("out must be a pair of arrays")
+    first, second = checked_out((<tuple>out)[0], a, dtype, "out[0]"), checked_out((<tuple>out)[1], b, dtype, "out[1]")
+    if share_memory(first, second):
+        raise ValueError("the two arrays of out must not share memory")
+    return first, second
 
 
 cdef cnp.ndarray only_shape(int axes, cnp.npy_intp *dims):

@@ -6,6 +6,10 @@ def forward(
     kernels: tuple[int, int], x: ArrayLike, parameters: tuple[ArrayLike, ...], axis: int, out: NDArray[Any] | None = None,
     constants: tuple[float, ...] = (),
 ) -> Any: ...
+def second(
+    kernels: tuple[int, int], x: ArrayLike, parameters: tuple[ArrayLike, ...], axis: int, out: NDArray[Any] | None = None,
+    constants: tuple[float, ...] = (),
+) -> Any: ...
 def backward(
     kernels: tuple[int, int], x: ArrayLike, parameters: tuple[ArrayLike, ...], axis: int, grad: ArrayLike,
     out: NDArray[Any] | None = None, constants: tuple[float, ...] = (),

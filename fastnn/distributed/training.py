@@ -64,8 +64,8 @@ class Trainer(alone.Trainer):
             sources["network"] = self.network.rng
         for rng in {id(rng): rng for rng in sources.values()}.values():
             if rng is noise:
-                raise ValueError("the optimizer draws its noise, which must be alike on all ranks, from the generator "
-                                 "of batches or dropout: give it one of its own")
+                raise ValueError("the optimizer draws its noise, which must be the same on all ranks, from the "
+                                 "generator of batches or dropout: give it one of its own")
             random = isinstance(rng, np.random.RandomState)
             key = np.array([rng.randint(2**31) if random else rng.integers(2**31) for _ in range(4)], np.int64)
             self._ranks.broadcast(key, "the streams of a trainer")

@@ -1,5 +1,7 @@
 """An end of training when a measure, mostly the loss on validation data, no longer improves."""
 import math
+from collections.abc import Callable
+from typing import Any
 
 from .arguments import number, whole
 from .callbacks import Callback
@@ -31,7 +33,8 @@ class EarlyStopping(Callback):
     They are those of one training: the next one begins anew. Raises ValueError or TypeError for arguments that are none.
     """
 
-    def __init__(self, measure, every=1, patience=0, min_delta=0.0, mode="min", restore_best_weights=False):
+    def __init__(self, measure: Callable[..., Any], every: int = 1, patience: int = 0, min_delta: float = 0.0,
+                 mode: str = "min", restore_best_weights: bool = False):
         if not callable(measure):
             raise TypeError(f"measure must be a function of the network, not {measure!r}")
         every, patience = whole("every", every, 1), whole("patience", patience, 0)

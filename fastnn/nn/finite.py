@@ -1,5 +1,6 @@
 """Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
 import math
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +9,6 @@ from fastnn.core.arrays import as_array
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 from fastnn.core.sparse import Rows
 from fastnn.trees import NESTED, arrays_of_gradients
-
 from .arguments import number
 from .layers import Layer
 
@@ -82,7 +82,7 @@ def first_nonfinite(layers, last_layer, x, t):
     return None
 
 
-def clip_grad_norm(grads, max_norm):
+def clip_grad_norm(grads: Any, max_norm: float):
     """Scale gradients down in place, so that the norm of all of them together is at most max_norm.
 
     Parameters
@@ -107,7 +107,7 @@ def clip_grad_norm(grads, max_norm):
     Raises, before anything has changed, ValueError for a negative max_norm or NaN, for arrays that are read-only or
     share memory, and for what is nested too deeply or in itself; TypeError for a max_norm that is no number, for
     anything but arrays of floating-point numbers - a plain number cannot be scaled in place -, and for a mapping that
-    hands out a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
+    returns a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
     """
     max_norm = number("max_norm", max_norm)
     if not max_norm >= 0:

@@ -1,11 +1,12 @@
 """Gradients by differences, to check those that backpropagation computes."""
 import math
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.arrays import as_array
-
 from .arguments import number
 
 RELATIVE = float(np.cbrt(sys.float_info.epsilon))
@@ -13,7 +14,7 @@ LEAST = 1e-290              # below it a step relative to x would be subnormal: 
 NOISE = 1e4                 # roundings of f that a difference of two steps is put down to
 
 
-def numerical_gradient(f, x, h=None):
+def numerical_gradient(f: Callable[..., Any], x: np.ndarray, h: float | None = None):
     """The gradient of `f` at `x` by central differences, (f(x + h) - f(x - h)) / 2h for each element.
 
     Parameters

@@ -1,6 +1,7 @@
 """The learning-rate range test: which rates a network learns with, by a short training with growing ones."""
 import copy
 import math
+from typing import Any
 
 from .arguments import number, whole
 from .trainer import Trainer
@@ -8,8 +9,9 @@ from .trainer import Trainer
 TENTH = 10          # a slope is taken over a tenth of the steps, and not in the first one, whose averages are of few losses
 
 
-def lr_range_test(network, optimizer, x, t, low=1e-6, high=1.0, steps=100, batch_size=128, rng=None, smoothing=0.9,
-                  stop_at=4.0):
+def lr_range_test(network: Any, optimizer: Any, x: Any, t: Any, low: float = 1e-6, high: float = 1.0,
+                  steps: int = 100, batch_size: int = 128, rng: Any = None, smoothing: float = 0.9,
+                  stop_at: float = 4.0):
     """Train a copy of network and optimizer with rates that grow from low to high by one factor a step.
 
     Smith 2015, arXiv 1506.01186, whose rates grow linearly; growing by a factor, smoothing and the suggestion are fastai's

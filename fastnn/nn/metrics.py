@@ -7,6 +7,7 @@ not fit and for no rows, TypeError for labels that are no integers.
 """
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def _by_either_name(metric):
 
 
 @_by_either_name
-def accuracy(y, t):
+def accuracy(y: Any, t: Any):
     """Share of the rows whose label is predicted."""
     y, t = _labels(y, "y"), _labels(t, "t")
     _same(y, t)
@@ -36,7 +37,7 @@ def accuracy(y, t):
 
 
 @_by_either_name
-def top_k_accuracy(y, t, k=5):
+def top_k_accuracy(y: Any, t: Any, k: int = 5):
     """Share of the rows whose label is among the k highest scores; a tie with the k-th counts for those before it."""
     y, t = rows(y, "y"), _labels(t, "t")
     if y.ndim != 2 or len(y) != len(t):
@@ -49,7 +50,7 @@ def top_k_accuracy(y, t, k=5):
 
 
 @_by_either_name
-def confusion_matrix(y, t, classes=None):
+def confusion_matrix(y: Any, t: Any, classes: int | None = None):
     """How many rows of each label, downwards, are predicted as each, across: (classes, classes) integers."""
     y, t = _labels(y, "y"), _labels(t, "t")
     _same(y, t)
@@ -60,7 +61,7 @@ def confusion_matrix(y, t, classes=None):
 
 
 @_by_either_name
-def precision(y, t, average="macro", classes=None):
+def precision(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """Share of the rows predicted as a class that are of it; 0 where none is predicted.
 
     average: "macro", the mean over all classes; "micro", over all rows, which is the accuracy; None, one a class.
@@ -70,21 +71,21 @@ def precision(y, t, average="macro", classes=None):
 
 
 @_by_either_name
-def recall(y, t, average="macro", classes=None):
+def recall(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """Share of the rows of a class that are predicted as it; 0 where there are none. average as in `precision`."""
     found = confusion_matrix(y, t, classes)
     return _averaged(found.diagonal(), found.sum(axis=1), average)
 
 
 @_by_either_name
-def f1(y, t, average="macro", classes=None):
+def f1(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """The harmonic mean of precision and recall; 0 where both are. average as in `precision`."""
     found = confusion_matrix(y, t, classes)
     return _averaged(2 * found.diagonal(), found.sum(axis=0) + found.sum(axis=1), average)
 
 
 @_by_either_name
-def roc_auc(y, t):
+def roc_auc(y: Any, t: Any):
     """The area under the ROC curve: how probably a row labelled 1 has a higher score than one labelled 0, ties half.
 
     y and t are (rows,); t has both labels. NaN where a score is NaN.
@@ -103,21 +104,21 @@ def roc_auc(y, t):
 
 
 @_by_either_name
-def mean_squared_error(y, t):
+def mean_squared_error(y: Any, t: Any):
     """The mean of (y - t)^2 over all numbers."""
     y, t = _numbers(y, t)
     return float(np.mean((y - t)**2))
 
 
 @_by_either_name
-def mean_absolute_error(y, t):
+def mean_absolute_error(y: Any, t: Any):
     """The mean of |y - t| over all numbers."""
     y, t = _numbers(y, t)
     return float(np.mean(np.abs(y - t)))
 
 
 @_by_either_name
-def r2(y, t):
+def r2(y: Any, t: Any):
     """1 - sum (y - t)^2 / sum (t - mean t)^2, of each column, then their mean. Of a constant column 1 or 0: right or not."""
     y, t = _numbers(y, t)
     y, t = y.reshape(len(y), -1), t.reshape(len(t), -1)

@@ -1,12 +1,12 @@
 """A network's loss over all rows, minimized as a whole by SciPy's L-BFGS-B."""
 import math
-from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
+from dataclasses import dataclass
 
 from fastnn.core.arrays import share_memory
-
 from .arguments import number, whole
 from .data import rows
 from .finite import NonFinite, all_finite
@@ -38,7 +38,8 @@ class Minimum:
     message: str
 
 
-def minimize(network, x, t, *, maxiter=15000, maxfun=15000, ftol=2.220446049250313e-9, gtol=1e-5, maxcor=10, maxls=20):
+def minimize(network: Any, x: Any, t: Any, *, maxiter: int = 15000, maxfun: int = 15000,
+             ftol: float = 2.220446049250313e-9, gtol: float = 1e-5, maxcor: int = 10, maxls: int = 20):
     """Minimize the loss of all rows of x over all parameters at once. The parameters are changed in place.
 
     SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995, SIAM J. Sci. Comput. 16), without bounds, in float64; loss and

@@ -1,13 +1,14 @@
 """The book's fully connected network."""
 import copy
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
 from fastnn.core.reductions import sum_of_squares
-
 from .arguments import number, share, whole, yes_or_no
 from .data import real_numbers
 from .finite import all_finite, first_nonfinite
@@ -53,8 +54,8 @@ class MultiLayerNet:
         `fastnn.nn.initializers`, such as "glorot_uniform" or "orthogonal".
     weight_decay_lambda, weight_decay_l1 : float
         The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases), and `gradient` is that of
-        this loss: whatever an optimizer does with gradients - clipping, a momentum, a look ahead - it does with decay,
-        too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
+        this loss: whatever an optimizer does with gradients - clipping, a momentum, Nesterov's point - it does with
+        decay, too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
     use_dropout, use_batchnorm : bool
     dropout_ration : float
         Share of the features that dropout switches off (the book's spelling).
@@ -97,10 +98,12 @@ class MultiLayerNet:
 
     weight_decay_lambda, weight_decay_l1 = Decay(), Decay()
 
-    def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
-                 weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
-                 weight_decay_l1=0, dtype=np.float64, rng=None, loss="softmax-cross-entropy", output=None,
-                 normalization=None, normalization_args=None, inverted_dropout=False):
+    def __init__(self, input_size: int, hidden_size_list: Sequence[int], output_size: int, activation: Any = "relu",
+                 weight_init_std: Any = "relu", weight_decay_lambda: float = 0, use_dropout: bool = False,
+                 dropout_ration: float = 0.5, use_batchnorm: bool = False, *, weight_decay_l1: float = 0,
+                 dtype: Any = np.float64, rng: Any = None, loss: Any = "softmax-cross-entropy",
+                 output: str | None = None, normalization: str | None = None,
+                 normalization_args: dict[str, Any] | None = None, inverted_dropout: bool = False):
         sizes = [whole("input_size", input_size, 1), *_hidden_sizes(hidden_size_list), whole("output_size", output_size, 1)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
         self.weight_decay_lambda = weight_decay_lambda
@@ -187,7 +190,7 @@ class MultiLayerNet:
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given,
+        pass over as many rows writes again. None of that is ever returned. ready(key, gradient), where it is given,
         is called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)

@@ -8,7 +8,6 @@ import numpy as np
 from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
 from fastnn.losses.base import Loss, Several
-
 from .arguments import whole
 from .data import real_numbers
 from .layers import Activation, Layer, plain
@@ -121,7 +120,7 @@ class Objective(Layer):
     Raises ValueError or TypeError where loss and outputs do not fit.
     """
 
-    def __init__(self, loss, outputs, output=None):
+    def __init__(self, loss: Any, outputs: int, output: str | None = None):
         self.loss, self.outputs = loss_of(loss), whole("outputs", outputs, 1)
         self.task = task_of(self.loss)
         self._spread = has_spread(self.loss)

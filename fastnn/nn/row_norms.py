@@ -1,5 +1,4 @@
 """Layers that normalize each row by itself: in training and afterwards alike, without running values."""
-
 from collections.abc import Mapping
 from types import NoneType
 
@@ -7,7 +6,6 @@ import numpy as np
 
 from fastnn.core.row_norms import norm_rows, norm_rows_backward
 from fastnn.state import StateError, finite
-
 from .arguments import parameter
 from .layers import BatchNormalization, Layer, checked_eps, is_half, of_half
 
@@ -65,7 +63,7 @@ class LayerNorm(_RowNorm):
 
     centred = True
 
-    def __init__(self, gamma, beta=None, eps=1e-5):
+    def __init__(self, gamma: np.ndarray, beta: np.ndarray | None = None, eps: float | None = 1e-5):
         if eps is None:
             raise TypeError("eps must be a number, not None")
         super().__init__(gamma, beta, eps)
@@ -79,7 +77,7 @@ class RMSNorm(_RowNorm):
     `dgamma`. Raises as LayerNorm does.
     """
 
-    def __init__(self, gamma, eps=None):
+    def __init__(self, gamma: np.ndarray, eps: float | None = None):
         super().__init__(gamma, None, eps)
 
 

@@ -1,9 +1,11 @@
 """A training loop: timed, with a hook between gradients and update and a check that its numbers are finite."""
 import inspect
 import math
+from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,6 @@ from fastnn.core.sparse import Rows
 from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
-
 from .arguments import whole
 from .callbacks import Callback, Callbacks
 from .data import rows
@@ -45,9 +46,9 @@ class Trainer:
     on_nonfinite : str
         What follows a loss or a gradient that is infinite or NaN, or a step that the optimizer skips because a norm is.
         Parameters, optimizer (but for `optimizer.skipped`) and running means stay as they were in any case. "stop":
-        `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on with the next batch.
+        `train` ends; "raise": the step raises FloatingPointError; "skip": training continues with the next batch.
     transform : function (grads, loss) -> mapping or None
-        Called in each step between gradients and update, for clipping, noise, norms to be looked at and the like. grads
+        Called in each step between gradients and update, for clipping, noise, monitoring norms and the like. grads
         is a dict of arrays that are its own, by the keys of `network.params`, the gradients of the whole loss, decay
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
@@ -90,8 +91,9 @@ class Trainer:
             cls = OfRanks
         return super().__new__(cls)
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
-                 comm=None):
+    def __init__(self, network: Any, optimizer: Any, x: Any, t: Any, batch_size: int = 128,
+                 rng: Any = None, on_nonfinite: str = "stop", transform: Callable[..., Any] | None = None, *,
+                 comm: Any = None):
         if comm is not None and not hasattr(self, "comm"):
             raise TypeError("comm= is for fastnn.nn.Trainer; derive from fastnn.distributed.training.Trainer")
         if on_nonfinite not in ON_NONFINITE:
@@ -241,7 +243,7 @@ class Trainer:
 
     @contextmanager
     def _at_gradient_point(self):
-        """The network where the optimizer wants to look: NAG takes its gradient ahead of the parameters."""
+        """The network at the point where the optimizer needs the gradient: NAG's is ahead of the parameters."""
         net, point = self.network, getattr(self.optimizer, "gradient_point", None)
         if point is None:
             yield

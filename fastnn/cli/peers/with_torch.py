@@ -63,7 +63,7 @@ FORWARD = {
 
 
 def optimizer(called, params, arguments):
-    """In its quickest form."""
+    """In its fastest form."""
     rule = getattr(torch.optim, called)
     forms = [form for form in ("fused", "foreach") if form in signature(rule).parameters]
     return rule(params, **{**dict.fromkeys(forms[:1], True), **arguments})
