@@ -17,7 +17,7 @@ from test_estimators import classifier, data, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 NORMS = ["batch", "layer", "rms"]
-OF_LABELS = ["softmax-focal", "softmax-cross-entropy", "sparsemax-loss", "categorical-hinge"]
+OF_LABELS = ["NLL", "softmax-focal", "softmax-cross-entropy", "sparsemax-loss", "categorical-hinge"]
 OF_SHARES = ["Cross", "KL", "Jensen-Shannon"]
 
 

@@ -203,7 +203,8 @@ def head_of(loss, out_activation, classifies, dtype):
         if out_activation != "softmax":
             raise ValueError("is one of several classes: for two of them, and for several labels a row, there are "
                              "'sigmoid-focal', 'hinge' and others")
-        return Catalogued(dtype, loss, None, "softmax", labels=True)
+        through = "log-softmax" if task.outputs == "logarithms of probabilities" else None
+        return Catalogued(dtype, loss, through, "softmax", labels=True)
     single = task.targets == "yes or no" or not classifies and task.targets == "numbers"
     if classifies:
         if task.targets == "distributions" and out_activation != "softmax":

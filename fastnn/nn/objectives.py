@@ -45,6 +45,8 @@ _SIGMOID, _SOFTMAX = "output='sigmoid'", "output='softmax'"
 TASKS = {
     "softmax-cross-entropy": Task("classes", "logits", None, "output=None"),
     "softmax-focal": Task("classes", "logits", None, "output=None"),
+    "NLL": Task("classes", "logarithms of probabilities", None,
+                "output='log-softmax', or no output and loss='softmax-cross-entropy'"),
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
