@@ -1,5 +1,5 @@
 # cython: boundscheck=False, initializedcheck=False
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along axes.
 
 Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis, and along
@@ -183,7 +183,7 @@ cdef object with_last(cnp.ndarray a, object axis):
     if axis is None:
         return a
     if type(axis) is tuple:
-        axis = sorted(axis, key=lambda each: each % a.ndim)
+        axis = [each for _, each in sorted([(each % a.ndim, each) for each in axis])]
         return np.moveaxis(a, axis, range(-len(axis), 0))
     return np.moveaxis(a, axis, -1)
 
