@@ -1,5 +1,5 @@
 # cython: boundscheck=False, initializedcheck=False
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along axes.
 
 Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis, and along
