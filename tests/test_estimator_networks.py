@@ -12,7 +12,7 @@ import fastnn
 from fastnn import get_act, get_err, get_opt
 from fastnn.estimators import MLPClassifier, MLPRegressor
 from fastnn.estimators.heads import head_of
-from fastnn.nn import MultiLayerNet, numerical_gradient
+from fastnn.nn import MultiLayerNet, ProgressBar, numerical_gradient
 from test_estimators import classifier, data, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -432,3 +432,14 @@ def test_weights_that_fit_no_class(wrong, message):
     X, y = data("binary")
     with pytest.raises(ValueError, match=f"^The 'class_weight' parameter of MLPClassifier .*{message}"):
         classifier(class_weight=wrong).fit(X, y)
+
+
+@pytest.mark.parametrize("name, wrong", [
+    *(("callbacks", each) for each in ([3], [None], ProgressBar(), [ProgressBar()], ProgressBar, "bar")),
+    *(("hidden_layer_sizes", each) for each in ((8.0,), [8, "a"], "a", None)),
+    *(("dropout", each) for each in ("a", 1, [0.1], None)), ("normalization", True), ("class_weight", 3), ("solver", None),
+    ("loss", None), ("n_jobs", "2"), ("solver_args", [1])])
+def test_errors_name_the_parameter(name, wrong):
+    X, y = data("binary")
+    with pytest.raises(ValueError, match=f"^The '{name}' parameter of MLPClassifier"):
+        classifier(**{name: wrong}).fit(X, y)

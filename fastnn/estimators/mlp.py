@@ -22,6 +22,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from fastnn.activations import CataloguedActivation, get_act
 from fastnn.losses.base import Loss
+from fastnn.nn.callbacks import Callback
 from fastnn.nn.objectives import has_spread, refuse_outside
 from fastnn.nn.row_norms import normalization_of
 from fastnn.optimizers.base import Optimizer
@@ -44,13 +45,15 @@ class _Perceptron:
     _wider_constraints = {
         "activation": [str, "array-like", CataloguedActivation], "solver": [str, Optimizer, Wrapper],
         "solver_args": [dict, None], "dtype": "no_validation", "dropout": [Real, "array-like"], "l1": [Real],
-        "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", None],
+        "weight_decay": [Real], "clip_global_norm": [Real, None], "callbacks": [callable, "array-like", Callback, None],
         "loss": [str, Loss], "normalization": [str, None], "normalization_args": [dict, None],
         "progress_bar": ["boolean"], "n_jobs": [Integral, None], "comm": "no_validation"}
 
     def _fit(self, X, y, sample_weight=None, incremental=False):
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if not all(isinstance(size, Integral) for size in sizes):
+            raise refused(self, "hidden_layer_sizes", f"must be an integer or integers, not {self.hidden_layer_sizes!r}")
         if np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         first = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
@@ -97,6 +100,10 @@ class _Perceptron:
             raise refused(self, "momentum", "must be below 1")
         if self.clip_global_norm is not None and not self.clip_global_norm > 0:
             raise refused(self, "clip_global_norm", f"must be a positive number or None, not {self.clip_global_norm!r}")
+        for callback in self._callbacks():
+            if not callable(callback) or isinstance(callback, type):
+                raise refused(self, "callbacks", f"must be functions of the estimator, not {callback!r}: what fastnn.nn has is "
+                                                 "for its Trainer, and here there are progress_bar and early_stopping")
         if self.n_jobs == 0:
             raise refused(self, "n_jobs", "must not be 0")
         if self.solver == "lbfgs":
@@ -107,6 +114,10 @@ class _Perceptron:
                 raise refused(self, "activation", "learns or is random, which is for the stochastic solvers")
             return dtype, None
         return dtype, self._optimizer if incremental and hasattr(self, "_optimizer") else solver_of(self)
+
+    def _callbacks(self):
+        given = self.callbacks
+        return () if given is None else (given,) if callable(given) or isinstance(given, Callback) else given
 
     def _dtype(self):
         try:
@@ -314,8 +325,7 @@ class _Perceptron:
         return found if sample_weight is not None else (*found, None, None)
 
     def _epochs(self, epoch, X_val, y_val, weight_val, incremental, advance):
-        callbacks = self.callbacks
-        callbacks = () if callbacks is None else (callbacks,) if callable(callbacks) else callbacks
+        callbacks = self._callbacks()
         n = epoch.n
         order = np.arange(n)
         self.n_iter_ = 0
