@@ -255,7 +255,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
     # one kernel, told by alpha: with a constant kind a compiler would make two of everything
-    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, h[1], order, x, g, out, n, step, count)
 
 cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                    Py_ssize_t count, const double *h) noexcept nogil:

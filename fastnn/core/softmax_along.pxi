@@ -201,6 +201,9 @@ cdef void in_one(double *sums, double *lost, double *ones, Py_ssize_t count, rea
     memcpy(sums, lanes, PHASED * sizeof(double))
     if real is double:
         memcpy(lost, low, PHASED * sizeof(double))
+    else:
+        for r in range(PHASED):
+            lost[r] = 0
     for r in range(count, PHASED):
         sums[r], lost[r], ones[r] = 1, 0, 1
 
