@@ -352,8 +352,8 @@ def test_the_mean_squared_error_is_not_square(name):
 
 
 @pytest.mark.parametrize(("said", "like"), [
-    ("jax", "optax"), ("JAX", "optax"), ("jax.nn", "optax"), ("pytorch", "torch"), ("PyTorch", "torch"), ("scikit-learn", "sklearn"),
-    ("tf.keras", "keras")])
+    ("jax", "optax"), ("JAX", "optax"), ("jax.nn", "optax"), ("pytorch", "torch"), ("PyTorch", "torch"),
+    ("scikit-learn", "sklearn"), ("tf.keras", "keras")])
 def test_other_words_for_sources(said, like):
     for get, name in ((get_act, "relu"), (get_err, names(get_err, like)[0])):
         assert repr(get(name, like=said)) == repr(get(name, like=like))
@@ -390,7 +390,8 @@ def test_words_of_others_that_are_taken_or_told():
     for get, name, word, said in (
             (get_act, "GELU", "approximate", "GELU-tanh is"), (get_act, "ReLU", "negative_slope", "leaky-ReLU has"),
             (get_act, "ReLU", "max_value", "ReLU-k has"), (get_act, "softmax", "dim", "did you mean axis"),
-            (get_act, "softmax", "tau", "did you mean temperature"), (get_err, "softmax-cross-entropy", "weight", "class_weight"),
+            (get_act, "softmax", "tau", "did you mean temperature"),
+            (get_err, "softmax-cross-entropy", "weight", "class_weight"),
             (get_err, "softmax-cross-entropy", "ignore_index", "ignore_label"), (get_err, "mse", "reduce", "reduction"),
             (get_err, "MAPE", "eps", "epsilon")):
         with pytest.raises(TypeError, match=f"'{word}' .*{said}"):
@@ -538,7 +539,8 @@ def test_arguments_of_activations(name, like, kwds, attribute, value):
 
 # beside the defaults of every elementwise activation, these arguments
 ALSO = {
-    "torch": {"Hardtanh": [{"min_val": -2.0, "max_val": 0.5}, {"min_val": 0.0, "max_val": 6.0}], "GELU": [{"approximate": "tanh"}],
+    "torch": {"Hardtanh": [{"min_val": -2.0, "max_val": 0.5}, {"min_val": 0.0, "max_val": 6.0}],
+              "GELU": [{"approximate": "tanh"}],
               "LeakyReLU": [{"negative_slope": 0.25}, {"negative_slope": -0.25}, {"negative_slope": 0.0}],
               "ELU": [{"alpha": 0.5}, {"alpha": 2.0}], "CELU": [{"alpha": 0.5}], "Hardshrink": [{"lambd": 2.0}],
               "Softshrink": [{"lambd": 2.0}, {"lambd": 0.0}], "Threshold": [{"threshold": 0.0, "value": 0.0}]},
