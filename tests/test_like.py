@@ -367,10 +367,10 @@ def test_other_words_for_sources(said, like):
 
 @pytest.mark.parametrize(("name", "said"), [
     ("cross_entropy", "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities"),
-    ("categorical_crossentropy", "logits, or get_err(\"CategoricalCrossentropy\", like=\"keras\") of probabilities"),
+    ("categorical_crossentropy", "logits, or get_err('CategoricalCrossentropy', like='keras') of probabilities"),
     ("SparseCategoricalCrossentropy", "of logits, or get_err("), ("binary_focal_crossentropy", "sigmoid-focal, of logits"),
     ("KLDivergence", "log_input=False of probabilities"), ("cosine_similarity", "cosine, which is 1 less it"),
-    ("margin_ranking_loss", "get_err(\"MarginRankingLoss\", like=\"torch\")")])
+    ("margin_ranking_loss", "get_err('MarginRankingLoss', like='torch')")])
 def test_names_that_mean_one_thing_here_and_another_there(name, said):
     with pytest.raises(ValueError, match=f"^Unknown error function: '{name}' \\(it is .*{re.escape(said)}"):
         get_err(name)
@@ -504,7 +504,7 @@ def test_what_is_refused_of_losses_and_activations():
             (get_err, "KLDivLoss", "torch", {"reduction": "batchmean"}, "divided by the number of rows"),
             (get_err, "multi_margin_loss", "torch", {}, "is a sum over the classes"),
             (get_err, "BCELoss", "torch", {"weight": [1.0]}, "sample_weight="),
-            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [1.0, 2.0]}, "pos_weight must be one number"),
+            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [[1.0, 2.0]]}, "pos_weight must be a number or one for each"),
             (get_err, "CrossEntropyLoss", "torch", {"ignore_index": 0.5}, "ignore_label must be an integer"),
             (get_err, "CrossEntropyLoss", "torch", {"label_smothing": 0.5}, "did you mean label_smoothing"),
             (get_err, "BinaryFocalCrossentropy", "keras", {}, "fastnn has it with from_logits=True"),

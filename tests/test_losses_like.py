@@ -36,6 +36,7 @@ TORCH = [
     ("TripletMarginLoss", {"margin": 3.0, "p": 1.0, "swap": True, "eps": 1e-3}, (SCORES, OTHERS, THIRDS)),
     ("BCELoss", {}, (SHARES, BITS)), ("BCEWithLogitsLoss", {}, (SCORES, BITS)),
     ("BCEWithLogitsLoss", {"pos_weight": np.array(3.0)}, (SCORES, BITS)),
+    ("BCEWithLogitsLoss", {"pos_weight": WEIGHTS}, (SCORES, BITS)),
     ("CrossEntropyLoss", {}, (SCORES, LABELS)), ("CrossEntropyLoss", {}, (SCORES, IGNORING)),
     ("CrossEntropyLoss", {}, (SCORES, GIVEN)), ("CrossEntropyLoss", {"ignore_index": 3}, (SCORES, LABELS)),
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, IGNORING)),
