@@ -224,7 +224,8 @@ class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
-    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"), "max_value": "ReLU-k has k for it"}
+    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"),
+             "max_value": "ReLU-k has k for it"}
 
     _alike_at_value = _by_value = True
 
