@@ -10,6 +10,7 @@ from ..hyperparameters import Flag, Hyperparameter
 from ..losses import _registry as losses
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
+from .kinks import OptaxELU, OptaxSELU
 from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
@@ -471,7 +472,7 @@ def leaky_relu(negative_slope=0.01):
 
 @optax.act("elu")
 def elu(alpha=1.0):
-    return "ELU", dict(alpha=alpha)
+    return OptaxELU, dict(alpha=alpha)
 
 
 @optax.act("celu")
@@ -481,8 +482,7 @@ def celu(alpha=1.0):
 
 @optax.act("selu")
 def selu():
-    """JAX's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return OptaxSELU, {}
 
 
 @optax.act("gelu")

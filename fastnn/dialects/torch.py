@@ -5,6 +5,7 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 from ..activations import _registry as activations
 from ..optimizers.base import epsilon, rate
 from . import torch_losses      # noqa: F401: a part of this dialect in a file of its own
+from .kinks import TorchELU, TorchLeakyReLU, TorchSELU
 from .translation import Dialect, Rule, is_zero, pair
 
 
@@ -152,8 +153,7 @@ def relu6(inplace=False):
 
 @torch.act("SELU")
 def selu(inplace=False):
-    """PyTorch's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return TorchSELU, {}
 
 
 @torch.act("SiLU", "Swish")
@@ -174,13 +174,12 @@ def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
 
 @torch.act("LeakyReLU")
 def leaky_relu(negative_slope=0.01, inplace=False):
-    """f'(0) = 1, where PyTorch has the slope."""
-    return "leaky-ReLU", dict(alpha=negative_slope)
+    return TorchLeakyReLU, dict(negative_slope=negative_slope)
 
 
 @torch.act("ELU")
 def elu(alpha=1.0, inplace=False):
-    return "ELU", dict(alpha=alpha)
+    return TorchELU, dict(alpha=alpha)
 
 
 @torch.act("CELU")
