@@ -298,13 +298,33 @@ cdef class GatedUnit:
         if gate is None:
             return given_back(da, first_out, out)
         if not alike:
-            db = sums_over(db, own, dtype)
+            db = narrowed(db, own, dtype)
         both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
 
 
-cdef cnp.ndarray sums_over(cnp.ndarray full, cnp.ndarray like, object dtype):
-    """The sums in double precision over the axes along which an array was broadcast, in its own shape."""
+def sums_over(full, gate):
+    """What is the gradient of a gate, given that of its elements after it was broadcast: sums in double precision, in its own
+    shape."""
+    cdef cnp.ndarray of_each = as_array(full, "full")
+    cdef cnp.ndarray like = as_array(gate, "gate")
+    if cnp.PyArray_SAMESHAPE(of_each, like):
+        return full
+    return narrowed(of_each, like, of_each.dtype)
+
+
+def checked_gradients(x, gate, out):
+    """The arrays of `out` that gradients of x or, with one, of the gate go to. Raises as they do not fit."""
+    cdef cnp.ndarray a
+    if out is None:
+        return None
+    a = as_array(x, "x")
+    if gate is None:
+        return (checked_out(out, a, result_dtype(a), "out"),)
+    return checked_pair(out, a, as_array(gate, "gate"), result_dtype(a))
+
+
+cdef cnp.ndarray narrowed(cnp.ndarray full, cnp.ndarray like, object dtype):
     cdef int new = cnp.PyArray_NDIM(full) - cnp.PyArray_NDIM(like)
     axes = tuple(i for i in range(cnp.PyArray_NDIM(full))
                  if i < new or cnp.PyArray_DIM(like, i - new) != cnp.PyArray_DIM(full, i))
