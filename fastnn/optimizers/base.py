@@ -549,7 +549,7 @@ class Optimizer(Adjustable, Stepper):
                     if not group._met:
                         raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         elif not all(group._met for group in self._groups):
-            self._regrouped()                                           # the second step looks again
+            self._regrouped()                                           # the second step checks again
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
     def _group_of(self, home, key, p):

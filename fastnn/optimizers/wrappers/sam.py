@@ -80,7 +80,7 @@ class SAM(Wrapper):
             transaction.ended.extend(leaving)
             transaction.without_step()
             return
-        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # looks at everything
+        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # checks everything
         length = plan.norm()
         if not isfinite(length):
             self._skips = True
