@@ -147,7 +147,7 @@ def test_refused_with_the_line(function):
 
 
 def test_the_message_shows_the_point_and_both_values():
-    with pytest.raises(FormulaError, match=r"at y = -\S+, a = 2 own returns 3, and what was recorded of it gives nan"):
+    with pytest.raises(FormulaError, match=r"at y = -\S+, a = 2 own returns 3, but its trace gives nan"):
         @register_act("own", a=2.0)
         def own(y, a):
             try:
