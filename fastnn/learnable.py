@@ -221,6 +221,8 @@ def learned_form(row: Any, learn: Any) -> Any:
     known = row.learned if issubclass(row, Learnable) else row.learns
     if len(set(names)) < len(names) or not set(names) <= set(known):
         can = f"learns {', '.join(known)}" if known else "learns nothing"
+        if row.name == "leaky-ReLU":
+            can += " (PReLU learns its alpha)"
         raise ValueError(f"{row.name} {can}: learn cannot be {learn!r:.80}")
     return row if issubclass(row, Learnable) else _form(row, tuple(name for name in known if name in names))
 

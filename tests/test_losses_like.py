@@ -20,7 +20,8 @@ SHARES, GIVEN = RNG.dirichlet(np.ones(7), (2, 40))
 BITS, COUNTS = RNG.integers(2, size=SHAPE).astype(float), RNG.poisson(2, SHAPE).astype(float)
 LABELS, SPREADS, WEIGHTS = RNG.integers(7, size=40), RNG.uniform(0.1, 2, SHAPE), RNG.uniform(0.2, 2, 7)
 IGNORING = np.where(np.arange(40) % 3, LABELS, -100)
-IMAGES, PLANES = RNG.normal(size=(4, 7, 3, 5))*3, np.where(RNG.random((4, 3, 5)) < 0.2, -100, RNG.integers(7, size=(4, 3, 5)))
+IMAGES = RNG.normal(size=(4, 7, 3, 5))*3
+PLANES = np.where(RNG.random((4, 3, 5)) < 0.2, -100, RNG.integers(7, size=(4, 3, 5)))
 SHARES_OF_IMAGES, SIDES = RNG.dirichlet(np.ones(7), (4, 3, 5)).transpose(0, 3, 1, 2).copy(), 2*BITS - 1
 
 TORCH = [
@@ -35,6 +36,7 @@ TORCH = [
     ("TripletMarginLoss", {"margin": 3.0, "p": 1.0, "swap": True, "eps": 1e-3}, (SCORES, OTHERS, THIRDS)),
     ("BCELoss", {}, (SHARES, BITS)), ("BCEWithLogitsLoss", {}, (SCORES, BITS)),
     ("BCEWithLogitsLoss", {"pos_weight": np.array(3.0)}, (SCORES, BITS)),
+    ("BCEWithLogitsLoss", {"pos_weight": WEIGHTS}, (SCORES, BITS)),
     ("CrossEntropyLoss", {}, (SCORES, LABELS)), ("CrossEntropyLoss", {}, (SCORES, IGNORING)),
     ("CrossEntropyLoss", {}, (SCORES, GIVEN)), ("CrossEntropyLoss", {"ignore_index": 3}, (SCORES, LABELS)),
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, IGNORING)),
@@ -51,8 +53,9 @@ TORCH = [
     ("CosineEmbeddingLoss", {}, (SCORES, OTHERS, SIDES[:, 0])),
     ("CosineEmbeddingLoss", {"margin": 0.25}, (SCORES, OTHERS, SIDES[:, 0]))]
 FUNCTIONS = {                   # of torch.nn.functional, by the module of the same arguments
-    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss", "SmoothL1Loss": "smooth_l1_loss", "KLDivLoss": "kl_div",
-    "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss", "TripletMarginLoss": "triplet_margin_loss",
+    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss", "SmoothL1Loss": "smooth_l1_loss",
+    "KLDivLoss": "kl_div", "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss",
+    "TripletMarginLoss": "triplet_margin_loss",
     "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
     "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "SoftMarginLoss": "soft_margin_loss",
     "HingeEmbeddingLoss": "hinge_embedding_loss", "MultiLabelSoftMarginLoss": "multilabel_soft_margin_loss",
@@ -114,6 +117,8 @@ OPTAX = [
     ("sigmoid_binary_cross_entropy", {}, (SCORES, BITS)), ("sigmoid_focal_loss", {}, (SCORES, BITS)),
     ("sigmoid_focal_loss", {"alpha": 0.25, "gamma": 1.5}, (SCORES, BITS)), ("softmax_cross_entropy", {}, (SCORES, GIVEN)),
     ("safe_softmax_cross_entropy", {}, (SCORES, GIVEN)), ("softmax_cross_entropy_with_integer_labels", {}, (SCORES, LABELS)),
+    ("softmax_cross_entropy", {"axis": 0}, (SCORES, GIVEN)), ("kl_divergence", {}, (np.log(SHARES), GIVEN)),
+    ("kl_divergence_with_log_targets", {}, (np.log(SHARES), np.log(GIVEN))),
     ("multiclass_sparsemax_loss", {}, (SCORES, LABELS)), ("cosine_distance", {}, (SCORES, OTHERS)),
     ("cosine_distance", {"epsilon": 100.0}, (SCORES, OTHERS))]
 
@@ -135,6 +140,7 @@ def test_optax(name, values, arrays):
         got, gradient = err.value_and_grad(*arrays)
         assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
         assert_allclose(gradient, slope, rtol=1e-11, atol=1e-12)
+        assert repr(get_err(name, like="jax", **values)) == repr(err) == repr(eval(repr(err)))
         assert get_err(name, like="optax", reduction="mean", **values)(*arrays) == pytest.approx(np.mean(wanted), rel=1e-11)
     finally:
         jax.config.update("jax_enable_x64", before)
@@ -145,6 +151,14 @@ ONE_HOT = np.eye(7)[LABELS]
 ELEMENTWISE = ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "LogCosh", "Hinge", "SquaredHinge", "Huber",
                "Poisson", "BinaryCrossentropy", "BinaryFocalCrossentropy")
 WITH_ENDS = np.where(RNG.random(SHAPE) < 0.1, 0.0, SHARES)
+
+
+def test_every_loss_of_optax_is_there_or_said_why_not():
+    losses = pytest.importorskip("optax").losses
+    there = dialects.of_source(registry, "optax")
+    functions = {name for name, each in vars(losses).items() if inspect.isfunction(each)} - {"smooth_labels"}
+    assert {name for name in functions if name not in there} == {*dialects.OTHER_LOSSES["optax"]}
+
 
 KERAS = [
     ("MeanSquaredError", {}, (SCORES, OTHERS)), ("MeanAbsoluteError", {}, (SCORES, OTHERS)),
@@ -158,7 +172,8 @@ KERAS = [
     ("BinaryFocalCrossentropy", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.75}, (SCORES, BITS)),
     ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, ONE_HOT)),
     ("CategoricalCrossentropy", {"from_logits": True, "axis": 0}, (SCORES, ONE_HOT)),
-    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)), ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
+    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
     ("CategoricalCrossentropy", {"axis": 0}, (SHARES, ONE_HOT)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, (SCORES, LABELS)),
     ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS)),
@@ -228,7 +243,8 @@ def test_every_loss_of_keras_is_there_or_said_why_not(keras):
     names = [name for name, each in vars(keras.losses).items() if isinstance(each, type) and name != "Loss"]
     there = dialects.of_source(registry, "keras")
     assert {name for name in names if name not in there} == {*dialects.OTHER_LOSSES["keras"]}
-    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)} - {"deserialize", "get", "serialize"}
+    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)}
+    functions -= {"deserialize", "get", "serialize"}
     others = [name.lower() for name in dialects.OTHER_LOSSES["keras"]]
     assert {name for name in functions if name not in there} == {name for name in functions
                                                                  if name.replace("_", "") in others}
@@ -245,6 +261,36 @@ def test_sklearn():
         got = get_err(name, like="sklearn", **values)(y_true=t, y_pred=y)
         assert type(got) is float
         assert got == pytest.approx(getattr(metrics, name)(t, y, **values), rel=1e-12), name
+    assert get_err("epsilon_insensitive", like="sklearn", epsilon=0.25)(1.0, 0.0) == 0.75
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:.y_pred. was renamed", "ignore:The y_prob values do not sum")
+def test_sklearn_s_log_loss(dtype):
+    """Held away from 0 and 1; of rows, by label or one-hot."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    p = np.concatenate([[0, 1, 0, 1, 1e-20, 1], SHARES[0]]).astype(dtype)
+    t = np.concatenate([[0, 1, 1, 0, 1, 0], BITS[0]])
+    rows = WITH_ENDS.astype(dtype)
+    for y, true in ((p, t), (p, t.astype(bool)), (rows, LABELS), (rows, ONE_HOT)):
+        for normalize in (True, False):
+            err = get_err("log_loss", like="sklearn", normalize=normalize)
+            near = dict(rel=1e-12 if dtype == "float64" else 1e-6)
+            assert err(y_true=true, y_pred=y) == pytest.approx(metrics.log_loss(true, y, normalize=normalize), **near)
+            assert repr(eval(repr(err))) == repr(err) and pickle.loads(pickle.dumps(err))(y, true) == err(y, true)
+    err, step = get_err("log_loss", like="sklearn"), 1e-6
+    y = np.array([0.25, 0.5, 0.75])
+    for x, true in ((y, np.array([0, 1, 1])), (SHARES[:3] + 1e-3, LABELS[:3])):
+        slopes = [(err(x + step*(np.arange(x.size) == i).reshape(x.shape), true)
+                   - err(x - step*(np.arange(x.size) == i).reshape(x.shape), true))/(2*step) for i in range(x.size)]
+        assert_allclose(err.backward(x, true), np.reshape(slopes, x.shape), atol=1e-8)
+    assert not get_err("log_loss", like="sklearn").backward(np.array([0.0, 1.0]), np.array([1, 0])).any()
+    for wrong, true in ((y, [0, 2, 1]), (y, [-1, 1, 1]), (y[:, None], [0, 0, 0]), (np.ones((2, 2, 2)), [0, 1])):
+        with pytest.raises(ValueError):
+            err(wrong, true)
+
+
+def test_sklearn_s_losses_of_networks():
     assert get_err("epsilon_insensitive", like="sklearn", epsilon=0.25)(1.0, 0.0) == 0.75
     assert get_err("squared_epsilon_insensitive", like="sklearn")(1.0, 0.0) == pytest.approx(0.81)
 
@@ -263,8 +309,11 @@ def test_chainer():
              {"ignore_label": -1, "reduction": "mean"}),
             ("sigmoid_cross_entropy", {"reduce": "no"}, SCORES, BITS, "sigmoid-binary-cross-entropy", {"ignore_label": -1})):
         got, wanted = get_err(name, like="chainer", **kwds), get_err(own, **values)
-        assert repr(got) == repr(wanted)
+        assert isinstance(got, type(wanted)) and repr(eval(repr(got), {"get_err": get_err, "array": np.array})) == repr(got)
         assert_allclose(got(y, t), wanted(y, t))
+    images = np.where(PLANES < 0, -1, PLANES)
+    got, wanted = get_err("softmax_cross_entropy", like="chainer"), get_err("cross_entropy", like="torch")
+    assert_allclose(got.value_and_grad(IMAGES, images)[1], wanted.value_and_grad(IMAGES, PLANES)[1])
 
 
 def test_torchvision_s_focal_loss():

@@ -141,7 +141,7 @@ def build(names, levels):
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "tools").glob("*_kernels.py"),
-               *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
+               ROOT / "tools" / "translation.py", *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
                *(ROOT / "fastnn" / "dialects").glob("*.py")]
     newest = max(path.stat().st_mtime_ns for path in sources)
     key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """Gated units, a f(b): of the two halves of an axis or of two arrays, forward and both gradients in one pass each."""
 import numpy as np
 

@@ -229,7 +229,7 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
                   order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -255,7 +255,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
     # one kernel, told by alpha: with a constant kind a compiler would make two of everything
-    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, h[1], order, x, g, out, n, step, count)
 
 cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                    Py_ssize_t count, const double *h) noexcept nogil:

@@ -11,7 +11,8 @@ cimport numpy as cnp
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from libc.string cimport memcpy, memset
 
-from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, copied, fill, operand, result_dtype)
+from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, contiguous, copied, fill, operand,
+                                  result_dtype)
 from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport MOST_PARAMETERS
@@ -236,6 +237,18 @@ cdef int share(Work *work, Py_ssize_t count, Py_ssize_t grain) except -1:
         return share_cancellable(run, work, count, grain, threads, work.n)
 
 
+cdef cnp.ndarray rounded(cnp.ndarray p, object computed):
+    """A parameter in the dtype that is computed in, one number after another."""
+    cdef cnp.ndarray found
+    cdef Py_ssize_t i
+    if not (computed == np.float32 and contiguous(p, cnp.NPY_DOUBLE, 0)):
+        return copied(p, computed)
+    found = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(p), cnp.PyArray_DIMS(p), cnp.NPY_FLOAT, 0)
+    for i in range(cnp.PyArray_SIZE(p)):            # NumPy's cast takes as long as a pass over 10,000 elements
+        (<float *>cnp.PyArray_DATA(found))[i] = <float>(<const double *>cnp.PyArray_DATA(p))[i]
+    return found
+
+
 cdef cnp.ndarray together(tuple parameters, Py_ssize_t *channels, object computed):
     """The parameters as rows of one matrix; those that have one number have it for every channel."""
     cdef cnp.ndarray p
@@ -254,7 +267,7 @@ cdef cnp.ndarray together(tuple parameters, Py_ssize_t *channels, object compute
             channels[0] = cnp.PyArray_SIZE(p)
         found.append(p)
     if len(found) == 1:
-        return copied(<cnp.ndarray>found[0], computed)
+        return rounded(<cnp.ndarray>found[0], computed)
     rows = np.empty((len(found), channels[0]), computed)
     for row, each in zip(rows, found):
         fill(row, np.broadcast_to(each.reshape(-1), row.shape))
@@ -377,22 +390,36 @@ def backward(tuple kernels not None, x, tuple parameters not None, int axis, gra
     cdef Py_ssize_t channels, parts, blocks
     cdef cnp.ndarray p = together(parameters, &channels, computed)
     cdef cnp.ndarray sums
-    cdef int count = len(parameters)
+    cdef cnp.npy_intp[3] dims
+    cdef int count = len(parameters), k
     look_at(&work, kernels, a, p, count, channels, axis, computed == np.float32, constants)
     blocks = (work.n + BLOCK - 1) // BLOCK
     parts = max(1, min(<Py_ssize_t>MOST_PARTS, blocks // LEAST_PART))
     work.part = max(1, (blocks + parts - 1) // parts) * BLOCK
     parts = (work.n + work.part - 1) // work.part
-    sums = np.zeros((parts, count, channels))
+    dims[0], dims[1], dims[2] = parts, count, channels
+    sums = cnp.PyArray_ZEROS(3, dims, cnp.NPY_DOUBLE, 0)
     work.sums = <double *>cnp.PyArray_DATA(sums)
     dx = applied(&work, a, g, dtype, out)
     learned = []
-    for each, gradient in zip(parameters, sums.sum(axis=0)):
-        like = np.asarray(each)
-        if like.size == 1:
-            gradient = gradient.sum(keepdims=True)
-        learned.append(gradient.reshape(like.shape).astype(result_dtype(like)))
+    for k in range(count):
+        learned.append(gradient_of(&work, parts, k, np.asarray(parameters[k])))
     return dx, tuple(learned)
+
+
+cdef cnp.ndarray gradient_of(const Work *work, Py_ssize_t parts, int k, cnp.ndarray like):
+    """The gradient of parameter k, of the shape and dtype of `like`: the sum of what the parts have."""
+    cdef cnp.ndarray found = cnp.PyArray_ZEROS(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), cnp.NPY_DOUBLE, 0)
+    cdef double *total = <double *>cnp.PyArray_DATA(found)
+    cdef Py_ssize_t one = cnp.PyArray_SIZE(like) == 1, part, channel
+    cdef double sum_
+    for channel in range(work.channels):
+        sum_ = 0
+        for part in range(parts):
+            sum_ += work.sums[(part * work.count + k) * work.channels + channel]
+        total[0 if one else channel] += sum_
+    dtype = result_dtype(like)
+    return found if dtype == np.float64 else copied(found, dtype)
 
 
 def random_forward(tuple kernels not None, x, key, double low, double high, out=None):

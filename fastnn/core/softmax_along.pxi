@@ -142,7 +142,9 @@ cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const 
         s[j], low[j] = 0, 0
     if more:
         for j in range(LANES):
-            s[j], low[j] = sums[j], lost[j]
+            s[j] = sums[j]
+            if real is double:
+                low[j] = lost[j]
     while True:
         for i in range(0, m & -32, 32):
             for j in range(LANES):
@@ -153,7 +155,10 @@ cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const 
             break
         a, b, m = v_end, g_end, GROUP
     for j in range(LANES):
-        sums[j], lost[j] = s[j], low[j]
+        sums[j] = s[j]
+    if real is double:
+        for j in range(LANES):
+            lost[j] = low[j]
     if counted:
         ones[0] = (ones[0] if more else 0) + many_largest(v, n) + (many_largest(v_end, GROUP) if v_end != NULL else 0)
 
@@ -196,6 +201,9 @@ cdef void in_one(double *sums, double *lost, double *ones, Py_ssize_t count, rea
     memcpy(sums, lanes, PHASED * sizeof(double))
     if real is double:
         memcpy(lost, low, PHASED * sizeof(double))
+    else:
+        for r in range(PHASED):
+            lost[r] = 0
     for r in range(count, PHASED):
         sums[r], lost[r], ones[r] = 1, 0, 1
 
@@ -393,9 +401,8 @@ cdef void along(int kind, real sign, double temperature, int order, const real *
     cdef const real *heat = heat_of(temperature, degrees)
     cdef real last = factor_of(order, sign, temperature)
     cdef Py_ssize_t r, at
-    memset(k, 0, sizeof(k))
-    memset(c, 0, sizeof(c))
     for r in range(PHASED):
+        c[r] = <real>0
         k[2 * PHASED + r] = <real>2 * degrees[0]        # of log-softmax's values
         k[5 * PHASED + r] = -last if kind == LOG_SOFTMAX and order == SECOND else last
     if order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE:

@@ -36,7 +36,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
         if step == 1 and (n > SHORT or width < FEW):
             width = min(width, most_together(n, x[0]))
             if kind >= SPARSEMAX:
-                sparse_along(kind, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+                sparse_along(kind, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             else:
                 along(kind, sign, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
@@ -54,7 +54,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
                 turned(g + i * n, n, width, g_lanes, WIDTH)
             a, b, to = x_lanes, g_lanes, x_lanes
         if kind >= SPARSEMAX:
-            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
+            sparse_across(kind, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
         else:
             across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
                    WIDTH if turning else width)
@@ -125,8 +125,8 @@ cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, r
     cdef bint at_largest
     cdef real *to
     cdef Py_ssize_t r, label
-    memset(k, 0, sizeof(k))
-    memset(c, 0, sizeof(c))
+    for r in range(PHASED):
+        c[r], k[2 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
     maxima_along(x, <real>1, n, count, tops)
     for r in range(count):
         sum_exponentials(True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL, n,

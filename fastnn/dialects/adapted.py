@@ -1,4 +1,4 @@
-"""Losses of the catalogue whose arrays or results are others in a library: what stands around them there."""
+"""Activations and losses of the catalogue that differ a little in a library: what stands around them there."""
 import math
 from typing import Any
 
@@ -21,7 +21,19 @@ class Adapted:
     def __repr__(self):
         shown = [f"{theirs}={value!r}" for theirs, value in
                  {**self.always, **{theirs: self.__dict__[own] for theirs, own in self.terms.items()}}.items()]
-        return f"get_err({', '.join([repr(self.called), *shown, f'reduction={self.reduction!r}', f'like={self.like!r}'])})"
+        if self.maker == "get_err":
+            shown += [f"{word}={value!r}" for word, value in self._reduced_as().items()]
+        return f"{self.maker}({', '.join([repr(self.called), *shown, f'like={self.like!r}'])})"
+
+    def _reduced_as(self):
+        """What makes its reduction there, as arguments."""
+        return {"reduction": self.reduction}
+
+
+class LowerPieceAtZero(Adapted):
+    """Before activations that have a kink at 0 and take the upper piece's slope there: here the lower one's."""
+
+    _lower_at_zero = True
 
 
 class AlongAnotherAxis(Adapted):
@@ -85,9 +97,9 @@ class OfRows(Adapted):
         with np.errstate(all="ignore"):
             return float(np.divide(rows.sum(), count)), 1 / (n * max(count, 1))
 
-    def backward(self, y=None, t=None, out=None, *, sample_weight=None, reduction=None, y_pred=None, y_true=None):
-        if y_pred is not None or y_true is not None:
-            y, t = self._operands(y, t, y_pred, y_true)
+    def backward(self, y=None, t=None, out=None, *, sample_weight=None, reduction=None, y_pred=None, y_true=None, **unknown):
+        if unknown or y_pred is not None or y_true is not None:
+            y, t = self._operands(y, t, y_pred, y_true, unknown)
         kept = self._kept(y, t, (sample_weight, reduction))
         if kept is not None:
             return self._copy(kept, out)

@@ -5,7 +5,11 @@ weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight
 from ..activations import _registry as activations
 from ..optimizers.base import epsilon, rate
 from . import torch_losses      # noqa: F401: a part of this dialect in a file of its own
+from .adapted import LowerPieceAtZero
 from .translation import Dialect, Rule, is_zero, pair
+
+
+catalogued = activations.catalogued
 
 
 def shared(*, maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):
@@ -150,10 +154,15 @@ def relu6(inplace=False):
     return "ReLU6", {}
 
 
+class SELU(LowerPieceAtZero, catalogued("SELU")):
+    """f'(0) = lambda_ alpha. PyTorch's constants have 16 digits."""
+
+    like, called = "torch", "SELU"
+
+
 @torch.act("SELU")
 def selu(inplace=False):
-    """PyTorch's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return SELU, dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
 
 
 @torch.act("SiLU", "Swish")
@@ -172,15 +181,26 @@ def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
     return "clipped-linear", dict(low=min_val, high=max_val)
 
 
+class LeakyReLU(LowerPieceAtZero, catalogued("leaky-ReLU")):
+    """f'(0) = negative_slope."""
+
+    like, called, terms = "torch", "LeakyReLU", {"negative_slope": "alpha"}
+
+
 @torch.act("LeakyReLU")
 def leaky_relu(negative_slope=0.01, inplace=False):
-    """f'(0) = 1, where PyTorch has the slope."""
-    return "leaky-ReLU", dict(alpha=negative_slope)
+    return LeakyReLU, dict(alpha=negative_slope)
+
+
+class ELU(LowerPieceAtZero, catalogued("ELU")):
+    """f'(0) = alpha."""
+
+    like, called, terms = "torch", "ELU", {"alpha": "alpha"}
 
 
 @torch.act("ELU")
 def elu(alpha=1.0, inplace=False):
-    return "ELU", dict(alpha=alpha)
+    return ELU, dict(alpha=alpha)
 
 
 @torch.act("CELU")
@@ -197,9 +217,11 @@ def gelu(approximate="none"):
 
 @torch.act("Softplus")
 def softplus(beta=1.0, threshold=20.0):
-    """Exact beyond the threshold, too, where PyTorch returns x."""
+    """Exact beyond the threshold, too, where PyTorch returns x: at 20 they differ by 2e-9."""
     if beta != 1:
         raise ValueError(f"beta must be 1, not {beta!r:.80}")
+    if not threshold >= 20:
+        raise ValueError(f"threshold must be at least 20, not {threshold!r:.80}: fastnn's is exact beyond it, too")
     return "softplus", {}
 
 
@@ -222,6 +244,12 @@ def threshold(threshold, value, inplace=False):
 def softmax(dim=-1):
     """PyTorch wants dim to be given."""
     return "softmax", dict(axis=dim)
+
+
+@torch.act("Softmax2d")
+def softmax_2d():
+    """Over the channels of images, (N, C, H, W) or (C, H, W)."""
+    return "softmax", dict(axis=-3)
 
 
 @torch.act("Softmin")

@@ -91,13 +91,7 @@ def bce_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
 @torch.err("BCEWithLogitsLoss", "binary_cross_entropy_with_logits", "sigmoid-binary-cross-entropy")
 def bce_with_logits_loss(weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
     no_weight(weight)
-    values = dict(reduction=meant(size_average, reduce, reduction))
-    if pos_weight is None:
-        return "sigmoid-binary-cross-entropy", values
-    given = as_array(pos_weight, "pos_weight")
-    if given.size != 1:
-        raise ValueError(f"pos_weight must be one number, not {given.size}: here all outputs share it")
-    return "sigmoid-binary-cross-entropy", dict(class_weight=(1, given.reshape(())[()]), **values)
+    return "sigmoid-binary-cross-entropy", dict(pos_weight=pos_weight, reduction=meant(size_average, reduce, reduction))
 
 
 class MultiLabelSoftMarginLoss(OfRows, SigmoidBinaryCrossEntropy):

@@ -21,7 +21,8 @@ def smoothed(h):
 
 
 class SigmoidBinaryCrossEntropy(OfTwoClasses, name="sigmoid-binary-cross-entropy", kernel="sigmoid_cross_entropy",
-                                aliases=("BCEWithLogits", "BCEWithLogitsLoss", "sigmoid cross entropy")):
+                                aliases=("BCEWithLogits", "BCEWithLogitsLoss", "sigmoid cross entropy",
+                                         "binary cross entropy with logits")):
     """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; derivative sigmoid(x) - t.
 
     label_smoothing s makes t (1 - s) + s/2 of t; class_weight = (w0, w1) multiplies the terms of 1 - t and t, pos_weight the
@@ -62,7 +63,7 @@ class SigmoidBinaryCrossEntropy(OfTwoClasses, name="sigmoid-binary-cross-entropy
 
 
 class SigmoidFocal(OfTwoClasses, name="sigmoid-focal", kernel="sigmoid_focal",
-                   aliases=("focal", "focal loss", "binary focal", "BinaryFocalCrossentropy", "sigmoid focal loss")):
+                   aliases=("focal", "focal loss", "binary focal", "sigmoid focal loss")):
     """(alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(x), from the logits x, with
     q = p (1 - t) + (1 - p) t, p = sigmoid(x); alpha=None leaves the first factor out.  Lin et al. 2017, arXiv 1708.02002.
 
@@ -123,7 +124,7 @@ class SoftMargin(_OfSides, name="soft-margin", kernel="soft_margin", aliases=("S
 
 
 class SoftmaxCrossEntropy(OfLabels, name="softmax-cross-entropy", kernel="softmax_cross_entropy",
-                          aliases=("CrossEntropyLoss", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")):
+                          aliases=("CrossEntropyLoss",)):
     """Cross entropy of softmax(x) along the last axis, from the logits x. Its derivative is softmax(x) - t.
 
     Targets are integer labels, of x's shape without its last axis (or with one of length 1), or distributions (one-hot), of
@@ -139,7 +140,7 @@ class SoftmaxCrossEntropy(OfLabels, name="softmax-cross-entropy", kernel="softma
 
 
 class SoftmaxFocal(OfLabels, name="softmax-focal", kernel="softmax_focal",
-                   aliases=("categorical focal", "CategoricalFocalCrossentropy", "softmax focal loss")):
+                   aliases=("categorical focal", "softmax focal loss")):
     """-sum(t (1 - p)^gamma log(p)) with p = softmax(x) along the last axis.  Lin et al. 2017, arXiv 1708.02002.
 
     Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which it is with gamma = 0;

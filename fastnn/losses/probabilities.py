@@ -27,7 +27,7 @@ class Cross(OfDistributions, name="Cross", kernel="cross_entropy"):
 
 
 class KL(Elementwise, name="KL", kernel="kl_of_logs",
-         aliases=("KL divergence", "KLDiv", "KLDivLoss", "Kullback-Leibler", "relative entropy")):
+         aliases=("KLDiv", "KLDivLoss", "Kullback-Leibler", "relative entropy")):
     """Kullback-Leibler divergence t (log(t) - y) of log-probabilities y, 0 where t is 0; its derivative is -t.
 
     With log_target=True targets are logarithms, too: exp(t) (t - y). With log_input=False predictions are probabilities:

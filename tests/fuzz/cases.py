@@ -14,6 +14,7 @@ from fastnn.core.mean_loss import labels_fit, mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.nn.finite import all_finite, clip_grad_norm
 from fastnn.learnable import learnable
+from fastnn.losses.classes import OfTwoClasses
 from fastnn.optimizers import _registry as RULES
 from fastnn.optimizers.wrappers import Wrapper
 from helpers import LOSSES, Number, seeded
@@ -348,9 +349,20 @@ class Pair(tuple):
     __getitem__ = lambda self, i: "no array"
 
 
+def of_classes(c, name):
+    """Arguments of losses of classes; some do not fit the arrays that come."""
+    kind = type(get_err(name))
+    if "class_weight" not in kind.hyperparameters or c.below(3):
+        return {}
+    weights = ((1, 2), {1: 3}, [(1, 2), (3, 0), (1, 1)]) if issubclass(kind, OfTwoClasses) else ((1, 0, 2), {1: 3}, {7: 1})
+    return {"class_weight": c.of((None, "balanced", *weights)), "label_smoothing": c.of((0, 0.25)),
+            "ignore_label": c.of((None, 0, 1, -1))}
+
+
 def loss(c):
     name = c.of(LOSSES)
-    err, twin = get_err(name), get_err(name)
+    options = of_classes(c, name)
+    err, twin = get_err(name, **options), get_err(name, **options)
     dtype = make.dtype(c)
     y = first_operand(c, dtype)
     hook = Hook(c) if c.once_in(8) else None
