@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 import fastnn
+from fastnn.learnable import learnable
 
 from .catalog import CATALOGUES, resolve
 from .errors import UserError
 from .families import named
-from .peers.library import BATCH, WIDTHS, Task
+from .peers.library import BATCH, LEARNED, WIDTHS, Task
 
 __all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
 
@@ -91,7 +92,7 @@ class Activations(Section):
 
 
 def kind_of(name):
-    return CATALOGUES["activations"][name].kind
+    return "learnable" if name.startswith(LEARNED) else CATALOGUES["activations"][name].kind
 
 
 class Optimizers(Section):
@@ -163,7 +164,7 @@ def normal(shape, dtype, seed=0):
 
 def choose_names(subjects, wanted):
     """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
-    comparable = {"activations": [name for name in fastnn.activations() if kind_of(name) in COMPARED],
+    comparable = {"activations": [name for name in [*fastnn.activations(), *learned_forms()] if kind_of(name) in COMPARED],
                   "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
@@ -186,12 +187,27 @@ def find(name, catalogues):
     errors = []
     for catalogue in catalogues:
         try:
+            if catalogue == "activations" and name.lower().startswith(LEARNED):
+                return catalogue, [learned_form(name)]
             return catalogue, named([name]) if catalogue == "optimizers" else [resolve(catalogue, name)]
         except ValueError as error:
             errors.append(error)
     if not errors:
         raise UserError(f"--names {name}: neither activations, optimizers nor losses are to be compared")
     raise UserError("; ".join(str(error) for error in errors)) from errors[0]
+
+
+def learned_forms():
+    """The rows of activations whose parameters are learned, by what `learn=` makes."""
+    return [LEARNED + name for name in learnable() if kind_of(name) != "learnable"]
+
+
+def learned_form(name):
+    """That row. ValueError where there is none."""
+    found = LEARNED + resolve("activations", name[len(LEARNED):])
+    if found not in learned_forms():
+        raise ValueError(f"there is no {found}: there are {', '.join(learned_forms())}")
+    return found
 
 
 def sections(subjects, names, dtypes, sizes, models):
