@@ -20,11 +20,12 @@ import loss_kernels                         # noqa: E402
 import names                                # noqa: E402
 import pair_kernels                         # noqa: E402
 import rule_kernels                         # noqa: E402
+from translation import DIRECTIVES, SHARED  # noqa: E402
 
 CORE = Path("fastnn", "core")
 GENERATED = Path("build", "generated")
 ENGINE = ["affine", "arrays", "clipping", "cohorts", "concatenated", "decay", "dropout", "elementwise", "factored",
-          "gated_units", "gates", "gumbel", "layouts", "learned", "mean_loss", "measuring", "memory", "normalization",
+          "gated_units", "gumbel", "layouts", "learned", "locks", "mean_loss", "measuring", "memory", "normalization",
           "pair_losses", "processor", "records", "reductions", "row_losses", "row_norms", "rows", "spans", "sparse",
           "stepping", "threads", "transactions", "triplets", "ulps"]
 
@@ -145,9 +146,8 @@ class BuildWithWhatIsThere(build_ext):
         with self.translating:
             translated, = cythonize(
                 [extension], build_dir="build", force=True,             # Cython does not see changes behind an include
-                include_path=[".", str(CORE), str(GENERATED)],
-                compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                                     "freethreading_compatible": True, "warn.unreachable": False})
+                include_path=[".", str(CORE), str(GENERATED)], compiler_directives=DIRECTIVES,
+                **(SHARED if extension.name.startswith("fastnn.") else {}))
         extension.sources = translated.sources
         super().build_extension(extension)
 
@@ -189,9 +189,9 @@ class BuildWithWhatIsThere(build_ext):
         return True
 
 
-def extension(name, flags=(), folder=CORE, package="fastnn.core."):
+def extension(name, flags=(), folder=CORE, package="fastnn.core.", suffix=".pyx"):
     return Extension(
-        package + name, [str(folder / f"{name}.pyx")],
+        package + name, [str(folder / f"{name}{suffix}")],
         include_dirs=[numpy.get_include(), str(CORE)],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
                        ("NPY_TARGET_VERSION", "NPY_1_22_API_VERSION")],
@@ -207,6 +207,7 @@ setup(
     ext_modules=[extension(f"_{kind}_{level}", flags, GENERATED) for level, flags in levels().items()
                  for kind in ("kernels", "rules", "pairs", "losses")]          # first, they take longest
     + [extension(name) for name in ENGINE]
+    + [extension("utilities", folder=GENERATED, suffix=".c")]
     + ([extension("planted", folder=Path("tools"), package="")] if os.environ.get("FASTNN_SANITIZE") else []),
     cmdclass={"build_ext": BuildWithWhatIsThere, "build_py": BuildWithNames},
     options={"build_ext": {"parallel": min(4, os.cpu_count() or 1)}},

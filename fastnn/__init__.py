@@ -27,7 +27,7 @@ Modules
 
 Settings
     set_num_threads, get_num_threads        threads; or FASTNN_NUM_THREADS
-    trim_memory                             gives back memory that is kept for the next results
+    trim_memory                             frees memory that is cached for later results
 
 "The articles" are three texts whose names and calls fastnn understands. Article A is "Localization and Loss Function", a
 catalogue of activations, optimizers and losses in NumPy (`fastnn.articles`, like="article"). Article B is chapter 6 of the

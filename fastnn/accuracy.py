@@ -2,7 +2,7 @@
 
 Of gated units the gate is measured, a = 1; of what is learned f, f' and each element's derivative in each parameter.
 
-float32 results are held against the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
+float32 results are compared with the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
 unit. The few largest errors of each function are then judged again in exact arithmetic, where mpmath and the
 formulas of tests/oracles are at hand: in a checkout, or with its tests/ on PYTHONPATH. float64 results are only ever
 judged so, on a sample.
@@ -27,8 +27,8 @@ from .core.ulps import largest_error
 from .learnable import learnable
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
-TASK = 2**22                # inputs between two looks at the clock
-CANDIDATES = 6              # how many of the largest errors are judged again, and looked around after a sample
+TASK = 2**22                # inputs between two readings of the clock
+CANDIDATES = 6              # how many of the largest errors are judged again, and whose neighbours a sample includes
 AROUND = 2**15              # so many floats on either side
 BENDS = (2.0**-6, 2.0**7)   # where functions bend, by |x|: half of a sample
 CALLS = {0: "forward", 1: "backward", 2: "d2y"}
@@ -463,7 +463,7 @@ on about a million arguments, without the rounding of the product.
 """
 HEADER32 = """## float32
 
-{amount} through the float32 kernels, held against the float64 kernels.
+{amount} through the float32 kernels, compared with the float64 kernels.
 {judge}
 Bounds: {bounds}.
 

@@ -13,7 +13,7 @@ class CReLU(CataloguedActivation, name="CReLU"):
 
     The result is twice as long along the axis: of (N, 10) it is (N, 20). TensorFlow's `tf.nn.crelu` has the last axis,
     too, Chainer's `functions.crelu` axis 1; PyTorch has none. float16, bfloat16, float32 and float64 keep their dtype,
-    bool and integers become float64. Results lie row after row; `out` has the result's shape and dtype. Values and
+    bool and integers become float64. Results are C-contiguous; `out` has the result's shape and dtype. Values and
     gradients are exact.
 
     Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that x does not

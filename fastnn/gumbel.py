@@ -82,7 +82,7 @@ class GumbelSoftmax(Drawing, name="gumbel-softmax"):
     def backward(self, x: Any = None, y: Any = None, grad: Any = None, out: np.ndarray | None = None) -> Any:
         """The gradient of x, given `grad`, that of the sample: in training with the noise of the last `forward`.
 
-        y, the sample, makes it quicker where it is soft; then x is not needed. Raises TypeError with neither of what is
+        y, the sample, makes it faster where it is soft; then x is not needed. Raises TypeError with neither of what is
         needed, ValueError in training before a forward of x's shape.
         """
         if grad is None or x is None and (y is None or self.hard):

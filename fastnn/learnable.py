@@ -139,7 +139,7 @@ class PReLU(Learnable, name="PReLU", kernel="prelu"):
     alpha : float
         What it begins with: PyTorch's 0.25, as in the paper; Keras' is 0. PyTorch's word for it is init.
     axis : int
-        That of the channels; not looked at where there is one alpha.
+        That of the channels; ignored if there is one alpha.
 
     Attributes
     ----------
@@ -175,7 +175,7 @@ class LearnedForm(Learnable):
     channels : int
         1 for one of each, or how many channels have one each.
     axis : int
-        That of the channels; not looked at where there is one of each.
+        That of the channels; ignored if there is one of each.
 
     Arrays and `out` are as PReLU's. What is learned may begin with any finite number, a negative one, too, whatever the range
     of the hyperparameter. float32 and float64 have the activation's error bounds, whatever finite number has been learned (a
@@ -221,6 +221,8 @@ def learned_form(row: Any, learn: Any) -> Any:
     known = row.learned if issubclass(row, Learnable) else row.learns
     if len(set(names)) < len(names) or not set(names) <= set(known):
         can = f"learns {', '.join(known)}" if known else "learns nothing"
+        if row.name == "leaky-ReLU":
+            can += " (PReLU learns its alpha)"
         raise ValueError(f"{row.name} {can}: learn cannot be {learn!r:.80}")
     return row if issubclass(row, Learnable) else _form(row, tuple(name for name in known if name in names))
 

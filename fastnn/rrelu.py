@@ -33,7 +33,7 @@ class RReLU(Drawing, name="RReLU"):
     slopes : ndarray or None
         Those of the last `forward` in training, which `backward` has.
 
-    Arrays are what elementwise activations take, results lie row after row; `out` may be x or grad.
+    Arrays are what elementwise activations take, results are C-contiguous; `out` may be x or grad.
     """
 
     lower = Hyperparameter(1/8, above=-1e30, below=1e30)

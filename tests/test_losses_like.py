@@ -1,4 +1,5 @@
 """Losses by other libraries' names and arguments, beside the libraries themselves where they are installed."""
+import inspect
 import os
 import pickle
 from importlib.util import find_spec
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastnn import dialects, get_err
+from fastnn.dialects.adapted import OfRows
 from fastnn.losses import _registry as registry
 from fastnn.losses.base import Several
 
@@ -112,6 +114,8 @@ OPTAX = [
     ("sigmoid_binary_cross_entropy", {}, (SCORES, BITS)), ("sigmoid_focal_loss", {}, (SCORES, BITS)),
     ("sigmoid_focal_loss", {"alpha": 0.25, "gamma": 1.5}, (SCORES, BITS)), ("softmax_cross_entropy", {}, (SCORES, GIVEN)),
     ("safe_softmax_cross_entropy", {}, (SCORES, GIVEN)), ("softmax_cross_entropy_with_integer_labels", {}, (SCORES, LABELS)),
+    ("softmax_cross_entropy", {"axis": 0}, (SCORES, GIVEN)), ("kl_divergence", {}, (np.log(SHARES), GIVEN)),
+    ("kl_divergence_with_log_targets", {}, (np.log(SHARES), np.log(GIVEN))),
     ("multiclass_sparsemax_loss", {}, (SCORES, LABELS)), ("cosine_distance", {}, (SCORES, OTHERS)),
     ("cosine_distance", {"epsilon": 100.0}, (SCORES, OTHERS))]
 
@@ -133,43 +137,112 @@ def test_optax(name, values, arrays):
         got, gradient = err.value_and_grad(*arrays)
         assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
         assert_allclose(gradient, slope, rtol=1e-11, atol=1e-12)
+        assert repr(get_err(name, like="jax", **values)) == repr(err) == repr(eval(repr(err)))
         assert get_err(name, like="optax", reduction="mean", **values)(*arrays) == pytest.approx(np.mean(wanted), rel=1e-11)
     finally:
         jax.config.update("jax_enable_x64", before)
 
 
+BATCH, MARKED = RNG.random((3, 4, 5, 2)), RNG.integers(2, size=(3, 4, 5, 2)).astype(float)
+ONE_HOT = np.eye(7)[LABELS]
+ELEMENTWISE = ("MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "LogCosh", "Hinge", "SquaredHinge", "Huber",
+               "Poisson", "BinaryCrossentropy", "BinaryFocalCrossentropy")
+WITH_ENDS = np.where(RNG.random(SHAPE) < 0.1, 0.0, SHARES)
+
+
+def test_every_loss_of_optax_is_there_or_said_why_not():
+    losses = pytest.importorskip("optax").losses
+    there = dialects.of_source(registry, "optax")
+    functions = {name for name, each in vars(losses).items() if inspect.isfunction(each)} - {"smooth_labels"}
+    assert {name for name in functions if name not in there} == {*dialects.OTHER_LOSSES["optax"]}
+
+
 KERAS = [
     ("MeanSquaredError", {}, (SCORES, OTHERS)), ("MeanAbsoluteError", {}, (SCORES, OTHERS)),
-    ("MeanAbsolutePercentageError", {}, (SCORES, OTHERS)), ("LogCosh", {}, (SCORES, OTHERS)), ("Hinge", {}, (SCORES, 2*BITS - 1)),
+    ("MeanAbsolutePercentageError", {}, (SCORES, OTHERS)), ("LogCosh", {}, (SCORES, OTHERS)), ("Hinge", {}, (SCORES, SIDES)),
     ("Hinge", {}, (SCORES, BITS)), ("SquaredHinge", {}, (SCORES, BITS)), ("Huber", {"delta": 2.5}, (SCORES, OTHERS)),
-    ("Poisson", {}, (np.exp(SCORES), COUNTS)), ("CategoricalHinge", {}, (SCORES, np.eye(7)[LABELS])),
+    ("Poisson", {}, (np.exp(SCORES), COUNTS)), ("CategoricalHinge", {}, (SCORES, ONE_HOT)),
+    ("MeanSquaredLogarithmicError", {}, (SCORES, abs(OTHERS))), ("KLDivergence", {}, (WITH_ENDS, GIVEN)),
+    ("BinaryCrossentropy", {}, (WITH_ENDS, BITS)), ("BinaryCrossentropy", {"label_smoothing": 0.2}, (SHARES, BITS)),
     ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, BITS)),
     ("BinaryFocalCrossentropy", {"from_logits": True, "gamma": 1.5}, (SCORES, BITS)),
     ("BinaryFocalCrossentropy", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.75}, (SCORES, BITS)),
-    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, np.eye(7)[LABELS])),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, ONE_HOT)),
+    ("CategoricalCrossentropy", {"from_logits": True, "axis": 0}, (SCORES, ONE_HOT)),
+    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)), ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
+    ("CategoricalCrossentropy", {"axis": 0}, (SHARES, ONE_HOT)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, (SCORES, LABELS)),
-    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS))]
-OF_ROWS = ("CategoricalHinge", "CategoricalCrossentropy", "SparseCategoricalCrossentropy")
+    ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS)),
+    ("SparseCategoricalCrossentropy", {}, (WITH_ENDS, LABELS)),
+    ("SparseCategoricalCrossentropy", {"ignore_class": 3}, (SHARES, LABELS)),
+    ("CosineSimilarity", {}, (SCORES, OTHERS)), ("CosineSimilarity", {"axis": 0}, (SCORES, OTHERS)),
+    ("Dice", {}, (BATCH, MARKED)), ("Dice", {"axis": -1}, (BATCH, MARKED)), ("Dice", {"axis": (1, 2, 3)}, (BATCH, MARKED)),
+    ("Tversky", {}, (BATCH, MARKED)), ("Tversky", {"alpha": 0.3, "beta": 0.9, "axis": (1, 2)}, (BATCH, MARKED))]
 
 
-@pytest.mark.parametrize(("name", "values", "arrays"), KERAS, ids=ids(KERAS))
-@pytest.mark.parametrize("reduction", [None, "sum_over_batch_size", "mean", "sum", "none"])
-def test_keras(name, values, arrays, reduction, monkeypatch):
+@pytest.fixture
+def keras(monkeypatch):
+    """Keras in double precision, if it is installed: with gradients where its backend is JAX."""
     if find_spec("keras") is None:
         pytest.skip("no Keras here")
     if "KERAS_BACKEND" not in os.environ and find_spec("tensorflow") is None:
-        monkeypatch.setenv("KERAS_BACKEND", "numpy")
+        monkeypatch.setenv("KERAS_BACKEND", "jax" if find_spec("jax") else "numpy")
     import keras
-    kwds = {} if reduction is None else {"reduction": reduction}
-    if reduction in ("sum", "none") and name not in OF_ROWS:
-        with pytest.raises(ValueError, match="mean along the last axis first"):
-            get_err(name, like="keras", **values, **kwds)
-        return
-    err = get_err(name, like="keras", **values, **kwds)
-    wanted = np.asarray(getattr(keras.losses, name)(**values, **kwds)(arrays[1], arrays[0]))
-    got = err(y_true=arrays[1], y_pred=arrays[0])
-    assert type(got) is float or reduction == "none"
-    assert_allclose(got, wanted, rtol=4e-6)             # Keras computes in float32
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    if keras.backend.backend() == "jax":
+        import jax
+        doubles = jax.config.jax_enable_x64
+        jax.config.update("jax_enable_x64", True)
+    yield keras
+    keras.config.set_floatx(before)
+    if keras.backend.backend() == "jax":
+        jax.config.update("jax_enable_x64", doubles)
+
+
+@pytest.mark.parametrize(("name", "values", "arrays"), KERAS, ids=ids(KERAS))
+@pytest.mark.parametrize(("reduction", "weighted"), [("sum_over_batch_size", False), ("mean", True), ("sum", True),
+                                                     ("none", True), (None, False)])
+def test_keras(name, values, arrays, reduction, weighted, keras):
+    y, t = arrays
+    kwds = {**values, "reduction": reduction}
+    err = get_err(name, like="keras", **kwds)
+    shape = np.shape(get_err(name, like="keras", **{**kwds, "reduction": "none"})(y, t))
+    weights = {"sample_weight": np.random.default_rng(5).integers(4, size=shape)/2.0} if weighted and shape else {}
+    theirs = getattr(keras.losses, name)(**kwds)
+    got, gradient = err.value_and_grad(y_true=t, y_pred=y, **weights)
+    assert type(got) is float or reduction in (None, "none")
+    singly = isinstance(err, OfRows) and not err._sums or name in ELEMENTWISE       # Keras's mean is one of float32
+    near = dict(rtol=1e-6, atol=1e-6) if singly else dict(rtol=1e-11, atol=1e-13)
+    assert_allclose(got, np.asarray(theirs(t, y, **weights)), **near)
+    for other in (err, eval(repr(err)), pickle.loads(pickle.dumps(err))):
+        assert repr(other) == repr(err)
+        assert_array_equal(other.forward(y, t, **weights), got)
+        assert_array_equal(other.backward(), gradient)
+        assert_array_equal(other.backward(y, t, **weights), gradient)
+    if keras.backend.backend() == "jax" and reduction in ("mean", "none"):
+        import jax
+        slope = jax.grad(lambda y: theirs(jax.numpy.asarray(t), y, **weights).sum())(jax.numpy.asarray(y))
+        assert_allclose(gradient, np.asarray(slope), **near)
+
+
+def test_keras_s_default_is_the_mean_and_its_name_says_nothing():
+    for name, values, (y, t) in KERAS:
+        err = get_err(name, like="keras", **values)
+        assert err.reduction == "mean" and type(err(y, t)) is float
+        assert err(y, t) == get_err(name.lower(), like="keras", **values)(y, t)
+    assert repr(get_err("MeanSquaredError", "sum", "a name", like="keras")) == (
+        "get_err('MeanSquaredError', reduction='sum', like='keras')")
+
+
+def test_every_loss_of_keras_is_there_or_said_why_not(keras):
+    names = [name for name, each in vars(keras.losses).items() if isinstance(each, type) and name != "Loss"]
+    there = dialects.of_source(registry, "keras")
+    assert {name for name in names if name not in there} == {*dialects.OTHER_LOSSES["keras"]}
+    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)} - {"deserialize", "get", "serialize"}
+    others = [name.lower() for name in dialects.OTHER_LOSSES["keras"]]
+    assert {name for name in functions if name not in there} == {name for name in functions
+                                                                 if name.replace("_", "") in others}
 
 
 def test_sklearn():
@@ -183,6 +256,36 @@ def test_sklearn():
         got = get_err(name, like="sklearn", **values)(y_true=t, y_pred=y)
         assert type(got) is float
         assert got == pytest.approx(getattr(metrics, name)(t, y, **values), rel=1e-12), name
+    assert get_err("epsilon_insensitive", like="sklearn", epsilon=0.25)(1.0, 0.0) == 0.75
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:.y_pred. was renamed", "ignore:The y_prob values do not sum")
+def test_sklearn_s_log_loss(dtype):
+    """Held away from 0 and 1; of rows, by label or one-hot."""
+    metrics = pytest.importorskip("sklearn.metrics")
+    p = np.concatenate([[0, 1, 0, 1, 1e-20, 1], SHARES[0]]).astype(dtype)
+    t = np.concatenate([[0, 1, 1, 0, 1, 0], BITS[0]])
+    rows = WITH_ENDS.astype(dtype)
+    for y, true in ((p, t), (p, t.astype(bool)), (rows, LABELS), (rows, ONE_HOT)):
+        for normalize in (True, False):
+            err = get_err("log_loss", like="sklearn", normalize=normalize)
+            near = dict(rel=1e-12 if dtype == "float64" else 1e-6)
+            assert err(y_true=true, y_pred=y) == pytest.approx(metrics.log_loss(true, y, normalize=normalize), **near)
+            assert repr(eval(repr(err))) == repr(err) and pickle.loads(pickle.dumps(err))(y, true) == err(y, true)
+    err, step = get_err("log_loss", like="sklearn"), 1e-6
+    y = np.array([0.25, 0.5, 0.75])
+    for x, true in ((y, np.array([0, 1, 1])), (SHARES[:3] + 1e-3, LABELS[:3])):
+        slopes = [(err(x + step*(np.arange(x.size) == i).reshape(x.shape), true)
+                   - err(x - step*(np.arange(x.size) == i).reshape(x.shape), true))/(2*step) for i in range(x.size)]
+        assert_allclose(err.backward(x, true), np.reshape(slopes, x.shape), atol=1e-8)
+    assert not get_err("log_loss", like="sklearn").backward(np.array([0.0, 1.0]), np.array([1, 0])).any()
+    for wrong, true in ((y, [0, 2, 1]), (y, [-1, 1, 1]), (y[:, None], [0, 0, 0]), (np.ones((2, 2, 2)), [0, 1])):
+        with pytest.raises(ValueError):
+            err(wrong, true)
+
+
+def test_sklearn_s_losses_of_networks():
     assert get_err("epsilon_insensitive", like="sklearn", epsilon=0.25)(1.0, 0.0) == 0.75
     assert get_err("squared_epsilon_insensitive", like="sklearn")(1.0, 0.0) == pytest.approx(0.81)
 
@@ -201,8 +304,11 @@ def test_chainer():
              {"ignore_label": -1, "reduction": "mean"}),
             ("sigmoid_cross_entropy", {"reduce": "no"}, SCORES, BITS, "sigmoid-binary-cross-entropy", {"ignore_label": -1})):
         got, wanted = get_err(name, like="chainer", **kwds), get_err(own, **values)
-        assert repr(got) == repr(wanted)
+        assert isinstance(got, type(wanted)) and repr(eval(repr(got), {"get_err": get_err, "array": np.array})) == repr(got)
         assert_allclose(got(y, t), wanted(y, t))
+    images = np.where(PLANES < 0, -1, PLANES)
+    got, wanted = (get_err(name, like=like) for name, like in (("softmax_cross_entropy", "chainer"), ("cross_entropy", "torch")))
+    assert_allclose(got.value_and_grad(IMAGES, images)[1], wanted.value_and_grad(IMAGES, PLANES)[1])
 
 
 def test_torchvision_s_focal_loss():

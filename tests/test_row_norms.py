@@ -225,7 +225,7 @@ def test_embedding_is_torchs():
 
 def test_embedding_refuses_what_is_no_word():
     layer = Embedding(normal((10, 3)))
-    with pytest.raises(TypeError, match="^an embedding is looked up by integers, not by float64"):
+    with pytest.raises(TypeError, match="^an embedding is indexed by integers, not by float64"):
         layer.forward([1.0])
     for x in ([-1], [10]):
         with pytest.raises(ValueError, match=r"^x must lie in 0\.\.9, found"):

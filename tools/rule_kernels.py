@@ -82,7 +82,7 @@ def check(rule, spacings, most):
     """SystemExit with the name of a rule that the engine has no room for, or whose row does not fit it."""
     for what, number, limit in (("constants", len(rule.constants), most["MOST_CONSTANTS"]),
                                 ("slots", len(rule.slots), most["MOST_SLOTS"]),
-                                ("slots that are stored in fewer bits", len(spacings), most["MOST_STORED_SLOTS"])):
+                                ("slots with reduced precision", len(spacings), most["MOST_STORED_SLOTS"])):
         if number > limit:
             raise SystemExit(f"the rule {rule.name} has {number} {what}: fastnn/core/passes.pxd has room for {limit}")
     if spacings and len(spacings) != len(rule.slots):

@@ -7,7 +7,7 @@
     python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
-FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the
+FASTNN_LEVELS=x86-64-v3 makes it faster. It needs setuptools, Cython and NumPy in this interpreter, beside what the
 tests need. ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit
 status: pytest's; 1 if a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such
 sanitizer.
@@ -141,7 +141,7 @@ def build(names, levels):
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "tools").glob("*_kernels.py"),
-               *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
+               ROOT / "tools" / "translation.py", *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
                *(ROOT / "fastnn" / "dialects").glob("*.py")]
     newest = max(path.stat().st_mtime_ns for path in sources)
     key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"

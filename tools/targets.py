@@ -1,6 +1,6 @@
 """Compile every generated C file for systems that are not here, with zig's clang: musl, macOS on ARM, Windows.
 
-    pip install ziglang 'setuptools>=77.0.1' 'Cython>=3.1' 'numpy>=2.2.5'
+    pip install ziglang 'setuptools>=77.0.1' 'Cython>=3.3' 'numpy>=2.2.5'
     python tools/targets.py FOLDER [TARGET ...]
 
 Nothing is linked or run. Headers of NumPy are those of each target's wheel; Python's are those of the interpreter here,
@@ -23,6 +23,7 @@ from setuptools import Extension
 import loss_kernels
 import pair_kernels
 import rule_kernels
+from translation import DIRECTIVES, SHARED
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "fastnn" / "core"
@@ -83,11 +84,11 @@ def generate(folder, levels):
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
     level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs", "losses")}
     sources |= {name: generated / f"{name}.pyx" for name in level_of}
+    sources["utilities"] = generated / "utilities.c"
     made = cythonize([Extension(f"fastnn.core.{name}", [os.path.relpath(path)]) for name, path in sources.items()],
                      build_dir=str(folder / "c"), quiet=True, force=True,
                      include_path=[str(ROOT), str(CORE), str(generated)],
-                     compiler_directives={"language_level": 3, "cdivision": True, "embedsignature": True,
-                                          "freethreading_compatible": True, "warn.unreachable": False})
+                     compiler_directives=DIRECTIVES, **SHARED)
     return [(Path(extension.sources[0]), level_of.get(extension.name.rpartition(".")[2])) for extension in made]
 
 

@@ -1,4 +1,4 @@
-"""fastnn's time as a multiple of NumPy's, PyTorch's and JAX's, in one process, in turn; below 1 fastnn is quicker.
+"""fastnn's time as a multiple of NumPy's, PyTorch's and JAX's, in one process, in turn; below 1 fastnn is faster.
 
 The sides are those of `fastnn bench`: n/a in versions before it, and without the library.
 """

@@ -140,7 +140,7 @@ def file_name(ending):
 def folder_name(text):
     """An argument type: the name of a folder, which does not end as those of files do unless it is there."""
     if text.lower().endswith(FILES) and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"must be a folder, and {_short(text)} is called like a file")
+        raise argparse.ArgumentTypeError(f"must be a folder, and {_short(text)} is named like a file")
     return text
 
 

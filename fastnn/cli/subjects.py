@@ -157,13 +157,13 @@ def loss_arrays(name, size, dtype):
 
 
 def normal(shape, dtype, seed=0):
-    """Standard normal numbers. Large arrays repeat a block, which is quicker than drawing them."""
+    """Standard normal numbers. Large arrays repeat a block, which is faster than drawing them."""
     block = np.random.default_rng(seed).standard_normal(min(int(np.prod(shape)), 1_000_000), dtype)
     return np.resize(block, shape)
 
 
 def choose_names(subjects, wanted):
-    """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short look."""
+    """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short selection."""
     comparable = {"activations": [name for name in [*fastnn.activations(), *learned_forms()] if kind_of(name) in COMPARED],
                   "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:

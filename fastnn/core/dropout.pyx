@@ -8,7 +8,7 @@ from fastnn.core.levels import rules
 from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.columns cimport WORD_BLOCK, floating_array, itemsize, mask_loop, masked_loop, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -84,7 +84,7 @@ cdef cnp.ndarray run_over(Work *work, object x, cnp.ndarray a, cnp.ndarray mask,
     else:
         threads = threads_for(2 * n if work.drawn else n)
         with nogil:
-            share_watched(run, work, n, GRAIN, threads, n)
+            share_cancellable(run, work, n, GRAIN, threads, n)
     return result
 
 

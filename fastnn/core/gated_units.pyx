@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """Gated units, a f(b): of the two halves of an axis or of two arrays, forward and both gradients in one pass each."""
 import numpy as np
 
@@ -18,7 +17,7 @@ from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.pair_kernels cimport gated_double, gated_float
 from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_prefetch, fastnn_stream,
                                     fastnn_stream_end)
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
@@ -201,7 +200,7 @@ cdef int run(Work *work, Py_ssize_t n) except -1:
         return 0
     threads = threads_for(n if work.single else 2 * n)
     with nogil:
-        return share_watched(run_part, work, n, BLOCK, threads, n)
+        return share_cancellable(run_part, work, n, BLOCK, threads, n)
 
 
 cdef class GatedUnit:
@@ -211,7 +210,7 @@ cdef class GatedUnit:
     Given one array, a and b are the two halves of `axis`, b the second one as in `torch.nn.functional.glu` and
     `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, unit(a, b), x is a and
     `gate` is b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
-    computed in float32), bool and integers become float64. Results lie row after row. `out` has the result's shape and
+    computed in float32), bool and integers become float64. Results are C-contiguous. `out` has the result's shape and
     dtype.
 
     Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that cannot be

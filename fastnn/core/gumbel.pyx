@@ -12,7 +12,7 @@ from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 from fastnn.core.arrays cimport as_array, fill, result_dtype
 from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.levels import kernels, rules
 
 cnp.import_array()
@@ -68,6 +68,6 @@ def with_gumbel_noise(x, key):
     else:
         threads = threads_for(4 * n)
         with nogil:
-            share_watched(run, &work, n, WORD_BLOCK, threads, n)
+            share_cancellable(run, &work, n, WORD_BLOCK, threads, n)
     return made
 

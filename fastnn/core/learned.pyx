@@ -21,7 +21,7 @@ from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, l
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_double, learned_float
 from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import pairs, rules
 
@@ -234,7 +234,7 @@ cdef int share(Work *work, Py_ssize_t count, Py_ssize_t grain) except -1:
         return 0
     threads = threads_for(work.n if work.single else 2 * work.n)
     with nogil:
-        return share_watched(run, work, count, grain, threads, work.n)
+        return share_cancellable(run, work, count, grain, threads, work.n)
 
 
 cdef cnp.ndarray rounded(cnp.ndarray p, object computed):

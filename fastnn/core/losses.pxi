@@ -7,8 +7,9 @@ from libc.stdint cimport uintptr_t
 
 from fastnn.core.kernels cimport BOTH, MOST_PARAMETERS, VALUE
 from fastnn.core.losses cimport metric, rows
+from fastnn.core.losses.targets cimport Targets, made_of
 from fastnn.core.loops cimport MAP_STEP, Seen, see, seen_all
-from fastnn.core.vecmath cimport real
+from fastnn.core.vecmath cimport fma, real
 
 include "loss_kernels.pxi"
 
@@ -22,9 +23,23 @@ cdef void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogil:
         a[i] = <real>0 if weights[i] == <real>0 else a[i] * weights[i]
 
 
+cdef void add_weighed(real *a, const real *b, const real *weights, Py_ssize_t n) noexcept nogil:
+    """To a what `weigh` makes of b."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = a[i] if weights[i] == <real>0 else fma(b[i], weights[i], a[i])
+
+
+cdef bint make_targets(const Targets *how, const real *t, real *made, real *negative, real *positive, Py_ssize_t start,
+                       Py_ssize_t n) noexcept nogil:
+    return made_of(how, t, made, negative, positive, start, n)
+
+
 STEP = MAP_STEP             # as of elementwise kernels
 
 WEIGH = (<uintptr_t>weigh[float], <uintptr_t>weigh[double])
+ADD_WEIGHED = (<uintptr_t>add_weighed[float], <uintptr_t>add_weighed[double])
+MAKE_TARGETS = (<uintptr_t>make_targets[float], <uintptr_t>make_targets[double])
 
 
 # Losses of rows: kernels.pxd.

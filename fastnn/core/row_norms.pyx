@@ -18,7 +18,7 @@ from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_row
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.streaming cimport FASTNN_LINE
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 
 cnp.import_array()
 
@@ -200,7 +200,7 @@ def norm_rows(x, gamma, beta, double eps, bint centred, out=None):
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
+            share_cancellable(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
     return result, (a, statistics)
 
 
@@ -252,8 +252,8 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run_back, &work, work.blocks, 1, threads, n)
-            share_watched(run_total, &work, work.columns, TOTALLED, threads, n)
+            share_cancellable(run_back, &work, work.blocks, 1, threads, n)
+            share_cancellable(run_total, &work, work.columns, TOTALLED, threads, n)
     return result, dgamma, dbeta
 
 

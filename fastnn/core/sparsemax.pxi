@@ -511,4 +511,4 @@ cdef void sparse_across(int kind, int order, const real *x, const real *g, real 
                     add_weights(w, given if with_g else NULL, 1, 0, lanes, &sums, (j & 7) * lanes)
                 else:
                     results(kind, order, w, given, share, sums.count, mean, mean_low, 1, lanes, made)
-                    put(made, out + (i + j) * step, lanes, width)
+                    put(made, out + (i + j) * step, width)

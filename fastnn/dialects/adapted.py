@@ -1,27 +1,46 @@
-"""Losses of the catalogue whose arrays or results are others in a library: what stands around them there."""
+"""Activations and losses of the catalogue that differ a little in a library: what stands around them there."""
+import math
+from typing import Any
+
 import numpy as np
 
 from ..core.arrays import as_array
 
 
 class Adapted:
-    """Before a class of the catalogue: what a library has by the name `called`, with `terms` as words, {theirs: own}."""
+    """Before a class of the catalogue: what a library has by the name `called`, with `terms` as words, {theirs: own}.
+
+    `always` are arguments that it has been made with, which are no hyperparameters.
+    """
 
     like = ""
     called = ""
     terms: dict[str, str] = {}
+    always: dict[str, Any] = {}
 
     def __repr__(self):
-        shown = [f"{theirs}={self.__dict__[own]!r}" for theirs, own in self.terms.items()]
-        return f"get_err({', '.join([repr(self.called), *shown, f'reduction={self.reduction!r}', f'like={self.like!r}'])})"
+        shown = [f"{theirs}={value!r}" for theirs, value in
+                 {**self.always, **{theirs: self.__dict__[own] for theirs, own in self.terms.items()}}.items()]
+        if self.maker == "get_err":
+            shown += [f"{word}={value!r}" for word, value in self._reduced_as().items()]
+        return f"{self.maker}({', '.join([repr(self.called), *shown, f'like={self.like!r}'])})"
+
+    def _reduced_as(self):
+        """What makes its reduction there, as arguments."""
+        return {"reduction": self.reduction}
+
+
+class LowerPieceAtZero(Adapted):
+    """Before activations that have a kink at 0 and take the upper piece's slope there: here the lower one's."""
+
+    _lower_at_zero = True
 
 
 class AlongAnotherAxis(Adapted):
-    """Before losses of rows, whose classes lie along the last axis: here along `_axis_of(x)`."""
+    """Before losses of rows, whose classes lie along the last axis: here along the hyperparameter `axis`."""
 
-    @staticmethod
-    def _axis_of(x):
-        raise NotImplementedError
+    def _axis_of(self, x):
+        return self.axis
 
     def _both(self, x, t, keep, sample_weight, reduction):
         x = as_array(x, "x")
@@ -85,6 +104,28 @@ class OfRows(Adapted):
         if kept is not None:
             return self._copy(kept, out)
         return self._both(y, t, out, True, sample_weight, reduction)[1]
+
+
+def weighed(losses, gradients, sample_weight, reduction):
+    """(losses of rows, weighted and reduced; their gradients likewise, one array of rows each, or None)."""
+    share = 1.0
+    if sample_weight is not None:
+        weights = as_array(sample_weight, "sample_weight")
+        if weights.shape != losses.shape[:weights.ndim]:
+            raise ValueError(f"sample_weight must have the shape of the losses, {losses.shape}, or that of their first axes, "
+                             f"not {weights.shape}")
+        share = np.broadcast_to(weights.reshape(weights.shape + (1,) * (losses.ndim - weights.ndim)), losses.shape)
+        losses = np.where(share == 0, 0, losses * share)
+    value = losses
+    if reduction != "none":
+        value = float(np.sum(losses, dtype=np.float64))
+        if reduction == "mean":
+            value = value / losses.size if losses.size else math.nan
+            share = share / max(losses.size, 1)
+    if gradients is not None:
+        share = np.asarray(share)[..., None]
+        gradients = [np.where(share == 0, 0, each * share).astype(each.dtype) for each in gradients]
+    return value, gradients
 
 
 def held(a, low, high=np.inf):

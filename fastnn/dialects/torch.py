@@ -1,24 +1,15 @@
 """PyTorch 2.14.1: torch.optim, torch.nn's activations and losses, by its names, arguments and defaults.
 
-weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the mean, as there, unless
-`reduction` says otherwise, by the names of torch.nn and those of torch.nn.functional.
+weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay.
 """
-import numpy as np
-
 from ..activations import _registry as activations
-from ..core import losses as compiled
-from ..core.arrays import as_array
-from ..core.elementwise import ElementwiseLoss
-from ..core.pair_losses import SHARE, reduced
-from ..core.row_losses import RowLoss
-from ..core.triplets import computed_in, in_dtype
-from ..hyperparameters import Hyperparameter
-from ..losses.base import Several
-from ..losses.classification import SigmoidBinaryCrossEntropy, SoftmaxCrossEntropy
-from ..losses.likelihoods import NLL
 from ..optimizers.base import epsilon, rate
-from .adapted import Adapted, AlongAnotherAxis, OfRows
+from . import torch_losses      # noqa: F401: a part of this dialect in a file of its own
+from .adapted import LowerPieceAtZero
 from .translation import Dialect, Rule, is_zero, pair
+
+
+catalogued = activations.catalogued
 
 
 def shared(*, maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):
@@ -163,10 +154,15 @@ def relu6(inplace=False):
     return "ReLU6", {}
 
 
+class SELU(LowerPieceAtZero, catalogued("SELU")):
+    """f'(0) = lambda_ alpha. PyTorch's constants have 16 digits."""
+
+    like, called = "torch", "SELU"
+
+
 @torch.act("SELU")
 def selu(inplace=False):
-    """PyTorch's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return SELU, dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
 
 
 @torch.act("SiLU", "Swish")
@@ -185,15 +181,26 @@ def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
     return "clipped-linear", dict(low=min_val, high=max_val)
 
 
+class LeakyReLU(LowerPieceAtZero, catalogued("leaky-ReLU")):
+    """f'(0) = negative_slope."""
+
+    like, called, terms = "torch", "LeakyReLU", {"negative_slope": "alpha"}
+
+
 @torch.act("LeakyReLU")
 def leaky_relu(negative_slope=0.01, inplace=False):
-    """f'(0) = 1, where PyTorch has the slope."""
-    return "leaky-ReLU", dict(alpha=negative_slope)
+    return LeakyReLU, dict(alpha=negative_slope)
+
+
+class ELU(LowerPieceAtZero, catalogued("ELU")):
+    """f'(0) = alpha."""
+
+    like, called, terms = "torch", "ELU", {"alpha": "alpha"}
 
 
 @torch.act("ELU")
 def elu(alpha=1.0, inplace=False):
-    return "ELU", dict(alpha=alpha)
+    return ELU, dict(alpha=alpha)
 
 
 @torch.act("CELU")
@@ -210,9 +217,11 @@ def gelu(approximate="none"):
 
 @torch.act("Softplus")
 def softplus(beta=1.0, threshold=20.0):
-    """Exact beyond the threshold, too, where PyTorch returns x."""
+    """Exact beyond the threshold, too, where PyTorch returns x: at 20 they differ by 2e-9."""
     if beta != 1:
         raise ValueError(f"beta must be 1, not {beta!r:.80}")
+    if not threshold >= 20:
+        raise ValueError(f"threshold must be at least 20, not {threshold!r:.80}: fastnn's is exact beyond it, too")
     return "softplus", {}
 
 
@@ -268,220 +277,3 @@ def rrelu(lower=1/8, upper=1/3, inplace=False):
 def gumbel_softmax(tau=1, hard=False, eps=1e-10, dim=-1):
     """eps does nothing in PyTorch, either; the noise is another one."""
     return "gumbel-softmax", dict(temperature=tau, hard=hard, axis=dim)
-
-
-# Losses
-
-def meant(size_average, reduce, reduction):
-    """The reduction: PyTorch's two arguments of before it had that win, where one of them is given."""
-    for name, value in (("size_average", size_average), ("reduce", reduce)):
-        if not (value is None or isinstance(value, (bool, np.bool_))):
-            raise TypeError(f"{name} must be True, False or None, not {value!r:.80}")
-    if size_average is None and reduce is None:
-        return reduction
-    return "none" if reduce is not None and not reduce else "mean" if size_average is None or size_average else "sum"
-
-
-def plain(own, *names):
-    """Enter a loss without arguments of its own."""
-    @torch.err(*names)
-    def row(size_average=None, reduce=None, reduction="mean"):
-        return own, dict(reduction=meant(size_average, reduce, reduction))
-
-
-plain("squared-error", "MSELoss", "mse", "Square")          # twice what the catalogue's Square is
-plain("L1", "L1Loss", "L1")
-plain("soft-margin", "SoftMarginLoss", "soft-margin")
-
-
-@torch.err("HuberLoss", "Huber")
-def huber_loss(reduction="mean", delta=1.0):
-    return "Huber", dict(delta=delta, reduction=reduction)
-
-
-@torch.err("SmoothL1Loss", "smooth-L1")
-def smooth_l1_loss(size_average=None, reduce=None, reduction="mean", beta=1.0):
-    return "smooth-L1", dict(beta=beta, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("KLDivLoss", "kl_div", "KL")
-def kl_div_loss(size_average=None, reduce=None, reduction="mean", log_target=False):
-    if reduction == "batchmean":
-        raise ValueError("reduction='batchmean' is reduction='sum' divided by the number of rows")
-    return "KL", dict(log_target=log_target, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("PoissonNLLLoss", "Poisson")
-def poisson_nll_loss(log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
-    return "Poisson", dict(log_input=log_input, full=full, eps=eps, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("GaussianNLLLoss", "Gaussian-NLL")
-def gaussian_nll_loss(*, full=False, eps=1e-6, reduction="mean"):
-    return "Gaussian-NLL", dict(full=full, eps=eps, reduction=reduction)
-
-
-@torch.err("HingeEmbeddingLoss", "hinge-embedding")
-def hinge_embedding_loss(margin=1.0, size_average=None, reduce=None, reduction="mean"):
-    return "hinge-embedding", dict(margin=margin, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("TripletMarginLoss", "triplet")
-def triplet_margin_loss(margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"):
-    return "triplet", dict(margin=margin, p=p, eps=eps, swap=swap, reduction=meant(size_average, reduce, reduction))
-
-
-def no_weight(weight):
-    if weight is not None:
-        raise ValueError("the weight of each element is given to a call: sample_weight=")
-
-
-@torch.err("BCELoss", "binary_cross_entropy", "Binary")
-def bce_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
-    no_weight(weight)
-    return "Binary", dict(reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("BCEWithLogitsLoss", "binary_cross_entropy_with_logits", "sigmoid-binary-cross-entropy")
-def bce_with_logits_loss(weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
-    no_weight(weight)
-    values = dict(reduction=meant(size_average, reduce, reduction))
-    if pos_weight is None:
-        return "sigmoid-binary-cross-entropy", values
-    given = as_array(pos_weight, "pos_weight")
-    if given.size != 1:
-        raise ValueError(f"pos_weight must be one number, not {given.size}: here all outputs share it")
-    return "sigmoid-binary-cross-entropy", dict(class_weight=(1, given.reshape(())[()]), **values)
-
-
-class MultiLabelSoftMarginLoss(OfRows, SigmoidBinaryCrossEntropy):
-    like, called = "torch", "MultiLabelSoftMarginLoss"
-
-
-@torch.err("MultiLabelSoftMarginLoss")
-def multilabel_soft_margin_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
-    if weight is not None:
-        raise ValueError("fastnn's takes no weights of classes")
-    return MultiLabelSoftMarginLoss, dict(reduction=meant(size_average, reduce, reduction))
-
-
-class _SecondAxis(AlongAnotherAxis):
-    """Classes lie along the second axis, of one row alone along the only one."""
-
-    like = "torch"
-
-    @staticmethod
-    def _axis_of(x):
-        return min(1, x.ndim - 1)
-
-
-class CrossEntropyLoss(_SecondAxis, SoftmaxCrossEntropy):
-    called = "CrossEntropyLoss"
-    terms = {"weight": "class_weight", "ignore_index": "ignore_label", "label_smoothing": "label_smoothing"}
-
-
-class NLLLoss(_SecondAxis, NLL):
-    called = "NLLLoss"
-    terms = {"weight": "class_weight", "ignore_index": "ignore_label"}
-
-
-@torch.err("CrossEntropyLoss", "cross_entropy", "Cross", "softmax-cross-entropy")
-def cross_entropy_loss(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
-                       label_smoothing=0.0):
-    """Of logits; classes lie along the second axis."""
-    return CrossEntropyLoss, dict(class_weight=weight, ignore_label=ignore_index, label_smoothing=label_smoothing,
-                                  reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("NLLLoss", "NLL")
-def nll_loss(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean"):
-    """Of log-probabilities; classes lie along the second axis."""
-    return NLLLoss, dict(class_weight=weight, ignore_label=ignore_index, reduction=meant(size_average, reduce, reduction))
-
-
-class _OfTwo(Adapted, Several):
-    """Of two inputs, and targets that are above 0 where they belong together, or the first is to be larger."""
-
-    like, terms = "torch", {"margin": "margin"}
-    inputs, gradients = ("input1", "input2", "target"), ("input1", "input2")
-
-    def _pair(self, arrays):
-        """The inputs in the dtype that is computed in, the target, and the dtype of results."""
-        first, dtype = computed_in(arrays[0], "input1")
-        second = in_dtype(computed_in(arrays[1], "input2")[0], first.dtype)
-        if first.shape != second.shape:
-            raise ValueError(f"{self.name}: input2 must have input1's shape {first.shape}, not {second.shape}")
-        return first, second, as_array(arrays[2], "target"), dtype
-
-    @staticmethod
-    def _given(value, gradients, reduction, dtype):
-        value = in_dtype(value, dtype) if reduction == "none" else value
-        return value, gradients and tuple(in_dtype(each, dtype) for each in gradients)
-
-
-class MarginRankingLoss(_OfTwo, ElementwiseLoss):
-    """max(margin - t (x1 - x2), 0); derivative 0 at the kink."""
-
-    name = called = "MarginRankingLoss"
-    margin = Hyperparameter(0.0, above=-1e30, below=1e30)
-
-    def _hyperparameter_set(self):
-        self._bind(compiled.LOSSES["margin_ranking"][0], (self.margin, *[0.0] * (SHARE - 1), 1.0))
-
-    def _both(self, arrays, keep, sample_weight, reduction):
-        first, second, target, dtype = self._pair(arrays)
-        value, gradient = reduced(self._bound, first - second, target, sample_weight, reduction, True, keep, share_at=SHARE)
-        return self._given(value, (gradient, -gradient) if keep else None, reduction, dtype)
-
-
-class CosineEmbeddingLoss(_OfTwo):
-    """1 - cos(x1, x2) of rows where t is above 0, else max(cos(x1, x2) - margin, 0); derivative 0 at the kink.
-
-    PyTorch adds 1e-12 to the squares of a norm: here a norm is held at 1e-8.
-    """
-
-    name = called = "CosineEmbeddingLoss"
-    margin = Hyperparameter(0.0, at_least=-1, below=1)
-
-    def _hyperparameter_set(self):
-        rows = RowLoss()
-        rows._bind(compiled.ROW_LOSSES["cosine"][0], (1e-8,), False)
-        self.__dict__["_rows"] = rows
-
-    def _both(self, arrays, keep, sample_weight, reduction):
-        first, second, target, dtype = self._pair(arrays)
-        distance, of_first = self._rows._value_and_gradient(first, second, keep)
-        if target.shape != distance.shape:
-            raise ValueError(f"{self.name}: target must have shape {distance.shape}, one a row, not {target.shape}")
-        far, apart = target <= 0, 1 - distance - self.margin
-        sides = np.where(far, np.where(apart <= 0, 0.0, -1.0), np.where(target > 0, 1.0, np.nan))
-        value = np.where(far, np.where(apart <= 0, 0, apart), np.where(target > 0, distance, np.nan))
-        if sample_weight is not None:
-            weights = as_array(sample_weight, "sample_weight")
-            weights = np.broadcast_to(weights.reshape(weights.shape + (1,) * (value.ndim - weights.ndim)), value.shape)
-            value, sides = np.where(weights == 0, 0, value * weights), sides * weights
-        total = float(np.sum(value, dtype=np.float64))
-        if reduction == "mean":
-            sides = sides / max(value.size, 1)
-            total = total / value.size if value.size else np.nan
-        gradients = None
-        if keep:
-            _, of_second = self._rows._value_and_gradient(second, first)
-            gradients = [np.where(sides[..., None] == 0, 0, each * sides[..., None]) for each in (of_first, of_second)]
-        return self._given(value if reduction == "none" else total, gradients, reduction, dtype)
-
-
-@torch.err("MarginRankingLoss")
-def margin_ranking_loss(margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    return MarginRankingLoss, dict(margin=margin, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("CosineEmbeddingLoss")
-def cosine_embedding_loss(margin=0.0, size_average=None, reduce=None, reduction="mean"):
-    return CosineEmbeddingLoss, dict(margin=margin, reduction=meant(size_average, reduce, reduction))
-
-
-@torch.err("sigmoid_focal_loss", "sigmoid-focal")
-def sigmoid_focal_loss(alpha=0.25, gamma=2, reduction="none"):
-    """torchvision.ops.sigmoid_focal_loss, where a negative alpha leaves the factor out."""
-    return "sigmoid-focal", dict(alpha=None if alpha is not None and alpha < 0 else alpha, gamma=gamma, reduction=reduction)

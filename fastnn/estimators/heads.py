@@ -1,6 +1,6 @@
 """The ends of the networks: an output activation with its loss, the loss's value and gradient in the scores before it.
 
-Values and gradients are scikit-learn's: probabilities are held apart from 0 and 1 by the spacing of their type, and a
+Values and gradients are scikit-learn's: probabilities are clamped away from 0 and 1 by the spacing of their type, and a
 row's loss is the sum over its outputs, but for squared errors, where it is their mean and the gradient that of the sum.
 """
 import math
@@ -186,7 +186,7 @@ def head_of(loss, out_activation, classifies, dtype):
     elif task.targets == "yes or no" and task.outputs != "scores":
         ending = "logistic"
     else:
-        ending = "exp" if loss.name == "Poisson" else "identity"
+        ending = "exp" if loss.name == "Poisson" or task.outputs == "rates" else "identity"
     if task.outputs in ("logits", "scores") and (task.targets == "yes or no" or not classifies):
         through = None
     elif task.outputs == "rates":

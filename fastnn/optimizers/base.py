@@ -124,7 +124,7 @@ class Optimizer(Adjustable, Stepper):
     elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
     describes the formats.
 
-    Gradients that are NaN or infinite spoil their own elements alone, and for good. In rules that average squares so do
+    NaN or infinite gradients affect only their own elements, permanently. In rules that average squares so do
     those whose square is infinite, from 1.9e19 on in float32 and 1.4e154 in float64: clip them.
 
     Attributes
@@ -140,7 +140,7 @@ class Optimizer(Adjustable, Stepper):
     state_dtype : str
         Given at construction.
 
-    What goes on around the rule - decay, clipping, groups, frozen parameters - is told at the constructor and at each
+    Options around the rule - decay, clipping, groups, frozen parameters - are described at the constructor and at each
     option. A step whose clipping norm is NaN or infinite is skipped: nothing changes, `skipped` counts it, and there is
     a RuntimeWarning.
 
@@ -148,7 +148,7 @@ class Optimizer(Adjustable, Stepper):
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
     step, for a schedule that gives what could not be set, and for a group that fits no parameter; TypeError for
     anything but arrays of real numbers, and where deltas are asked for without w= and an option or a rule reads p;
-    RuntimeError if the optimizer is in use: in another thread, or further up in this one, where a step has called the
+    RuntimeError if the optimizer is in use: in another thread, or by a caller in this one, where a step has called the
     function, mapping or signal handler that now uses it. So does everything that reads or replaces the state;
     hyperparameters may be set at any time. A step that has begun to write comes to its end before Ctrl-C is heard.
     """
@@ -201,10 +201,11 @@ class Optimizer(Adjustable, Stepper):
         *args, **kwds : number or schedule
             The rule's hyperparameters and, by keyword, the options `weight_decay`, `l2`, `l1`, `clip_value`,
             `clip_norm`, `clip_global_norm`, `clip_adaptive`, `maximize`, `grad_scale`, `centralize` and `output_axis`,
-            which are told below. A schedule is a function of t, the parameter's own step, from 1 (`fastnn.schedules`);
-            what it gives is checked at each step as if it had been set. All are attributes, to be set at any time.
+            which are described below. A schedule is a function of t, the parameter's own step, from 1
+            (`fastnn.schedules`); what it gives is checked at each step as if it had been set. All are attributes, to
+            be set at any time.
         groups : list of Group
-            Parameters that are treated otherwise: see `fastnn.group`.
+            Parameters with other settings: see `fastnn.group`.
         state_dtype : str
             "float32", "bfloat16" or "int8": how state is kept.
 
@@ -265,7 +266,7 @@ class Optimizer(Adjustable, Stepper):
     def constants(h, t):
         """The constants of a step by their names in the compiled rule. h has the hyperparameters as numbers; t is the
         parameter's own step, from 1 (left out by rules that do not depend on it); what `scalars` keeps comes behind."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     @staticmethod
     def advanced(h, t, scalars, extra):
@@ -363,7 +364,7 @@ class Optimizer(Adjustable, Stepper):
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays.
 
-        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
+        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind resumes from there, bit for
         bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
         """
         return self._alone(state_of, self)
@@ -479,7 +480,7 @@ class Optimizer(Adjustable, Stepper):
         return t
 
     def gradient_point(self, params: Any) -> Any:
-        """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
+        """Where the next gradient is to be evaluated, in the structure of params: at params themselves, but for NAG."""
         return params
 
     def evaluation_point(self, params: Any) -> Any:

@@ -42,7 +42,7 @@ class Noisy(Optimizer):
 
     def _filled(self, plan, noise, given):
         """Pairs of a slot and what it is filled with before the step, which has the number `given`, if it is one."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     def _drawn(self, noise, *groups):
         """Normal noise for each record of each group."""

@@ -91,7 +91,7 @@ def parameters(name, dtype):
 
 
 def optimizer(called, params, arguments):
-    """In its quickest form."""
+    """In its fastest form."""
     rule = getattr(torch.optim, called)
     forms = [form for form in ("fused", "foreach") if form in signature(rule).parameters]
     return rule(params, **{**dict.fromkeys(forms[:1], True), **arguments})

@@ -17,7 +17,8 @@ cdef inline real sigmoid_cross_entropy_d1(real y, real t) noexcept nogil:
     return s - t if y < <real>0 else (<real>1 - t) - s
 
 
-# the same with targets t kept + spread (label smoothing), the term of 1 - t times `negative`, that of t times `positive`
+# the same with targets t kept + spread (label smoothing), the term of 1 - t times `negative`, that of t times `positive`; 0,
+# whatever y is, where neither counts
 
 cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real spread, real negative,
                                                 real positive) noexcept nogil:
@@ -26,7 +27,8 @@ cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real 
     cdef real n = negative * (<real>1 - s)
     cdef real p = positive * s
     cdef real wrong = n if y > <real>0 else p
-    return fma(n + p, log1p(exp(-a)), <real>0 if wrong == <real>0 else a * wrong)
+    cdef real loss = fma(n + p, log1p(exp(-a)), <real>0 if wrong == <real>0 else a * wrong)
+    return <real>0 if absolute(n) + absolute(p) == <real>0 else loss
 
 
 cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, real spread, real negative,
@@ -37,7 +39,8 @@ cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, re
     cdef real s = fma(t, kept, spread)
     cdef real n = negative * (<real>1 - s)
     cdef real p = positive * s
-    return fma(n, large if y > <real>0 else small, -(p * (small if y > <real>0 else large)))
+    cdef real slope = fma(n, large if y > <real>0 else small, -(p * (small if y > <real>0 else large)))
+    return <real>0 if absolute(n) + absolute(p) == <real>0 else slope
 
 
 # focal (Lin et al.): (alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(y), where

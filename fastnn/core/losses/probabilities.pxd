@@ -4,7 +4,7 @@ from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log
                                   real)
 
 
-# cross entropy: -t log(y); the logarithm is held at -100 and the denominator at 1e-12, so that both stay finite at 0
+# cross entropy: -t log(y); the logarithm is clamped at -100 and the denominator at 1e-12, so that both stay finite at 0
 
 cdef inline real held_log(real y) noexcept nogil:
     return at_least(log(y), <real>-100)

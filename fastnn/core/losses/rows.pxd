@@ -207,14 +207,14 @@ cdef inline void sparsemax_row(const real *x, const real *t, Py_ssize_t label, r
     cdef double top = top_of(x, n)
     cdef double tau = -1                    # of x - top: the largest is in the support, whatever lies 1 below it is not
     cdef double z, sum_, squares, given
-    while True:                             # most are in no support: branches are quicker than lanes
+    while True:                             # most are in no support: branches are faster than lanes
         sum_, count = 0, 0
         for i in range(n):
             z = <double>x[i] - top
             if z > tau or z != z and <double>x[i] == top:
                 sum_ += z if z == z else 0
                 count += 1
-        if count == before or count == 0:
+        if count >= before or count == 0:   # more than before come back by rounding
             break
         before = count
         tau = (sum_ - 1) / count

@@ -37,7 +37,7 @@ class ExponentialAverage(Wrapper):
     decay = Hyperparameter(0.999, at_least=0, below=1, scheduled=True)
     _entries = ("by_key", "by_position", "structures")
 
-    def __init__(self, optimizer, decay=0.999):
+    def __init__(self, optimizer: Any, decay: float = 0.999):
         super().__init__(optimizer, decay=decay)
         self._engine = Averaging(self.decay)
         self._averages = [{}, {}]

@@ -1,4 +1,6 @@
 """Slow weights, which look ahead along the steps of an optimizer."""
+from typing import Any
+
 from ...core.records import room_for
 from ...core.transactions import Copies
 from ...hyperparameters import Hyperparameter
@@ -38,7 +40,7 @@ class Lookahead(Wrapper):
     alpha = Share(0.5, above=0)
     _entries = ("by_key", "by_position")
 
-    def __init__(self, optimizer, k=5, alpha=0.5):
+    def __init__(self, optimizer: Any, k: int = 5, alpha: float = 0.5):
         super().__init__(optimizer, k=k, alpha=alpha)
         self._engine = Approach(self.alpha)
         self._slow = [{}, {}]

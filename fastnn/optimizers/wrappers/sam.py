@@ -37,7 +37,7 @@ class SAM(Wrapper):
 
     rho = Hyperparameter(0.05, at_least=0)
 
-    def __init__(self, optimizer, rho=0.05):
+    def __init__(self, optimizer: Any, rho: float = 0.05):
         super().__init__(optimizer, rho=rho)
         self._engine = Sum()
         self._displaced = Displaced()
@@ -47,13 +47,13 @@ class SAM(Wrapper):
 
     def _refuse(self, optimizer):
         if isinstance(optimizer._innermost, NAG):
-            raise TypeError("SAM cannot go around NAG: both take the gradient at a point of their own; "
+            raise TypeError("SAM cannot wrap NAG: both take the gradient at a point of their own; "
                             'get_opt("Nesterov") takes it at the parameters')
         if optimizer._ascending() is not None:
-            raise TypeError("SAM cannot go around SAM: give the one inside another rho")
+            raise TypeError("SAM cannot wrap SAM: give the one inside another rho")
 
     def ascend(self, params: Any, grads: Any) -> None:
-        """Move parameters in place to where the step wants its gradients. They have the forms that `step` takes.
+        """Move parameters in place to where the gradients are to be evaluated. They have the forms that `step` takes.
 
         Raises what a step raises, and RuntimeError where a step or `restore` has not followed the last one; nothing has
         been changed then.
