@@ -19,6 +19,7 @@ SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
          "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
          "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
 COMPARED = ("elementwise", "rows", "gated", "concatenated", "learnable", "random")      # a layer is a matrix product
+OF_SIDES = ("soft-margin", "hinge-embedding")           # losses whose targets are -1 and 1 in every library
 PAIRS = 256                             # of InfoNCE at most
 ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
@@ -151,6 +152,8 @@ def loss_arrays(name, size, dtype):
     if row.inputs[:2] != ("y", "t"):
         return [normal(shape, dtype, seed) for seed in range(len(row.inputs))]
     arrays = [rng.uniform(0.05, 0.95, shape).astype(dtype), rng.integers(0, 2, shape).astype(dtype)]
+    if name in OF_SIDES:
+        arrays[1] = 2 * arrays[1] - 1
     if getattr(row, "_takes_labels", False):
         arrays[1] = rng.integers(0, columns, shape[0])
     return arrays + [rng.uniform(0.5, 1.5, shape).astype(dtype) for _ in row.inputs[2:]]
