@@ -183,7 +183,7 @@ cdef object with_last(cnp.ndarray a, object axis):
     if axis is None:
         return a
     if type(axis) is tuple:
-        axis = sorted(axis, key=lambda each: each % a.ndim)
+        axis = [each for _, each in sorted([(each % a.ndim, each) for each in axis])]
         return np.moveaxis(a, axis, range(-len(axis), 0))
     return np.moveaxis(a, axis, -1)
 
