@@ -118,7 +118,7 @@ def test_several_kernels_of_a_row_and_several_rows_of_a_kernel(generate):
     ("cdef inline double made_up(double g, double lr) noexcept nogil:\n    return g\n", {}, "no rule made_up"),
     (rule("made_up", constants=17), {}, "made_up has 17 constants: .* room for 16"),
     (rule("made_up", slots=9), {}, "made_up has 9 slots: .* room for 8"),
-    (rule("made_up", slots=5), dict.fromkeys("abcde", "linear"), "made_up has 5 slots that are stored .* room for 4"),
+    (rule("made_up", slots=5), dict.fromkeys("abcde", "linear"), "made_up has 5 slots with reduced precision.* room for 4"),
     (rule("made_up", slots=2), {"a": "linear"}, "made_up has 2 slots, 1 in `stored`"),
     (rule("made_up", slots=1), {"a": "cubic"}, "made_up has slots stored as cubic: there is linear, logarithmic"),
     ("cdef inline real made_up(real g, real lr, real *m) noexcept nogil:\n    return g\n", {}, "arguments of made_up"),
