@@ -24,7 +24,7 @@ from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_doubl
 from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
-from fastnn.core.levels import pairs, rules
+from fastnn.core.levels import layers, pairs, rules
 
 cnp.import_array()
 
@@ -38,7 +38,7 @@ cdef enum:
 
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
-cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
+cdef random_words words_of = <random_words><uintptr_t>layers.RANDOM_WORDS
 
 cdef struct Work:
     uintptr_t kernel
