@@ -224,7 +224,8 @@ class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
-    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"), "max_value": "ReLU-k has k for it"}
+    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"),
+             "max_value": "ReLU-k has k for it"}
 
     _alike_at_value = _by_value = True
 
@@ -277,7 +278,7 @@ class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
     bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
-class _Kinked(Activation):
+class Kinked(Activation):
     """Two pieces that meet at 0, where f' is that of the upper one, 1 or lambda_, unless `_lower_at_zero`."""
 
     _lower_at_zero = False
@@ -291,7 +292,7 @@ class _Kinked(Activation):
         return *super()._kernel_parameters(), below if self._lower_at_zero else above
 
 
-class LeakyReLU(_Kinked, name="leaky-ReLU", kernel="leaky_relu"):
+class LeakyReLU(Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     """x, below 0 alpha x; f'(0) = 1.  alpha may be 0, which is ReLU but for f'(0), or negative."""
 
     alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
@@ -303,7 +304,7 @@ class LeakyReLU(_Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     _alike_at_value = _by_value
 
 
-class ELU(_Kinked, name="ELU", kernel="elu"):
+class ELU(Kinked, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
     learns = ("alpha",)
@@ -314,7 +315,7 @@ class ELU(_Kinked, name="ELU", kernel="elu"):
         return self.alpha > 0
 
 
-class SELU(_Kinked, name="SELU", kernel="selu"):
+class SELU(Kinked, name="SELU", kernel="selu"):
     """lambda_ x, below 0 lambda_ alpha (exp(x) - 1); f'(0) = lambda_.  Klambauer et al. 2017, arXiv 1706.02515."""
 
     _by_value = True
@@ -579,10 +580,10 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
 
 
-class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
-    """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
+class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
+    """max(x_i/T - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
+    T is the `temperature`: the smaller, the fewer are above 0. The nearest point to x/T among the distributions: what lies far below the largest elements is 0. The support is where it
     is not; the Jacobian is that of x less its mean there, 0 elsewhere, also at the support's border. A gradient is not
     looked at where y is 0. Rows with NaN are NaN; of infinite maxima each gets the same share.
     """
@@ -590,17 +591,17 @@ class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
     accuracy = bounds.SPARSE_ROWS
 
     def _kernel_parameters(self):
-        return (2,)                         # alpha of alpha-entmax
+        return 2, self.temperature          # alpha of alpha-entmax
 
 
-class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
-    """max(x_i/2 - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
+class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
+    """max(x_i/(2 T) - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
 
-    The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
+    T is the `temperature`. The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
     sparsemax's support, NaN and infinities holds here as well.
     """
 
     accuracy = bounds.SPARSE_ROWS
 
     def _kernel_parameters(self):
-        return (1.5,)
+        return 1.5, self.temperature

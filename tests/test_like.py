@@ -352,8 +352,8 @@ def test_the_mean_squared_error_is_not_square(name):
 
 
 @pytest.mark.parametrize(("said", "like"), [
-    ("jax", "optax"), ("JAX", "optax"), ("jax.nn", "optax"), ("pytorch", "torch"), ("PyTorch", "torch"), ("scikit-learn", "sklearn"),
-    ("tf.keras", "keras")])
+    ("jax", "optax"), ("JAX", "optax"), ("jax.nn", "optax"), ("pytorch", "torch"), ("PyTorch", "torch"),
+    ("scikit-learn", "sklearn"), ("tf.keras", "keras")])
 def test_other_words_for_sources(said, like):
     for get, name in ((get_act, "relu"), (get_err, names(get_err, like)[0])):
         assert repr(get(name, like=said)) == repr(get(name, like=like))
@@ -367,10 +367,10 @@ def test_other_words_for_sources(said, like):
 
 @pytest.mark.parametrize(("name", "said"), [
     ("cross_entropy", "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities"),
-    ("categorical_crossentropy", "logits, or get_err(\"CategoricalCrossentropy\", like=\"keras\") of probabilities"),
+    ("categorical_crossentropy", "logits, or get_err('CategoricalCrossentropy', like='keras') of probabilities"),
     ("SparseCategoricalCrossentropy", "of logits, or get_err("), ("binary_focal_crossentropy", "sigmoid-focal, of logits"),
     ("KLDivergence", "log_input=False of probabilities"), ("cosine_similarity", "cosine, which is 1 less it"),
-    ("margin_ranking_loss", "get_err(\"MarginRankingLoss\", like=\"torch\")")])
+    ("margin_ranking_loss", "get_err('MarginRankingLoss', like='torch')")])
 def test_names_that_mean_one_thing_here_and_another_there(name, said):
     with pytest.raises(ValueError, match=f"^Unknown error function: '{name}' \\(it is .*{re.escape(said)}"):
         get_err(name)
@@ -390,7 +390,8 @@ def test_words_of_others_that_are_taken_or_told():
     for get, name, word, said in (
             (get_act, "GELU", "approximate", "GELU-tanh is"), (get_act, "ReLU", "negative_slope", "leaky-ReLU has"),
             (get_act, "ReLU", "max_value", "ReLU-k has"), (get_act, "softmax", "dim", "did you mean axis"),
-            (get_act, "softmax", "tau", "did you mean temperature"), (get_err, "softmax-cross-entropy", "weight", "class_weight"),
+            (get_act, "softmax", "tau", "did you mean temperature"),
+            (get_err, "softmax-cross-entropy", "weight", "class_weight"),
             (get_err, "softmax-cross-entropy", "ignore_index", "ignore_label"), (get_err, "mse", "reduce", "reduction"),
             (get_err, "MAPE", "eps", "epsilon")):
         with pytest.raises(TypeError, match=f"'{word}' .*{said}"):
@@ -503,7 +504,7 @@ def test_what_is_refused_of_losses_and_activations():
             (get_err, "KLDivLoss", "torch", {"reduction": "batchmean"}, "divided by the number of rows"),
             (get_err, "multi_margin_loss", "torch", {}, "is a sum over the classes"),
             (get_err, "BCELoss", "torch", {"weight": [1.0]}, "sample_weight="),
-            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [1.0, 2.0]}, "pos_weight must be one number"),
+            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [[1.0, 2.0]]}, "pos_weight must be a number or one for each"),
             (get_err, "CrossEntropyLoss", "torch", {"ignore_index": 0.5}, "ignore_label must be an integer"),
             (get_err, "CrossEntropyLoss", "torch", {"label_smothing": 0.5}, "did you mean label_smoothing"),
             (get_err, "BinaryFocalCrossentropy", "keras", {}, "fastnn has it with from_logits=True"),
@@ -528,7 +529,8 @@ def test_what_is_refused_of_losses_and_activations():
 @pytest.mark.parametrize(("name", "like", "kwds", "attribute", "value"), [
     ("LeakyReLU", "torch", {}, "alpha", 0.01), ("leaky_relu", "chainer", {}, "alpha", 0.2),
     ("leaky_relu", "keras", {}, "alpha", 0.2), ("leaky_relu", "optax", {"negative_slope": 0.3}, "alpha", 0.3),
-    ("Softmax", "torch", {"dim": 0}, "axis", 0), ("softmax", "chainer", {}, "axis", 1),
+    ("Softmax", "torch", {"dim": 0}, "axis", 0), ("Softmax2d", "torch", {}, "axis", -3),
+    ("softmax", "chainer", {}, "axis", 1),
     ("softmax", "keras", {}, "axis", -1), ("Hardshrink", "torch", {"lambd": 0.25}, "lambda_", 0.25),
     ("SELU", "torch", {}, "lambda_", 1.0507009873554804934193349852946),
     ("selu", "chainer", {"scale": 1.5}, "lambda_", 1.5)])
@@ -538,7 +540,8 @@ def test_arguments_of_activations(name, like, kwds, attribute, value):
 
 # beside the defaults of every elementwise activation, these arguments
 ALSO = {
-    "torch": {"Hardtanh": [{"min_val": -2.0, "max_val": 0.5}, {"min_val": 0.0, "max_val": 6.0}], "GELU": [{"approximate": "tanh"}],
+    "torch": {"Hardtanh": [{"min_val": -2.0, "max_val": 0.5}, {"min_val": 0.0, "max_val": 6.0}],
+              "GELU": [{"approximate": "tanh"}],
               "LeakyReLU": [{"negative_slope": 0.25}, {"negative_slope": -0.25}, {"negative_slope": 0.0}],
               "ELU": [{"alpha": 0.5}, {"alpha": 2.0}], "CELU": [{"alpha": 0.5}], "Hardshrink": [{"lambd": 2.0}],
               "Softshrink": [{"lambd": 2.0}, {"lambd": 0.0}], "Threshold": [{"threshold": 0.0, "value": 0.0}]},

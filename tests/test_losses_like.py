@@ -20,7 +20,8 @@ SHARES, GIVEN = RNG.dirichlet(np.ones(7), (2, 40))
 BITS, COUNTS = RNG.integers(2, size=SHAPE).astype(float), RNG.poisson(2, SHAPE).astype(float)
 LABELS, SPREADS, WEIGHTS = RNG.integers(7, size=40), RNG.uniform(0.1, 2, SHAPE), RNG.uniform(0.2, 2, 7)
 IGNORING = np.where(np.arange(40) % 3, LABELS, -100)
-IMAGES, PLANES = RNG.normal(size=(4, 7, 3, 5))*3, np.where(RNG.random((4, 3, 5)) < 0.2, -100, RNG.integers(7, size=(4, 3, 5)))
+IMAGES = RNG.normal(size=(4, 7, 3, 5))*3
+PLANES = np.where(RNG.random((4, 3, 5)) < 0.2, -100, RNG.integers(7, size=(4, 3, 5)))
 SHARES_OF_IMAGES, SIDES = RNG.dirichlet(np.ones(7), (4, 3, 5)).transpose(0, 3, 1, 2).copy(), 2*BITS - 1
 
 TORCH = [
@@ -35,6 +36,7 @@ TORCH = [
     ("TripletMarginLoss", {"margin": 3.0, "p": 1.0, "swap": True, "eps": 1e-3}, (SCORES, OTHERS, THIRDS)),
     ("BCELoss", {}, (SHARES, BITS)), ("BCEWithLogitsLoss", {}, (SCORES, BITS)),
     ("BCEWithLogitsLoss", {"pos_weight": np.array(3.0)}, (SCORES, BITS)),
+    ("BCEWithLogitsLoss", {"pos_weight": WEIGHTS}, (SCORES, BITS)),
     ("CrossEntropyLoss", {}, (SCORES, LABELS)), ("CrossEntropyLoss", {}, (SCORES, IGNORING)),
     ("CrossEntropyLoss", {}, (SCORES, GIVEN)), ("CrossEntropyLoss", {"ignore_index": 3}, (SCORES, LABELS)),
     ("CrossEntropyLoss", {"weight": WEIGHTS, "label_smoothing": 0.2}, (SCORES, IGNORING)),
@@ -51,8 +53,9 @@ TORCH = [
     ("CosineEmbeddingLoss", {}, (SCORES, OTHERS, SIDES[:, 0])),
     ("CosineEmbeddingLoss", {"margin": 0.25}, (SCORES, OTHERS, SIDES[:, 0]))]
 FUNCTIONS = {                   # of torch.nn.functional, by the module of the same arguments
-    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss", "SmoothL1Loss": "smooth_l1_loss", "KLDivLoss": "kl_div",
-    "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss", "TripletMarginLoss": "triplet_margin_loss",
+    "MSELoss": "mse_loss", "L1Loss": "l1_loss", "HuberLoss": "huber_loss", "SmoothL1Loss": "smooth_l1_loss",
+    "KLDivLoss": "kl_div", "PoissonNLLLoss": "poisson_nll_loss", "GaussianNLLLoss": "gaussian_nll_loss",
+    "TripletMarginLoss": "triplet_margin_loss",
     "BCELoss": "binary_cross_entropy", "BCEWithLogitsLoss": "binary_cross_entropy_with_logits",
     "CrossEntropyLoss": "cross_entropy", "NLLLoss": "nll_loss", "SoftMarginLoss": "soft_margin_loss",
     "HingeEmbeddingLoss": "hinge_embedding_loss", "MultiLabelSoftMarginLoss": "multilabel_soft_margin_loss",
@@ -169,7 +172,8 @@ KERAS = [
     ("BinaryFocalCrossentropy", {"from_logits": True, "apply_class_balancing": True, "alpha": 0.75}, (SCORES, BITS)),
     ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, (SCORES, ONE_HOT)),
     ("CategoricalCrossentropy", {"from_logits": True, "axis": 0}, (SCORES, ONE_HOT)),
-    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)), ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
+    ("CategoricalCrossentropy", {}, (2*WITH_ENDS, ONE_HOT)),
+    ("CategoricalCrossentropy", {"label_smoothing": 0.2}, (SHARES, GIVEN)),
     ("CategoricalCrossentropy", {"axis": 0}, (SHARES, ONE_HOT)),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, (SCORES, LABELS)),
     ("SparseCategoricalCrossentropy", {"from_logits": True, "ignore_class": 3}, (SCORES, LABELS)),
@@ -239,7 +243,8 @@ def test_every_loss_of_keras_is_there_or_said_why_not(keras):
     names = [name for name, each in vars(keras.losses).items() if isinstance(each, type) and name != "Loss"]
     there = dialects.of_source(registry, "keras")
     assert {name for name in names if name not in there} == {*dialects.OTHER_LOSSES["keras"]}
-    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)} - {"deserialize", "get", "serialize"}
+    functions = {name for name, each in vars(keras.losses).items() if inspect.isfunction(each)}
+    functions -= {"deserialize", "get", "serialize"}
     others = [name.lower() for name in dialects.OTHER_LOSSES["keras"]]
     assert {name for name in functions if name not in there} == {name for name in functions
                                                                  if name.replace("_", "") in others}
@@ -307,7 +312,7 @@ def test_chainer():
         assert isinstance(got, type(wanted)) and repr(eval(repr(got), {"get_err": get_err, "array": np.array})) == repr(got)
         assert_allclose(got(y, t), wanted(y, t))
     images = np.where(PLANES < 0, -1, PLANES)
-    got, wanted = (get_err(name, like=like) for name, like in (("softmax_cross_entropy", "chainer"), ("cross_entropy", "torch")))
+    got, wanted = get_err("softmax_cross_entropy", like="chainer"), get_err("cross_entropy", like="torch")
     assert_allclose(got.value_and_grad(IMAGES, images)[1], wanted.value_and_grad(IMAGES, PLANES)[1])
 
 

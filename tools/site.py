@@ -4,7 +4,7 @@
 
 The installed fastnn is documented (`pip install ".[docs]"`). Sources are copied to FOLDER/source and what is generated
 is written there; warnings are errors. Examples of docstrings run, every link inside the site must lead somewhere, and no
-page may take a script, a font, a style or a picture from another host. `--external` looks at links to other hosts, too.
+page may take a script, a font, a style or a picture from another host. `--external` checks links to other hosts, too.
 """
 import argparse
 import difflib
@@ -160,7 +160,7 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", default=ROOT / "build" / "site", type=Path)
     parser.add_argument("--bench", action="append", default=[], metavar="FILE", help="handed to fastnn catalog")
-    parser.add_argument("--external", action="store_true", help="look at links to other hosts, too")
+    parser.add_argument("--external", action="store_true", help="check links to other hosts, too")
     options = parser.parse_args(arguments)
     target = options.folder.resolve()
     source = target / "source"

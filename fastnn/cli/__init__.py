@@ -83,7 +83,7 @@ def build_parser():
 
 def add_import(parser):
     parser.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py|MODULE",
-                        help="a file or module that registers your own activations, losses or optimizers; may be repeated")
+                        help="a file or module that registers your own entries; may be repeated")
 
 
 def add_compare(commands):

@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Every elementwise and row kernel, one line each, as a C function over contiguous blocks, and their addresses.
 
-`_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
@@ -255,7 +255,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
     # one kernel, told by alpha: with a constant kind a compiler would make two of everything
-    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, h[1], order, x, g, out, n, step, count)
 
 cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                    Py_ssize_t count, const double *h) noexcept nogil:

@@ -202,7 +202,8 @@ cdef void in_one(double *sums, double *lost, double *ones, Py_ssize_t count, rea
     if real is double:
         memcpy(lost, low, PHASED * sizeof(double))
     else:
-        memset(lost, 0, PHASED * sizeof(double))        # nothing has written there
+        for r in range(PHASED):
+            lost[r] = 0
     for r in range(count, PHASED):
         sums[r], lost[r], ones[r] = 1, 0, 1
 

@@ -36,7 +36,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
         if step == 1 and (n > SHORT or width < FEW):
             width = min(width, most_together(n, x[0]))
             if kind >= SPARSEMAX:
-                sparse_along(kind, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+                sparse_along(kind, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             else:
                 along(kind, sign, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
@@ -54,7 +54,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
                 turned(g + i * n, n, width, g_lanes, WIDTH)
             a, b, to = x_lanes, g_lanes, x_lanes
         if kind >= SPARSEMAX:
-            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
+            sparse_across(kind, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
         else:
             across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
                    WIDTH if turning else width)

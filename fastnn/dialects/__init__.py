@@ -27,15 +27,17 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 OTHER_LOSSES = {                # likewise
-    "torch": {"CTCLoss": "has no counterpart", "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge "
-                                                                 "is of the largest",
+    "torch": {"CTCLoss": "has no counterpart",
+              "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge is of the largest",
               "MultiLabelMarginLoss": "has lists of labels that end with -1",
               "TripletMarginWithDistanceLoss": "takes a function: triplet has p-norms",
               "LinearCrossEntropyLoss": "has weights of its own", "AdaptiveLogSoftmaxWithLoss": "has weights of its own"},
     "optax": {"triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
-              "binary_dice_loss": "is of sigmoid, and of the whole batch", "multiclass_generalized_dice_loss": "weighs classes",
-              "multiclass_hinge_loss": "leaves the target out of the others", "cosine_similarity": "is no loss: cosine_distance is",
+              "binary_dice_loss": "is of sigmoid, and of the whole batch",
+              "multiclass_generalized_dice_loss": "weighs classes",
+              "multiclass_hinge_loss": "leaves the target out of the others",
+              "cosine_similarity": "is no loss: cosine_distance is",
               "sparsemax_loss": "is of yes or no: multiclass_sparsemax_loss is of classes",
               **dict.fromkeys(("convex_kl_divergence", "generalized_kl_divergence", "ctc_loss", "ctc_loss_with_forward_probs",
                                "make_fenchel_young_loss", "multiclass_perceptron_loss", "perceptron_loss",
@@ -61,7 +63,8 @@ def row(registry, name, like):
     if like not in SOURCES:
         raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {said!r:.80}{hint(said, SOURCES)}")
     if folded(said) in ("jax", "jax.nn") and registry.noun == "optimizer":
-        raise ValueError(f"JAX itself has activations; the optimizers that go with it are optax's: like='optax', not {said!r:.80}")
+        raise ValueError("JAX itself has activations; the optimizers that go with it are optax's: like='optax', "
+                         f"not {said!r:.80}")
     rows = of_source(registry, like)
     if isinstance(name, str):
         known, kind = {"optimizer": (OTHER_RULES, "rule"), "error function": (OTHER_LOSSES, "loss")}.get(

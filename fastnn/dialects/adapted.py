@@ -97,9 +97,9 @@ class OfRows(Adapted):
         with np.errstate(all="ignore"):
             return float(np.divide(rows.sum(), count)), 1 / (n * max(count, 1))
 
-    def backward(self, y=None, t=None, out=None, *, sample_weight=None, reduction=None, y_pred=None, y_true=None):
-        if y_pred is not None or y_true is not None:
-            y, t = self._operands(y, t, y_pred, y_true)
+    def backward(self, y=None, t=None, out=None, *, sample_weight=None, reduction=None, y_pred=None, y_true=None, **unknown):
+        if unknown or y_pred is not None or y_true is not None:
+            y, t = self._operands(y, t, y_pred, y_true, unknown)
         kept = self._kept(y, t, (sample_weight, reduction))
         if kept is not None:
             return self._copy(kept, out)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..core.arrays import as_array
 from ..core.triplets import computed_in, in_dtype
-from ..hyperparameters import Choice, Hyperparameter, one_axis
+from ..hyperparameters import Choice, one_axis
 from ..losses import classification, distances, probabilities, similarities
 from ..losses.likelihoods import NLL
 from .adapted import Adapted, AlongAnotherAxis, OfRows, held, weighed
@@ -135,12 +135,11 @@ class BinaryCrossentropyOfLogits(_OfRows, classification.SigmoidBinaryCrossEntro
 
 
 class BinaryCrossentropy(_OfRows, probabilities.Binary):
-    called, terms = "BinaryCrossentropy", {"label_smoothing": "smoothing"}
-    smoothing = Hyperparameter(0.0, at_least=0, below=1)
+    called, terms = "BinaryCrossentropy", {"label_smoothing": "label_smoothing"}
 
     def _held(self, y, t):
         y, kept = held(y, EPSILON, 1 - EPSILON)
-        return y, t if not self.smoothing else t * (1 - self.smoothing) + self.smoothing / 2, kept
+        return y, t, kept
 
 
 class BinaryFocalCrossentropy(_OfRows, classification.SigmoidFocal):
@@ -163,7 +162,7 @@ def binary_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reducti
     only_the_last(axis)
     if from_logits:
         return of_elements(BinaryCrossentropyOfLogits, reduction, label_smoothing=label_smoothing)
-    return BinaryCrossentropy, dict(smoothing=label_smoothing, **given(reduction))
+    return BinaryCrossentropy, dict(label_smoothing=label_smoothing, **given(reduction))
 
 
 @keras.err("BinaryFocalCrossentropy", "binary_focal_crossentropy")

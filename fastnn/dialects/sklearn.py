@@ -104,8 +104,8 @@ class LogLoss(Adapted, losses.catalogued("NLL")):
         eps = np.finfo(dtype if dtype.itemsize <= 8 and dtype.kind == "f" else x.dtype).eps
         p, kept = held(x, eps, 1 - eps)
         if x.ndim > 2 or x.shape[1:] == (1,) or x.ndim == 1 and t.shape != x.shape:
-            raise ValueError(f"log_loss takes y_pred of shape (rows,) with y_true of 0 and 1, or (rows, classes), not {x.shape} "
-                             f"with {t.shape}")
+            raise ValueError("log_loss takes y_pred of shape (rows,) with y_true of 0 and 1, or (rows, classes), "
+                             f"not {x.shape} with {t.shape}")
         if x.ndim < 2:
             if ((t != 0) & (t != 1)).any():
                 raise ValueError("y_true must be 0 and 1 where y_pred is the probability of class 1")

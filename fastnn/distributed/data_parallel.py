@@ -126,7 +126,7 @@ class DataParallel(Wrapper):
         return ready
 
     def _begin(self, leaves, extra, rows, error=None):
-        """Tell the others what comes, and look whether they are about to do the same. Returns the loss of all."""
+        """Tell the others what comes, and check that they are about to do the same. Returns the loss of all."""
         digest = NOTHING
         if error is None:
             try:

@@ -87,7 +87,7 @@ class _Perceptron:
         return self
 
     def _checked(self, hidden, incremental):
-        """The dtype asked for, or None, and what steps the weights; after a look at the parameters that scikit-learn's
+        """The dtype asked for, or None, and what steps the weights; after a check of the parameters that scikit-learn's
         estimators have not, or not like this."""
         dtype = self._dtype()
         self._loss()
@@ -176,7 +176,7 @@ class _Perceptron:
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         normalization = normalization_of(self.normalization, self.normalization_args)
         nothing = [None] * len(sizes)
-        arrays = nothing if first else getattr(self, "hidden_params_", nothing)     # whose coefs_ somebody set
+        arrays = nothing if first else getattr(self, "hidden_params_", nothing)     # coefs_ may have been set by hand
         return [Hidden(act, int(units), dtype, normalization, each, rng)
                 for act, units, each in zip(self._hidden_activations(len(sizes)), sizes, arrays)]
 

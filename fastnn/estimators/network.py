@@ -140,7 +140,7 @@ class Network:
         """The loss, and lists of new arrays: the gradients of coefs and of intercepts.
 
         t is what the head's `targets` returned, weights those of the rows. `penalize` is given the factors of the
-        penalties' gradients where somebody else adds them.
+        penalties' gradients where the caller adds them.
         """
         rows = x.shape[0]
         total = rows if weights is None else float(weights.sum())

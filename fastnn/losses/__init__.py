@@ -7,7 +7,7 @@ from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
 # Names that mean one thing in one library and another in the next
-_LIKE = 'get_err({!r}, like="{}")'
+_LIKE = "get_err({!r}, like={!r})"
 _registry.elsewhere |= {
     "cross entropy": "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities",
     **{name: f"softmax-cross-entropy of logits, or {_LIKE.format(name, 'keras')} of probabilities"

@@ -1,4 +1,4 @@
-"""Negative log-likelihoods: of classes whose log-probabilities are given, and of predictions whose spread is predicted, too."""
+"""Negative log-likelihoods: of classes by their log-probabilities, and of predictions whose spread is predicted, too."""
 import math
 
 from ..core import losses as compiled

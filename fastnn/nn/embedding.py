@@ -34,7 +34,7 @@ class Embedding(Layer):
             raise ValueError(f"x must lie in 0..{words - 1}, found {x.min()}..{x.max()}")
         if train_flg:
             self._kept = x
-        # the numbers are looked at above, and with `out` numpy would copy it first in its other modes
+        # the numbers are checked above; with `out` numpy's other modes would copy it first
         return np.take(self.W, x, axis=0, out=out, mode="clip")
 
     def backward(self, dout):

@@ -114,7 +114,7 @@ class Objective(Layer):
     outputs : int
         Columns of what it is given.
     output : str, activation or None
-        What these have gone through; it is looked at alone.
+        What these have gone through; it is only read.
 
     A loss that takes a variance or a scale besides (Gaussian-NLL, Laplace-NLL) has the predictions in the first half of the
     outputs and the logarithms of these in the second; there are half as many targets.

@@ -22,10 +22,10 @@ from .sam import SAM
 class Accumulate(Wrapper):
     """One step of the optimizer with the mean of k gradients: `step` is called k times for it.
 
-    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole
-    gradient comes among them. Gradients are added in the dtype that the parameter is computed in. The counts are each
+    None counts as a gradient of zero, k times None as None. Rows are concatenated, and stay Rows unless one of the
+    gradients is a whole array. Gradients are added in the dtype that the parameter is computed in. The counts are each
     parameter's own. Of other arguments the optimizer gets those of the last call, and as the loss f the mean of k. A
-    step that the optimizer skips has used its k gradients up.
+    step that the optimizer skips discards its k gradients.
 
     Parameters
     ----------

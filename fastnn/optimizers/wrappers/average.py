@@ -17,8 +17,8 @@ class ExponentialAverage(Wrapper):
     """average += (1 - decay) (p - average), after each step; `params` has it.
 
     It starts as the parameters after the first step, as PyTorch's AveragedModel does, and is each parameter's own, as
-    is the count of steps: those that left a parameter alone, or were skipped, are none. A parameter that has never
-    moved has its first value there. For float16 and bfloat16 averages are float32.
+    is the count of steps: those that left a parameter unchanged, or were skipped, do not count. A parameter that has
+    never moved has its first value there. For float16 and bfloat16 averages are float32.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class ExponentialAverage(Wrapper):
     ----------
     params
         The averages, of the structure of the parameters: mappings are dicts, numbers are numbers. Arrays are views that
-        cannot be written to and follow later steps; copies stand still. Raises ValueError before the first step, and
+        cannot be written to and follow later steps; copies do not. Raises ValueError before the first step, and
         where there were mappings and sequences.
     """
 

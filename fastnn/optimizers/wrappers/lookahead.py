@@ -25,7 +25,7 @@ class Lookahead(Wrapper):
     """Every k steps of the optimizer: slow += alpha (p - slow), and p = slow.  Zhang et al. 2019, arXiv 1907.08610.
 
     The slow weights start as the parameters before their first step, and are each parameter's own, as is the count:
-    steps that left a parameter alone, or were skipped, are none. For float16 and bfloat16 they are float32.
+    steps that left a parameter unchanged, or were skipped, do not count. For float16 and bfloat16 they are float32.
 
     Parameters
     ----------
