@@ -8,7 +8,8 @@ from libc.string cimport memmove
 
 from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, transcendental
 from fastnn.core.kernels cimport VALUE
-from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
+from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_by_value_of, map_orders_of,
+                                map_orders_of_constant)
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
 from fastnn.core.vecmath cimport fma, log, real
 
@@ -122,9 +123,9 @@ cdef void elu(int order, const real *x, const real *y, real *out, real *second, 
 
 cdef void selu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
-    map_orders_by_value(sigmoidal.selu[real], sigmoidal.selu_d1[real],
-                        sigmoidal.selu_d2[real], sigmoidal.selu_by_value[real],
-                        order, x, y, out, second, n, h)
+    map_orders_by_value_of(3, sigmoidal.selu[real], sigmoidal.selu_d1[real],
+                           sigmoidal.selu_d2[real], sigmoidal.selu_by_value[real],
+                           order, x, y, out, second, n, h)
 
 cdef void celu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:

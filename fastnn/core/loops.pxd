@@ -126,15 +126,21 @@ cdef inline void map_orders(formula f, formula d1, formula d2, int order, const 
     map_orders_of(2, f, d1, d2, order, x, y, out, second, n, h)
 
 
+cdef inline void map_orders_by_value_of(int count, formula f, formula d1, formula d2, formula by_value, int order,
+                                        const real *x, const real *y, real *out, real *second, Py_ssize_t n,
+                                        const real *h) noexcept nogil:
+    """The same, and f' of a value of f; of so many hyperparameters."""
+    if order == FIRST_BY_VALUE:
+        map_one(by_value, x, out, n, h, count)
+    elif order == PRODUCT_BY_VALUE:
+        map_product(by_value, x, y, out, n, h, count)
+    else:
+        map_orders_of(count, f, d1, d2, order, x, y, out, second, n, h)
+
+
 cdef inline void map_orders_by_value(formula f, formula d1, formula d2, formula by_value, int order, const real *x,
                                      const real *y, real *out, real *second, Py_ssize_t n, const real *h) noexcept nogil:
-    """The same, and f' of a value of f."""
-    if order == FIRST_BY_VALUE:
-        map_one(by_value, x, out, n, h, 2)
-    elif order == PRODUCT_BY_VALUE:
-        map_product(by_value, x, y, out, n, h, 2)
-    else:
-        map_orders(f, d1, d2, order, x, y, out, second, n, h)
+    map_orders_by_value_of(2, f, d1, d2, by_value, order, x, y, out, second, n, h)
 
 
 cdef inline void map_orders_of_constant(formula f, formula d1, formula d2, real slope, int order, const real *x,
