@@ -68,7 +68,7 @@ __all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "Stat
 _FORMULAS = {"register_act": "activations", "register_loss": "losses", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
-_SUBMODULES = ("articles", "datasets", "distributed", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+_SUBMODULES = ("articles", "datasets", "distributed", "dlfs", "estimators", "nn")     # imported on first access
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,8 @@ transcendental.pxd, periodic.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseActivation
@@ -276,7 +278,21 @@ class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
     bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
-class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
+class Kinked(Activation):
+    """Two pieces that meet at 0, where f' is that of the upper one, 1 or lambda_, unless `_lower_at_zero`."""
+
+    _lower_at_zero = False
+
+    def _slopes(self):
+        """f' just below 0 and just above."""
+        return self.alpha, 1
+
+    def _kernel_parameters(self):
+        below, above = self._slopes()
+        return *super()._kernel_parameters(), below if self._lower_at_zero else above
+
+
+class LeakyReLU(Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     """x, below 0 alpha x; f'(0) = 1.  alpha may be 0, which is ReLU but for f'(0), or negative."""
 
     alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
@@ -287,14 +303,8 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
 
     _alike_at_value = _by_value
 
-    def _slope_at_zero(self):
-        return 1
 
-    def _kernel_parameters(self):
-        return self.alpha, self._slope_at_zero()
-
-
-class ELU(Activation, name="ELU", kernel="elu"):
+class ELU(Kinked, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
     learns = ("alpha",)
@@ -304,14 +314,8 @@ class ELU(Activation, name="ELU", kernel="elu"):
     def _by_value(self):
         return self.alpha > 0
 
-    def _slope_at_zero(self):
-        return 1
 
-    def _kernel_parameters(self):
-        return self.alpha, self._slope_at_zero()
-
-
-class SELU(Activation, name="SELU", kernel="selu"):
+class SELU(Kinked, name="SELU", kernel="selu"):
     """lambda_ x, below 0 lambda_ alpha (exp(x) - 1); f'(0) = lambda_.  Klambauer et al. 2017, arXiv 1706.02515."""
 
     _by_value = True
@@ -319,11 +323,8 @@ class SELU(Activation, name="SELU", kernel="selu"):
     lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
     alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
 
-    def _slope_at_zero(self):
-        return self.lambda_
-
-    def _kernel_parameters(self):
-        return self.lambda_, self.alpha, self._slope_at_zero()
+    def _slopes(self):
+        return self.lambda_ * self.alpha, self.lambda_
 
 
 class CELU(Activation, name="CELU", kernel="celu"):
@@ -469,28 +470,50 @@ class Snake(Activation, name="snake", kernel="snake"):
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together:
-    numerator=[a0, ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0.
-    f is exact to the bounds where the numerator crosses zero, too; with coefficients of many sizes, to those of the
-    largest term.
+    By default it is the least-squares fit to leaky ReLU (alpha = 0.01) from -3 to 3, computed by tools/pade.py; the
+    authors' `rational_activations` has it with five digits as version B. Coefficients may be given together,
+    numerator=[a0, ..., am], denominator=[b1, ..., bn]: of the degrees (m, n), n from 1 to 4 and m up to n + 1. Where the
+    polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds where the numerator crosses zero, too;
+    with coefficients of many sizes, to those of the largest term. With m below n + 1 f' and f'' vanish at infinity, and are
+    exact to the bounds up to |x| = 1e6.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
 
-    a0 = Hyperparameter(0.02979246, above=-1e6, below=1e6)
-    a1 = Hyperparameter(0.61837738, above=-1e6, below=1e6)
-    a2 = Hyperparameter(2.32335207, above=-1e6, below=1e6)
-    a3 = Hyperparameter(3.05202660, above=-1e6, below=1e6)
-    a4 = Hyperparameter(1.48548002, above=-1e6, below=1e6)
-    a5 = Hyperparameter(0.25103717, above=-1e6, below=1e6)
-    b1 = Hyperparameter(1.14201226, above=-1e6, below=1e6)
-    b2 = Hyperparameter(4.39322834, above=-1e6, below=1e6)
-    b3 = Hyperparameter(0.87154450, above=-1e6, below=1e6)
-    b4 = Hyperparameter(0.34720652, above=-1e6, below=1e6)
+    a0 = Hyperparameter(0.03355815878, above=-1e6, below=1e6)
+    a1 = Hyperparameter(0.505, above=-1e6, below=1e6)
+    a2 = Hyperparameter(1.65344539, above=-1e6, below=1e6)
+    a3 = Hyperparameter(2.01002512, above=-1e6, below=1e6)
+    a4 = Hyperparameter(0.9319115191, above=-1e6, below=1e6)
+    a5 = Hyperparameter(0.1524260757, above=-1e6, below=1e6)
+    b1 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    b2 = Hyperparameter(3.980247763, above=-1e6, below=1e6)
+    b3 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    b4 = Hyperparameter(0.3018338132, above=-1e6, below=1e6)
+
+    def __init__(self, *args: Any, **kwds: Any) -> None:
+        for word, names in self.words.items():
+            value = kwds.get(word)
+            if isinstance(value, (tuple, list, np.ndarray)) and 0 < len(value) < len(names):
+                kwds[word] = [*value, *(0,)*(len(names) - len(value))]
+        super().__init__(*args, **kwds)
 
     def _check_together(self, values):
-        if abs({**self.__dict__, **values}["b4"]) < 1e-6:
-            raise ValueError("b4 must be at least 1e-6 in size: the denominator has degree 4")
+        found = {**self.__dict__, **values}
+        degree, above = _degree(found), [name for name in self.words["numerator"][_degree(found) + 2:] if found[name]]
+        if not degree or abs(found[f"b{degree}"]) < 1e-6:
+            raise ValueError("the denominator must have a last coefficient that is at least 1e-6 in size, one of b1 to b4")
+        if above:
+            raise ValueError(f"the denominator has degree {degree}, and the numerator must have {degree + 1} at most: "
+                             f"{above[0]} must be 0, not {found[above[0]]!r}")
+
+    def _kernel_parameters(self):
+        return *super()._kernel_parameters(), _degree(self.__dict__)
+
+
+def _degree(coefficients):
+    """Of the denominator, 0 where it is 1."""
+    return max((k for k in range(1, 5) if coefficients[f"b{k}"]), default=0)
 
 
 def checked_axis(value):
@@ -557,10 +580,10 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
     product_by_value = False                # exp(y) would multiply y's rounding by |y|: only where x is not given
 
 
-class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
-    """max(x_i - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
+class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
+    """max(x_i/T - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    The nearest point to x among the distributions: what lies far below the largest elements is 0. The support is where it
+    T is the `temperature`: the smaller, the fewer are above 0. The nearest point to x/T among the distributions: what lies far below the largest elements is 0. The support is where it
     is not; the Jacobian is that of x less its mean there, 0 elsewhere, also at the support's border. A gradient is not
     looked at where y is 0. Rows with NaN are NaN; of infinite maxima each gets the same share.
     """
@@ -568,17 +591,17 @@ class Sparsemax(_AlongAxis, name="sparsemax", kernel="entmax"):
     accuracy = bounds.SPARSE_ROWS
 
     def _kernel_parameters(self):
-        return (2,)                         # alpha of alpha-entmax
+        return 2, self.temperature          # alpha of alpha-entmax
 
 
-class Entmax15(_AlongAxis, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
-    """max(x_i/2 - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
+class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
+    """max(x_i/(2 T) - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
 
-    The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
+    T is the `temperature`. The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
     sparsemax's support, NaN and infinities holds here as well.
     """
 
     accuracy = bounds.SPARSE_ROWS
 
     def _kernel_parameters(self):
-        return (1.5,)
+        return 1.5, self.temperature

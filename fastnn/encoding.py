@@ -8,7 +8,7 @@ besides, as text, "fastnn.format", "fastnn" and "fastnn.crc32", the checksum of 
 None, booleans, strings, integers and finite numbers stand for themselves, lists for lists; everything else is an
 object of one entry: {"float": "nan"}, {"tuple": [...]}, {"dict": [[key, value], ...]}, {"array": name}, {"fortran":
 name} for an array that lies in Fortran's order, {"generator": its state}. Checksums find damage, not malice; but
-nothing in a file is ever run, and everything is checked before it is used, whoever wrote it.
+nothing in a file is ever run, and everything is checked before it is used.
 """
 import json
 import zlib

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from .core.sparse import Rows
 
-MANY = 1000             # containers that are entered before one that comes again is looked for
+MANY = 1000             # containers that are entered before repeated ones are searched for
 MOST_LEVELS = 64        # of nesting: far below the interpreter's limit, which a structure inside itself would reach
 SEQUENCES = (list, tuple)
 NESTED = (Mapping, *SEQUENCES)

@@ -529,7 +529,8 @@ def test_what_is_refused_of_losses_and_activations():
 @pytest.mark.parametrize(("name", "like", "kwds", "attribute", "value"), [
     ("LeakyReLU", "torch", {}, "alpha", 0.01), ("leaky_relu", "chainer", {}, "alpha", 0.2),
     ("leaky_relu", "keras", {}, "alpha", 0.2), ("leaky_relu", "optax", {"negative_slope": 0.3}, "alpha", 0.3),
-    ("Softmax", "torch", {"dim": 0}, "axis", 0), ("softmax", "chainer", {}, "axis", 1),
+    ("Softmax", "torch", {"dim": 0}, "axis", 0), ("Softmax2d", "torch", {}, "axis", -3),
+    ("softmax", "chainer", {}, "axis", 1),
     ("softmax", "keras", {}, "axis", -1), ("Hardshrink", "torch", {"lambd": 0.25}, "lambda_", 0.25),
     ("SELU", "torch", {}, "lambda_", 1.0507009873554804934193349852946),
     ("selu", "chainer", {"scale": 1.5}, "lambda_", 1.5)])

@@ -14,13 +14,13 @@ from oracles.losses import ORACLES, ROWS
 # A new loss is of classes unless it is named here.
 OF_OTHER_TARGETS = {
     "Square", "squared-error", "L1", "Huber", "smooth-L1", "log-cosh", "quantile", "epsilon-insensitive",
-    "squared-epsilon-insensitive", "MAPE", "MSLE", "contrastive", "KL", "Jensen-Shannon", "Poisson", "Gaussian-NLL",
+    "squared-epsilon-insensitive", "MAPE", "MSLE", "contrastive", "hinge-embedding", "KL", "Jensen-Shannon", "Poisson", "Gaussian-NLL",
     "Laplace-NLL", "cosine", "Tversky", "dice", "triplet", "InfoNCE"}
 NAMES = [name for name in fastnn.losses() if name not in OF_OTHER_TARGETS]
 OF_ROWS = [name for name in NAMES if name in ROWS]
 ELEMENTWISE = [name for name in NAMES if name not in ROWS]
 OF_TWO = [name for name in ELEMENTWISE if name != "Cross"]
-SIDES = ("hinge", "squared-hinge")              # of -1 and 1
+SIDES = ("hinge", "squared-hinge", "soft-margin")               # of -1 and 1
 OF_PROBABILITIES = ("Binary", "Cross")
 BY_TERMS = [name for name in NAMES if get_err(name)._of_terms]
 BCE, CE = "sigmoid-binary-cross-entropy", "softmax-cross-entropy"

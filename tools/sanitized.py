@@ -1,4 +1,4 @@
-"""Build the core with the compiler's sanitizers, look whether they find planted faults, and run the tests on it.
+"""Build the core with the compiler's sanitizers, check that they find planted faults, and run the tests on it.
 
     python tools/sanitized.py                                   addresses and undefined behaviour, the whole suite
     python tools/sanitized.py --quick                           a sample of it, on one instruction-set level, for CI
@@ -141,7 +141,7 @@ def build(names, levels):
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "tools").glob("*_kernels.py"),
-               *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
+               ROOT / "tools" / "translation.py", *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
                *(ROOT / "fastnn" / "dialects").glob("*.py")]
     newest = max(path.stat().st_mtime_ns for path in sources)
     key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"
@@ -183,7 +183,7 @@ def main(arguments=None):
                                      epilog="Everything else goes to pytest.")
     parser.add_argument("--sanitizer", default="address,undefined", help="default: %(default)s; or thread")
     parser.add_argument("--quick", action="store_true", help="a sample of the tests, on one instruction-set level")
-    parser.add_argument("--faults", action="store_true", help="build and look for the planted faults only")
+    parser.add_argument("--faults", action="store_true", help="build and check for the planted faults only")
     parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="...",
                         help="a script and its arguments, or -c ..., to run instead of the tests")
     options, rest = parser.parse_known_args(arguments)

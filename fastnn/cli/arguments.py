@@ -6,7 +6,7 @@ from pathlib import Path
 __all__ = ["Parser", "Several", "integer", "number", "counts", "sizes", "names", "rate", "one_of", "some_of",
            "file_name", "folder_name", "picture_or_folder"]
 
-# how names of files end that somebody may give where a folder is meant
+# endings of file names that are refused where a folder is expected
 FILES = (".png", ".svg", ".pdf", ".eps", ".jpg", ".jpeg", ".webp", ".gif", ".json", ".txt", ".csv")
 
 

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: binding=False, embedsignature.format=clinic
 """The positive and the negative part of an array, one behind the other along an axis, in one pass; and the way back."""
 import numpy as np
 

@@ -1,6 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads (blocks.pxd), halves of them converted a

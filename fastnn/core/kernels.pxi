@@ -1,15 +1,14 @@
 # cython: cdivision=True
 """Every elementwise and row kernel, one line each, as a C function over contiguous blocks, and their addresses.
 
-`_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
 
 from fastnn.core cimport algebraic, gated, periodic, piecewise, quadratic, rational, sigmoidal, transcendental
 from fastnn.core.kernels cimport VALUE
-from fastnn.core.loops cimport (MAP_STEP, map_orders, map_orders_by_value, map_orders_by_value_of, map_orders_of,
-                                map_orders_of_constant)
+from fastnn.core.loops cimport MAP_STEP, map_orders, map_orders_by_value, map_orders_of, map_orders_of_constant
 from fastnn.core.periodic cimport map_orders_with_far, reach_of
 from fastnn.core.vecmath cimport fma, log, real
 
@@ -117,15 +116,15 @@ cdef void leaky_relu(int order, const real *x, const real *y, real *out, real *s
 
 cdef void elu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_slope[real],
+    map_orders_by_value(sigmoidal.elu[real], sigmoidal.elu_d1[real],
                         sigmoidal.elu_d2[real], sigmoidal.elu_by_value[real],
                         order, x, y, out, second, n, h)
 
 cdef void selu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
-    map_orders_by_value_of(3, sigmoidal.selu[real], sigmoidal.selu_d1[real],
-                           sigmoidal.selu_d2[real], sigmoidal.selu_by_value[real],
-                           order, x, y, out, second, n, h)
+    map_orders_by_value(sigmoidal.selu[real], sigmoidal.selu_d1[real],
+                        sigmoidal.selu_d2[real], sigmoidal.selu_by_value[real],
+                        order, x, y, out, second, n, h)
 
 cdef void celu(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:
@@ -230,7 +229,7 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
                   order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
@@ -256,7 +255,7 @@ cdef void log_softmax(int order, const real *x, const real *g, real *out, Py_ssi
 cdef void entmax(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                  Py_ssize_t count, const double *h) noexcept nogil:
     # one kernel, told by alpha: with a constant kind a compiler would make two of everything
-    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, <double>1, order, x, g, out, n, step, count)
+    rows(SPARSEMAX if h[0] == 2 else ENTMAX, <real>1, h[1], order, x, g, out, n, step, count)
 
 cdef void hard_max(int order, const real *x, const real *g, real *out, Py_ssize_t n, Py_ssize_t step,
                    Py_ssize_t count, const double *h) noexcept nogil:

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """The memory that a step runs over, kept for the next one: most steps find all arrays where they were."""
 cimport cython
 cimport numpy as cnp

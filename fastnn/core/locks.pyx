@@ -1,4 +1,3 @@
-# cython: binding=False, embedsignature.format=clinic
 """One use of an object at a time: any other use is refused, in another thread or by a caller in this one."""
 import sys
 import threading

@@ -1,14 +1,14 @@
 # cython: cdivision=True
 """The loops of elementwise losses and, in `LOSSES`, their addresses.
 
-`_losses_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uintptr_t
 
 from fastnn.core.kernels cimport BOTH, MOST_PARAMETERS, VALUE
 from fastnn.core.losses cimport metric, rows
 from fastnn.core.losses.targets cimport Targets, made_of
-from fastnn.core.loops cimport MAP_STEP
+from fastnn.core.loops cimport MAP_STEP, Seen, see, seen_all
 from fastnn.core.vecmath cimport fma, real
 
 include "loss_kernels.pxi"

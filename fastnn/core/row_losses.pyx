@@ -1,6 +1,5 @@
 # cython: boundscheck=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """Losses of rows along the last axis: one loss a row and its gradient, weighted and reduced in the same pass.
 
 Targets are labels or rows. Smoothing makes other target rows, a few at a time, in the first cache, and so do weights of

@@ -1,5 +1,5 @@
-# cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# cython: boundscheck=False, initializedcheck=False
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along axes.
 
 Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis, and along
@@ -173,19 +173,20 @@ cdef Py_ssize_t neighbours(cnp.ndarray a, tuple along, bint by_rows, Py_ssize_t 
     return first
 
 
-cdef object with_last(cnp.ndarray a, object axis):
+cdef object with_last(cnp.ndarray a, object axis, str name):
     """a with these axes last, in their order. Raises ValueError for axes that it has not, or that are one."""
-    if a.ndim == 0:
-        for each in axis if type(axis) is tuple else (axis,):
-            if each is not None and not -1 <= each <= 0:        # a number is a row by itself, as in NumPy's sums
-                raise AxisError(each, 0)
+    cdef int ndim = max(a.ndim, 1)              # a number is a row by itself, as in NumPy's sums
+    cdef object axes = axis if type(axis) is tuple else () if axis is None else (axis,)
+    for each in axes:
+        if not -ndim <= each < ndim:
+            raise AxisError(f"axis must be from {-ndim} to {ndim - 1}, not {axis}: {name} has the shape "
+                            f"{(<object>a).shape}")
+    if len({each % ndim for each in axes}) < len(axes):
+        raise ValueError(f"axis names one twice: {axis}, where {name} has the shape {(<object>a).shape}")
+    if a.ndim == 0 or axis is None:
         return a
-    if axis is None:
-        return a
-    if type(axis) is tuple:
-        axis = sorted(axis, key=lambda each: each % a.ndim)
-        return np.moveaxis(a, axis, range(-len(axis), 0))
-    return np.moveaxis(a, axis, -1)
+    axes = sorted([each % ndim for each in axes])
+    return np.moveaxis(a, axes, range(-len(axes), 0))
 
 
 cdef inline bint are_values_of(object y, object x) noexcept:
@@ -269,7 +270,7 @@ cdef class RowActivation:
             g = operand(grad, a, "grad")
             dtype = result_dtype(a)             # grad's __array__ may have done anything, to x as well
         cdef object result = None if out is None else checked_out(out, a, dtype, "out")
-        cdef object moved = with_last(a, along)
+        cdef object moved = with_last(a, along, name)
         cdef int layout = layout_of(a)
         cdef Py_ssize_t length
         if result is None:
@@ -278,8 +279,8 @@ cdef class RowActivation:
             if layout and cnp.PyArray_NDIM(a) and across_of(a, along, layout, &length):
                 self.apply_plain(along, order, a, g, result, layout)
             else:
-                self.apply_copied(order, moved, None if g is None else with_last(g, along),
-                                  with_last(as_array(result, "out"), along),
+                self.apply_copied(order, moved, None if g is None else with_last(g, along, "grad"),
+                                  with_last(as_array(result, "out"), along, "out"),
                                   moved.ndim if along is None else len(along) if type(along) is tuple else 1)
         if out is not None:
             return out

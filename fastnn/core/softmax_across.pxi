@@ -28,10 +28,11 @@ cdef const real *staged(const real *x, Py_ssize_t step, Py_ssize_t n, Py_ssize_t
     return room
 
 
-cdef inline void put(const real *row, real *out, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
+cdef inline void put(const real *row, real *out, Py_ssize_t width) noexcept nogil:
     cdef Py_ssize_t c
-    if width == lanes:
-        memcpy(out, row, lanes * sizeof(real))
+    if width == WIDTH:
+        for c in range(WIDTH):
+            out[c] = row[c]
     else:
         for c in range(width):
             out[c] = row[c]
@@ -167,17 +168,6 @@ cdef inline void clear_across(double *sums, double *lost, double *ones, Py_ssize
     memset(ones, 0, lanes * sizeof(double))
 
 
-cdef void in_one_across(double *sums, double *lost, Py_ssize_t lanes, real kind) noexcept nogil:
-    cdef Py_ssize_t half = LANES // 2
-    cdef Py_ssize_t k
-    while half:
-        for k in range(half * lanes):
-            add(&sums[k], &lost[k], sums[half * lanes + k], kind)
-            if real is double:
-                lost[k] = lost[k] + lost[half * lanes + k]
-        half = half // 2
-
-
 cdef void total_across(int what, const real *v, Py_ssize_t v_step, const real *g, Py_ssize_t g_step, const real *c,
                        Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width, double *sums, double *lost,
                        double *ones) noexcept nogil:
@@ -219,7 +209,7 @@ cdef void sum_exponentials_across(bint counted, const real *x, Py_ssize_t step, 
                    lost, ones)
         if kept and n > GROUP:
             for j in range(m):
-                put(room + j * lanes, e + (i + j) * step, lanes, width)
+                put(room + j * lanes, e + (i + j) * step, width)
         i += m
     if n >= ONE_BY_ONE:
         in_one_across(sums, lost, lanes, <real>0)
@@ -231,10 +221,10 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
     """out = f(v, g), where out may be either, and v may have other lanes filled, too."""
     cdef real v_room[GROUP * WIDTH]
     cdef real g_room[GROUP * WIDTH]
-    cdef real room[GROUP * WIDTH]
+    cdef real made[WIDTH]
     cdef const real *a
     cdef const real *b
-    cdef Py_ssize_t j, c, m, at, a_step, b_step
+    cdef Py_ssize_t j, c, m, a_step, b_step
     cdef Py_ssize_t i = 0
     while i < n:
         m = min(<Py_ssize_t>GROUP, n - i)
@@ -242,13 +232,11 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
         b, b_step = a, a_step
         if g != v:
             b = staged(g + i * g_step, g_step, m, lanes, width, g_room, &b_step)
-        for at in range(0, lanes, 32):
-            for j in range(m):
-                for c in range(at, at + 32):
-                    room[j * lanes + c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
-                                            k[3 * WIDTH + c], k[4 * WIDTH + c], k[5 * WIDTH + c])
         for j in range(m):
-            put(room + j * lanes, out + (i + j) * step, lanes, width)
+            for c in range(WIDTH):
+                made[c] = f(a[j * a_step + c], b[j * b_step + c], k[c], k[WIDTH + c], k[2 * WIDTH + c],
+                            k[3 * WIDTH + c], k[4 * WIDTH + c], k[5 * WIDTH + c])
+            put(made, out + (i + j) * step, width)
         i += m
 
 
@@ -274,13 +262,8 @@ cdef void across(int kind, real sign, double temperature, int order, const real 
     cdef Py_ssize_t e_width = width
     cdef bint of_value = order == VALUE and kind == SOFTMAX
     for j in range(lanes):
-        k[j] = <real>0
-        k[WIDTH + j] = <real>0
         k[2 * WIDTH + j] = <real>2 * degrees[0]         # of log-softmax's values
-        k[3 * WIDTH + j] = <real>0
-        k[4 * WIDTH + j] = <real>0
         k[5 * WIDTH + j] = factor_of(order, sign, temperature)
-        c[j] = <real>0
         tops[j] = -<real>INFINITY
         ones[j] = 1
     if order == FIRST_BY_VALUE:
@@ -290,7 +273,7 @@ cdef void across(int kind, real sign, double temperature, int order, const real 
             finish_across(end_d1_by_value[real], x, step, width, x, step, out, step, k, n, lanes, width)
         return
     if order == PRODUCT_BY_VALUE:
-        total_across(ALONE if kind == LOG_SOFTMAX else PRODUCTS, g if kind == LOG_SOFTMAX else x, step, g, step, c, n,
+        total_across(ALONE if kind == LOG_SOFTMAX else PRODUCTS, g if kind == LOG_SOFTMAX else x, step, g, step, tops, n,
                      lanes, width, sums, lost, ones)
         for j in range(lanes):
             in_two(sums[j], lost[j], &k[2 * WIDTH + j], &k[3 * WIDTH + j])
@@ -317,7 +300,7 @@ cdef void across(int kind, real sign, double temperature, int order, const real 
     elif kind == LOG_SOFTMAX and order == FIRST:
         finish_across(end_log_softmax_d1[real], e, e_step, e_width, e, e_step, out, step, k, n, lanes, width)
     elif kind == LOG_SOFTMAX and order == PRODUCT:
-        total_across(ALONE, g, step, g, step, c, n, lanes, width, sums, lost, ones)
+        total_across(ALONE, g, step, g, step, tops, n, lanes, width, sums, lost, ones)
         for j in range(lanes):
             in_two(sums[j], lost[j], &k[3 * WIDTH + j], &k[4 * WIDTH + j])
         finish_across(end_log_softmax_product[real], e, e_step, e_width, g, step, out, step, k, n, lanes, width)
@@ -330,6 +313,8 @@ cdef void across(int kind, real sign, double temperature, int order, const real 
     elif order == SECOND:
         finish_across(end_softmax_d2[real], e, e_step, e_width, e, e_step, out, step, k, n, lanes, width)
     else:
+        for j in range(lanes):
+            c[j] = tops[j]
         i = (n - 1) // GROUP * GROUP                    # backwards: the first of the largest is what stays
         while i >= 0:
             m = min(<Py_ssize_t>GROUP, n - i)

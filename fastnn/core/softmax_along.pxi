@@ -13,12 +13,23 @@ from fastnn.core.softmax cimport (LOG_SOFTMAX, SOFTMAX, add, but_largest, center
                                   heat_of, in_two, is_one, itself, less, lowest_of, one, term, two_terms)
 from fastnn.core.vecmath cimport INFINITY, real
 
+cdef extern from "lanes.h":
+    void fastnn_to_lanes_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
+    void fastnn_to_lanes_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
+                                Py_ssize_t step) noexcept nogil
+    void fastnn_from_lanes_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
+                                Py_ssize_t rows) noexcept nogil
+    void fastnn_from_lanes_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
+                                 Py_ssize_t rows) noexcept nogil
+
 cdef enum:
     LANES = 8           # running sums of a row
     GROUP = 32          # elements that are summed at once: four for each lane. The last group ends with the row
     ONE_BY_ONE = 16     # rows with fewer elements have one running sum
     CHUNK = 512         # elements of a long row that are summed while they are in the first-level cache
     PHASED = 16         # longer rows that are taken together, and
+    IN_CACHE = 16384    # their bytes
+    HALF = 16           # of a group
 
 # sums: of a row itself, of its products with another, of such with what the other is more than the row's constant
 cdef enum:
@@ -27,31 +38,55 @@ cdef enum:
     CENTERED
 
 
-cdef inline real maximum(const real *x, real sign, Py_ssize_t n) noexcept nogil:
-    """The largest number of sign x; -inf where all are NaN."""
+cdef inline void turned(const real *x, Py_ssize_t n, Py_ssize_t count, real *lanes, Py_ssize_t step) noexcept nogil:
+    """`count` rows, one after another, as lanes."""
+    if real is float:
+        fastnn_to_lanes_float(x, n, count, lanes, step)
+    else:
+        fastnn_to_lanes_double(x, n, count, lanes, step)
+
+
+cdef inline void maximum(const real *x, real sign, Py_ssize_t n, real *left, real *right) noexcept nogil:
+    """The largest numbers of sign x, in HALF lanes left and right; -inf where all are NaN."""
     cdef real tops[GROUP]
     cdef real top = -<real>INFINITY
     cdef Py_ssize_t i, j
     if n < GROUP:
         for i in range(n):
             top = sign * x[i] if sign * x[i] > top else top
-        return top
     for j in range(GROUP):
-        tops[j] = -<real>INFINITY
-    for i in range(0, n - 31, 32):
-        for j in range(GROUP):
-            tops[j] = sign * x[i + j] if sign * x[i + j] > tops[j] else tops[j]
-    for j in range(GROUP):                              # the last ones, some for a second time
-        tops[j] = sign * x[n - GROUP + j] if sign * x[n - GROUP + j] > tops[j] else tops[j]
-    for j in range(16):
-        tops[j] = tops[j + 16] if tops[j + 16] > tops[j] else tops[j]
-    for j in range(8):
-        tops[j] = tops[j + 8] if tops[j + 8] > tops[j] else tops[j]
-    for j in range(4):
-        tops[j] = tops[j + 4] if tops[j + 4] > tops[j] else tops[j]
-    for j in range(2):
-        tops[j] = tops[j + 2] if tops[j + 2] > tops[j] else tops[j]
-    return tops[1] if tops[1] > tops[0] else tops[0]
+        tops[j] = top
+    if n >= GROUP:
+        for i in range(0, n - 31, 32):
+            for j in range(GROUP):
+                tops[j] = sign * x[i + j] if sign * x[i + j] > tops[j] else tops[j]
+        for j in range(GROUP):                          # the last ones, some for a second time
+            tops[j] = sign * x[n - GROUP + j] if sign * x[n - GROUP + j] > tops[j] else tops[j]
+    memcpy(left, tops, HALF * sizeof(real))
+    memcpy(right, tops + HALF, HALF * sizeof(real))
+
+
+cdef void maxima_along(const real *x, real sign, Py_ssize_t n, Py_ssize_t count, real *tops) noexcept nogil:
+    """Of each of up to PHASED rows: the lanes of all are compared at once."""
+    cdef real left[HALF * PHASED]
+    cdef real right[HALF * PHASED]
+    cdef Py_ssize_t half = HALF // 2
+    cdef Py_ssize_t all = (count + 3) & -4
+    cdef Py_ssize_t r, j
+    for r in range(count, all):
+        for j in range(HALF):
+            left[HALF * r + j], right[HALF * r + j] = <real>0, <real>0
+    for r in range(count):
+        maximum(x + r * n, sign, n, left + HALF * r, right + HALF * r)
+    for j in range(HALF * all):
+        left[j] = right[j] if right[j] > left[j] else left[j]
+    turned(left, HALF, all, right, PHASED)
+    while half:
+        for j in range(half * PHASED):
+            right[j] = right[half * PHASED + j] if right[half * PHASED + j] > right[j] else right[j]
+        half = half // 2
+    for r in range(PHASED):
+        tops[r] = right[r] if r < count else <real>0
 
 
 cdef void exponentials(const real *x, real sign, real top, const real *heat, real *e, Py_ssize_t n) noexcept nogil:
@@ -78,78 +113,99 @@ cdef void exponentials(const real *x, real sign, real top, const real *heat, rea
             e[i] = exp_near(sign * x[i], top, lowest)
 
 
+cdef inline double many_largest(const real *e, Py_ssize_t n) noexcept nogil:
+    """How many are a largest one's; n a multiple of GROUP."""
+    cdef int many = 0
+    cdef long long many_doubles = 0
+    cdef Py_ssize_t i
+    for i in range(n & -32):
+        if real is float:
+            many += is_one(e[i])
+        else:
+            many_doubles += is_one(e[i])
+    return <double>many if real is float else <double>many_doubles
+
+
 cdef inline void add_groups(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c,
-                            Py_ssize_t n, double *sums, double *lost, double *ones) noexcept nogil:
-    """sums += f(v) h(g, c) in lanes, n a multiple of GROUP; if counted, ones += how many v are a largest one's."""
+                            Py_ssize_t n, const real *v_end, const real *g_end, bint more, double *sums, double *lost,
+                            double *ones) noexcept nogil:
+    """f(v) h(g, c) in lanes, n a multiple of GROUP, and, unless v_end is NULL, a last group, added to what is there if
+    there is `more`; if counted, in `ones` how many v are a largest one's."""
     cdef double s[LANES]
     cdef double low[LANES]
     cdef double t
-    cdef real many
+    cdef const real *a = v
+    cdef const real *b = g
+    cdef Py_ssize_t m = n
     cdef Py_ssize_t i, j
     for j in range(LANES):
-        s[j] = sums[j]
-        low[j] = lost[j]
-    for i in range(0, n & -32, 32):
+        s[j], low[j] = 0, 0
+    if more:
         for j in range(LANES):
-            t = (two_terms(f, h, plain, v[i + j], g[i + j], v[i + j + 8], g[i + j + 8], c)
-                 + two_terms(f, h, plain, v[i + j + 16], g[i + j + 16], v[i + j + 24], g[i + j + 24], c))
-            add(&s[j], &low[j], t, c)
+            s[j] = sums[j]
+            if real is double:
+                low[j] = lost[j]
+    while True:
+        for i in range(0, m & -32, 32):
+            for j in range(LANES):
+                t = (two_terms(f, h, plain, a[i + j], b[i + j], a[i + j + 8], b[i + j + 8], c)
+                     + two_terms(f, h, plain, a[i + j + 16], b[i + j + 16], a[i + j + 24], b[i + j + 24], c))
+                add(&s[j], &low[j], t, c)
+        if a == v_end or v_end == NULL:
+            break
+        a, b, m = v_end, g_end, GROUP
     for j in range(LANES):
         sums[j] = s[j]
-        lost[j] = low[j]
-    if counted:
+    if real is double:
         for j in range(LANES):
-            s[j] = ones[j]
-        for i in range(0, n & -32, 32):
-            for j in range(LANES):
-                many = (((<real>1 if is_one(v[i + j]) else <real>0) + (<real>1 if is_one(v[i + j + 8]) else <real>0))
-                        + ((<real>1 if is_one(v[i + j + 16]) else <real>0)
-                           + (<real>1 if is_one(v[i + j + 24]) else <real>0)))
-                s[j] = s[j] + <double>many
-        for j in range(LANES):
-            ones[j] = s[j]
-
-
-cdef void add_exponentials(bint counted, const real *e, Py_ssize_t n, double *sums, double *lost,
-                           double *ones) noexcept nogil:
+            lost[j] = low[j]
     if counted:
-        add_groups(but_largest[real], one[real], False, True, e, e, <real>0, n, sums, lost, ones)
+        ones[0] = (ones[0] if more else 0) + many_largest(v, n) + (many_largest(v_end, GROUP) if v_end != NULL else 0)
+
+
+cdef void add_exponentials(bint counted, const real *e, Py_ssize_t n, const real *end, bint more, double *sums,
+                           double *lost, double *ones) noexcept nogil:
+    if counted:
+        add_groups(but_largest[real], one[real], False, True, e, e, <real>0, n, end, end, more, sums, lost, ones)
     else:
-        add_groups(itself[real], one[real], False, False, e, e, <real>0, n, sums, lost, ones)
+        add_groups(itself[real], one[real], False, False, e, e, <real>0, n, end, end, more, sums, lost, ones)
 
 
-cdef void add_terms(int what, const real *v, const real *g, real c, Py_ssize_t n, double *sums, double *lost,
-                    double *ones) noexcept nogil:
-    if what == ALONE:
-        add_groups(itself[real], one[real], False, False, g, g, c, n, sums, lost, ones)
-    elif what == PRODUCTS:
-        add_groups(itself[real], itself[real], True, False, v, g, c, n, sums, lost, ones)
+cdef inline Py_ssize_t most_together(Py_ssize_t n, real like) noexcept nogil:
+    """Rows of n elements that are taken together."""
+    return max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>(IN_CACHE // sizeof(real)) // n))
+
+
+cdef void in_one_across(double *sums, double *lost, Py_ssize_t lanes, real kind) noexcept nogil:
+    """The running sums of so many rows together, in the first of each."""
+    cdef Py_ssize_t half = LANES // 2
+    cdef Py_ssize_t k
+    while half:
+        for k in range(half * lanes):
+            add(&sums[k], &lost[k], sums[half * lanes + k], kind)
+            if real is double:
+                lost[k] = lost[k] + lost[half * lanes + k]
+        half = half // 2
+
+
+cdef void in_one(double *sums, double *lost, double *ones, Py_ssize_t count, real kind) noexcept nogil:
+    """The same of up to PHASED rows, each of whose running sums lie together; the other lanes get 1."""
+    cdef double lanes[LANES * PHASED]
+    cdef double low[LANES * PHASED]
+    cdef Py_ssize_t even = (count + 1) & -2
+    cdef Py_ssize_t r
+    turned(sums, LANES, even, lanes, PHASED)
+    if real is double:
+        turned(lost, LANES, even, low, PHASED)
+    in_one_across(lanes, low, PHASED, kind)
+    memcpy(sums, lanes, PHASED * sizeof(double))
+    if real is double:
+        memcpy(lost, low, PHASED * sizeof(double))
     else:
-        add_groups(itself[real], less[real], False, False, v, g, c, n, sums, lost, ones)
-
-
-cdef inline double in_one(double *sums, double *lost, double *ones, real kind) noexcept nogil:
-    """The lanes together, in the first of each."""
-    cdef Py_ssize_t j
-    for j in range(4):
-        add(&sums[j], &lost[j], sums[j + 4], kind)
-        lost[j] = lost[j] + lost[j + 4]
-        ones[j] = ones[j] + ones[j + 4]
-    for j in range(2):
-        add(&sums[j], &lost[j], sums[j + 2], kind)
-        lost[j] = lost[j] + lost[j + 2]
-        ones[j] = ones[j] + ones[j + 2]
-    add(&sums[0], &lost[0], sums[1], kind)
-    lost[0] = lost[0] + lost[1]
-    ones[0] = ones[0] + ones[1]
-
-
-cdef inline void clear(double *sums, double *lost, double *ones) noexcept nogil:
-    cdef Py_ssize_t j
-    for j in range(LANES):
-        sums[j] = 0
-        lost[j] = 0
-        ones[j] = 0
+        for r in range(PHASED):
+            lost[r] = 0
+    for r in range(count, PHASED):
+        sums[r], lost[r], ones[r] = 1, 0, 1
 
 
 cdef inline void add_one_by_one(factor f, factor h, bint plain, bint counted, const real *v, const real *g, real c,
@@ -174,40 +230,48 @@ cdef inline void end_group(const real *x, real *room, Py_ssize_t n) noexcept nog
         room[j] = <real>0 if j < before else x[j]
 
 
-cdef void total(int what, const real *v, const real *g, real c, Py_ssize_t n, double *sums, double *lost,
-                double *ones) noexcept nogil:
-    """The sum of these terms, with what its rounding lost, in the first of the lanes."""
+cdef inline void total(factor f, factor h, bint plain, const real *v, const real *g, real c, Py_ssize_t n,
+                       double *sums, double *lost) noexcept nogil:
     cdef real v_end[GROUP]
     cdef real g_end[GROUP]
-    clear(sums, lost, ones)
     if n < ONE_BY_ONE:
-        if what == ALONE:
-            add_one_by_one(itself[real], one[real], False, False, g, g, c, n, sums, lost, ones)
-        elif what == PRODUCTS:
-            add_one_by_one(itself[real], itself[real], True, False, v, g, c, n, sums, lost, ones)
-        else:
-            add_one_by_one(itself[real], less[real], False, False, v, g, c, n, sums, lost, ones)
-        return
-    add_terms(what, v, g, c, n, sums, lost, ones)
-    if n % GROUP:
+        memset(sums, 0, LANES * sizeof(double))
+        memset(lost, 0, LANES * sizeof(double))
+        add_one_by_one(f, h, plain, False, v, g, c, n, sums, lost, sums)
+    elif n % GROUP:
         end_group(v, v_end, n)
         end_group(g, g_end, n)
-        add_terms(what, v_end, g_end, c, GROUP, sums, lost, ones)
-    in_one(sums, lost, ones, c)
+        add_groups(f, h, plain, False, v, g, c, n & -32, v_end, g_end, False, sums, lost, sums)
+    else:
+        add_groups(f, h, plain, False, v, g, c, n, NULL, NULL, False, sums, lost, sums)
+
+
+cdef void totals(int what, const real *v, const real *g, const real *c, Py_ssize_t n, Py_ssize_t count, double *sums,
+                 double *lost) noexcept nogil:
+    """The sums of these terms of up to PHASED rows, with what their rounding lost."""
+    cdef Py_ssize_t r
+    for r in range(count):
+        if what == ALONE:
+            total(itself[real], one[real], False, g + r * n, g + r * n, c[r], n, sums + LANES * r, lost + LANES * r)
+        elif what == PRODUCTS:
+            total(itself[real], itself[real], True, v + r * n, g + r * n, c[r], n, sums + LANES * r, lost + LANES * r)
+        else:
+            total(itself[real], less[real], False, v + r * n, g + r * n, c[r], n, sums + LANES * r, lost + LANES * r)
+    in_one(sums, lost, sums, count, c[0])
 
 
 cdef void sum_exponentials(bint counted, const real *x, real sign, real top, const real *heat, real *e, bint kept,
                            Py_ssize_t n, double *sums, double *lost, double *ones) noexcept nogil:
-    """Their total, if counted without the largest, and they themselves in e, which may be x, if they are kept."""
+    """Their total, in LANES running sums, if counted without the largest, and they themselves in e, which may be x, if they
+    are kept."""
     cdef real room[CHUNK]
     cdef real end[GROUP]
-    cdef real *to
+    cdef real *to = room
     cdef Py_ssize_t whole = n & -32
     cdef Py_ssize_t left = n - whole
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t j, m
     cdef int before, lane
-    clear(sums, lost, ones)
     if left:                                # first, before x is written over
         m = (left + 7) & -8                 # so many, some of them for a second time
         if n < m:
@@ -217,6 +281,9 @@ cdef void sum_exponentials(bint counted, const real *x, real sign, real top, con
         else:
             exponentials(x + n - m, sign, top, heat, end + GROUP - m, m)
     if n < ONE_BY_ONE:
+        memset(sums, 0, LANES * sizeof(double))
+        memset(lost, 0, LANES * sizeof(double))
+        ones[0] = 0
         if counted:
             add_one_by_one(but_largest[real], one[real], False, True, end + GROUP - n, end, top, n, sums, lost, ones)
         else:
@@ -228,9 +295,11 @@ cdef void sum_exponentials(bint counted, const real *x, real sign, real top, con
         m = min(<Py_ssize_t>CHUNK, whole - i)
         to = e + i if kept and e != x else room
         exponentials(x + i, sign, top, heat, to, m)
-        add_exponentials(counted, to, m, sums, lost, ones)
         if kept and e == x:
             memcpy(e + i, room, m * sizeof(real))
+        if i + m == whole:
+            break
+        add_exponentials(counted, to, m, NULL, i > 0, sums, lost, ones)
         i += m
     if left:
         if kept:
@@ -238,8 +307,7 @@ cdef void sum_exponentials(bint counted, const real *x, real sign, real top, con
         before = <int>(GROUP - left)
         for lane in range(GROUP):
             end[lane] = <real>0 if lane < before else end[lane]
-        add_exponentials(counted, end, GROUP, sums, lost, ones)
-    in_one(sums, lost, ones, top)
+    add_exponentials(counted, to, whole - i, end if left else NULL, i > 0, sums, lost, ones)
 
 
 cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil:
@@ -259,84 +327,89 @@ cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil
 
 
 cdef inline void finish(ending f, const real *v, const real *g, real *out, const real *k, Py_ssize_t n) noexcept nogil:
-    """out = f(v, g), where out may be either."""
-    cdef real room[CHUNK]
-    cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED], k5 = k[5 * PHASED]
-    cdef bint apart = out != v and out != g
+    """out = f(v, g), where out may be either: GROUP elements at a time, so that nothing is left over, the last ones first."""
+    cdef real v_room[GROUP]
+    cdef real g_room[GROUP]
+    cdef real made[GROUP]
+    cdef real last[GROUP]
     cdef real *to
-    cdef Py_ssize_t i = 0
-    cdef Py_ssize_t j, m
-    while i < n:
-        m = n if apart else min(<Py_ssize_t>CHUNK, n - i)
-        to = out if apart else room
-        for j in range(m):
-            to[j] = f(v[i + j], g[i + j], k0, k1, k2, k3, k4, k5)
-        if not apart:
-            memcpy(out + i, room, m * sizeof(real))
-        i += m
-
-
-cdef inline void finish_here(ending f, const real *g, real *e, const real *k, Py_ssize_t n) noexcept nogil:
-    """e = f(e, g)."""
     cdef real k0 = k[0], k1 = k[PHASED], k2 = k[2 * PHASED], k3 = k[3 * PHASED], k4 = k[4 * PHASED], k5 = k[5 * PHASED]
-    cdef Py_ssize_t i
-    for i in range(n):
-        e[i] = f(e[i], g[i], k0, k1, k2, k3, k4, k5)
+    cdef Py_ssize_t i, j, at
+    if n < GROUP:
+        memset(v_room, 0, sizeof(v_room))
+        memset(g_room, 0, sizeof(g_room))
+        memcpy(v_room, v, n * sizeof(real))
+        memcpy(g_room, g, n * sizeof(real))
+        v, g = v_room, g_room
+    for i in range(-32 if n % GROUP else 0, n & -32, 32):
+        at = i if i >= 0 else max(<Py_ssize_t>0, n - GROUP)
+        to = out + i if i >= 0 else last
+        for j in range(GROUP):
+            made[j] = f(v[at + j], g[at + j], k0, k1, k2, k3, k4, k5)
+        for j in range(GROUP):
+            to[j] = made[j]
+    if n < GROUP:
+        memcpy(out, last, n * sizeof(real))
+    elif n % GROUP:
+        memcpy(out + n - GROUP, last, sizeof(last))
 
 
 cdef void finish_shares(real *e, const real *k, Py_ssize_t n) noexcept nogil:
-    finish_here(end_share[real], e, e, k, n)
+    finish(end_share[real], e, e, e, k, n)
 
 
-cdef inline void constants_of_16(int kind, int order, Py_ssize_t apart, const double *sums, const double *lost,
-                                 const double *ones, const real *tops, real *k) noexcept nogil:
+cdef inline void constants_in_lanes(int kind, int order, Py_ssize_t rows, Py_ssize_t apart, const double *sums,
+                                    const double *lost, const double *ones, const real *tops, real *k) noexcept nogil:
+    cdef real k0[32]
+    cdef real k1[32]
+    cdef real k2[32]
     cdef Py_ssize_t r
-    for r in range(16):
-        constants(kind, order, sums[r], lost[r], ones[r], tops[r], &k[r], &k[apart + r], &k[2 * apart + r])
+    memcpy(k2, k + 2 * apart, rows * sizeof(real))
+    for r in range(rows & -16):                         # not 16, which gcc would unroll first
+        constants(kind, order, sums[r], lost[r], ones[r], tops[r], &k0[r], &k1[r], &k2[r])
+    memcpy(k, k0, rows * sizeof(real))
+    memcpy(k + apart, k1, rows * sizeof(real))
+    memcpy(k + 2 * apart, k2, rows * sizeof(real))
 
 
 cdef void constants_of(int kind, int order, Py_ssize_t rows, Py_ssize_t apart, const double *sums, const double *lost,
                        const double *ones, const real *tops, real *k) noexcept nogil:
-    """Of so many rows, a multiple of 16, each constant `apart` from the one before."""
-    cdef Py_ssize_t at
-    for at in range(0, rows, 16):
-        if order == VALUE and kind == SOFTMAX:
-            constants_of_16(SOFTMAX, VALUE, apart, sums + at, lost + at, ones + at, tops + at, k + at)
-        elif order == VALUE:
-            constants_of_16(LOG_SOFTMAX, VALUE, apart, sums + at, lost + at, ones + at, tops + at, k + at)
-        elif kind == LOG_SOFTMAX and order != SECOND:
-            constants_of_16(LOG_SOFTMAX, FIRST, apart, sums + at, lost + at, ones + at, tops + at, k + at)
-        elif order == SECOND and kind == SOFTMAX:
-            constants_of_16(SOFTMAX, SECOND, apart, sums + at, lost + at, ones + at, tops + at, k + at)
-        else:
-            constants_of_16(SOFTMAX, FIRST, apart, sums + at, lost + at, ones + at, tops + at, k + at)
+    """Of 16 or 32 rows, each constant `apart` from the one before."""
+    if order == VALUE and kind == SOFTMAX:
+        constants_in_lanes(SOFTMAX, VALUE, rows, apart, sums, lost, ones, tops, k)
+    elif order == VALUE:
+        constants_in_lanes(LOG_SOFTMAX, VALUE, rows, apart, sums, lost, ones, tops, k)
+    elif kind == LOG_SOFTMAX and order != SECOND:
+        constants_in_lanes(LOG_SOFTMAX, FIRST, rows, apart, sums, lost, ones, tops, k)
+    elif order == SECOND and kind == SOFTMAX:
+        constants_in_lanes(SOFTMAX, SECOND, rows, apart, sums, lost, ones, tops, k)
+    else:
+        constants_in_lanes(SOFTMAX, FIRST, rows, apart, sums, lost, ones, tops, k)
 
 
 cdef void along(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
-                       Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+                Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     """Up to PHASED rows; out may be x, and g where x holds the values. Each phase goes over all of them, so that a row
     need not wait for what the one before it is waiting for."""
-    cdef double sums[LANES]
-    cdef double lost[LANES]
-    cdef double ones[LANES]
-    cdef double sum_[PHASED]
-    cdef double low[PHASED]
-    cdef double many[PHASED]
+    cdef double sums[LANES * PHASED]
+    cdef double lost[LANES * PHASED]
+    cdef double ones[PHASED]
     cdef real tops[PHASED]
     cdef real k[6 * PHASED]
+    cdef real c[PHASED]
     cdef real[2] degrees
     cdef const real *heat = heat_of(temperature, degrees)
-    cdef real c
+    cdef real last = factor_of(order, sign, temperature)
     cdef Py_ssize_t r, at
     for r in range(PHASED):
-        k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
-        k[3 * PHASED + r], k[4 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, factor_of(order, sign, temperature)
-        sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
+        c[r] = <real>0
+        k[2 * PHASED + r] = <real>2 * degrees[0]        # of log-softmax's values
+        k[5 * PHASED + r] = -last if kind == LOG_SOFTMAX and order == SECOND else last
     if order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE:
         if order == PRODUCT_BY_VALUE:
+            totals(ALONE if kind == LOG_SOFTMAX else PRODUCTS, x, g, c, n, count, sums, lost)
             for r in range(count):
-                total(ALONE if kind == LOG_SOFTMAX else PRODUCTS, x + r * n, g + r * n, <real>0, n, sums, lost, ones)
-                in_two(sums[0], lost[0], &k[2 * PHASED + r], &k[3 * PHASED + r])
+                in_two(sums[r], lost[r], &k[2 * PHASED + r], &k[3 * PHASED + r])
         for r in range(count):
             at = r * n
             if order == PRODUCT_BY_VALUE and kind == LOG_SOFTMAX:
@@ -348,40 +421,36 @@ cdef void along(int kind, real sign, double temperature, int order, const real *
             else:
                 finish(end_d1_by_value[real], x + at, x + at, out + at, &k[r], n)
         return
-    for r in range(count):
-        tops[r] = maximum(x + r * n, sign, n)
+    maxima_along(x, sign, n, count, tops)
     for r in range(count):
         at = r * n
         sum_exponentials(order != VALUE or kind != SOFTMAX, x + at, sign, tops[r], heat, out + at,
-                         order != VALUE or kind == SOFTMAX, n, sums, lost, ones)
-        sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
-    for r in range(PHASED if order == VALUE else 0):
-        k[2 * PHASED + r] = <real>2 * degrees[0]
-    constants_of(kind, order, PHASED, PHASED, sum_, low, many, tops, k)
-    if order == PRODUCT:
+                         order != VALUE or kind == SOFTMAX, n, sums + LANES * r, lost + LANES * r, ones + r)
+    in_one(sums, lost, ones, count, sign)
+    constants_of(kind, order, PHASED, PHASED, sums, lost, ones, tops, k)
+    if order == PRODUCT and kind == LOG_SOFTMAX:
+        totals(ALONE, out, g, c, n, count, sums, lost)
         for r in range(count):
-            at = r * n
-            if kind == LOG_SOFTMAX:
-                total(ALONE, out + at, g + at, <real>0, n, sums, lost, ones)
-                in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
-            else:
-                c = g[at + first_largest(out + at, n)]
-                total(CENTERED, out + at, g + at, c, n, sums, lost, ones)
-                center_of(sums[0], lost[0], c, k[r], k[PHASED + r], &k[2 * PHASED + r], &k[3 * PHASED + r])
+            in_two(sums[r], lost[r], &k[3 * PHASED + r], &k[4 * PHASED + r])
+    elif order == PRODUCT:
+        for r in range(count):
+            c[r] = g[r * n + first_largest(out + r * n, n)]
+        totals(CENTERED, out, g, c, n, count, sums, lost)
+        for r in range(count):
+            center_of(sums[r], lost[r], c[r], k[r], k[PHASED + r], &k[2 * PHASED + r], &k[3 * PHASED + r])
     for r in range(count):
         at = r * n
         if kind == LOG_SOFTMAX and order == VALUE:
             finish(end_log_softmax[real], x + at, x + at, out + at, &k[r], n)
         elif kind == LOG_SOFTMAX and order == FIRST:
-            finish_here(end_log_softmax_d1[real], out + at, out + at, &k[r], n)
+            finish(end_log_softmax_d1[real], out + at, out + at, out + at, &k[r], n)
         elif kind == LOG_SOFTMAX and order == PRODUCT:
-            finish_here(end_log_softmax_product[real], g + at, out + at, &k[r], n)
+            finish(end_log_softmax_product[real], out + at, g + at, out + at, &k[r], n)
         elif order == VALUE:
             finish_shares(out + at, &k[r], n)
         elif order == FIRST or kind == LOG_SOFTMAX:
-            k[5 * PHASED + r] = -k[5 * PHASED + r] if kind == LOG_SOFTMAX else k[5 * PHASED + r]
-            finish_here(end_softmax_d1[real], out + at, out + at, &k[r], n)
+            finish(end_softmax_d1[real], out + at, out + at, out + at, &k[r], n)
         elif order == SECOND:
-            finish_here(end_softmax_d2[real], out + at, out + at, &k[r], n)
+            finish(end_softmax_d2[real], out + at, out + at, out + at, &k[r], n)
         else:
-            finish_here(end_softmax_product[real], g + at, out + at, &k[r], n)
+            finish(end_softmax_product[real], out + at, g + at, out + at, &k[r], n)

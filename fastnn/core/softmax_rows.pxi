@@ -5,27 +5,9 @@ Rows that lie side by side go across, and those so short that turning them round
 from fastnn.core.softmax cimport SPARSEMAX, end_loss, log_of_sum, shifted, whole_of, with_largest
 from fastnn.core.streaming cimport fastnn_prefetch
 
-cdef extern from "lanes.h":
-    void fastnn_to_lanes_float(const float *x, Py_ssize_t n, Py_ssize_t rows, float *lanes, Py_ssize_t step) noexcept nogil
-    void fastnn_to_lanes_double(const double *x, Py_ssize_t n, Py_ssize_t rows, double *lanes,
-                                Py_ssize_t step) noexcept nogil
-    void fastnn_from_lanes_float(const float *lanes, Py_ssize_t step, float *out, Py_ssize_t n,
-                                Py_ssize_t rows) noexcept nogil
-    void fastnn_from_lanes_double(const double *lanes, Py_ssize_t step, double *out, Py_ssize_t n,
-                                 Py_ssize_t rows) noexcept nogil
-
 cdef enum:
-    IN_CACHE = 2048     # their elements
     FEW = 4             # short rows that are worth so many lanes
     SHORT = 32          # elements of rows that are turned round, at most GROUP
-
-
-cdef inline void turned(const real *x, Py_ssize_t n, Py_ssize_t count, real *lanes) noexcept nogil:
-    """`count` rows, one after another, as lanes."""
-    if real is float:
-        fastnn_to_lanes_float(x, n, count, lanes, WIDTH)
-    else:
-        fastnn_to_lanes_double(x, n, count, lanes, WIDTH)
 
 
 cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
@@ -52,9 +34,9 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
     while i < count:
         width = count - i
         if step == 1 and (n > SHORT or width < FEW):
-            width = min(width, max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n)))
+            width = min(width, most_together(n, x[0]))
             if kind >= SPARSEMAX:
-                sparse_along(kind, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
+                sparse_along(kind, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             else:
                 along(kind, sign, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
             i += width
@@ -67,12 +49,12 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
                 if g != NULL:
                     fastnn_prefetch(g + r * step + i + WIDTH, WIDTH * sizeof(real))
         if turning:
-            turned(x + i * n, n, width, x_lanes)
+            turned(x + i * n, n, width, x_lanes, WIDTH)
             if g != NULL:
-                turned(g + i * n, n, width, g_lanes)
+                turned(g + i * n, n, width, g_lanes, WIDTH)
             a, b, to = x_lanes, g_lanes, x_lanes
         if kind >= SPARSEMAX:
-            sparse_across(kind, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
+            sparse_across(kind, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
         else:
             across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
                    WIDTH if turning else width)
@@ -116,38 +98,41 @@ cdef inline double loss_by_target(const real *x, const real *t, real top, double
     return whole_of(loss, lost, &lost)
 
 
+cdef void logs_of(Py_ssize_t rows, const double *sums, const double *lost, const double *ones, const real *tops,
+                  double *log_sum) noexcept nogil:
+    cdef double made[PHASED]
+    cdef double rest, low
+    cdef Py_ssize_t r
+    for r in range(rows & -16):
+        with_largest(sums[r], lost[r], ones[r], &rest, &low, tops[r])
+        made[r] = log_of_sum(rest)
+    memcpy(log_sum, made, sizeof(made))
+
+
 cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                               Py_ssize_t n, Py_ssize_t count) noexcept nogil:
     """-sum(t log softmax(x)) and, unless grad is NULL, its gradient, softmax(x) sum(t) - t, for up to PHASED rows.
 
     The target is the row t, or 1 at a label where t is NULL.
     """
-    cdef double sums[LANES]
-    cdef double lost[LANES]
-    cdef double ones[LANES]
-    cdef double sum_[PHASED]
-    cdef double low[PHASED]
-    cdef double many[PHASED]
+    cdef double sums[LANES * PHASED]
+    cdef double lost[LANES * PHASED]
+    cdef double ones[PHASED]
     cdef double log_sum[PHASED]
     cdef real tops[PHASED]
     cdef real k[6 * PHASED]
-    cdef double rest, unused
+    cdef real c[PHASED]
     cdef bint at_largest
     cdef real *to
     cdef Py_ssize_t r, label
     for r in range(PHASED):
-        k[r], k[PHASED + r], k[2 * PHASED + r] = <real>0, <real>0, <real>0
-        k[3 * PHASED + r], k[4 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
-        sum_[r], low[r], many[r], tops[r] = 1, 0, 1, <real>0
+        c[r], k[2 * PHASED + r], k[5 * PHASED + r] = <real>0, <real>0, <real>1
+    maxima_along(x, <real>1, n, count, tops)
     for r in range(count):
-        tops[r] = maximum(x + r * n, <real>1, n)
-    for r in range(count):
-        sum_exponentials(True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL, n, sums, lost,
-                         ones)
-        sum_[r], low[r], many[r] = sums[0], lost[0], ones[0]
-    for r in range(PHASED):
-        with_largest(sum_[r], low[r], many[r], &rest, &unused, tops[r])
-        log_sum[r] = log_of_sum(rest)
+        sum_exponentials(True, x + r * n, <real>1, tops[r], <const real *>NULL, grad + r * n, grad != NULL, n,
+                         sums + LANES * r, lost + LANES * r, ones + r)
+    in_one(sums, lost, ones, count, tops[0])
+    logs_of(PHASED, sums, lost, ones, tops, log_sum)
     for r in range(count):
         if t == NULL:
             losses[r] = log_sum[r] - <double>shifted(x[r * n + labels[r]], tops[r])
@@ -155,7 +140,9 @@ cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, r
             losses[r] = loss_by_target(x + r * n, t + r * n, tops[r], log_sum[r], n)
     if grad == NULL:
         return
-    constants_of(LOG_SOFTMAX, PRODUCT, PHASED, PHASED, sum_, low, many, tops, k)
+    constants_of(LOG_SOFTMAX, PRODUCT, PHASED, PHASED, sums, lost, ones, tops, k)
+    if t != NULL:
+        totals(ALONE, t, t, c, n, count, sums, lost)
     for r in range(count):
         to = grad + r * n
         if t == NULL:
@@ -164,14 +151,13 @@ cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, r
             finish_shares(to, &k[r], n)
             to[label] = -k[2 * PHASED + r] if at_largest else to[label] - <real>1
         else:
-            total(ALONE, t + r * n, t + r * n, <real>0, n, sums, lost, ones)
-            in_two(sums[0], lost[0], &k[3 * PHASED + r], &k[4 * PHASED + r])
-            finish_here(end_loss[real], t + r * n, to, &k[r], n)
+            in_two(sums[r], lost[r], &k[3 * PHASED + r], &k[4 * PHASED + r])
+            finish(end_loss[real], to, t + r * n, to, &k[r], n)
 
 
 cdef void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t most = max(<Py_ssize_t>1, min(<Py_ssize_t>PHASED, <Py_ssize_t>IN_CACHE // n))
+    cdef Py_ssize_t most = most_together(n, x[0])
     cdef Py_ssize_t i = 0
     while i < count:
         losses_along(x + i * n, t + i * n if t != NULL else NULL, labels + i if labels != NULL else NULL,

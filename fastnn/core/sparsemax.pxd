@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Sparsemax and entmax 1.5 along rows: values, diagonal derivatives, vector-Jacobian products.
 
-With z = x - max, halved for entmax 1.5, and s = max(z - tau, 0):
+With z = (x - max)/T, T the temperature, halved for entmax 1.5, and s = max(z - tau, 0):
 
     sparsemax       y = s       sum(s) = 1
     entmax 1.5      y = s^2     sum(s^2) = 1
@@ -11,7 +11,7 @@ Of either the Jacobian is diag(w) - w w'/sum(w), with w = 1 on the support, wher
     dy_i/dx_i = w - w^2/sum(w)      product  w (g - sum(w g)/sum(w))
     second    0, or with p = w/sum(w) and k elements in the support (1 - 3p + 3p^2 - k p^3)/2 there
 
-so that y determines them. Values are within 4 units in the last place of the larger of z and tau (of y times that, for a
+so that y determines them; derivatives and products are divided by T, second ones by its square. Values are within 4 units in the last place of the larger of z and tau (of y times that, for a
 square), derivatives and products of what comes of it. Everything is computed in double precision, of double data sums
 compensated and tau in two parts.
 
@@ -56,7 +56,7 @@ cdef inline double lesser(double a, double b) noexcept nogil:
 
 
 cdef inline double under(double scale, real x, real top) noexcept nogil:
-    """z; the scale is 1 or 1/2."""
+    """z; the scale is 1/T or half of that."""
     return scale * (<double>0 if x == top else <double>x - <double>top)
 
 

@@ -7,7 +7,7 @@ from fastnn.core.sparsemax cimport (BLOCK, CHAINS, FLAT, MOST_STEPS, PLAIN, ROOM
                                     pulled, second_of, share_of, under)
 
 cdef enum:
-    EVERY = 16              # lanes at a time
+    LINE = 32               # lanes at a time: WIDTH, and BLOCK
 
 
 cdef struct Found:
@@ -176,54 +176,56 @@ cdef void sums_of_rows(Exact *sums, Py_ssize_t lanes, double *share, double *mea
         mean[c] = mean_of(sums.second[c], sums.second_lost[c], sums.first[c], sums.first_lost[c], &mean_low[c])
 
 
-# Of n elements, a multiple of EVERY; constants as far apart as the elements, or with apart = 0 the first EVERY for all.
+# Of LINE elements, each with its constants.
 
 cdef void shares(int form, double scale, const real *x, const real *top, const double *tau, const double *low,
-                 Py_ssize_t apart, Py_ssize_t n, double *w) noexcept nogil:
-    cdef Py_ssize_t at, k, j
-    for at in range(0, n, 16):
-        k = at * apart
-        if form == FLAT:
-            for j in range(16):
-                w[at + j] = share_of(FLAT, scale, x[at + j], top[k + j], tau[k + j], low[k + j])
-        elif form == ROOT:
-            for j in range(16):
-                w[at + j] = share_of(ROOT, scale, x[at + j], top[k + j], tau[k + j], low[k + j])
-        elif form == SQUARED:
-            for j in range(16):
-                w[at + j] = share_of(SQUARED, scale, x[at + j], top[k + j], tau[k + j], low[k + j])
-        else:
-            for j in range(16):
-                w[at + j] = share_of(PLAIN, scale, x[at + j], top[k + j], tau[k + j], low[k + j])
+                 double *w) noexcept nogil:
+    cdef Py_ssize_t j
+    if form == FLAT:
+        for j in range(LINE):
+            w[j] = share_of(FLAT, scale, x[j], top[j], tau[j], low[j])
+    elif form == ROOT:
+        for j in range(LINE):
+            w[j] = share_of(ROOT, scale, x[j], top[j], tau[j], low[j])
+    elif form == SQUARED:
+        for j in range(LINE):
+            w[j] = share_of(SQUARED, scale, x[j], top[j], tau[j], low[j])
+    else:
+        for j in range(LINE):
+            w[j] = share_of(PLAIN, scale, x[j], top[j], tau[j], low[j])
 
 
-cdef void results(int kind, int order, const double *w, const double *g, const double *share, const double *count,
-                  const double *mean, const double *low, Py_ssize_t apart, Py_ssize_t n, real *out) noexcept nogil:
-    cdef Py_ssize_t at, k, j
-    for at in range(0, n, 16):
-        k = at * apart
-        if order == VALUE:
-            for j in range(16):
-                out[at + j] = <real>w[at + j]
-        elif order == FIRST or order == FIRST_BY_VALUE:
-            for j in range(16):
-                out[at + j] = <real>diagonal(w[at + j], share[k + j])
-        elif order != SECOND:
-            for j in range(16):
-                out[at + j] = <real>pulled(w[at + j], g[at + j], mean[k + j], low[k + j])
-        elif kind == SPARSEMAX:
-            for j in range(16):
-                out[at + j] = <real>(0 * w[at + j])
-        else:
-            for j in range(16):
-                out[at + j] = <real>second_of(w[at + j], share[k + j], count[k + j])
+cdef void results(int kind, int order, double factor, const double *w, const double *g, const double *share,
+                  const double *count, const double *mean, const double *low, real *out) noexcept nogil:
+    """The factor is that of a derivative, by the temperature."""
+    cdef Py_ssize_t j
+    if order == VALUE:
+        for j in range(LINE):
+            out[j] = <real>w[j]
+    elif order == FIRST or order == FIRST_BY_VALUE:
+        for j in range(LINE):
+            out[j] = <real>(factor * diagonal(w[j], share[j]))
+    elif order != SECOND:
+        for j in range(LINE):
+            out[j] = <real>(factor * pulled(w[j], g[j], mean[j], low[j]))
+    elif kind == SPARSEMAX:
+        for j in range(LINE):
+            out[j] = <real>(0 * w[j])
+    else:
+        for j in range(LINE):
+            out[j] = <real>(factor * second_of(w[j], share[j], count[j]))
 
 
-cdef void looked_at(const real *g, const double *w, Py_ssize_t n, double *out) noexcept nogil:
+cdef void looked_at(const real *g, const double *w, double *out) noexcept nogil:
     """g where a weight is not 0, else 0."""
     cdef Py_ssize_t j
-    for j in range(n):
+    for j in range(LINE):
         out[j] = <double>(g[j] if w[j] != 0 else <real>0)
+
+
+cdef inline double scale_of(int kind, double temperature) noexcept nogil:
+    """What x less its maximum is multiplied with."""
+    return 1 / temperature if kind == SPARSEMAX else 0.5 / temperature
 
 
 cdef inline int form_of(int kind, int order) noexcept nogil:
@@ -275,7 +277,7 @@ cdef Py_ssize_t fill_room(double scale, const real *x, Py_ssize_t n, real top, d
     """The blocks that have anything above the first threshold, as z; how many elements, or -1 if there is no room."""
     cdef Py_ssize_t filled = 0
     cdef Py_ssize_t i, j
-    cdef real least = <real>(-1 / scale)
+    cdef real least = <real>(-1.000001 / scale)         # with room for roundings
     cdef int found
     for i in range(0, n, 32):
         found = 0
@@ -294,7 +296,7 @@ cdef Py_ssize_t fill_room(double scale, const real *x, Py_ssize_t n, real top, d
     return filled
 
 
-cdef double tau_of(int kind, const real *x, Py_ssize_t n, real top, double *low) noexcept nogil:
+cdef double tau_of(int kind, double scale, const real *x, Py_ssize_t n, real top, double *low) noexcept nogil:
     """tau, and what its rounding lost."""
     cdef double room[ROOM]
     cdef Found found
@@ -302,7 +304,6 @@ cdef double tau_of(int kind, const real *x, Py_ssize_t n, real top, double *low)
     cdef const double *rows[4]
     cdef double t[8]
     cdef double searching = 1
-    cdef double scale = 1 if kind == SPARSEMAX else 0.5
     cdef Py_ssize_t filled = fill_room(scale, x, n, top, room)
     cdef Py_ssize_t i, j, steps
     for j in range(8):
@@ -335,44 +336,45 @@ cdef double tau_of(int kind, const real *x, Py_ssize_t n, real top, double *low)
     return t[0]
 
 
-cdef void sparse_along(int kind, int order, const real *x, const real *g, real *out, Py_ssize_t n,
+cdef void sparse_along(int kind, double temperature, int order, const real *x, const real *g, real *out, Py_ssize_t n,
                        Py_ssize_t rows) noexcept nogil:
     """Rows one after another; out may be x, and g where x holds the values."""
     cdef real x_room[BLOCK]
     cdef real g_room[BLOCK]
     cdef real made[BLOCK]
-    cdef real top[EVERY]
+    cdef real top[LINE]
     cdef double w[BLOCK]
     cdef double given[BLOCK]
-    cdef double tau[EVERY]
-    cdef double low[EVERY]
-    cdef double share[EVERY]
-    cdef double mean[EVERY]
-    cdef double mean_low[EVERY]
-    cdef double count[EVERY]
+    cdef double tau[LINE]
+    cdef double low[LINE]
+    cdef double share[LINE]
+    cdef double mean[LINE]
+    cdef double mean_low[LINE]
+    cdef double count[LINE]
     cdef Exact sums
     cdef bint by_value = order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE
     cdef bint with_g = order == PRODUCT or order == PRODUCT_BY_VALUE
     cdef int form = form_of(kind, order)
-    cdef double scale = 1 if kind == SPARSEMAX or by_value else 0.5
+    cdef double scale = 1 if by_value else scale_of(kind, temperature)
+    cdef double factor = factor_of(order, <double>1, temperature)
     cdef const real *a
     cdef const real *b
     cdef Py_ssize_t r, i, j, m, turn
     cdef int found
-    for j in range(EVERY):
+    for j in range(LINE):
         share[j], mean[j], mean_low[j], count[j] = 0, 0, 0, 0
         top[j], tau[j], low[j] = <real>0, 0, 0
     for r in range(rows):
         if not by_value:
             top[0] = maximum_or_nan(x, n)
-            tau[0] = tau_of(kind, x, n, top[0], low)
-            for j in range(1, EVERY):
+            tau[0] = tau_of(kind, scale, x, n, top[0], low)
+            for j in range(1, LINE):
                 top[j], tau[j], low[j] = top[0], tau[0], low[0]
         clear_exact(&sums, 1)
         for turn in range(1 if order == VALUE else 0, 2):       # sums first
             if turn == 1 and order != VALUE:
                 sums_of_rows(&sums, 1, share, mean, mean_low)
-                for j in range(EVERY):
+                for j in range(LINE):
                     share[j], mean[j], mean_low[j], count[j] = share[0], mean[0], mean_low[0], sums.count[0]
             for i in range(0, n, 32):
                 m = min(<Py_ssize_t>BLOCK, n - i)
@@ -382,12 +384,12 @@ cdef void sparse_along(int kind, int order, const real *x, const real *g, real *
                         x_room[j] = x[i + j] if j < m else <real>0
                         g_room[j] = g[i + j] if with_g and j < m else <real>0
                     a = x_room
-                shares(form, scale, a, top, tau, low, 0, BLOCK, w)
+                shares(form, scale, a, top, tau, low, w)
                 for j in range(m, BLOCK):
                     w[j] = 0
                 if with_g:
                     b = g + i if m == BLOCK else g_room
-                    looked_at(b, w, BLOCK, given)
+                    looked_at(b, w, given)
                 if turn == 0:
                     found = 0
                     for j in range(BLOCK):
@@ -395,7 +397,7 @@ cdef void sparse_along(int kind, int order, const real *x, const real *g, real *
                     if found:
                         add_weights(w, given if with_g else NULL, BLOCK // CHAINS, CHAINS, CHAINS, &sums, 0)
                 else:
-                    results(kind, order, w, given, share, count, mean, mean_low, 0, BLOCK, made)
+                    results(kind, order, factor, w, given, share, count, mean, mean_low, made)
                     memcpy(out + i, made, m * sizeof(real))
         x += n
         out += n
@@ -417,7 +419,7 @@ cdef void fill_across(double scale, const real *x, Py_ssize_t step, const real *
                 z[i * lanes + c] = under(scale, a[i * a_step + c], tops[c])
 
 
-cdef void taus_of(int kind, const real *x, Py_ssize_t step, const real *tops, Py_ssize_t n, Py_ssize_t lanes,
+cdef void taus_of(int kind, double scale, const real *x, Py_ssize_t step, const real *tops, Py_ssize_t n, Py_ssize_t lanes,
                   Py_ssize_t width, double *t, double *low) noexcept nogil:
     cdef double z[BLOCK * WIDTH]
     cdef double nothing[WIDTH]
@@ -425,7 +427,6 @@ cdef void taus_of(int kind, const real *x, Py_ssize_t step, const real *tops, Py
     cdef const double *rows[4]
     cdef Found found
     cdef Exact sums
-    cdef double scale = 1 if kind == SPARSEMAX else 0.5
     cdef Py_ssize_t i, j, k, c, m, steps
     for c in range(lanes):
         t[c], low[c], searching[c], nothing[c] = -1, 0, 1, -<double>INFINITY
@@ -455,7 +456,7 @@ cdef void taus_of(int kind, const real *x, Py_ssize_t step, const real *tops, Py
     last_parts(kind, &sums, lanes, low)
 
 
-cdef void sparse_across(int kind, int order, const real *x, const real *g, real *out, Py_ssize_t n,
+cdef void sparse_across(int kind, double temperature, int order, const real *x, const real *g, real *out, Py_ssize_t n,
                         Py_ssize_t step, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
     """`width` rows, up to `lanes`, with the same bits as `sparse_along`."""
     cdef real x_room[BLOCK * WIDTH]
@@ -474,7 +475,8 @@ cdef void sparse_across(int kind, int order, const real *x, const real *g, real 
     cdef bint by_value = order == FIRST_BY_VALUE or order == PRODUCT_BY_VALUE
     cdef bint with_g = order == PRODUCT or order == PRODUCT_BY_VALUE
     cdef int form = form_of(kind, order)
-    cdef double scale = 1 if kind == SPARSEMAX or by_value else 0.5
+    cdef double scale = 1 if by_value else scale_of(kind, temperature)
+    cdef double factor = factor_of(order, <double>1, temperature)
     cdef const real *a
     cdef const real *b
     cdef Py_ssize_t i, j, c, m, turn, a_step, b_step
@@ -492,7 +494,7 @@ cdef void sparse_across(int kind, int order, const real *x, const real *g, real 
                     bad[c] = bad[c] if a[j * a_step + c] == a[j * a_step + c] else a[j * a_step + c]
         for c in range(lanes):
             tops[c] = tops[c] if bad[c] == bad[c] else bad[c]
-        taus_of(kind, x, step, tops, n, lanes, width, tau, low)
+        taus_of(kind, scale, x, step, tops, n, lanes, width, tau, low)
     clear_exact(&sums, lanes)
     for turn in range(1 if order == VALUE else 0, 2):           # sums first
         if turn == 1 and order != VALUE:
@@ -504,11 +506,11 @@ cdef void sparse_across(int kind, int order, const real *x, const real *g, real 
             if with_g:
                 b = staged(g + i * step, step, m, lanes, width, g_room, &b_step)
             for j in range(m):
-                shares(form, scale, a + j * a_step, tops, tau, low, 1, lanes, w)
+                shares(form, scale, a + j * a_step, tops, tau, low, w)
                 if with_g:
-                    looked_at(b + j * b_step, w, lanes, given)
+                    looked_at(b + j * b_step, w, given)
                 if turn == 0:
                     add_weights(w, given if with_g else NULL, 1, 0, lanes, &sums, (j & 7) * lanes)
                 else:
-                    results(kind, order, w, given, share, sums.count, mean, mean_low, 1, lanes, made)
-                    put(made, out + (i + j) * step, lanes, width)
+                    results(kind, order, factor, w, given, share, sums.count, mean, mean_low, made)
+                    put(made, out + (i + j) * step, width)

@@ -1,4 +1,3 @@
-# cython: binding=False, embedsignature.format=clinic
 """What wrappers have written together with a step: all of it or nothing.
 
 Everything is arranged and checked before the first part writes, and writing cannot fail. It is compiled code alone,

@@ -33,8 +33,7 @@ class Adapted:
 class LowerPieceAtZero(Adapted):
     """Before activations that have a kink at 0 and take the upper piece's slope there: here the lower one's."""
 
-    def _slope_at_zero(self):
-        return self.alpha * self.__dict__.get("lambda_", 1)
+    _lower_at_zero = True
 
 
 class AlongAnotherAxis(Adapted):

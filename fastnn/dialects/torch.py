@@ -246,6 +246,12 @@ def softmax(dim=-1):
     return "softmax", dict(axis=dim)
 
 
+@torch.act("Softmax2d")
+def softmax_2d():
+    """Over the channels of images, (N, C, H, W) or (C, H, W)."""
+    return "softmax", dict(axis=-3)
+
+
 @torch.act("Softmin")
 def softmin(dim=-1):
     return "softmin", dict(axis=dim)

@@ -56,7 +56,8 @@ class DataParallel(Wrapper):
         Seconds that a rank waits for the others; None: 300, or what was given for this communicator before.
     """
 
-    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=None, timeout=None):
+    def __init__(self, optimizer: Any, comm: Any = None, *, wire: str = "float32", bucket_bytes: int | None = None,
+                 timeout: float | None = None):
         if wire not in WIRES:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
         whole = isinstance(bucket_bytes, (int, np.integer)) and not isinstance(bucket_bytes, bool)
@@ -125,7 +126,7 @@ class DataParallel(Wrapper):
         return ready
 
     def _begin(self, leaves, extra, rows, error=None):
-        """Tell the others what comes, and look whether they are about to do the same. Returns the loss of all."""
+        """Tell the others what comes, and check that they are about to do the same. Returns the loss of all."""
         digest = NOTHING
         if error is None:
             try:

@@ -48,7 +48,7 @@ class ShardedOptimizer(DataParallel):
         As in DataParallel.
     """
 
-    def __init__(self, optimizer, comm=None, *, timeout=None):
+    def __init__(self, optimizer: Any, comm: Any = None, *, timeout: float | None = None):
         super().__init__(optimizer, comm, timeout=timeout)
         started = optimizer.t > 0
         state = optimizer.state_dict() if started else None

@@ -35,6 +35,7 @@ class Trainer(alone.Trainer):
     def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
                  comm=None):
         super().__init__(network, optimizer, x, t, batch_size, rng, on_nonfinite, transform)
+        optimizer = self.optimizer                          # which may have been a name
         self.comm = communicator(comm)
         self._ranks = ranks = ranks_of(self.comm)
         error = None

@@ -95,8 +95,8 @@ def weights_of_two(lowest):
 def balanced(counts):
     """n/(classes that there are times the count of each), as scikit-learn has it, along the first axis; 1 where there is
     none."""
-    present = (counts > 0).sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):
+        present = (counts > 0).sum(axis=0)
         return np.where(counts > 0, counts.sum(axis=0) / (present * counts), 1.0)
 
 
@@ -151,12 +151,13 @@ class OfTwoClasses(OfClasses):
             weights = np.array(self.class_weight).reshape(-1, 2)
             self._must_have_columns(t, len(weights))
             return weights[:, 0], weights[:, 1]
-        t = np.asarray(t, np.float64)
-        shares = (np.where(t == 0, self._low, t) - self._low) / (1 - self._low)
+        t = np.array(t, np.float64, order="C")
         counted = ~np.isnan(t) if self.ignore_label is None else ~np.isnan(t) & (t != self.ignore_label)
         axes = 0 if t.ndim == 2 else None
-        second = np.where(counted, shares, 0).sum(axis=axes)
-        return balanced(np.array([counted.sum(axis=axes) - second, second]).reshape(2, -1))
+        with np.errstate(all="ignore"):
+            shares = (np.where(t == 0, self._low, t) - self._low) / (1 - self._low)
+            second = np.where(counted, shares, 0).sum(axis=axes)
+            return balanced(np.array([counted.sum(axis=axes) - second, second]).reshape(2, -1))
 
 
 class OfDistributions(OfClasses):
@@ -168,7 +169,7 @@ class OfDistributions(OfClasses):
         return smoothing / max(t.shape[-1] if t.ndim else 1, 1)
 
     def _weights(self, t):
-        given = np.asarray(t, np.float64)
+        given = np.array(t, np.float64, order="C")
         counted = given if self.ignore_label is None else np.where(given == self.ignore_label, 0, given)
         weights = resolved(self.class_weight, np.atleast_1d(counted), t.shape[-1] if t.ndim else 1, None)
         if weights.shape != t.shape[-1:]:
@@ -191,7 +192,8 @@ def resolved(weights, t, n, ignored):
     if weights != BALANCED:
         return np.array(weights)
     if t.dtype.kind == "f":
-        return balanced(np.nansum(t, axis=tuple(range(t.ndim - 1)), dtype=np.float64))
+        with np.errstate(all="ignore"):
+            return balanced(np.nansum(t, axis=tuple(range(t.ndim - 1)), dtype=np.float64))
     counted = t.reshape(-1) if ignored is None else t[t != ignored]
     return balanced(np.bincount(counted, minlength=n))
 

@@ -15,6 +15,7 @@ activations learn the parameter's.
 import copy
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from fastnn.core.mean_loss import mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.core.rows import RowActivation
 from fastnn.state import StateError, array, finite, is_one_of
-
+from .arguments import number, parameter, share
 from .initializers import as_rng
 
 
@@ -82,8 +83,8 @@ class Affine(Layer):
 
     learned = ("W", "b")
 
-    def __init__(self, W, b):
-        self.W, self.b = W, b
+    def __init__(self, W: np.ndarray, b: np.ndarray):
+        self.W, self.b = parameter("W", W, ("inputs", "outputs")), parameter("b", b, ("outputs",))
         self.dW = self.db = None
 
     def forward(self, x, train_flg=True, out=None):
@@ -128,7 +129,7 @@ class Activation(Layer):
     Raises ValueError if the name is unknown, TypeError for maxout, which has weights of its own.
     """
 
-    def __init__(self, activation, rng=None):
+    def __init__(self, activation: Any, rng: Any = None):
         act = get_act(activation) if isinstance(activation, str) else activation
         if isinstance(act, type) or not hasattr(act, "forward"):
             raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
@@ -253,10 +254,8 @@ class Dropout(Layer):
     Raises ValueError for a ratio outside [0, 1).
     """
 
-    def __init__(self, dropout_ratio=0.5, rng=None, *, inverted=False):
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"the dropout ratio must be at least 0 and below 1, not {dropout_ratio!r}")
-        self.dropout_ratio = float(dropout_ratio)
+    def __init__(self, dropout_ratio: float = 0.5, rng: Any = None, *, inverted: bool = False):
+        self.dropout_ratio = share("the dropout ratio", dropout_ratio)
         self.inverted, self.frozen = bool(inverted), False
         self.rng = as_rng(rng)
 
@@ -332,17 +331,21 @@ class BatchNormalization(Layer):
 
     learned = ("gamma", "beta")
 
-    def __init__(self, gamma, beta, momentum=None, running_mean=None, running_var=None, *, eps=None, unbiased=None,
-                 like=None):
+    def __init__(self, gamma: np.ndarray, beta: np.ndarray, momentum: float | None = None,
+                 running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None, *,
+                 eps: float | None = None, unbiased: bool | None = None, like: str | None = None):
         if like not in NORMALIZATIONS:
             raise ValueError(f"like must be None or one of {', '.join(filter(None, NORMALIZATIONS))}, not {like!r}")
         kept, own_eps, own_unbiased, first = NORMALIZATIONS[like]
         if momentum is not None:
+            momentum = number("momentum", momentum)
             if not 0 <= momentum <= 1:
                 raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
             kept = 1 - momentum if like == "torch" else momentum
-        self.gamma, self.beta, self.momentum = gamma, beta, float(kept)
-        self.eps = own_eps if eps is None else _checked_eps(eps)
+        self.gamma = gamma = parameter("gamma", gamma, ("features",))
+        self.beta = parameter("beta", beta, ("features",))
+        self.momentum = float(kept)
+        self.eps = own_eps if eps is None else checked_eps(eps)
         self.unbiased = own_unbiased if unbiased is None else bool(unbiased)
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
         self.running_var = np.full_like(gamma, first) if running_var is None else running_var
@@ -386,10 +389,11 @@ class BatchNormalization(Layer):
         return dx
 
 
-def _checked_eps(eps):
+def checked_eps(eps):
+    eps = number("eps", eps)
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be finite and not negative, not {eps!r}")
-    return float(eps)
+    return eps
 
 
 class SoftmaxWithLoss(Layer):

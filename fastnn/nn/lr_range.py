@@ -1,14 +1,17 @@
 """The learning-rate range test: which rates a network learns with, by a short training with growing ones."""
 import copy
 import math
+from typing import Any
 
+from .arguments import number, whole
 from .trainer import Trainer
 
 TENTH = 10          # a slope is taken over a tenth of the steps, and not in the first one, whose averages are of few losses
 
 
-def lr_range_test(network, optimizer, x, t, low=1e-6, high=1.0, steps=100, batch_size=128, rng=None, smoothing=0.9,
-                  stop_at=4.0):
+def lr_range_test(network: Any, optimizer: Any, x: Any, t: Any, low: float = 1e-6, high: float = 1.0,
+                  steps: int = 100, batch_size: int = 128, rng: Any = None, smoothing: float = 0.9,
+                  stop_at: float = 4.0):
     """Train a copy of network and optimizer with rates that grow from low to high by one factor a step.
 
     Smith 2015, arXiv 1506.01186, whose rates grow linearly; growing by a factor, smoothing and the suggestion are fastai's
@@ -35,13 +38,16 @@ def lr_range_test(network, optimizer, x, t, low=1e-6, high=1.0, steps=100, batch
 
     Raises ValueError for numbers out of range, and what `Trainer` raises.
     """
+    low, high, smoothing, stop_at = (number(name, value) for name, value in (
+        ("low", low), ("high", high), ("smoothing", smoothing), ("stop_at", stop_at)))
+    steps = whole("steps", steps, 2)
     if not 0 < low < high < math.inf:
         raise ValueError(f"low must be positive and below high, which is finite, not {low!r} and {high!r}")
-    if steps < 2 or not 0 <= smoothing < 1 or not stop_at > 1:
-        raise ValueError("steps must be at least 2, smoothing in [0, 1) and stop_at above 1, not "
-                         f"{steps!r}, {smoothing!r} and {stop_at!r}")
+    if not 0 <= smoothing < 1 or not stop_at > 1:
+        raise ValueError(f"smoothing must be in [0, 1) and stop_at above 1, not {smoothing!r} and {stop_at!r}")
     network, optimizer = copy.deepcopy((network, optimizer))
     trainer = Trainer(network, optimizer, x, t, batch_size, rng, on_nonfinite="stop")
+    optimizer = trainer.optimizer
     rates, losses, smoothed, average = [], [], [], 0.0
     for step in range(steps):
         optimizer.lr = low * (high / low)**(step / (steps - 1))

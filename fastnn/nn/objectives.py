@@ -8,9 +8,9 @@ import numpy as np
 from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
 from fastnn.losses.base import Loss, Several
-
+from .arguments import whole
 from .data import real_numbers
-from .layers import Layer, plain
+from .layers import Activation, Layer, plain
 
 OUTPUTS_TRIED = np.linspace(-20, 20, 42)[None]
 
@@ -45,6 +45,8 @@ _SIGMOID, _SOFTMAX = "output='sigmoid'", "output='softmax'"
 TASKS = {
     "softmax-cross-entropy": Task("classes", "logits", None, "output=None"),
     "softmax-focal": Task("classes", "logits", None, "output=None"),
+    "NLL": Task("classes", "logarithms of probabilities", None,
+                "output='log-softmax', or no output and loss='softmax-cross-entropy'"),
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
@@ -73,6 +75,18 @@ def task_of(loss):
     return Task("classes") if getattr(loss, "_takes_labels", False) else Task()
 
 
+def refuse_outside(loss, t, called):
+    """Raises ValueError where numbers are no targets of that loss; called: what the message calls them."""
+    task = task_of(loss)
+    if task.targets == "yes or no":
+        least = -1 if task.outputs == "scores" else 0
+        if t.dtype != bool and (t.min() < least or t.max() > 1) and loss._ignored is None:
+            raise ValueError(f"{called} must lie between {least} and 1 for loss {loss.name!r}, found {t.min()}..{t.max()}")
+    elif task.above is not None and (least := t.min()) <= task.above:
+        bound = "be at least 0" if task.above == BELOW_0 else f"lie above {task.above:g}"
+        raise ValueError(f"{called} must {bound} for loss {loss.name!r}, found {least}")
+
+
 def loss_of(loss):
     """A loss object, given it or its name. Raises TypeError or ValueError."""
     if isinstance(loss, str):
@@ -99,8 +113,8 @@ class Objective(Layer):
         A name of the catalogue, or what `get_err` returned, with its weights, label smoothing and the rest.
     outputs : int
         Columns of what it is given.
-    output : activation or None
-        What these have gone through; it is looked at alone.
+    output : str, activation or None
+        What these have gone through; it is only read.
 
     A loss that takes a variance or a scale besides (Gaussian-NLL, Laplace-NLL) has the predictions in the first half of the
     outputs and the logarithms of these in the second; there are half as many targets.
@@ -108,15 +122,15 @@ class Objective(Layer):
     Raises ValueError or TypeError where loss and outputs do not fit.
     """
 
-    def __init__(self, loss, outputs, output=None):
-        self.loss, self.outputs = loss_of(loss), outputs
+    def __init__(self, loss: Any, outputs: int, output: str | None = None):
+        self.loss, self.outputs = loss_of(loss), whole("outputs", outputs, 1)
         self.task = task_of(self.loss)
         self._spread = has_spread(self.loss)
         if self._spread and outputs % 2:
             raise ValueError(f"loss {self.loss.name!r} takes two outputs for each target: predictions, then logarithms of "
                              f"the {self.loss.inputs[2]}; output_size is {outputs}")
         self._columns = outputs // 2 if self._spread else outputs       # of targets
-        self._must_fit(output)
+        self._must_fit(output if output is None else Activation(output).activation)
 
     def _must_fit(self, output):
         name, task = self.loss.name, self.task
@@ -177,14 +191,7 @@ class Objective(Layer):
         if t.shape != wide:
             either = f"({rows},) or " if self._columns == 1 or kind in ("classes", "distributions") else ""
             raise ValueError(f"t must have shape {either}{wide}, not {t.shape}")
-        if kind == "yes or no":
-            least = -1 if self.task.outputs == "scores" else 0
-            if t.dtype != bool and (t.min() < least or t.max() > 1) and self.loss._ignored is None:
-                raise ValueError(f"t must lie between {least} and 1 for loss {self.loss.name!r}, found "
-                                 f"{t.min()}..{t.max()}")
-        elif self.task.above is not None and (least := t.min()) <= self.task.above:
-            bound = "be at least 0" if self.task.above == BELOW_0 else f"lie above {self.task.above:g}"
-            raise ValueError(f"t must {bound} for loss {self.loss.name!r}, found {least}")
+        refuse_outside(self.loss, t, "t")
         return t.astype(dtype, copy=False)
 
     def _labels(self, t):

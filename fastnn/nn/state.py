@@ -18,7 +18,7 @@
 
 "ranks", the streams of each process of several, is there besides where several have trained together.
 
-name and class are those of the classes. drawn_from says for everybody who draws random numbers who is the first to have
+name and class are those of the classes. drawn_from names, for each object that draws random numbers, the first one with
 the same generator: those who shared one have to share one again. generators has where each stands, in NumPy's words.
 An optimizer that draws noise is "optimizer" in a trainer's streams.
 """

@@ -49,7 +49,7 @@ class Noisy(Optimizer):
         return [[self._normal(noise, record.shape) for record in group] for group in groups]
 
     def _normal(self, noise, shape):
-        z = np.array(noise.standard_normal(shape), np.float64)             # our own, whoever keeps the other
+        z = np.array(noise.standard_normal(shape), np.float64)             # a copy: the caller may keep the other
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

@@ -186,8 +186,9 @@ def _periodic(f):
     return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
 
 
-PAU_0_01 = dict(a0=0.02979246, a1=0.61837738, a2=2.32335207, a3=3.05202660, a4=1.48548002, a5=0.25103717,
-                b1=1.14201226, b2=4.39322834, b3=0.87154450, b4=0.34720652)         # Table 6 of the paper
+# tools/pade.py
+PAU_0_01 = dict(a0=0.03355815878, a1=0.505, a2=1.65344539, a3=2.01002512, a4=0.9319115191, a5=0.1524260757,
+                b1=0.0, b2=3.980247763, b3=0.0, b4=0.3018338132)
 
 
 def _pau():
@@ -782,7 +783,6 @@ SOFTMAX_ROWS = {"softmax": _softmax_row, "softmin": _softmin_row, "log-softmax":
 SOFTMAX_VJPS = {"softmax": _softmax_vjp, "softmin": _softmin_vjp, "log-softmax": _log_softmax_vjp,
                 "sparsemax": _sparsemax_vjp, "entmax-1.5": _entmax_vjp}
 SPARSE = {"sparsemax": _sparsemax_threshold, "entmax-1.5": _entmax_threshold}
-TEMPERED = ("softmax", "softmin", "log-softmax")
 
 
 def by_rows(rule, axis, *arrays):
@@ -818,10 +818,12 @@ def vjp(name, x, grad, axis=-1, temperature=1):
     return by_rows(row, axis, x, grad)[0]
 
 
-def sparse_terms(name, x, grad):
+def sparse_terms(name, x, grad, temperature=1):
     """The same of sparsemax and entmax 1.5: with tau, s and w as in fastnn/core/sparsemax.pxd, of y that is |tau|, times s
-    for a square; of w, as of s, |tau|, or of sparsemax's 1. k elements are in the support."""
+    for a square; of w, as of s, |tau|, or of sparsemax's 1. k elements are in the support. z, of which these are, is
+    divided by the temperature."""
     def row(x, grad):
+        x = tuple(value/temperature for value in x)
         z, tau = SPARSE[name](x)
         s = _excess(x, SPARSE[name])
         size, k = abs(tau), max(fsum(value > 0 for value in s), 1)
@@ -834,7 +836,9 @@ def sparse_terms(name, x, grad):
                 [max(mpf(1), k*(value/whole)**2*size/whole) for value in s],
                 [size*max(abs(g), fdot(s, map(abs, grad))/whole) + value*k*size*most/whole if value else mpf(0)
                  for g, value in zip(grad, s)])
-    return by_rows(row, -1, x, grad)
+    value, first, second, product = by_rows(row, -1, x, grad)
+    factor = float(1/temperature)
+    return value, first*factor, second*factor**2, product*factor
 
 
 def softmax_terms(name, x, grad, temperature=1):
@@ -845,7 +849,7 @@ def softmax_terms(name, x, grad, temperature=1):
     magnitudes, a share below the normal numbers as the least of these.
     """
     if name in SPARSE:
-        return sparse_terms(name, x, grad)
+        return sparse_terms(name, x, grad, temperature)
     x, grad = np.asarray(x), np.asarray(grad, np.float64)
     y, q = by_rows(lambda row: _shares(tuple(value/temperature for value in row)), -1, -x if name == "softmin" else x)
     tiny, factor = float(np.finfo(x.dtype).smallest_normal), float(1/temperature)

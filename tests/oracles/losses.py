@@ -170,9 +170,11 @@ def _squared_hinge(y, t, label_smoothing=0, class_weight=None):
     return weight*max(1 - side*y, 0)**2, -2*weight*side*max(1 - side*y, 0)
 
 
-def _soft_margin(y, t):
-    z = (t or mpf(-1))*max(min(y, FAR), -FAR)
-    return log1p(exp(-z)), -(t or mpf(-1))/(1 + exp(z))
+def _soft_margin(y, t, label_smoothing=0, class_weight=None):
+    side = t or mpf(-1)
+    weight, side = _weight((1 + side)/2, class_weight), side*(1 - label_smoothing)
+    z = side*max(min(y, FAR), -FAR)
+    return weight*log1p(exp(-z)), -weight*side/(1 + exp(z))
 
 
 def _hinge_embedding(y, t, margin=1):

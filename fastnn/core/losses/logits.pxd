@@ -34,8 +34,8 @@ cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real 
 cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, real spread, real negative,
                                                    real positive) noexcept nogil:
     cdef real e = exp(-absolute(y))
-    cdef real small = e / (<real>1 + e)
     cdef real large = <real>1 / (<real>1 + e)
+    cdef real small = e * large
     cdef real s = fma(t, kept, spread)
     cdef real n = negative * (<real>1 - s)
     cdef real p = positive * s
@@ -54,8 +54,8 @@ cdef inline real small_power(real q, real one, real two, real three) noexcept no
 cdef inline real wrong_share(real y, real s, real *p, real *rest) noexcept nogil:
     """q, p and 1 - p."""
     cdef real e = exp(-absolute(y))
-    cdef real small = e / (<real>1 + e)
     cdef real large = <real>1 / (<real>1 + e)
+    cdef real small = e * large
     p[0] = small if y < <real>0 else large
     rest[0] = large if y < <real>0 else small
     return fma(p[0], <real>1 - s, rest[0] * s)

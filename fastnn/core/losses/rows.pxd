@@ -107,7 +107,7 @@ cdef inline void tversky_row(const real *x, const real *t, real *grad, double *l
             grad[i] = <real>fma(of_t, <double>t[i], of_one)
 
 
-# negative log-likelihood of log-probabilities: -sum(t x); a class of target 0 costs nothing, however unlikely
+# negative log-likelihood of log-probabilities: -sum(t x); a class of target 0 costs nothing, whatever it is
 
 cdef inline double counted(double x, double t) noexcept nogil:
     return 0 if t == 0 else x * t
@@ -120,9 +120,9 @@ cdef inline void log_likelihood_row(const real *x, const real *t, Py_ssize_t lab
     if grad == NULL:
         return
     for i in range(n):
-        grad[i] = -t[i] if t != NULL else <real>0
+        grad[i] = <real>0 if t == NULL or t[i] == <real>0 else (-t[i] if x[i] == x[i] else x[i])
     if t == NULL:
-        grad[label] = <real>-1
+        grad[label] = <real>-1 if x[label] == x[label] else x[label]
 
 
 # categorical hinge: max(1 + max((1 - t) x) - sum(t x), 0); of equal ones the first is the largest. NaN is that of the row
