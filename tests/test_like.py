@@ -511,7 +511,7 @@ def test_what_is_refused_of_losses_and_activations():
             (get_err, "MeanSquaredError", "keras", {"dtype": "float32"}, "fastnn has no dtype"),
             (get_err, "CategoricalHinge", "keras", {"reduction": "avg"}, "reduction must be one of"),
             (get_err, "CategoricalFocalCrossentropy", "keras", {}, "clips at 1e-7"),
-            (get_err, "softmax_cross_entropy", "optax", {"axis": 0}, "axis must be -1"),
+            (get_err, "kl_divergence", "optax", {"axis": 0}, "axis must be -1"),
             (get_err, "mean_squared_error", "sklearn", {"reduction": "sum"}, "reduction is given twice"),
             (get_err, "softmax_cross_entropy", "chainer", {"class_weight": [1, 2]}, "divides by the rows"),
             (get_err, "sigmoid_cross_entropy", "chainer", {"normalize": False}, "ignored ones among them"),
