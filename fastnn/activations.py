@@ -474,8 +474,8 @@ class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     authors' `rational_activations` has it with five digits as version B. Coefficients may be given together,
     numerator=[a0, ..., am], denominator=[b1, ..., bn]: of the degrees (m, n), n from 1 to 4 and m up to n + 1. Where the
     polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds where the numerator crosses zero, too;
-    with coefficients of many sizes, to those of the largest term. With m below n + 1 f' and f'' vanish at infinity, and are
-    exact to the bounds up to |x| = 1e6.
+    with coefficients of many sizes, to those of the largest term. With m below n + 1 f falls behind x, and from |x| = 13 on the
+    errors are within twice the bounds of f, f/x and f/x^2.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}

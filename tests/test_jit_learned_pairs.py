@@ -152,7 +152,7 @@ def test_like_any_other():
     np.testing.assert_array_equal(unit(x), unit(x[:, 3:], x[:, :3]))
     for call, error, text in (
             (lambda: unit(x[:, :5]), ValueError, "odd length, 5"), (lambda: unit(x, x[:, :3]), ValueError, "^gate must have shape"),
-            (lambda: unit(np.ones((2, 8))), ValueError, "axis -1 of x has 4 channels, the parameter 3"),
+            (lambda: unit(np.ones((2, 8))), ValueError, "axis 1 of x has 4 channels, the parameter 3"),
             (lambda: unit.backward(x), TypeError, "takes x and grad"),
             (lambda: unit.backward(x, grad=x), ValueError, "^grad must have shape"),
             (lambda: unit.backward(x, grad=y, out=np.ones((4, 3))), ValueError, "^out must have shape")):
@@ -199,7 +199,7 @@ def test_given_derivatives_and_hyperparameters():
      "can learn 7 parameters, not 8"),
     ({}, lambda u, v: u*v, TypeError, "v=1.0; the two arguments of a gated unit are called a and b"),
     ({"learn": "k", "k": 1}, lambda u, v, k: u*v*k, TypeError, "the two arguments of a gated unit are called a and b"),
-    ({"learn": "k", "k": 1}, lambda a, b, c, k: a*b*k, TypeError, r"must take \(a, b, k\), .*: a hyperparameter has a default, c=1.0$")])
+    ({"learn": "k", "k": 1}, lambda a, b, c, k: a*b*k, TypeError, r"must take \(a, b, k\), .*: a hyperparameter has a default, c=1.0")])
 def test_refused_and_nothing_registered(options, function, error, told):
     before = activations()
     with pytest.raises(error, match=told):
