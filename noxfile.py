@@ -123,7 +123,7 @@ def targets(session):
 
 @nox.session
 def docs(session):
-    """The site, checked, in build/site/html; `-- --external` looks at links to other hosts, too."""
+    """The site, checked, in build/site/html; `-- --external` checks links to other hosts, too."""
     session.install(".[docs]")
     session.run("python", "tools/site.py", *session.posargs)
 

@@ -1,4 +1,4 @@
-"""A step of every optimizer beside the quicker of PyTorch's fused and foreach forms, in turn in one process.
+"""A step of every optimizer beside the faster of PyTorch's fused and foreach forms, in turn in one process.
 
     python asv_bench/against_torch.py [--name OPTIMIZER ...] [--dtype float64] [--model 784-100x4-10] [--threads N]
 

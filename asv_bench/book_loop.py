@@ -5,7 +5,7 @@
 Two networks of 784-100x4-10 take turns at each batch of 128 images: one is updated by NumPy's lines, one by fastnn. Only
 the update is timed, where it stands: the gradients have just been written by BLAS, whose threads may still spin, and the
 state was last seen a step ago. Ratios are of the medians, and of the first deciles, of all steps but the first ten; below
-1 fastnn is quicker. Without MNIST's files the images are random numbers. With `--steps 300` it takes ten seconds a rule.
+1 fastnn is faster. Without MNIST's files the images are random numbers. With `--steps 300` it takes ten seconds a rule.
 """
 import argparse
 from time import perf_counter

@@ -5,7 +5,7 @@
 
 activations: copies of built-in ones, written as a user would and as well as can be; how many times as long as the copy the
 built-in one takes, and the largest error of both, in ULP: float32 against the built-in float64 results, float64 in exact
-arithmetic (mpmath, in a checkout). A copy within the bounds of fastnn/bounds.py that is quicker is named at the end.
+arithmetic (mpmath, in a checkout). A copy within the bounds of fastnn/bounds.py that is faster is named at the end.
 optimizers: copies; ratios say how many times as long as the built-in one they take. peers: the same formula in NumPy and,
 where torch and a C++ compiler are, by torch.compile; ratios say how many times as long as fastnn they take.
 start: the seconds until a formula can be used in a process of
@@ -265,7 +265,7 @@ def errors(act, name, dtype, oracle):
 def compare_activations(options):
     table = Table("activation", "formula", "dtype", "elements", "what", "ns", "copy", "built-in/copy", "ULP", "copy's ULP")
     oracle = accuracy.exact_arithmetic()
-    quicker = []
+    faster = []
     for name, function, hyperparameters in ACTIVATIONS:
         if name not in options.names:
             continue
@@ -287,9 +287,9 @@ def compare_activations(options):
                                   f"{1e9*other/size:.3f}", f"{least/other:.2f}",
                                   *("-" if each[what] is None else f"{each[what]:.3g}" for each in (own, copied)))
                     if least > SLOWER*other and (copied[what] is None or copied[what] <= limits[what]):
-                        quicker.append(f"{' '.join(row)}: {least/other:.2f} times the time of its copy")
+                        faster.append(f"{' '.join(row)}: {least/other:.2f} times the time of its copy")
     fastnn.unregister("formula")
-    table.caption = "\n".join(quicker) or "no copy within the bounds is quicker"
+    table.caption = "\n".join(faster) or "no copy within the bounds is faster"
     return table
 
 

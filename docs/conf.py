@@ -26,7 +26,7 @@ myst_links_external_new_tab = False
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 autosummary_generate = True
-autodoc_default_options = {"members": True, "inherited-members": True, "show-inheritance": False}
+autodoc_default_options = {"members": True, "inherited-members": True}
 autodoc_member_order = "bysource"
 autodoc_mock_imports = ["mpi4py"]           # of fastnn.distributed
 autodoc_typehints = "signature"
@@ -59,8 +59,9 @@ def place(name):
 
 sphinx_gallery_conf = {
     "examples_dirs": ["examples"], "gallery_dirs": ["gallery"], "filename_pattern": r"\.py$",
-    "ignore_pattern": r"ports|__", "within_subsection_order": place, "download_all_examples": False, "show_memory": False, "show_signature": False,
-    "remove_config_comments": True, "plot_gallery": "True", "abort_on_example_error": True, "min_reported_time": 600,
+    "ignore_pattern": r"ports|__", "within_subsection_order": place, "download_all_examples": False,
+    "show_memory": False, "show_signature": False, "remove_config_comments": True,
+    "plot_gallery": "True", "abort_on_example_error": True, "min_reported_time": 600,
     "matplotlib_animations": False, "write_computation_times": False}
 
 CODE = re.compile(r"(`+[^`]*`+)")

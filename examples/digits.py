@@ -22,12 +22,12 @@ optimizer = get_opt("Adam", lr=schedules.cosine(3e-3, 600, warmup=60), weight_de
 losses, largest = [], []
 
 
-def watch(grads, loss):
+def record(grads, loss):
     losses.append(loss)
     largest.append(max(float(abs(g).max()) for g in grads.values()))
 
 
-trainer = Trainer(network, optimizer, x, t, rng=1, transform=watch)
+trainer = Trainer(network, optimizer, x, t, rng=1, transform=record)
 trainer.train(600)
 accuracy = network.accuracy(x_test, t_test)
 print(f"test accuracy {accuracy:.1%}, largest element of a gradient {max(largest):.2g}")

@@ -37,7 +37,7 @@ for _ in range(1500):
                                       "C": Rows(others, slopes[:, :, None]*e[:, None])})
 
 # %%
-# The first 400 words in the plane of the two largest principal components; colours are topics, which nobody told.
+# The first 400 words in the plane of the two largest principal components; colours are topics, which were not given.
 
 words = E[:400]/np.linalg.norm(E[:400], axis=1, keepdims=True)
 plane = words @ np.linalg.svd(words - words.mean(axis=0), full_matrices=False)[2][:2].T

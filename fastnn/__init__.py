@@ -27,7 +27,7 @@ Modules
 
 Settings
     set_num_threads, get_num_threads        threads; or FASTNN_NUM_THREADS
-    trim_memory                             gives back memory that is kept for the next results
+    trim_memory                             frees memory that is cached for later results
 
 "The articles" are three texts whose names and calls fastnn understands. Article A is "Localization and Loss Function", a
 catalogue of activations, optimizers and losses in NumPy (`fastnn.articles`, like="article"). Article B is chapter 6 of the
@@ -68,7 +68,7 @@ __all__ = ["Accumulate", "ExponentialAverage", "Lookahead", "Rows", "SAM", "Stat
 _FORMULAS = {"register_act": "activations", "register_loss": "losses", "register_opt": "optimizers", "unregister": "names", "explain": "explain",
              "where": "symbolic"}
 
-_SUBMODULES = ("articles", "datasets", "distributed", "dlfs", "estimators", "nn")        # imported where somebody asks for them, as in fastnn.dlfs.Adam()
+_SUBMODULES = ("articles", "datasets", "distributed", "dlfs", "estimators", "nn")     # imported on first access
 
 
 def __getattr__(name: str) -> Any:

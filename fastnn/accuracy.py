@@ -2,7 +2,7 @@
 
 Of gated units the gate is measured, a = 1; of what is learned f, f' and each element's derivative in each parameter.
 
-float32 results are held against the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
+float32 results are compared with the float64 kernels at the same arguments, whose own error is about 2^-27 of a float32
 unit. The few largest errors of each function are then judged again in exact arithmetic, where mpmath and the
 formulas of tests/oracles are at hand: in a checkout, or with its tests/ on PYTHONPATH. float64 results are only ever
 judged so, on a sample.
@@ -27,8 +27,8 @@ from .core.ulps import largest_error
 from .learnable import learnable
 
 BLOCK = 16384               # inputs and both results stay in the second-level cache
-TASK = 2**22                # inputs between two looks at the clock
-CANDIDATES = 6              # how many of the largest errors are judged again, and looked around after a sample
+TASK = 2**22                # inputs between two readings of the clock
+CANDIDATES = 6              # how many of the largest errors are judged again, and whose neighbours a sample includes
 AROUND = 2**15              # so many floats on either side
 BENDS = (2.0**-6, 2.0**7)   # where functions bend, by |x|: half of a sample
 CALLS = {0: "forward", 1: "backward", 2: "d2y"}
@@ -70,23 +70,26 @@ def functions(title, hyperparameters):
         return {key: learned_function(name, key, hyperparameters) for key in keys_of(title)}
     act = fastnn.get_act(name, **hyperparameters)
     if act.kind == "gated":
-        return {0: lambda x, out: act.forward(np.ones_like(x), out, gate=x),
+        return {0: lambda x, out: act.forward(np.ones_like(x), x, out=out),
                 1: lambda x, out: act.backward(np.ones_like(x), grad=np.ones_like(x), out=(np.empty_like(x), out), gate=x)}
     return {order: getattr(act, call) for order, call in CALLS.items()}
 
 
 def learned_function(name, key, hyperparameters):
-    """With a channel for each element, so that no gradients are added up."""
-    def compute(x, out):
-        act = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
-        if key == 0:
-            act.forward(x, out=out)
-        elif key == 1:
-            act.backward(x, grad=np.ones_like(x), out=out)
-        else:
-            act.backward(x, grad=np.ones_like(x))
-            np.copyto(out, act.grads[key], casting="same_kind")
-    return compute
+    """f and f' with one of each parameter; derivatives in one with a channel for each element, so that none are added up."""
+    act = fastnn.get_act(name, learn=learnable()[name], **hyperparameters)
+
+    def value(x, out):
+        act.forward(x, out=out)
+
+    def slope(x, out):
+        act.backward(x, grad=np.ones_like(x), out=out)
+
+    def in_parameter(x, out):
+        each = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
+        each.backward(x, grad=np.ones_like(x))
+        np.copyto(out, each.grads[key], casting="same_kind")
+    return {0: value, 1: slope}.get(key, in_parameter)
 
 
 def at(function, x):
@@ -453,8 +456,10 @@ def report(chosen, orders, dtypes, options, oracle):
 
 
 BETWEEN = {
-    "gated": "\nThe gates of gated units, a = 1:\n\n",
-    "learned": f"\nWith learned parameters: f, f', and the derivative in each parameter ({LEARNED_ULPS} ULP), before it is summed:\n\n"}
+    "gated": ("\nThe gates of gated units: f and f' of b, with a = 1. a, and back the gradient, multiply last, which"
+              "\nadds half a unit each; pairs of floats are not measured.\n\n"),
+    "learned": ("\nWith learned parameters, at the numbers that these begin with: f, f', and the derivative in each parameter"
+                f"\n({LEARNED_ULPS} ULP), before it is summed:\n\n")}
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,
 at least those of the subnormal numbers; where f' and f'' of {", ".join(CROSSINGS)}
 cross zero away from the origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the
@@ -463,7 +468,7 @@ on about a million arguments, without the rounding of the product.
 """
 HEADER32 = """## float32
 
-{amount} through the float32 kernels, held against the float64 kernels.
+{amount} through the float32 kernels, compared with the float64 kernels.
 {judge}
 Bounds: {bounds}.
 

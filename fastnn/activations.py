@@ -6,6 +6,8 @@ transcendental.pxd, periodic.pxd, sigmoidal.pxd, gated.pxd, softmax.pxd.
 from operator import index
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from . import bounds
 from .core import kernels
 from .core.elementwise import ElementwiseActivation
@@ -34,9 +36,9 @@ def get_act(name: "ActivationName | str", *args: Any, like: "Source | None" = No
         One of `activations()`; case, spaces, - and _ do not count.
     *args, **kwds : float
         Its hyperparameters, by position or name; `help(get_act(name))` shows them.
-    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
-        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, "dlfs" the book "Deep
-        Learning from Scratch", "article" article A (`help(fastnn.articles)`).
+    like : {"torch", "optax", "jax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+        Whose name it is: that library's arguments and defaults are taken. "optax" means jax.nn, as "jax" does, "dlfs" the
+        book "Deep Learning from Scratch", "article" article A (`help(fastnn.articles)`).
     learn : str or tuple of str, optional
         Hyperparameters that become parameters, which are learned: get_act("Swish", learn="beta", channels=64, axis=1).
 
@@ -222,6 +224,9 @@ class HardTanh(Activation, name="hard-tanh", kernel="hard_tanh"):
 class ReLU(Activation, name="ReLU", kernel="relu"):
     """max(x, 0); f'(0) = 0."""
 
+    hints = {**dict.fromkeys(("negative_slope", "alpha"), "leaky-ReLU has a slope below 0"),
+             "max_value": "ReLU-k has k for it"}
+
     _alike_at_value = _by_value = True
 
 
@@ -273,7 +278,21 @@ class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
     bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
-class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
+class Kinked(Activation):
+    """Two pieces that meet at 0, where f' is that of the upper one, 1 or lambda_, unless `_lower_at_zero`."""
+
+    _lower_at_zero = False
+
+    def _slopes(self):
+        """f' just below 0 and just above."""
+        return self.alpha, 1
+
+    def _kernel_parameters(self):
+        below, above = self._slopes()
+        return *super()._kernel_parameters(), below if self._lower_at_zero else above
+
+
+class LeakyReLU(Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     """x, below 0 alpha x; f'(0) = 1.  alpha may be 0, which is ReLU but for f'(0), or negative."""
 
     alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
@@ -285,7 +304,7 @@ class LeakyReLU(Activation, name="leaky-ReLU", kernel="leaky_relu"):
     _alike_at_value = _by_value
 
 
-class ELU(Activation, name="ELU", kernel="elu"):
+class ELU(Kinked, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
     learns = ("alpha",)
@@ -296,13 +315,16 @@ class ELU(Activation, name="ELU", kernel="elu"):
         return self.alpha > 0
 
 
-class SELU(Activation, name="SELU", kernel="selu"):
-    """lambda_ x, below 0 lambda_ alpha (exp(x) - 1).  Klambauer et al. 2017, arXiv 1706.02515."""
+class SELU(Kinked, name="SELU", kernel="selu"):
+    """lambda_ x, below 0 lambda_ alpha (exp(x) - 1); f'(0) = lambda_.  Klambauer et al. 2017, arXiv 1706.02515."""
 
     _by_value = True
 
     lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
     alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
+
+    def _slopes(self):
+        return self.lambda_ * self.alpha, self.lambda_
 
 
 class CELU(Activation, name="CELU", kernel="celu"):
@@ -409,6 +431,8 @@ class TanhExp(Activation, name="tanhExp", kernel="tanhexp"):
 class GELU(Activation, name="GELU", kernel="gelu"):
     """x Phi(x), Phi the normal distribution function: the exact form.  Hendrycks and Gimpel 2016, arXiv 1606.08415."""
 
+    hints = {"approximate": "GELU-tanh is the form with tanh, this one is exact"}
+
 
 class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
     """x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))/2: an approximation of GELU.
@@ -417,7 +441,7 @@ class GELUTanh(Activation, name="GELU-tanh", kernel="gelu_tanh"):
     """
 
 
-class ACONC(Activation, name="ACON-C", kernel="acon"):
+class ACONC(Activation, name="ACON-C", kernel="acon", aliases=("ACON",)):
     """(p1 - p2) x sigmoid(beta (p1 - p2) x) + p2 x: smoothly between p1 x and p2 x.  Ma et al. 2020, arXiv 2009.04759.
 
     Where p1 and p2 have opposite signs it crosses zero, and is exact to the bounds of its larger summand there.
@@ -439,34 +463,57 @@ class Sinusoid(Activation, name="sinusoid", kernel="sinusoid", aliases=("sine", 
 class Snake(Activation, name="snake", kernel="snake"):
     """x + sin(a x)^2/a; f' and f'' are NaN at infinity.  Ziyin et al. 2020, arXiv 2006.08195."""
 
+    words = {"alpha": ("a",)}
     a = Hyperparameter(1.0, at_least=1e-6, below=1e6)
 
 
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    The coefficients, by default those of the paper that fit leaky ReLU from -3 to 3, may be given together:
-    numerator=[a0, ..., a5], denominator=[b1, ..., b4]. Where the polynomial in the modulus is 0 its slope counts as 0.
-    f is exact to the bounds where the numerator crosses zero, too; with coefficients of many sizes, to those of the
-    largest term.
+    By default it is the least-squares fit to leaky ReLU (alpha = 0.01) from -3 to 3, computed by tools/pade.py; the
+    authors' `rational_activations` has it with five digits as version B. Coefficients may be given together,
+    numerator=[a0, ..., am], denominator=[b1, ..., bn]: of the degrees (m, n), n from 1 to 4 and m up to n + 1. Where the
+    polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds where the numerator crosses zero, too;
+    with coefficients of many sizes, to those of the largest term. With m below n + 1 f' and f'' vanish at infinity, and are
+    exact to the bounds up to |x| = 1e6.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
 
-    a0 = Hyperparameter(0.02979246, above=-1e6, below=1e6)
-    a1 = Hyperparameter(0.61837738, above=-1e6, below=1e6)
-    a2 = Hyperparameter(2.32335207, above=-1e6, below=1e6)
-    a3 = Hyperparameter(3.05202660, above=-1e6, below=1e6)
-    a4 = Hyperparameter(1.48548002, above=-1e6, below=1e6)
-    a5 = Hyperparameter(0.25103717, above=-1e6, below=1e6)
-    b1 = Hyperparameter(1.14201226, above=-1e6, below=1e6)
-    b2 = Hyperparameter(4.39322834, above=-1e6, below=1e6)
-    b3 = Hyperparameter(0.87154450, above=-1e6, below=1e6)
-    b4 = Hyperparameter(0.34720652, above=-1e6, below=1e6)
+    a0 = Hyperparameter(0.03355815878, above=-1e6, below=1e6)
+    a1 = Hyperparameter(0.505, above=-1e6, below=1e6)
+    a2 = Hyperparameter(1.65344539, above=-1e6, below=1e6)
+    a3 = Hyperparameter(2.01002512, above=-1e6, below=1e6)
+    a4 = Hyperparameter(0.9319115191, above=-1e6, below=1e6)
+    a5 = Hyperparameter(0.1524260757, above=-1e6, below=1e6)
+    b1 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    b2 = Hyperparameter(3.980247763, above=-1e6, below=1e6)
+    b3 = Hyperparameter(0.0, above=-1e6, below=1e6)
+    b4 = Hyperparameter(0.3018338132, above=-1e6, below=1e6)
+
+    def __init__(self, *args: Any, **kwds: Any) -> None:
+        for word, names in self.words.items():
+            value = kwds.get(word)
+            if isinstance(value, (tuple, list, np.ndarray)) and 0 < len(value) < len(names):
+                kwds[word] = [*value, *(0,)*(len(names) - len(value))]
+        super().__init__(*args, **kwds)
 
     def _check_together(self, values):
-        if abs({**self.__dict__, **values}["b4"]) < 1e-6:
-            raise ValueError("b4 must be at least 1e-6 in size: the denominator has degree 4")
+        found = {**self.__dict__, **values}
+        degree, above = _degree(found), [name for name in self.words["numerator"][_degree(found) + 2:] if found[name]]
+        if not degree or abs(found[f"b{degree}"]) < 1e-6:
+            raise ValueError("the denominator must have a last coefficient that is at least 1e-6 in size, one of b1 to b4")
+        if above:
+            raise ValueError(f"the denominator has degree {degree}, and the numerator must have {degree + 1} at most: "
+                             f"{above[0]} must be 0, not {found[above[0]]!r}")
+
+    def _kernel_parameters(self):
+        return *super()._kernel_parameters(), _degree(self.__dict__)
+
+
+def _degree(coefficients):
+    """Of the denominator, 0 where it is 1."""
+    return max((k for k in range(1, 5) if coefficients[f"b{k}"]), default=0)
 
 
 def checked_axis(value):

@@ -8,7 +8,7 @@ besides, as text, "fastnn.format", "fastnn" and "fastnn.crc32", the checksum of 
 None, booleans, strings, integers and finite numbers stand for themselves, lists for lists; everything else is an
 object of one entry: {"float": "nan"}, {"tuple": [...]}, {"dict": [[key, value], ...]}, {"array": name}, {"fortran":
 name} for an array that lies in Fortran's order, {"generator": its state}. Checksums find damage, not malice; but
-nothing in a file is ever run, and everything is checked before it is used, whoever wrote it.
+nothing in a file is ever run, and everything is checked before it is used.
 """
 import json
 import zlib
@@ -130,14 +130,14 @@ def decoded(data):
     if version != str(FORMAT):
         raise StateError(f"the file has format {version[:20]}; this fastnn knows {FORMAT} and none that is newer")
     if metadata["fastnn.crc32"] != str(_checksum(version, text)):
-        raise StateError("the file is damaged: its description does not have the checksum that it had")
+        raise StateError("the file is damaged: the checksum of its header is wrong")
     description = _json(text)
     if not isinstance(description, dict) or description.keys() != {"tree", "arrays"}:
-        raise StateError("the file's description is none of fastnn's")
+        raise StateError("the file's header is not fastnn's")
     arrays = _arrays(data, description["arrays"])
     tree = _value(description["tree"], arrays, 0)
     if arrays:
-        raise StateError(f"the file has {next(iter(arrays))!r:.80}, which belongs nowhere")
+        raise StateError(f"the file has {next(iter(arrays))!r:.80}, which is unexpected")
     return tree
 
 
@@ -147,14 +147,14 @@ def _metadata(data):
         raise StateError("no safetensors file: too short")
     length = int.from_bytes(data[:8], "little")
     if length > min(len(data) - 8, LONGEST_HEADER):
-        raise StateError("no safetensors file, or cut off: its header would be longer than the file")
+        raise StateError("no safetensors file, or truncated: its header would be longer than the file")
     try:
         header = _json(data[8:8 + length].decode())
     except UnicodeDecodeError:
         raise StateError("no safetensors file: its header is no text") from None
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise StateError("no safetensors file: its header does not hold what it must")
+        raise StateError("no safetensors file: its header is incomplete")
     return metadata
 
 
@@ -169,7 +169,7 @@ def _json(text):
     def number(digits):
         value = float(digits)
         if not isfinite(value):
-            raise StateError(f"{digits[:20]} is no number that a file may have")
+            raise StateError(f"{digits[:20]} is not a valid number in a file")
         return value
 
     try:

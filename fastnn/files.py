@@ -25,7 +25,8 @@ class Saved(NamedTuple):
 
 
 def save(path: Any, /, *, opt: Any = None, params: Any = None, **extra: Any) -> None:
-    """Write a checkpoint, so that whenever the process may be killed the file is the old one or the new one.
+    """Write a checkpoint with an atomic replace: whenever the process is killed, the file is the old one or the new
+    one.
 
     Parameters
     ----------

@@ -4,9 +4,12 @@
 """
 from typing import Any
 
-from .activations import CataloguedActivation
+import numpy as np
+
+from .activations import CataloguedActivation, Identity
+from .core.elementwise import ElementwiseActivation
 from .core.gated_units import GatedUnit
-from .core.levels import pairs
+from .core.levels import kernels, pairs
 from .hyperparameters import Choice, Hyperparameter, one_axis
 
 HALVES = ("second", "first")
@@ -24,9 +27,27 @@ class Gated(CataloguedActivation, GatedUnit):
     axis = Choice(-1, one_axis)
     gate_half = Choice("second", _half)
 
+    def _own(self):
+        """The hyperparameters of its gate."""
+        return tuple(self.__dict__[k] for k in self.hyperparameters if k not in ("axis", "gate_half"))
+
     def _hyperparameter_set(self):
-        own = tuple(self.__dict__[k] for k in self.hyperparameters if k not in ("axis", "gate_half"))
-        self._bind(pairs.GATES[self.kernel], own, self.axis, self.gate_half == "first")
+        self._bind(pairs.GATES[self.kernel], self._own(), self.axis, self.gate_half == "first")
+
+    def value_and_grad(self, x: Any, gate: Any = None) -> tuple[Any, Any]:
+        """(y, what `backward` gives for a grad of ones): the derivatives of each y in its own a and b."""
+        return self.forward(x, gate), self.backward(x, grad=1.0, gate=gate)
+
+    def d2y(self, x: Any, gate: Any = None) -> tuple[Any, Any, Any]:
+        """(d2y/da2, d2y/dadb, d2y/db2), each like y: 0, f'(b) and a f''(b)."""
+        a, b = self._parts(x, gate)
+        of_a = Identity().d2y(a)
+        wide = np.float64 if of_a.dtype == np.float64 else np.float32
+        activation = ElementwiseActivation()
+        activation._bind(kernels.ELEMENTWISE[self.kernel], self._own())
+        with np.errstate(all="ignore"):
+            a, b = a.astype(wide), b.astype(wide)
+            return of_a, activation.backward(b).astype(of_a.dtype), (a*activation.d2y(b)).astype(of_a.dtype)
 
     def __reduce__(self) -> Any:
         return type(self), tuple(self.__dict__[k] for k in self.hyperparameters)

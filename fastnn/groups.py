@@ -15,13 +15,13 @@ from .synonyms import Synonym, canonical, meaning, parts, unknown
 
 
 def group(*which: str | Callable[[Any, Any], bool], freeze: bool = False, **values: Any) -> "Group":
-    """Parameters that an optimizer treats otherwise: one element of its ``groups=[...]``.
+    """Other hyperparameters and options for some of the parameters: one element of an optimizer's ``groups=[...]``.
 
         get_opt("Adam", weight_decay=0.01, groups=[
             group("b*", "gamma*", weight_decay=0), group(lambda key, p: p.ndim < 2, lr=1e-2)])
 
     A parameter belongs to the first group that it fits, or else to none, from its first step on. What a group does not
-    name follows the optimizer's value, also when that is changed later. In mid-run a group's values are set as
+    name follows the optimizer's value, also when that is changed later. During a run a group's values are set as
     attributes: opt.groups[0].lr = 1e-4, opt.groups[0].freeze = True.
 
     Parameters

@@ -82,7 +82,7 @@ class GumbelSoftmax(Drawing, name="gumbel-softmax"):
     def backward(self, x: Any = None, y: Any = None, grad: Any = None, out: np.ndarray | None = None) -> Any:
         """The gradient of x, given `grad`, that of the sample: in training with the noise of the last `forward`.
 
-        y, the sample, makes it quicker where it is soft; then x is not needed. Raises TypeError with neither of what is
+        y, the sample, makes it faster where it is soft; then x is not needed. Raises TypeError with neither of what is
         needed, ValueError in training before a forward of x's shape.
         """
         if grad is None or x is None and (y is None or self.hard):
@@ -93,6 +93,21 @@ class GumbelSoftmax(Drawing, name="gumbel-softmax"):
         if self.training:
             key = self._kept_for(x)[0]
         return self._of_noisy(partial(self._soft.backward, grad=grad), x, key, out)
+
+    def d2y(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """d2y_i/dx_i^2 of the soft sample, in training with the noise of the last `forward`.
+
+        Raises ValueError in training before a forward of x's shape.
+        """
+        x = as_array(x, "x")
+        return self._of_noisy(self._soft.d2y, x, self._kept_for(x)[0] if self.training else None, out)
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        """(a sample, dy_i/dx_i of the soft sample), with new noise while `training`."""
+        x = as_array(x, "x")
+        y = self.forward(x)
+        key = self._kept[0] if self.training else None
+        return y, self._of_noisy(self._soft.backward, x, key, None)
 
     @staticmethod
     def _of_noisy(call, x, key, out):

@@ -201,6 +201,8 @@ class Configurable:
         In order of declaration, those of base classes first.
     words : dict
         Its own synonyms: word -> the names of one hyperparameter, or of several as a sequence.
+    hints : dict
+        Words that it lacks: word -> what is said of it.
     """
 
     name = kernel = None
@@ -212,6 +214,7 @@ class Configurable:
     _other_arguments = ()       # of the constructor
     _attributes = frozenset()   # public ones that instances may set
     words = {}
+    hints: dict[str, str] = {}
     _synonyms = {}
     _told = {}                  # what is said when an attribute is read that there is not, by its name
     _version = None             # another object after each change of a hyperparameter

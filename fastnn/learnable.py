@@ -10,13 +10,16 @@ import numpy as np
 
 from .activations import CataloguedActivation, _registry
 from .core.arrays import OVERWRITTEN, share_memory
-from .core.learned import backward, forward
+from .core.learned import backward, forward, second
 from .core.levels import pairs
 from .hyperparameters import Choice, Hyperparameter, one_axis
 
 
 class Parameter(Hyperparameter):
-    """An array that is learned, of float32 or float64. Given as a number, it begins with that for every channel."""
+    """An array that is learned, of float32 or float64. Given as a number, it begins with that for every channel.
+
+    What it begins with may have a range, the array has none: training goes where it goes.
+    """
 
     def checked(self, value):
         if not (isinstance(value, np.ndarray) and value.ndim):
@@ -72,6 +75,13 @@ class Learnable(CataloguedActivation):
         """((address for float, for double), the names of the parameters in the kernel's order)."""
         return pairs.LEARNED[self.kernel]
 
+    def _bent(self):
+        """The addresses of the kernels of f''."""
+        return pairs.LEARNED_BENDS[self.kernel]
+
+    def _values(self, names):
+        return tuple(self.__dict__[name] for name in names)
+
     @property
     def params(self) -> dict[str, np.ndarray]:
         """Its parameters by name, the arrays themselves."""
@@ -85,7 +95,7 @@ class Learnable(CataloguedActivation):
     def forward(self, x: Any, out: np.ndarray | None = None) -> Any:
         """f(x)."""
         addresses, names = self._kernels()
-        return forward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, out, self._constants)
+        return forward(addresses, x, self._values(names), self.axis, out, self._constants)
 
     __call__ = forward
 
@@ -96,10 +106,20 @@ class Learnable(CataloguedActivation):
         if isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and share_memory(x, y):
             raise ValueError(OVERWRITTEN)
         addresses, names = self._kernels()
-        dx, gradients = backward(addresses, x, tuple(self.__dict__[name] for name in names), self.axis, grad, out,
-                                 self._constants)
+        dx, gradients = backward(addresses, x, self._values(names), self.axis, grad, out, self._constants)
         self.__dict__.update({f"d{name}": gradient for name, gradient in zip(names, gradients) if name in self.learned})
         return dx
+
+    def d2y(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """f''(x), the second derivative in x."""
+        return second(self._bent(), x, self._values(self._kernels()[1]), self.axis, out, self._constants)
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        """(f(x), f'(x)); no gradients of the parameters are left."""
+        addresses, names = self._kernels()
+        values = self._values(names)
+        return (forward(addresses, x, values, self.axis, None, self._constants),
+                backward(addresses, x, values, self.axis, 1.0, None, self._constants)[0])
 
     def update(self, optimizer: Any) -> None:
         """Let `optimizer` step the parameters with the gradients of the last `backward`."""
@@ -119,7 +139,7 @@ class PReLU(Learnable, name="PReLU", kernel="prelu"):
     alpha : float
         What it begins with: PyTorch's 0.25, as in the paper; Keras' is 0. PyTorch's word for it is init.
     axis : int
-        That of the channels; not looked at where there is one alpha.
+        That of the channels; ignored if there is one alpha.
 
     Attributes
     ----------
@@ -140,7 +160,7 @@ class PReLU(Learnable, name="PReLU", kernel="prelu"):
     words = {"init": ("alpha",), "num_parameters": ("channels",)}
 
     channels = number_of_channels()
-    alpha = Parameter(0.25, above=-1e30, below=1e30)
+    alpha = Parameter(0.25)
     axis = Choice(1, one_axis)
 
 
@@ -155,10 +175,11 @@ class LearnedForm(Learnable):
     channels : int
         1 for one of each, or how many channels have one each.
     axis : int
-        That of the channels; not looked at where there is one of each.
+        That of the channels; ignored if there is one of each.
 
-    Arrays and `out` are as PReLU's. float32 and float64 have the activation's error bounds, whatever finite number has
-    been learned; derivatives in parameters are within 8 ULP (fastnn/bounds.py).
+    Arrays and `out` are as PReLU's. What is learned may begin with any finite number, a negative one, too, whatever the range
+    of the hyperparameter. float32 and float64 have the activation's error bounds, whatever finite number has been learned (a
+    beta of Swish beyond 1e9 counts as 1e9); derivatives in parameters are within 8 ULP (fastnn/bounds.py).
     """
 
     _row = None                 # the class of the activation
@@ -200,6 +221,8 @@ def learned_form(row: Any, learn: Any) -> Any:
     known = row.learned if issubclass(row, Learnable) else row.learns
     if len(set(names)) < len(names) or not set(names) <= set(known):
         can = f"learns {', '.join(known)}" if known else "learns nothing"
+        if row.name == "leaky-ReLU":
+            can += " (PReLU learns its alpha)"
         raise ValueError(f"{row.name} {can}: learn cannot be {learn!r:.80}")
     return row if issubclass(row, Learnable) else _form(row, tuple(name for name in known if name in names))
 
@@ -209,8 +232,8 @@ def _form(row, learned):
     def body(space):
         for name in row.hyperparameters:
             of = getattr(row, name)
-            make = Parameter if name in learned else Hyperparameter
-            space[name] = make(of.default, above=of.above, at_least=of.at_least, below=of.below)
+            space[name] = Parameter(of.default) if name in learned else Hyperparameter(
+                of.default, above=of.above, at_least=of.at_least, below=of.below)
         space.update(learned=learned, _attributes=tuple(f"d{name}" for name in learned), _row=row, name=row.name,
                      kernel=row.kernel, channels=number_of_channels(), axis=Choice(1, one_axis), words=row.words,
                      __doc__=f"{row.__doc__}\n\n{LearnedForm.__doc__}", __module__=__name__)

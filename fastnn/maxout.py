@@ -90,6 +90,13 @@ class Maxout(CataloguedActivation, name="maxout"):
         self.db = rows.sum(axis=0)
         return dz @ self.w.T
 
+    def value_and_grad(self, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        """(y, dy/dx), dy_i/dx the weights of the largest piece of y_i: (n_prev,) gives (n, n_prev), (batch, n_prev) gives
+        (batch, n, n_prev). It leaves what `forward` leaves."""
+        y = self.forward(x)
+        pieces = self.w.reshape(self.n_prev, self.n, self.k).transpose(1, 2, 0)
+        return y, pieces[np.arange(self.n), self._winner]
+
     def d2y(self, x: Any) -> np.ndarray:
         """Zeros of the output's shape: every piece is straight."""
         x = self._input(x)

@@ -91,7 +91,7 @@ class Adjustable(Configurable):
     def __init__(self, *args: Any, groups: Sequence[Group] = (), **kwds: Any) -> None:
         self._groups = ()
         if args and (isinstance(args[0], (Mapping, list, tuple)) or getattr(args[0], "ndim", 0)):
-            raise TypeError(f"{self._title()} takes no parameters at its making: they are given to each step, "
+            raise TypeError(f"{self._title()} takes no parameters at construction: pass them to each step, "
                             "opt.step(params, grads)")
         super().__init__(*args, **kwds)
         self._groups = bound(groups, self)
@@ -103,7 +103,7 @@ class Adjustable(Configurable):
 
     if not TYPE_CHECKING:
         def __setattr__(self, name, value):
-            """As ever; but programs that lower a rate by hand do it at every step, and one frame is quicker than ten."""
+            """As ever; but programs that lower a rate by hand do it at every step, and one frame is faster than ten."""
             declared = self._plain.get(name)
             if declared is not None and type(value) in FLOATS:
                 number = float(value)

@@ -8,13 +8,16 @@ def folded(name):
     return "".join(c for c in name.lower() if c not in " -_")
 
 
-def nearest(name, known, likeness=0.5):
+LIKENESS = 0.5                  # of what is nearly a name
+
+
+def nearest(name, known, likeness=LIKENESS):
     """The known names most like `name`, best first, for an error message; none that are less alike."""
     spelled = {folded(k): k for k in known}
     return [spelled[f] for f in get_close_matches(folded(name), spelled, n=3, cutoff=likeness)]
 
 
-def hint(name, known, likeness=0.5):
+def hint(name, known, likeness=LIKENESS):
     """" (did you mean a or b?)", or nothing where no known name is near."""
     near = nearest(name, known, likeness)
     return f" (did you mean {' or '.join(near)}?)" if near else ""
@@ -43,6 +46,7 @@ class Registry:
         self.elsewhere = {}         # what is no entry, but looked for here -> how it is made
         self._catalogue = {}        # folded name or alias -> (name, class)
         self._registered = {}
+        self._spelled = {}          # the same -> as it was entered
         self._changing = Lock()
 
     def dialect(self, source):
@@ -63,6 +67,7 @@ class Registry:
             entries = self._catalogue if replace is None else self._registered
             if replace and self.registered(name):
                 self._take_out(name)
+            self._spelled.update({folded(spelling): spelling for spelling in (name, *aliases)})
             entries.update({folded(spelling): (name, cls) for spelling in (name, *aliases)})
 
     def check(self, name, replace=False):
@@ -124,5 +129,15 @@ class Registry:
                                                                *self._catalogue.copy().values())]
         made = {folded(other): how for also in (self.elsewhere, *known) for other, how in also.items()}
         made = made.get(folded(name))
-        said = f" (it is {made})" if made else hint(name, self.names()) or listed(self.names())
+        said = f" (it is {made})" if made else self._near(name) or listed(self.names())
         return ValueError(f"Unknown {self.noun}: {name!r}{said}")
+
+    def _near(self, name):
+        """" (did you mean a or b (an alias of c)?)", or nothing: of the nearest spellings, each entry once."""
+        entries = {**self._catalogue.copy(), **self._registered.copy()}
+        found = {}
+        for spelling in get_close_matches(folded(name), entries, n=9, cutoff=LIKENESS):
+            found.setdefault(entries[spelling], spelling)
+        said = [own if spelling == folded(own) else f"{self._spelled[spelling]}, which is {own},"
+                for (own, _), spelling in list(found.items())[:3]]
+        return f" (did you mean {' or '.join(said).removesuffix(',')}?)" if said else ""

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 
 from .core.arrays import OVERWRITTEN, as_array, share_memory
-from .core.learned import backward, forward, random_backward, random_forward
+from .core.learned import backward, forward, random_backward, random_forward, second
 from .core.levels import pairs
 from .drawing import Drawing
 from .generators import checked_rng
@@ -33,7 +33,7 @@ class RReLU(Drawing, name="RReLU"):
     slopes : ndarray or None
         Those of the last `forward` in training, which `backward` has.
 
-    Arrays are what elementwise activations take, results lie row after row; `out` may be x or grad.
+    Arrays are what elementwise activations take, results are C-contiguous; `out` may be x or grad.
     """
 
     lower = Hyperparameter(1/8, above=-1e30, below=1e30)
@@ -79,3 +79,11 @@ class RReLU(Drawing, name="RReLU"):
             return backward(KERNELS, x, ((self.lower + self.upper)/2,), 0, grad, out)[0]
         key, _, lower, upper = self._kept_for(x)
         return random_backward(KERNELS, x, key, lower, upper, grad, out)
+
+    def d2y(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """Zeros like x, whatever the slopes: both pieces are straight."""
+        return second(pairs.LEARNED_BENDS["prelu"], x, (0.0,), 0, out)
+
+    def value_and_grad(self, x: Any) -> tuple[Any, Any]:
+        """(f(x), f'(x)), with new slopes while `training`."""
+        return self.forward(x), self.backward(x, grad=1.0)

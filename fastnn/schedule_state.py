@@ -41,7 +41,7 @@ def from_state(state: Any, current: Any = None) -> Callable[[int], Any]:
     current : the schedule, or whatever stands in its place, in the object that loads
         Where it is equal, it is what is returned. Of a function a state has no more than the name: it must be there, at
         the same place, under the same name; a lambda in the same line of a file of the same name. A `reduce_on_plateau`
-        that is there is filled and returned, arguments and all, so that whoever calls its `observe` has the right one.
+        that is there is filled and returned, arguments and all, so that callers of its `observe` have the right one.
 
     Raises ValueError for a state that is damaged, incomplete or names another function; nothing has been changed then.
     """

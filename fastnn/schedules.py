@@ -164,7 +164,7 @@ class multistep(_Bounded):
 
 @row([0.1, 1.0, 0.2], [300, 1000], interpolate="linear")
 class piecewise(_Bounded):
-    """Values of one's own: values[0] for the first boundaries[0] steps, then values[1], ..., the last one for ever.
+    """Given values: values[0] for the first boundaries[0] steps, then values[1], ..., the last one from then on.
 
     With interpolate="linear" or "cosine" (half a cosine) the value does not jump from values[i] to values[i + 1], which
     step boundaries[i] + 1 has, but goes there all the way. Boundaries increase, and are counted from step 1 on, the
@@ -197,7 +197,7 @@ class cosine(_Lasting):
 
     end_value + (value - end_value) ((1 + cos(pi c/T))/2)^exponent, c = t - 1 - warmup, T = steps - warmup.
     Loshchilov, Hutter: SGDR, arXiv 1608.03983, equation 5, without restarts. optax: cosine_decay_schedule (its alpha is
-    end_value/value), warmup_cosine_decay_schedule. PyTorch: CosineAnnealingLR, which rises again behind T_max.
+    end_value/value), warmup_cosine_decay_schedule. PyTorch: CosineAnnealingLR, which rises again after T_max.
     """
 
     value: Number
@@ -278,7 +278,7 @@ class one_cycle(Schedule):
 
 @row(1.0, warmup=100)
 class inverse_sqrt(Warmed):
-    """value sqrt(timescale/(timescale + c)), c = t - 1 - warmup: falls with the root of the number of steps, for ever.
+    """value sqrt(timescale/(timescale + c)), c = t - 1 - warmup: falls with the root of the step count without end.
 
     timescale=None is `warmup`, so that it is value sqrt(warmup/(t - 1)) as in T5 (Raffel et al., arXiv 1910.10683,
     section 3.1.2) and transformers' get_inverse_sqrt_schedule, and 1 where there is no warm-up: value/sqrt(t).
@@ -429,7 +429,8 @@ class reduce_on_plateau(Warmed):
 
 @row([linear(0.2, 300, end_value=1.0), constant(1.0), step(1.0, 100, gamma=0.6)], [300, 600])
 class join(Schedule):
-    """One schedule after another: schedules[0] for boundaries[0] steps, then schedules[1], ..., the last one for ever.
+    """One schedule after another: schedules[0] for boundaries[0] steps, then schedules[1], ..., the last one from then
+    on.
 
     Each counts its own steps: for boundaries[i - 1] < t <= boundaries[i] it is schedules[i](t - boundaries[i - 1]).
     Parts may be plain functions of t. Boundaries increase; there is one fewer than schedules. `observe` tells a metric
@@ -461,7 +462,7 @@ class join(Schedule):
 
 
 def warmup(schedule: Callable[[int], Any], steps: int, *, warmup_value: float = 0.0) -> join:
-    """Any schedule, or function of t, behind a warm-up: a `join`.
+    """Any schedule, or function of t, after a warm-up: a `join`.
 
     `steps` steps in a straight line from `warmup_value` towards schedule(1), then the schedule from its own step 1 on.
     The join's `observe` is that of a `reduce_on_plateau`; what is observed during the warm-up counts.

@@ -221,7 +221,7 @@ class Warmed(Schedule):
     """With warmup=n the first n steps rise in a straight line from `warmup_value` towards the first value: step t has
     warmup_value + (first - warmup_value) (t - 1)/n, and step n + 1 has the first value.
 
-    `steps` and boundaries are counted from step 1 on, the warm-up included; what has neither begins behind it.
+    `steps` and boundaries are counted from step 1 on, the warm-up included; what has neither begins after it.
     """
 
     warmup: Count = 0

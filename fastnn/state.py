@@ -190,7 +190,7 @@ def filled(params, saved):
     """Functions that put saved arrays and numbers into parameters, nested ones, too, and cannot fail.
 
     Raises StateError where they do not fit, TypeError and ValueError for parameters that cannot be written to: for a
-    mapping, too, that hands out a new array at each access.
+    mapping, too, that returns a new array at each access.
     """
     leaves, numbers = [], []
     if isinstance(params, NESTED):

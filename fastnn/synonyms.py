@@ -16,7 +16,8 @@ RELATED = (
     ("momentum", "mu", "beta1", "beta"),
     ("rho", "decay_rate", "smoothing", "smoothing_constant", "discounting_factor", "nu", "beta2"),
     ("alpha", "negative_slope", "slope"),
-    ("axis", "dim"),
+    ("axis", "dim"), ("epsilon", "eps"), ("temperature", "tau", "T"), ("reduction", "reduce", "size_average"),
+    ("class_weight", "weight", "pos_weight"), ("ignore_label", "ignore_index", "ignore_class"),
     ("clip_global_norm", "global_clipnorm", "clip_by_global_norm"), ("clip_norm", "clip_by_norm"),
     ("max_norm", "max_grad_norm", "clip_global_norm", "clip_norm"), ("clip_value", "clip", "gradient_clip"),
     ("weight_decay", "wd"), ("grad_scale", "rescale_grad", "loss_scale"))
@@ -130,6 +131,8 @@ def advice(cls, word):
 
     Of words that mean something else, which the class lacks, none that is merely spelled alike.
     """
+    if word in cls.hints:
+        return f" ({cls.hints[word]})"
     own = (*cls.hyperparameters, *cls.options)
     for names in (own, cls._other_arguments, cls._synonyms):
         if same := [name for name in names if folded(name) == folded(word)]:

@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from .core.sparse import Rows
 
-MANY = 1000             # containers that are entered before one that comes again is looked for
+MANY = 1000             # containers that are entered before repeated ones are searched for
 MOST_LEVELS = 64        # of nesting: far below the interpreter's limit, which a structure inside itself would reach
 SEQUENCES = (list, tuple)
 NESTED = (Mapping, *SEQUENCES)
@@ -188,7 +188,7 @@ def flattened(params, grads, paths):
     Raises, before anything has been written to, KeyError for a missing gradient; ValueError for a sequence of another
     length, for what is nested too deeply or in itself, and for keys or numbers that come twice; TypeError for anything
     that is neither nested nor a leaf, for gradients of another structure, for numbers in what cannot be written to, and
-    for a mapping that hands out a new array at each access.
+    for a mapping that returns a new array at each access.
     """
     if not isinstance(params, NESTED):
         raise TypeError(f"params must be a mapping, list or tuple, not {_kind(params)}")
@@ -203,7 +203,7 @@ def arrays_of_gradients(grads):
     """(keys, arrays) of nested gradients that are to be written to. None is left out.
 
     Raises, naming the gradient, ValueError for what is nested too deeply or in itself; TypeError for what is no array,
-    numbers included, and for a mapping that hands out a new array at each access.
+    numbers included, and for a mapping that returns a new array at each access.
     """
     found = _WalkOverGradients()
     found.enter(grads, grads, (), {})
@@ -213,7 +213,7 @@ def arrays_of_gradients(grads):
 def checked_items(mapping, noun="parameter", path=()):
     """[(key, value), ...] of a mapping of arrays that are to be written to, itself to be found at that path.
 
-    Raises TypeError where it hands out a new array at each access.
+    Raises TypeError where it returns a new array at each access.
     """
     if type(mapping) is dict:
         return list(mapping.items())
@@ -311,8 +311,8 @@ def _refuse_repeated(keys):
 def _refuse_new(mapping, key, value, path, noun="parameter"):
     """Raise where a second access gives other memory: what is written to the first would be lost."""
     if isinstance(value, (np.ndarray, *NESTED)) and not _kept(value, mapping[key], 0):
-        raise TypeError(f"{noun} {shown(path)}: this {_kind(mapping)} hands out a new array at each access, and "
-                        "what is written to it is lost; make a dict of it first, as in params = dict(npz)")
+        raise TypeError(f"{noun} {shown(path)}: this {_kind(mapping)} returns a new array at each access, so that "
+                        "writes to it are lost; make a dict of it first, as in params = dict(npz)")
 
 
 def _kept(first, second, level):

@@ -370,7 +370,7 @@ def gradients_come_as_they_are_known():
     opt = DataParallel(get_opt("SGD"))
     _, grads = net.loss_and_gradient(x, t, opt.ready(net.params))
     if size > 1:
-        assert "under way" in refusal(lambda: opt.ready(net.params), RuntimeError)
+        assert "being exchanged" in refusal(lambda: opt.ready(net.params), RuntimeError)
         copies = {key: g.copy() for key, g in grads.items()}
         assert "another" in refusal(lambda: opt.step(net.params, copies), ValueError)
 

@@ -48,7 +48,7 @@ def succeed_alone(*args, cwd):
 
 
 def succeed(*args, cwd):
-    """In this process, which is quicker."""
+    """In this process, which is faster."""
     out, err, before = io.StringIO(), io.StringIO(), os.getcwd()
     os.chdir(cwd)
     try:
@@ -476,7 +476,7 @@ def is_one_line(status, err, *fragments):
 
 @pytest.fixture
 def fails(tmp_path, capsys, monkeypatch):
-    """Call the command line in this process, which is quicker: it says one line and leaves no file behind."""
+    """Call the command line in this process, which is faster: it says one line and leaves no file behind."""
     monkeypatch.chdir(tmp_path)
 
     def call(args, *fragments):
@@ -582,7 +582,7 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot --out act.svg", "--out: must be a folder, or a file that ends in .png, not 'act.svg'"),
     ("plot --out file/act.png", "file"),
     ("plot --out taken/compare.svg", "must be a folder"),
-    ("compare --out act.png", "--out: must be a folder, and 'act.png' is called like a file"),
+    ("compare --out act.png", "--out: must be a folder, and 'act.png' is named like a file"),
     ("compare --out new/compare.json", "called like a file"),
     ("compare --hidden 100 0", "--hidden: must be at least 1, not '0'"),
     ("bench --sizes", "expected at least one argument"),

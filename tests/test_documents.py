@@ -18,7 +18,7 @@ DOCUMENTS = ["README.md", *(f"docs/{name}.md" for name in (
 NEEDED = {"fastnn.save(": ["safetensors"], "register_": ["numba", "sympy"], "fastnn.estimators": ["sklearn"],
           ".to_onnx(": ["onnx"]}
 LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-GENERATED = ("catalogue/", "gallery/", "api/")      # in the site alone, where tools/site.py looks at every link
+GENERATED = ("catalogue/", "gallery/", "api/")      # in the site alone, where tools/site.py checks every link
 
 
 def blocks(document):

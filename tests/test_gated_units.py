@@ -83,6 +83,82 @@ def test_swiglu_has_a_beta():
     assert repr(get_act("SwiGLU", beta=2.5)) == "get_act('SwiGLU', beta=2.5)"
 
 
+@each_unit
+@each_dtype
+def test_second_derivatives_are_exact(name, dtype):
+    activation, most = GATES[name], bounds.ULPS[np.dtype(dtype).name]
+    oracle, near = ORACLES[activation], bounds.CROSSINGS.get(GATES[name], 0)
+    b = np.concatenate([normal(150, dtype), np.linspace(-90, 90, 50, dtype=dtype), [0.0, -0.0]]).astype(dtype)
+    a = normal(b.size, dtype, 1)
+    found = get_act(name).d2y(a, b)
+    for one, two in zip(found, get_act(name, axis=0).d2y(np.concatenate([a, b]))):
+        np.testing.assert_array_equal(one, two)
+    assert all(one.dtype == dtype and one.shape == a.shape for one in found) and not found[0].any()
+    for p, q, mixed, bend in zip(a.tolist(), b.tolist(), *found[1:]):
+        with mpmath.workprec(400):
+            slope, second = (f(mpmath.mpf(q), **oracle.parameters) for f in (oracle.df, oracle.d2f))
+            floor = bounds.FLOOR if abs(q) < near else 0
+            for got, wanted, factor, of, ulps in ((mixed, slope, 1, slope, most[1]), (bend, p*second, p, second, most[2])):
+                error = ulps*bounds.unit(float(of), np.dtype(dtype).name, floor)
+                rounding = bounds.unit(float(wanted), np.dtype(dtype).name)
+                assert abs(mpmath.mpf(float(got)) - wanted) <= abs(factor)*error*1.01 + rounding, (name, p, q)
+
+
+@each_unit
+def test_value_and_both_derivatives_at_once(name):
+    unit, x = get_act(name), normal((3, 8))
+    a, b = x[:, :4], x[:, 4:]
+    y, dx = unit.value_and_grad(x)
+    np.testing.assert_array_equal(y, unit(x))
+    np.testing.assert_array_equal(dx, unit.backward(x, grad=np.ones_like(a)))
+    y, (da, db) = unit.value_and_grad(a, b)
+    np.testing.assert_array_equal(y, unit(x))
+    np.testing.assert_array_equal(np.hstack([da, db]), dx)
+    half = unit.d2y(a.astype(np.float16), b)
+    assert all(one.dtype == np.float16 and one.shape == a.shape for one in half)
+
+
+# Two arrays
+
+@each_unit
+@each_dtype
+@pytest.mark.parametrize("shape", [(5,), (1,), (4, 1), (1, 5), (4, 5), (), (1, 1)])
+def test_the_gradient_of_a_gate_has_its_shape(name, shape, dtype):
+    unit, a, b, g = get_act(name), normal((4, 5), dtype), normal(shape, dtype, 1), normal((4, 5), dtype, 2)
+    whole = np.broadcast_to(b, a.shape).copy()
+    da, of_each = unit.backward(a, grad=g, gate=whole)
+    found, db = unit.backward(a, grad=g, gate=b)
+    np.testing.assert_array_equal(found, da)
+    assert np.shape(db) == shape and db.dtype == dtype
+    wanted = of_each.astype(np.float64)
+    for axis in (0, 1):
+        if np.reshape(b, (1,)*(2 - b.ndim) + b.shape).shape[axis] == 1:
+            wanted = wanted.sum(axis=axis, keepdims=True)
+    np.testing.assert_allclose(db, wanted.reshape(shape), rtol=1e-14 if dtype == np.float64 else 1e-6)
+    if shape:
+        out = np.zeros_like(a), np.zeros_like(b)
+        assert unit.backward(a, grad=g, gate=b, out=out) is out
+        np.testing.assert_array_equal(out[1], db)
+        with pytest.raises(ValueError, match=r"^out\[1\] must have shape" if shape != a.shape else "share memory"):
+            unit.backward(a, grad=g, gate=b, out=(out[0], out[0]))
+
+
+@each_unit
+def test_two_arrays_are_x_and_gate(name):
+    """As a second argument of a function of two: it is no `out`."""
+    unit, a, b = get_act(name), normal((4, 6)), normal((4, 6), seed=1)
+    kept, wanted = b.copy(), unit.forward(a, gate=b)
+    for y in (unit(a, b), unit.forward(a, b), unit(a, gate=b), unit(a, b, out=np.empty_like(a))):
+        np.testing.assert_array_equal(y, wanted)
+    half = np.zeros((4, 3))
+    with pytest.raises(ValueError, match=r"^gate must have shape \(4, 6\), not \(4, 3\)$"):
+        unit(a, half)
+    with pytest.raises(TypeError, match="positional"):
+        unit(a, b, half)
+    assert not half.any()
+    np.testing.assert_array_equal(b, kept)
+
+
 # Halves, and arrays of any kind
 
 @each_unit
@@ -225,3 +301,25 @@ def test_in_a_network():
     y = layer.forward(x)
     assert y.shape == (5, 4) and not layer.by_value
     np.testing.assert_array_equal(layer.backward(grad), get_act("SwiGLU").backward(x, grad=grad))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(4 * 5000,), (3, 2048), (3, 2, 640), (3, 2000), (2, 4, 1024)])
+@pytest.mark.parametrize("name", fastnn.activations("gated"))
+def test_results_that_are_written_past_the_cache(name, shape, dtype):
+    """The same bits, also where rows do not begin with a cache line, by halves, by two arrays, and into x."""
+    unit, x = get_act(name), normal(shape).astype(dtype)
+    grad, gate = normal(unit(x).shape, seed=1).astype(dtype), normal(shape, seed=2).astype(dtype)
+
+    def results():
+        mine, beside = x.copy(), np.empty(grad.size + 1, dtype)[1:].reshape(grad.shape)
+        return [unit(x), unit.backward(x, grad=grad), unit(x, gate), *unit.backward(x, grad=gate, gate=gate),
+                unit.backward(mine, grad=grad, out=mine), unit(x, out=beside)]
+
+    expected, before = results(), engine._stream_above(0)
+    try:
+        found = results()
+    finally:
+        engine._stream_above(before)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)

@@ -449,7 +449,7 @@ def test_a_word_and_a_position():
 @pytest.mark.parametrize("make", [functools.partial(get_opt, "Adam"), dlfs.Adam])
 def test_parameters_are_not_for_the_constructor(make, given):
     for words in ({}, {"lr": 0.1}):
-        with pytest.raises(TypeError, match="takes no parameters at its making: .* opt.step"):
+        with pytest.raises(TypeError, match="takes no parameters at construction: .* opt.step"):
             make(given, **words)
 
 

@@ -22,7 +22,7 @@ def like(opt):
     return type(opt)(*(getattr(opt, name) for name in opt.hyperparameters))
 
 
-ABOVE = "this .* is in use further up in this thread"
+ABOVE = "this .* is in use by a caller in this thread"
 USES = {
     "forget": lambda opt: opt.forget("a"),          # first: the others may leave nothing to forget
     "update": lambda opt: opt.update({"z": np.ones(3)}, {"z": np.ones(3)}),
@@ -264,7 +264,7 @@ def test_a_file_fills_nothing_where_one_of_its_optimizers_is_in_use(tmp_path):
     fastnn.save(tmp_path / "saved", first=first, second=second)
     first.update(params, grads)
     before = everything(first, params.values())
-    with pytest.raises(RuntimeError, match="in use further up"):
+    with pytest.raises(RuntimeError, match="in use by a caller"):
         second.update(params, grads, t=Number(1, lambda: fastnn.load(tmp_path / "saved", first=first, second=second)))
     assert everything(first, params.values()) == before
 

@@ -74,6 +74,37 @@ def test_value_and_gradients(name, dtype):
 
 
 @each_float
+@pytest.mark.parametrize("name", FORMULAS)
+def test_second_derivative(name, dtype):
+    begin, make = FORMULAS[name]
+    mp = mpmath.mp.clone()
+    mp.dps = 40
+    exact, h = make(mp), mp.mpf(10)**-12
+    x = np.array([-9.6875, -2.34375, -0.40625, -0.03125, 0.0546875, 0.53125, 1.84375, 7.21875]).astype(dtype)
+    act = register_act("own", make(math), learn=tuple(begin), **begin).activation(channels=x.size, axis=0)
+    for i, value in enumerate(act.params.values()):
+        value[:] = (value*np.linspace(0.5, 1.5, x.size) + i/4).astype(np.float32)
+    allowed = 256*float(np.finfo(dtype).eps)
+    for i, (at, got) in enumerate(zip(x.tolist(), act.d2y(x).tolist())):
+        values = [mp.mpf(float(value[i])) for value in act.params.values()]
+        right = mp.diff(lambda a: exact(a, *values), mp.mpf(at), 2, h=h)                    # noqa: B023
+        assert abs(got - right) <= allowed*(1 + abs(right) + at*at), (name, at)
+    assert act.value_and_grad(x)[1].tobytes() == act.backward(x, grad=np.ones_like(x)).tobytes()
+    out = np.empty_like(x)
+    assert act.d2y(x, out=out) is out and pickle.loads(pickle.dumps(act)).d2y(x).tobytes() == out.tobytes()
+
+
+def test_second_derivative_with_hyperparameters_and_derivatives_that_are_given():
+    formula = register_act("own", lambda x, a, k: a*math.tanh(k*x), learn="a", a=2.0, k=1.0)
+    x = np.linspace(-2, 2, 9)
+    act = get_act("own", k=0.5)
+    wanted = -2*2*0.25*np.tanh(x/2)/np.cosh(x/2)**2
+    np.testing.assert_allclose(act.d2y(x), wanted, rtol=1e-13, atol=1e-15)
+    formula.derivative(lambda x, a, k: (a*k*(1 - math.tanh(k*x)**2), math.tanh(k*x)))
+    np.testing.assert_allclose(get_act("own", k=0.5).d2y(x), wanted, rtol=1e-13, atol=1e-15)
+
+
+@each_float
 @pytest.mark.parametrize(("shape", "channels", "axis"), [((5000,), 1, 1), ((64, 8, 30), 8, 1), ((700, 7), 7, -1),
                                                        ((3, 4, 500), 4, 1), ((0, 3), 3, 1), ((), 1, 1)])
 def test_sums_are_in_double_precision(shape, channels, axis, dtype):

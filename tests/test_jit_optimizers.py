@@ -342,7 +342,7 @@ def test_corrections_are_computed_in_double_precision(register):
 
 
 def test_functions_that_stop_the_vectoriser(register):
-    """sin has a quicker form for small arguments; a rule, which writes where it reads, cannot try that first."""
+    """sin has a faster form for small arguments; a rule, which writes where it reads, cannot try that first."""
     @register(state=("m",), lr=1.0)
     def rule(g, m, h):
         m += math.sin(g)
@@ -743,7 +743,7 @@ def many_constants(g, m, h):
     (swapped, r"must take the gradient, m, hyperparameters, not \(g, h, m\)"),
     (parameter_last, r"not \(g, m, p, h\); the parameter, p, may follow the gradient"),
     (math.sqrt, "a rule must be a Python function"), (sets, "cannot be set"),
-    (misspelt, r"'lrr' \(did you mean lr\?\)\n +return h.lrr"), (decides, "too many ways"),
+    (misspelt, r"'lrr' \(did you mean lr\?\)\n +return h.lrr"), (decides, "too many paths"),
     (many_constants, "17 numbers")], ids=lambda value: getattr(value, "__name__", ""))
 def test_rules_that_are_none(rule, text):
     before = fastnn.optimizers()

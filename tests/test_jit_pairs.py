@@ -51,6 +51,38 @@ FORMULAS = {
 
 @each_float
 @pytest.mark.parametrize("name", FORMULAS)
+def test_second_derivatives(name, dtype):
+    unit = register_act("own", FORMULAS[name](math)).activation()
+    mp = mpmath.mp.clone()
+    mp.dps = 40
+    exact, h = FORMULAS[name](mp), mp.mpf(10)**-12
+    a, b = (each.ravel().astype(dtype) for each in np.meshgrid([-2.6875, -0.40625, 0.53125, 1.84375], [-3.4375, -0.28125, 1.125]))
+    found = unit.d2y(a, b)
+    for one, other in zip(found, get_act("own", axis=0, gate_half="first").d2y(np.concatenate([b, a]))):
+        assert_same_bits(one, other)
+    allowed = 256*float(np.finfo(dtype).eps)
+    for p, q, *got in zip(a.tolist(), b.tolist(), *(one.tolist() for one in found)):
+        for one, order in zip(got, ((2, 0), (1, 1), (0, 2))):
+            right = mp.diff(exact, (mp.mpf(p), mp.mpf(q)), order, h=h)
+            assert abs(one - right) <= allowed*(1 + abs(right)), (name, p, q, order)
+
+
+def test_second_derivatives_of_what_is_given():
+    formula = register_act("own", lambda a, b, k: a*math.tanh(k*b), k=2.0)
+    a, b = np.linspace(-1, 1, 5), np.linspace(-2, 2, 5)
+    slope = 2/np.cosh(2*b)**2
+    for _ in range(2):
+        of_a, mixed, of_b = get_act("own").d2y(a, b)
+        assert not of_a.any()
+        np.testing.assert_allclose(mixed, slope, rtol=1e-13)
+        np.testing.assert_allclose(of_b, -4*a*np.tanh(2*b)*slope, rtol=1e-13, atol=1e-15)
+        formula.derivative(lambda a, b, k: (math.tanh(k*b), a*k*(1 - math.tanh(k*b)**2)))
+    of_all = get_act("own").d2y(a[:, None]*np.ones(5), b)       # a gate that is broadcast
+    assert all(one.shape == (5, 5) for one in of_all)
+
+
+@each_float
+@pytest.mark.parametrize("name", FORMULAS)
 def test_value_and_both_derivatives(name, dtype):
     unit = register_act("own", FORMULAS[name](math)).activation()
     mp = mpmath.mp.clone()

@@ -212,7 +212,7 @@ def raises(x):
 
 
 @pytest.mark.parametrize(("function", "offset", "told"), [
-    (unknown, 1, "math.gamma"), (endless, 1, "too many ways"), (as_number, 1, "value of a number is not known"),
+    (unknown, 1, "math.gamma"), (endless, 1, "too many paths"), (as_number, 1, "value of a number is not known"),
     (nothing, 0, "returns None, no number"), (text, 1, "TypeError"), (raises, 2, "KeyError: 'no such thing'"),
     (recursion, 1, "RecursionError"), (lambda x: math.exp(x, 2), 0, "takes 1 number"), (lambda x: cmath.exp(x), 0, ""),
     (lambda x: x*1j, 0, "TypeError"), (lambda x: "1", 0, "no number"), (lambda x: where(x > 0, None, 1), 0, "None is no number"),

@@ -148,18 +148,28 @@ def test_other_dtypes():
 FORMS = {name: names for name, names in learnable().items() if name != "PReLU"}
 each_form = pytest.mark.parametrize(("name", "learn"), FORMS.items())
 each_learnable = pytest.mark.parametrize(("name", "learn"), learnable().items())
-# what may have been learned, whatever the range of the number it begins with
-VALUES = {"ELU": [{"alpha": a} for a in (1.0, -0.7, 0.0, 30.0)],
-          "ACON-C": [{"p1": a, "p2": b, "beta": c} for a, b, c in ((1.2, 0.25, 1.5), (0.3, 0.9, -2.0), (1.0, 1.0, 1.0),
-                                                                   (-0.5, 0.5, 0.0), (2.0, -1.0, 40.0))],
-          "PReLU": [{"alpha": a} for a in (0.25, -2.0, 0.0)]}
-SWISH = [{"beta": b} for b in (1.0, -1.7, 0.0, 1e-3, 25.0)]
+# what may have been learned, whatever the range of the hyperparameter
+VALUES = {"ELU": [{"alpha": a} for a in (1.0, -0.7, 0.0, 30.0, 1e-35, 1e17, 1e20, -3e30)],
+          "ACON-C": [{"p1": a, "p2": b, "beta": c} for a, b, c in (
+              (1.2, 0.25, 1.5), (0.3, 0.9, -2.0), (1.0, 1.0, 1.0), (-0.5, 0.5, 0.0), (2.0, -1.0, 40.0), (1.0, 0.0, -1e-12),
+              (1.0, 0.0, 1e12), (1e15, 0.0, 1.0))],
+          "PReLU": [{"alpha": a} for a in (0.25, -2.0, 0.0, 1e35)]}
+SWISH = [{"beta": b} for b in (1.0, -1.7, 0.0, 1e-3, 25.0, -1e-12, 1e-33, 9e8, -9e8)]
+
+
+def largest_slope(name, key, values, x):
+    """What f' or f'', or a derivative in a parameter, comes to next to a zero that it crosses."""
+    if name == "ACON-C" and key == 2:
+        return (values["p1"] - values["p2"])**2 * abs(values["beta"])
+    if name == "ACON-C" and key != "beta":
+        return max(1, abs(x)) * (max(1, abs(values["p1"])) if key in (0, 1) else 1)
+    return abs(values["beta"]) if key == 2 else max(1, abs(x))
 
 
 @each_dtype
 @each_learnable
 def test_each_element_is_exact(name, learn, dtype):
-    """f, f' and the derivative in each parameter, within what fastnn/bounds.py says, for any parameters."""
+    """f, f', f'' and the derivative in each parameter, within what fastnn/bounds.py says, for any parameters."""
     rng, kind = np.random.default_rng(3), np.dtype(dtype).name
     x = np.concatenate([rng.normal(0, 3, 150), rng.uniform(-60, 60, 40), [0.0, -0.0, 1e-20, -1e-3]]).astype(dtype)
     most = bounds.ULPS[kind]
@@ -167,14 +177,16 @@ def test_each_element_is_exact(name, learn, dtype):
         act = get_act(name, learn=learn, channels=x.size, axis=0)
         for key, value in values.items():
             setattr(act, key, np.full(x.size, value, dtype))
-        found = {0: act.forward(x), 1: act.backward(x, grad=np.ones_like(x))} | act.grads
+        found = {0: act.forward(x), 1: act.backward(x, grad=np.ones_like(x)), 2: act.d2y(x)} | act.grads
         for key, got in found.items():
             assert got.dtype == dtype and np.isfinite(got).all()
             bound = bounds.LEARNED_ULPS if isinstance(key, str) else most[key]
             crosses = key == 1 or key in bounds.CROSSING_PARAMETERS or name == "ACON-C" and values["p1"] * values["p2"] < 0
+            crosses = (crosses or key == 2) and name not in ("ELU", "PReLU")
             for one, value in zip(x, got):
                 exact = reference(name, key, float(one), dtype, **values)
-                unit = bounds.unit(float(exact), kind, max(1.0, abs(float(one))) / 16 if crosses else 0)
+                near = largest_slope(name, key, values, float(one)) / 16 if crosses else 0
+                unit = bounds.unit(float(exact), kind, near)
                 assert abs(mpmath.mpf(float(value)) - exact) <= bound * unit, (key, values, one)
 
 
@@ -261,6 +273,24 @@ def test_names_copies_and_pickles_of_forms(name, learn):
         np.testing.assert_array_equal(twin(x), act(x))
         for key in learn:
             np.testing.assert_array_equal(twin.grads[key], act.grads[key])
+
+
+@each_learnable
+@each_dtype
+def test_training_goes_where_it_goes(name, learn, dtype):
+    """What an optimizer has stepped out of the range of a hyperparameter is used, shown, copied, and may be begun with."""
+    x = normal((4, 3), dtype)
+    for value in (-1.0, 0.0, -1e-12, 1e12, -1e12, 1e-38, 2e18):
+        act = get_act(name, learn=learn, channels=3, **dict.fromkeys(learn, value))
+        assert all((one == value).all() for one in act.params.values())
+        stepped = get_act(name, learn=learn, channels=3)
+        for key in learn:
+            setattr(stepped, key, np.ones(3))
+        fastnn.get_opt("SGD", lr=1.0).step(stepped.params, {key: 1.0 - np.full(3, value) for key in learn})
+        for one in (act, stepped, copy.deepcopy(stepped), pickle.loads(pickle.dumps(stepped)), eval(repr(act))):
+            y, dx, bend = one(x), one.backward(x, grad=x), one.d2y(x)
+            assert not any(np.isnan(each).any() for each in (y, dx, bend, *one.grads.values()))
+            assert repr(one).startswith("get_act(")
 
 
 def test_some_of_the_parameters():

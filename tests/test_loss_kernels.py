@@ -54,6 +54,16 @@ def test_a_function_without_a_derivative_is_no_loss(generate):
     assert "helper" not in text and "cdef void one(" in text
 
 
+def test_loops_of_several_vectors(generate):
+    """Of value and derivative, where either calls exp or tanh, and of doubles where they call log."""
+    helper = "cdef inline real logistic(real y) noexcept nogil:\n    return {}\n\n\n"
+    loop = {body: generate(helper.format(body) + pair().replace("return y", "return logistic(y)"))
+            for body in ("exp(y)", "log1p(y)", "y")}
+    assert loop["exp(y)"].count(" see(&seen, x, i)") == 1 and "is double" not in loop["exp(y)"]
+    assert loop["log1p(y)"].count("if real is double: see(&seen, x, i)") == 1
+    assert " see(" not in loop["y"]
+
+
 @pytest.mark.parametrize(("texts", "said"), [
     ((pair(), pair()), "the loss one stands in family0.pxd, too"),
     ((pair("one", ", real a", ""),), "the loss one and its derivative have other constants"),
@@ -73,8 +83,8 @@ def test_every_formula_is_compiled_and_every_row_has_one():
 
 def test_what_has_not_changed_is_not_written_again(tmp_path):
     """A build compares times."""
-    loss_kernels.write(ROOT, tmp_path, ["plain", "better"])
+    loss_kernels.write(ROOT, tmp_path)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    assert {path.name for path in written} == {"loss_kernels.pxi", "_losses_plain.pyx", "_losses_better.pyx"}
-    loss_kernels.write(ROOT, tmp_path, ["plain", "better"])
+    assert {path.name for path in written} == {"loss_kernels.pxi"}
+    loss_kernels.write(ROOT, tmp_path)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == written

@@ -67,3 +67,9 @@ def test_cosine_of_a_row_of_zeros():
     value, gradient = get_err("cosine").value_and_grad(np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[1.0, 1.0], [2.0, 1.0]]))
     np.testing.assert_allclose(value, [1, 0.2], rtol=1e-14)
     np.testing.assert_allclose(gradient, [[-1e8 / 2**0.5] * 2, [-0.24, 0.12]], rtol=1e-12)
+
+
+def test_sparsemax_ends_where_rounding_brings_elements_back():
+    row = [1.0840416704280973e-10, 6.990717646879697e-08, 0.9999999299844193, 1.960129713179964e-161]
+    loss, grad = get_err("sparsemax-loss").value_and_grad(np.array([row]), np.array([2]), reduction="none")
+    assert 0 <= loss[0] < 1e-13 and np.abs(grad).max() < 1e-7

@@ -106,11 +106,10 @@ def test_first_weights(init, std):
 
 @pytest.mark.parametrize("error, message, options", [
     (ValueError, "Unknown activator", {"activation": "rleu"}),
-    (ValueError, "sizes must be positive, not 0", {"input_size": 0}),
-    (ValueError, "sizes must be positive, not -1", {"hidden_size_list": [4, -1]}),
-    (ValueError, "sizes must be positive, not 0", {"output_size": 0}),
+    (ValueError, "input_size must be at least 1, not 0", {"input_size": 0}),
+    (ValueError, "hidden_size_list must be at least 1, not -1", {"hidden_size_list": [4, -1]}),
+    (ValueError, "output_size must be at least 1, not 0", {"output_size": 0}),
     (TypeError, "integer", {"hidden_size_list": [4.5]}),
-    (TypeError, "iterable", {"hidden_size_list": 4}),
     (ValueError, "Unknown weight_init_std 'hee'.* he, relu", {"weight_init_std": "hee"}),
     (ValueError, "weight_init_std must be finite and not negative", {"weight_init_std": -1}),
     (ValueError, "weight_init_std must be finite and not negative", {"weight_init_std": float("nan")}),
@@ -121,8 +120,8 @@ def test_first_weights(init, std):
     (TypeError, "weight_decay_lambda must be a number, not 'a'", {"weight_decay_lambda": "a"}),
     (TypeError, "weight_decay_l1 must be a number, not None", {"weight_decay_l1": None}),
     (TypeError, r"weight_decay_l1 must be a number, not array\(\[0.1\]\)", {"weight_decay_l1": np.array([0.1])}),
-    (ValueError, "dropout ratio must be at least 0 and below 1", {"use_dropout": True, "dropout_ration": 1}),
-    (ValueError, "dropout ratio", {"use_dropout": True, "dropout_ration": float("nan")}),
+    (ValueError, "dropout_ration must be at least 0 and below 1", {"use_dropout": True, "dropout_ration": 1}),
+    (ValueError, "dropout_ration", {"use_dropout": True, "dropout_ration": float("nan")}),
     (TypeError, "dtype must be float32 or float64", {"dtype": "float16"}),
     (TypeError, "dtype must be float32 or float64", {"dtype": int}),
 ])
@@ -826,7 +825,7 @@ def test_trainer_stops_when_the_loss_diverges(batch):
 
 
 @pytest.mark.parametrize("arguments, message", [
-    ({"batch_size": 0}, "batch_size must be positive"),
+    ({"batch_size": 0}, "batch_size must be at least 1"),
     ({"x": X[:3]}, "3 rows and 4 labels"),
     ({"x": X[:0], "t": T[:0]}, "0 rows and 0 labels"),
 ])

@@ -14,7 +14,7 @@ X = RNG.standard_normal((ROWS, 5))
 TARGETS = {"classes": RNG.integers(0, OUTPUTS, ROWS), "yes or no": RNG.integers(0, 2, (ROWS, OUTPUTS)),
            "numbers": RNG.uniform(0.1, 2, (ROWS, OUTPUTS)), "distributions": RNG.dirichlet(np.ones(OUTPUTS), ROWS)}
 OUTPUT = {"Binary": "sigmoid", "Cross": "softmax", "KL": "log-softmax", "Jensen-Shannon": "softmax", "dice": "sigmoid",
-          "Tversky": "sigmoid"}
+          "Tversky": "sigmoid", "MSLE": "softplus", "NLL": "log-softmax"}
 OTHERS = [("Poisson", {"log_input": False}, "softplus"), ("KL", {"log_input": False}, "softmax"),
           ("Huber", {"reduction": "sum"}, None), ("softmax-cross-entropy", {"label_smoothing": 0.1}, None),
           ("softmax-cross-entropy", {"class_weight": (1, 2, 0.5)}, None),
@@ -52,6 +52,45 @@ def test_the_loss_is_the_catalogues(name, options, output):
     single = made(name, options, output, dtype=np.float32)
     assert again.loss(X, t) == net.loss(X, t) and single.loss(X, t) == pytest.approx(net.loss(X, t), rel=1e-4)
     assert all(g.dtype == np.float32 for g in single.gradient(X, t).values())
+
+
+@pytest.mark.parametrize("output", [None, "sigmoid", "softmax", "log-softmax", "softplus", "exponential", "ReLU", "tanh"])
+@pytest.mark.parametrize("name", [name for name in fastnn.losses() if name not in APART])
+def test_outputs_of_any_range_train_or_are_refused(name, output):
+    """Scores of tens, but for exponentials: what does not fit is refused with what does, all else trains on finite numbers."""
+    std = 0.1 if output == "exponential" else 1.5
+    try:
+        net = MultiLayerNet(5, [8], 4, loss=name, output=output, rng=1, weight_init_std=std)
+    except ValueError as error:
+        assert f"loss {name!r} takes" in str(error) and "give output=" in str(error)
+        assert output != OUTPUT.get(name)
+        return
+    assert not (output is None and name in OUTPUT)
+    x, t = 3 * np.random.default_rng(1).standard_normal((30, 5)), np.random.default_rng(2).integers(0, 2, (30, 4)) / 1.0
+    t = {"classes": t.argmax(axis=1), "distributions": (t + 1) / (t + 1).sum(axis=1, keepdims=True)}.get(
+        net.objective.task.targets, t[:, :net.objective._columns])
+    if output is None:
+        assert np.abs(net.predict(x)).max() > 10
+    trainer = Trainer(net, fastnn.get_opt("Adam", 0.01), x, t, 30, rng=0)
+    trainer.train(100)
+    assert not trainer.nonfinite and trainer.losses[-1] <= trainer.losses[0]
+
+
+@pytest.mark.parametrize("name, output, wrong, message", [
+    ("MSLE", "softplus", -1.0, "t must lie above -1 for loss 'MSLE', found -1.0"),
+    ("Poisson", None, -0.5, "t must be at least 0 for loss 'Poisson', found -0.5"),
+    ("Cross", "softmax", -0.5, "t must be at least 0 for loss 'Cross'"),
+    ("KL", "log-softmax", -0.5, "t must be at least 0 for loss 'KL'"),
+    ("Jensen-Shannon", "softmax", -0.5, "t must be at least 0 for loss 'Jensen-Shannon'")])
+def test_targets_outside_a_losses_domain_are_refused(name, output, wrong, message):
+    net = made(name, output=output)
+    t = targets(net).copy()
+    t[0, 0] = 0
+    net.loss(X, t)
+    t[0, 0] = wrong
+    for call in (net.loss, net.gradient):
+        with pytest.raises(ValueError, match=message):
+            call(X, t)
 
 
 def test_the_default_is_softmax_cross_entropy():
@@ -170,6 +209,7 @@ def test_labels_that_are_ignored():
      {"loss": "sigmoid-binary-cross-entropy", "output": "sigmoid"}),
     (ValueError, "takes logits.*get_act\\('softmax'", 3, {"output": "softmax"}),
     (ValueError, "takes rates", 3, {"loss": get_err("Poisson", log_input=False)}),
+    (ValueError, "MSLE.* takes rates.*any numbers.*softplus", 3, {"loss": "MSLE"}),
     (ValueError, "logarithms of probabilities.*log-softmax", 3, {"loss": "KL", "output": "softmax"}),
     (ValueError, "one of several classes, and output_size is 1", 1, {}),
     (ValueError, "does not fit 3 outputs.*class", 3, {"loss": get_err("softmax-focal", class_weight=(1, 2))}),

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import fastnn
-from fastnn.dialects import SOURCES
+from fastnn.dialects import OTHER_WORDS, SOURCES
 
 CORE = Path(fastnn.__file__).parent/"core"
 STUBS = sorted(path.stem for path in CORE.glob("*.pyi"))
@@ -106,7 +106,7 @@ def test_names_for_editors():
              if isinstance(entry, ast.AnnAssign)}
     assert {*found["OptimizerName"]} == {*fastnn.optimizers()} and {*found["LossName"]} == {*fastnn.losses()}
     assert {*fastnn.activations()} <= {*found["ActivationName"]}
-    assert found["Source"] == [*SOURCES]
+    assert found["Source"] == [*SOURCES, *OTHER_WORDS]
     for title, function in (("ActivationName", fastnn.get_act), ("OptimizerName", fastnn.get_opt), ("LossName", fastnn.get_err)):
         assert found[title] == sorted(set(found[title]), key=str.lower)
         assert title in inspect.signature(function).parameters["name"].annotation

@@ -211,6 +211,57 @@ def test_range_test_averages_and_stops():
     assert repr(found) == f"LrRange({len(found.rates)} steps, suggestion={found.suggestion!r})"
 
 
+def range_of(loss_at, noise=0.0, seed=0, smoothing=0.98, steps=100):
+    """What a range test finds whose losses are a function of the rate's logarithm, with noise in the share of it."""
+    rng, found, average = np.random.default_rng(seed), fastnn.nn.lr_range.LrRange([], [], []), 0.0
+    for i, at in enumerate(np.linspace(-6, 0, steps)):
+        loss = loss_at(at) * (1 + noise * rng.standard_normal())
+        average = smoothing * average + (1 - smoothing) * loss
+        found.rates.append(10**at)
+        found.losses.append(loss)
+        found.smoothed.append(average / (1 - smoothing**(i + 1)))
+        if found.smoothed[-1] > 4 * min(found.smoothed):
+            break
+    return found
+
+
+def descent(at, steepest=-2.0):
+    """A plateau, a fall that is steepest at this logarithm, and what is too high a rate."""
+    return 2.3 - 2 / (1 + math.exp((steepest - at) / 0.35)) + math.exp((at + 0.5) / 0.1)
+
+
+@pytest.mark.parametrize("steepest", [-4.0, -3.0, -2.0])
+def test_range_test_finds_the_steepest_fall(steepest):
+    found = range_of(lambda at: descent(at, steepest), smoothing=0.0)
+    assert abs(math.log10(found.suggestion) - steepest) < 0.07          # one step
+    found = range_of(lambda at: descent(at, steepest))
+    assert steepest < math.log10(found.suggestion) < steepest + 0.8     # the average is behind
+    linear = range_of(lambda at: 3 - max(0, min(at - steepest, 0.5)), smoothing=0.0)
+    assert steepest < math.log10(linear.suggestion) < steepest + 0.5    # it falls nowhere else
+
+
+@pytest.mark.parametrize("noise", [0.02, 0.1, 0.2])
+def test_range_test_is_not_taken_in_by_noise(noise):
+    for seed in range(100):
+        assert -2.7 < math.log10(range_of(descent, noise, seed).suggestion) < -0.9, seed
+        assert -2.7 < math.log10(range_of(descent, noise, seed, smoothing=0.9).suggestion) < -0.9, seed
+
+
+def test_range_test_suggests_a_rate_that_learns():
+    """Digits with SGD: what it suggests learns, also where the loss has risen and fallen again, a hundredth of it not."""
+    from fastnn.datasets import load_digits
+    (x, t), _ = load_digits()
+    net = MultiLayerNet(64, [30], 10, rng=0)
+    for seed in range(3):
+        rate = lr_range_test(net, fastnn.get_opt("SGD"), x, t, 1e-5, 100, batch_size=32, rng=seed).suggestion
+        losses = []
+        for lr in (rate / 100, rate):
+            twin = MultiLayerNet(64, [30], 10, rng=0)
+            Trainer(twin, fastnn.get_opt("SGD", lr=lr), x, t, 32, rng=1).train(200)
+            losses.append(twin.loss(x, t))
+        assert losses[1] < 0.5 < losses[0], (rate, losses)
+
+
 def test_range_test_suggests_nothing_where_nothing_falls():
     assert fastnn.nn.lr_range.LrRange([1, 2, 3, 4], [1] * 4, [1.0] * 4).suggestion is None
     assert fastnn.nn.lr_range.LrRange([], [], []).suggestion is None

@@ -347,7 +347,7 @@ def test_an_npz_file_is_refused_as_parameters(tmp_path):
     named = {"W": np.ones((2, 3)), "b": np.zeros(3)}
     with npz(tmp_path, **named) as params:
         for refused, grads in ((params, named), ({"layer": params}, {"layer": named}), ([params], [named])):
-            with pytest.raises(TypeError, match=r"'W'\)?: this NpzFile hands out a new array .* dict\(npz\)"):
+            with pytest.raises(TypeError, match=r"'W'\)?: this NpzFile returns a new array .* dict\(npz\)"):
                 flattened(refused, grads, {})
         assert list(found(dict(params), params)) == ["W", "b"]           # as gradients it serves
         with pytest.raises(TypeError, match="parameter 'W': this NpzFile"):
@@ -368,7 +368,7 @@ NEW = {"copies": np.copy, "lists of copies": lambda a: [a.copy()], "mappings of 
 @pytest.mark.parametrize("read", NEW.values(), ids=NEW)
 def test_new_ones_are_refused(read):
     params = Proxy({"W": np.zeros(3)}, read)
-    with pytest.raises(TypeError, match="this Proxy hands out a new array at each access"):
+    with pytest.raises(TypeError, match="this Proxy returns a new array at each access"):
         flattened(params, {"W": params["W"]}, {})
 
 
@@ -506,7 +506,7 @@ def put(value, *path):
     (put(True, "x"), TypeError, "'x' must be a NumPy array or a floating-point number, not bool"),
     (put((np.float32(1), np.full((), 5.0)), "inner", "more"), TypeError, "plain number in a tuple"),
     (put(2.0, "bias"), StateError, "'bias' was saved as NoneType"),
-    (put(Proxy({"n": np.zeros(()), "more": []}, np.copy), "inner"), TypeError, "this Proxy hands out"),
+    (put(Proxy({"n": np.zeros(()), "more": []}, np.copy), "inner"), TypeError, "this Proxy returns"),
 ], ids=range(11))
 def test_nested_parameters_that_do_not_fit(change, error, message):
     params = other_tree()

@@ -407,18 +407,18 @@ def test_calls_that_are_refused():
 def test_what_is_no_optimizer(kind):
     for inner, said in (("Adam", r"\(get_opt\('Adam'\)\)"), (None, "around NoneType"), (3, "around int"),
                         (type(get_opt("Adam")), "not the class Adam"), (fastnn.get_act("ReLU"), "around ReLU")):
-        with pytest.raises(TypeError, match=f"goes around an optimizer of fastnn.*{said}"):
+        with pytest.raises(TypeError, match=f"wraps an optimizer of fastnn.*{said}"):
             kind(inner)
 
 
 def test_what_cannot_be_combined():
     for make, said in (
-            (lambda: Accumulate(SAM(get_opt("Adam")), 2), "Accumulate cannot go around SAM"),
-            (lambda: Accumulate(Lookahead(SAM(get_opt("Adam"))), 2), "Accumulate cannot go around SAM"),
-            (lambda: SAM(SAM(get_opt("Adam"))), "SAM cannot go around SAM"),
-            (lambda: SAM(Lookahead(SAM(get_opt("Adam")))), "SAM cannot go around SAM"),
-            (lambda: SAM(get_opt("NAG")), "SAM cannot go around NAG"),
-            (lambda: SAM(ExponentialAverage(get_opt("NAG"))), "SAM cannot go around NAG"),
+            (lambda: Accumulate(SAM(get_opt("Adam")), 2), "Accumulate cannot wrap SAM"),
+            (lambda: Accumulate(Lookahead(SAM(get_opt("Adam"))), 2), "Accumulate cannot wrap SAM"),
+            (lambda: SAM(SAM(get_opt("Adam"))), "SAM cannot wrap SAM"),
+            (lambda: SAM(Lookahead(SAM(get_opt("Adam")))), "SAM cannot wrap SAM"),
+            (lambda: SAM(get_opt("NAG")), "SAM cannot wrap NAG"),
+            (lambda: SAM(ExponentialAverage(get_opt("NAG"))), "SAM cannot wrap NAG"),
             (lambda: Accumulate(Lookahead(Accumulate(get_opt("Adam"), 2)), 2), "the product of both k")):
         with pytest.raises(TypeError, match=said):
             make()

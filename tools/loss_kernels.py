@@ -1,12 +1,17 @@
 """The loops around elementwise losses, as Cython: written by setup.py into its build folder, from the formulas in
 fastnn/core/losses. A formula is a function of that form whose derivative stands beside it, as `name_d1`, and that in a third
-array, its first constant, as `name_dv`.
+array, its first constant, as `name_dv`. The loop of value and derivative works on four vectors at a time
+(fastnn/core/loops.pxd) where these call exp or tanh and, in double, log: others gain nothing by it.
 """
 import re
 from pathlib import Path
 from typing import NamedTuple
 
+from translation import replace
+
 SIGNATURE = re.compile(r"^cdef inline real (\w+)\(real y, real t((?:,\s*real \w+)*)\) noexcept nogil:", re.MULTILINE)
+FUNCTION = re.compile(r"^cdef inline real (\w+)\((.*?)(?=^cdef|\Z)", re.MULTILINE | re.DOTALL)
+SMOOTH = re.compile(r"\b((exp|log|tanh)\w*)\(")
 MOST_CONSTANTS = 15             # MOST_PARAMETERS of fastnn/core/kernels.pxd, one for the share
 
 
@@ -15,16 +20,18 @@ class Loss(NamedTuple):
     name: str
     constants: tuple
     of_three: bool              # arrays
+    calls: frozenset            # of exp, log, tanh
 
 
 def formulas(paths):
     """The losses of .pxd files. SystemExit for one that stands twice, or whose derivative has other constants."""
     found = {}
     for path in paths:
+        bodies = dict(FUNCTION.findall(path.read_text()))
         for name, rest in SIGNATURE.findall(path.read_text()):
             if name in found:
                 raise SystemExit(f"{path}: the loss {name} stands in {found[name].family}.pxd, too")
-            found[name] = Loss(path.stem, name, tuple(re.findall(r"real (\w+)", rest)), False)
+            found[name] = Loss(path.stem, name, tuple(re.findall(r"real (\w+)", rest)), False, calls(name, bodies))
     losses = [loss for name, loss in found.items() if f"{name}_d1" in found]
     for loss in losses:
         for of in ("_d1", "_dv"):
@@ -35,6 +42,13 @@ def formulas(paths):
             raise SystemExit(f"the loss {loss.name} has {len(loss.constants)} constants, more than {MOST_CONSTANTS}")
     return [loss._replace(constants=loss.constants[1:], of_three=True) if f"{loss.name}_dv" in found else loss
             for loss in losses]
+
+
+def calls(name, bodies):
+    """Which of exp, log and tanh a function calls, itself or by others of its file."""
+    found = {kind for called, kind in SMOOTH.findall(bodies[name]) if called not in bodies}
+    others = {called for called in re.findall(r"\b(\w+)\(", bodies[name]) if called in bodies} - {name}
+    return frozenset(found.union(*(calls(called, bodies) for called in others)))
 
 
 def kernels(paths):
@@ -59,13 +73,16 @@ def loops(loss):
     value, slope = f"{loss.name}_value[real](a, b{rest})", f"share * {loss.name}_slope[real](a, b{rest})"
 
     def loop(*results):
+        several = "    see(&seen, x, i)" if loss.calls - {"log"} else "    if real is double: see(&seen, x, i)"
+        seen = [several] if loss.calls and len(results) > 1 else []
         return "".join(f"        {line}\n" for line in (
-            "for i in range(n & -MAP_STEP):", "    a, b = x[i], y[i]", *(f"    {result}" for result in results)))
+            "for i in range(n & -MAP_STEP):", *seen, "    a, b = x[i], y[i]", *(f"    {result}" for result in results)))
 
     return f"""
 cdef void {loss.name}(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
         const real *h) noexcept nogil:
     cdef Py_ssize_t i
+    cdef Seen seen = Seen(0, 0)
     cdef real a, b
     cdef real share = h[MOST_PARAMETERS - 1]
 {"".join(f"    cdef real c{k} = h[{k}]" + chr(10) for k in range(count))}\
@@ -74,7 +91,9 @@ cdef void {loss.name}(int order, const real *x, const real *y, real *out, real *
     elif order == VALUE:
 {loop(f"out[i] = {value}")}\
     else:
-{loop(f"out[i] = {slope}")}"""
+{loop(f"out[i] = {slope}")}\
+    seen_all(seen.quarters | seen.quarters_of_double)
+"""
 
 
 def loops_of_three(loss):
@@ -103,13 +122,7 @@ cdef void {loss.name}(int order, const real *y, const real *t, const real *v, re
 """
 
 
-def write(root, folder, levels):
-    """Write `loss_kernels.pxi`, and the module of each level that includes it, into a folder."""
+def write(root, folder):
+    """Write `loss_kernels.pxi` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = {"loss_kernels.pxi": kernels(sorted(Path(root, "fastnn", "core", "losses").glob("*.pxd")))}
-    for level in levels:
-        text[f"_losses_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "losses.pxi"\n'
-    for name, content in text.items():
-        path = folder / name
-        if not path.exists() or path.read_text() != content:
-            path.write_text(content)
+    replace(folder / "loss_kernels.pxi", kernels(sorted(Path(root, "fastnn", "core", "losses").glob("*.pxd"))))

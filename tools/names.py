@@ -30,11 +30,14 @@ def catalogues(root):
 
 
 def sources(root):
-    """What `like=` takes: the keys of SOURCES in fastnn/dialects."""
+    """What `like=` takes: the keys of SOURCES and of OTHER_WORDS in fastnn/dialects."""
+    found = {}
     for node in ast.parse((root / "fastnn" / "dialects" / "__init__.py").read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SOURCES":
-            return list(ast.literal_eval(node.value))
-    raise SystemExit("fastnn/dialects/__init__.py has no SOURCES")
+        if isinstance(node, ast.Assign):
+            found[ast.unparse(node.targets[0])] = node.value
+    if missing := {"SOURCES", "OTHER_WORDS"} - found.keys():
+        raise SystemExit(f"fastnn/dialects/__init__.py has no {' and no '.join(sorted(missing))}")
+    return [*ast.literal_eval(found["SOURCES"]), *ast.literal_eval(found["OTHER_WORDS"])]
 
 
 def stub(root):

@@ -3,12 +3,14 @@ folder.
 
 A gated unit is a row of fastnn/gated.py; its `kernel` names the gate's formula in fastnn/core, whose derivative stands
 beside it as `name_d1`. What can be learned has derivatives in its parameters in fastnn/core/learnable.pxd,
-`name_in_parameter`; f and f' are the formulas of that name there, else those of the activation.
+`name_in_parameter`; f, f' and f'' are the formulas of that name there, else those of the activation.
 """
 import ast
 import re
 from pathlib import Path
 from typing import NamedTuple
+
+from translation import replace
 
 FORMULA = re.compile(r"^cdef inline lane (\w+)\(lane x, const lane \*h\) noexcept nogil:", re.MULTILINE)
 FAMILIES = ("piecewise", "quadratic", "algebraic", "transcendental", "sigmoidal", "gated")      # of activations
@@ -21,6 +23,7 @@ class Kernel(NamedTuple):
     family: str                 # of f
     slope: str                  # of f'
     parameters: tuple = ()      # those that are learned
+    bend: str = ""              # of f'', which has a loop of its own
 
 
 def formulas(core):
@@ -48,7 +51,7 @@ def gates(path, found):
 
 
 def learned(text, found):
-    """What has derivatives in parameters. SystemExit for one whose f or f' is nowhere."""
+    """What has derivatives in parameters. SystemExit for one whose f, f' or f'' is nowhere."""
     derivatives = {}
     for name in FORMULA.findall(text):
         of, _, parameter = name.partition("_in_")
@@ -56,12 +59,15 @@ def learned(text, found):
             derivatives.setdefault(of, []).append(parameter)
     kernels = []
     for name, parameters in derivatives.items():
-        for wanted in (name, f"{name}_d1"):
+        places = {}
+        for wanted in (name, f"{name}_d1", f"{name}_d2"):
             if wanted not in found:
                 raise SystemExit(f"learnable.pxd: there is no formula {wanted} beside {name}_in_{parameters[0]}")
+            places[wanted] = found[wanted][-1]
         if len(parameters) > MOST_LEARNED:
             raise SystemExit(f"learnable.pxd: {name} has more than {MOST_LEARNED} parameters")
-        kernels.append(Kernel(name, found[name][-1], found[f"{name}_d1"][-1], tuple(parameters)))
+        value, slope, bend = places.values()
+        kernels.append(Kernel(name, value, slope, tuple(parameters), bend))
     return kernels
 
 
@@ -72,12 +78,14 @@ def kernels(core, rows):
     lines = ["# Written by tools/pair_kernels.py."]
     for family in (*FAMILIES, LEARNABLE):
         lines += [f"from fastnn.core cimport {family}"]
-    lines += [*map(gate_loop, of_gates), *map(learned_loop, of_learned),
+    lines += [*map(gate_loop, of_gates), *map(learned_loop, of_learned), *map(bent_loop, of_learned),
               "# name of the gate: (address for float, for double)", "GATES = {",
               *(f'    "{each.name}": {addresses(f"{each.name}_gate")},' for each in of_gates), "}",
               "# name: ((address for float, for double), names of the parameters)", "LEARNED = {",
               *(f'    "{each.name}": ({addresses(f"{each.name}_learned")}, {each.parameters!r}),'
-                for each in of_learned), "}", ""]
+                for each in of_learned), "}",
+              "# of f'', with parameters beside each element: name -> (address for float, for double)", "LEARNED_BENDS = {",
+              *(f'    "{each.name}": {addresses(f"{each.name}_bent")},' for each in of_learned), "}", ""]
     return "\n".join(lines)
 
 
@@ -128,10 +136,21 @@ cdef void {kernel.name}_learned(bint back, bint each, const real *x, const real 
 """
 
 
+def bent_loop(kernel):
+    """f'', of the same signature; with parameters beside each element alone."""
+    own = "".join(f"        h[{k}] = p[{k} * LEARNED_BLOCK + i]\n" for k in range(len(kernel.parameters)))
+    return f"""
+cdef void {kernel.name}_bent(bint back, bint each, const real *x, const real *p, const real *g, real *out, real *dp,
+                             Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    cdef real h[{max(2, len(kernel.parameters))}]
+    for i in range(n & -MAP_STEP):
+{own}\
+        out[i] = {kernel.bend}.{kernel.name}_d2[real](x[i], h)
+"""
+
+
 def write(root, folder):
     """Write `pair_kernels.pxi` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "pair_kernels.pxi"
-    content = kernels(Path(root, "fastnn", "core"), Path(root, "fastnn", "gated.py"))
-    if not path.exists() or path.read_text() != content:
-        path.write_text(content)
+    replace(folder / "pair_kernels.pxi", kernels(Path(root, "fastnn", "core"), Path(root, "fastnn", "gated.py")))

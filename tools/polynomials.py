@@ -137,6 +137,8 @@ MINIMAX = [
     ("exp_short, double", exp_tail, 8, 53, (-0.3467, 0.3467), lambda r: r * r + tiny),
     ("log1p, float", log1p_tail, 3, 24, (0, 1 / 9), lambda w: w / 2 + tiny),
     ("log1p, double", log1p_tail, 8, 53, (0, 1 / 9), lambda w: w / 2 + tiny),
+    ("log of a ratio, float", log1p_tail, 2, 24, (0, 0.0402), lambda w: w / 2 + tiny),
+    ("log of a ratio, double", log1p_tail, 6, 53, (0, 0.0402), lambda w: w / 2 + tiny),
 ]
 
 

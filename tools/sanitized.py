@@ -1,4 +1,4 @@
-"""Build the core with the compiler's sanitizers, look whether they find planted faults, and run the tests on it.
+"""Build the core with the compiler's sanitizers, check that they find planted faults, and run the tests on it.
 
     python tools/sanitized.py                                   addresses and undefined behaviour, the whole suite
     python tools/sanitized.py --quick                           a sample of it, on one instruction-set level, for CI
@@ -7,7 +7,7 @@
     python tools/sanitized.py --python script.py                or to an interpreter that imports this build
 
 For gcc and clang, on Linux and macOS. The build lies in build/sanitized-* and is made anew when a source has changed;
-FASTNN_LEVELS=x86-64-v3 makes it quicker. It needs setuptools, Cython and NumPy in this interpreter, beside what the
+FASTNN_LEVELS=x86-64-v3 makes it faster. It needs setuptools, Cython and NumPy in this interpreter, beside what the
 tests need. ASAN_OPTIONS, LSAN_OPTIONS, UBSAN_OPTIONS and TSAN_OPTIONS of the environment are added to those below. Exit
 status: pytest's; 1 if a planted fault was not found, 2 if there is no such build, 3 if the compiler has no such
 sanitizer.
@@ -141,7 +141,7 @@ def build(names, levels):
     folder = ROOT / "build" / "-".join(["sanitized", *names, *filter(None, levels.split(","))])
     lib, stamp = folder / "lib", folder / "built"
     sources = [ROOT / "setup.py", ROOT / "tools" / "planted.pyx", *(ROOT / "tools").glob("*_kernels.py"),
-               *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
+               ROOT / "tools" / "translation.py", *(ROOT / "fastnn" / "core").rglob("*.[ph]*"), *(ROOT / "fastnn" / "optimizers").glob("*.py"),
                *(ROOT / "fastnn" / "dialects").glob("*.py")]
     newest = max(path.stat().st_mtime_ns for path in sources)
     key = f"{sys.version}\nNumPy {importlib.metadata.version('numpy')}\n{answer('--version')}\n{newest}\n"
@@ -183,7 +183,7 @@ def main(arguments=None):
                                      epilog="Everything else goes to pytest.")
     parser.add_argument("--sanitizer", default="address,undefined", help="default: %(default)s; or thread")
     parser.add_argument("--quick", action="store_true", help="a sample of the tests, on one instruction-set level")
-    parser.add_argument("--faults", action="store_true", help="build and look for the planted faults only")
+    parser.add_argument("--faults", action="store_true", help="build and check for the planted faults only")
     parser.add_argument("--python", nargs=argparse.REMAINDER, metavar="...",
                         help="a script and its arguments, or -c ..., to run instead of the tests")
     options, rest = parser.parse_known_args(arguments)

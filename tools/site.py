@@ -4,9 +4,11 @@
 
 The installed fastnn is documented (`pip install ".[docs]"`). Sources are copied to FOLDER/source and what is generated
 is written there; warnings are errors. Examples of docstrings run, every link inside the site must lead somewhere, and no
-page may take a script, a font, a style or a picture from another host. `--external` looks at links to other hosts, too.
+page may take a script, a font, a style or a picture from another host. `--external` checks links to other hosts, too.
 """
 import argparse
+import difflib
+import importlib
 import importlib.util
 import os
 import re
@@ -20,7 +22,8 @@ from urllib.parse import unquote, urlsplit
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|#)([^)#\s]+)(#[^)]*)?\)")
 TOCTREE_PAGE = re.compile(r"^.* <(\w+)>$\n", re.MULTILINE)
-APART = {"evolution"}           # run by mpirun, and draws nothing: no part of the gallery
+PORTS = ROOT / "examples" / "ports"
+APART = ROOT / "examples" / "evolution.py"      # run by mpiexec, and draws nothing: no part of the gallery
 # What the API reference documents: the public names of these modules, where they are there, and what makers return.
 MODULES = {"fastnn": "Names of `fastnn` itself.", "fastnn.schedules": "Hyperparameters that change with the step.",
            "fastnn.nn": "Layers, networks, a trainer.", "fastnn.nn.initializers": "First weights.",
@@ -35,13 +38,16 @@ def sources(target):
     """Copy the documents and the examples, with links that hold within the site."""
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(ROOT / "docs", target)
-    left_out = shutil.ignore_patterns("ports", "__pycache__", *(f"{name}.py" for name in APART))
+    left_out = shutil.ignore_patterns(PORTS.name, "__pycache__", APART.name)
     shutil.copytree(ROOT / "examples", target / "examples", ignore=left_out)
     shutil.copy(ROOT / "CONTRIBUTING.md", target / "contributing.md")
     pages = {ROOT / "CONTRIBUTING.md": "contributing.md", ROOT / "README.md": "index.md",
              **{path: path.name for path in (ROOT / "docs").glob("*.*")},
              **{path: f"gallery/{path.stem}.rst" for path in (target / "examples").glob("*.py")}}
-    pages.update({ROOT / "examples" / path.name: page for path, page in pages.items() if path.parent.name == "examples"})
+    pages.update({ROOT / "examples" / path.name: page for path, page in pages.items()
+                  if path.parent.name == "examples"})
+    pages.update({path: f"ports.md#{path.stem.removesuffix('_numpy')}" for path in PORTS.glob("*.py")})
+    pages[APART] = "ports.md#in-several-processes"
     for path in target.glob("*.md"):
         home = ROOT if path.name == "contributing.md" else ROOT / "docs"
 
@@ -54,6 +60,18 @@ def sources(target):
         text = LINK.sub(moved, path.read_text(encoding="utf-8"))
         text = TOCTREE_PAGE.sub(lambda line: line[0] if (target / f"{line[1]}.md").exists() else "", text)
         path.write_text(text, encoding="utf-8")
+    with open(target / "ports.md", "a", encoding="utf-8") as file:
+        file.write("\n".join(ported()))
+
+
+def ported():
+    """The programs of examples/ports as lines of Markdown: what changes in each; then the one for several processes."""
+    for path in sorted(PORTS.glob("*_numpy.py")):
+        name = path.stem.removesuffix("_numpy")
+        texts = [each.read_text(encoding="utf-8").splitlines() for each in (path, PORTS / f"{name}.py")]
+        changes = difflib.unified_diff(*texts, path.name, f"{name}.py", n=1, lineterm="")
+        yield from ["", f"## {name}", "", "```diff", *changes, "```"]
+    yield from ["", "## In several processes", "", "```python", APART.read_text(encoding="utf-8"), "```", ""]
 
 
 def reference(target):
@@ -133,7 +151,7 @@ ALONE = {"MPLBACKEND": "Agg", "PYTHONWARNINGS": "ignore",
 def sphinx(builder, source, target):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder, "-d", str(target / "trees"),
                str(source), str(target / builder)]
-    done = subprocess.run(command, env={**os.environ, **ALONE})
+    done = subprocess.run(command, env={**os.environ, **ALONE}, cwd=target)     # no ./fastnn hides the installed one
     if done.returncode:
         raise SystemExit(f"sphinx -b {builder} has failed")
 
@@ -142,9 +160,10 @@ def main(arguments):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", nargs="?", default=ROOT / "build" / "site", type=Path)
     parser.add_argument("--bench", action="append", default=[], metavar="FILE", help="handed to fastnn catalog")
-    parser.add_argument("--external", action="store_true", help="look at links to other hosts, too")
+    parser.add_argument("--external", action="store_true", help="check links to other hosts, too")
     options = parser.parse_args(arguments)
-    source, target = options.folder / "source", options.folder
+    target = options.folder.resolve()
+    source = target / "source"
     sources(source)
     reference(source / "api")
     from fastnn.cli import main as fastnn

@@ -1,6 +1,6 @@
 """Gigabytes a second at 1e7 elements, and their share of what a copy with streaming stores moves in the same process.
 
-Counted is what has to be read and written at least. Beyond 1: quicker than that copy.
+Counted is what has to be read and written at least. Beyond 1: faster than that copy.
 """
 from functools import partial
 from subprocess import CalledProcessError

@@ -68,7 +68,7 @@ def build_parser():
     add_compare(commands)
     add_bench(commands)
     add_plot(commands)
-    listing = commands.add_parser("list", help="names and hyperparameters of everything there is")
+    listing = commands.add_parser("list", help="names and hyperparameters of the catalogue")
     listing.add_argument("catalogues", nargs="*", metavar="CATALOGUE",
                          type=one_of("activations", "optimizers", "losses"),
                          help="activations, optimizers or losses (default: all three)")
@@ -83,17 +83,17 @@ def build_parser():
 
 def add_import(parser):
     parser.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py|MODULE",
-                        help="run it first: it registers activations and optimizers of your own; may be repeated")
+                        help="a file or module that registers your own entries; may be repeated")
 
 
 def add_compare(commands):
     parser = commands.add_parser(
         "compare", help="train one network with many optimizers and compare them",
         description="Train one network once per optimizer, from the same weights and on the same batches. "
-                    "Shows a table and writes compare.png and compare.json. Ctrl-C keeps what is finished.")
+                    "Shows a table and writes compare.png and compare.json. Ctrl-C keeps finished results.")
     add = parser.add_argument
     add("--optimizers", action=Several, parse=names, default=[], metavar="NAME",
-        help="which ones, apart by commas or spaces: names, families such as adam-family (fastnn list optimizers "
+        help="separated by commas or spaces: names, families such as adam-family (fastnn list optimizers "
              "shows them), or all (default: the best known of each family)")
     add("--lr", type=rate, action="append", default=[], metavar="NAME=VALUE",
         help="the learning rate of one optimizer; may be repeated (default: its own, or the one its row is compared "
@@ -105,7 +105,7 @@ def add_compare(commands):
     add("--batch-size", type=integer(1), default=128, metavar="N",
         help="images a batch, drawn with replacement (default: %(default)s)")
     add("--hidden", action=Several, parse=sizes, default=[100] * 4, metavar="N",
-        help="sizes of the hidden layers, apart by commas or spaces (default: 100,100,100,100)")
+        help="sizes of the hidden layers, separated by commas or spaces (default: 100,100,100,100)")
     add("--activation", default="ReLU", metavar="NAME", help="of the hidden layers (default: %(default)s)")
     add("--seed", type=integer(0), default=0, metavar="N",
         help="of weights and batches (default: %(default)s)")
@@ -113,11 +113,11 @@ def add_compare(commands):
     add("--weight-decay", type=number(0), default=0.0, metavar="LAMBDA",
         help="L2 penalty (default: none)")
     add("--dropout", type=number(0, 1), default=0.0, metavar="RATIO",
-        help="share switched off (default: none)")
+        help="fraction of hidden outputs set to 0 (default: none)")
     add("--batchnorm", action="store_true", help="normalize each hidden layer over the batch")
     add("--jobs", type=integer(1), metavar="N",
-        help="processes that train side by side; all but the times is the same for any number "
-             "(default: one a core, 8 at most)")
+        help="parallel processes; only times depend on their number "
+             "(default: one for each core, at most 8)")
     add_import(parser)
     add("--out", type=folder_name, default=".", metavar="DIR", help="where to write, made if missing (default: here)")
 
@@ -125,28 +125,28 @@ def add_compare(commands):
 def add_bench(commands):
     parser = commands.add_parser(
         "bench", help="measure the speed side by side with NumPy, PyTorch, JAX, scikit-learn",
-        description="Time fastnn and the peers that are installed in one process, in turn, and say how many times "
+        description="Time fastnn and the peers that are installed in one process, in turn, and report how many times "
                     "as long as fastnn the best peer takes. Shows tables and writes a bar chart. Without "
-                    "arguments a short look of about a minute; a subject takes everything in its catalogue.")
+                    "arguments a short selection of about a minute; a subject takes everything in its catalogue.")
     add = parser.add_argument
     subjects = "activations", "optimizers", "losses", "training"
     add("subjects", nargs="*", metavar="SUBJECT", type=one_of(*subjects), help="activations, optimizers, losses or training")
     several = dict(action=Several, apart=subjects)
     add("--names", **several, parse=names, default=[], metavar="NAME",
-        help="which activations, optimizers, families of optimizers (adam-family) and losses, apart by commas or spaces "
+        help="which activations, optimizers, families of optimizers (adam-family) and losses, separated by commas or spaces "
              "(default: all of the subject)")
     peers = "numpy", "torch", "jax", "sklearn"
     add("--peers", **several, parse=some_of(*peers), metavar="NAME",
         help="of numpy, torch, jax (with optax) and sklearn (training only) (default: those installed)")
     add("--sizes", **several, parse=counts, default=[10**3, 10**5, 10**7], metavar="N",
-        help="elements, apart by commas or spaces, of activations and losses (default: 1e3,1e5,1e7)")
+        help="elements of activations and losses, separated by commas or spaces (default: 1e3,1e5,1e7)")
     models = "784-100x4-10", "100x10", "100x1000", "1x1e7"
     add("--models", **several, parse=some_of(*models), default=list(models), metavar="NAME",
         help="for optimizers; of 784-100x4-10, and tensors times elements: 100x10, 100x1000, 1x1e7 (default: all)")
     add("--dtype", **several, parse=some_of("float32", "float64"), default=["float32"], metavar="NAME",
         help="float32, float64 or both (default: float32)")
     add("--rounds", type=integer(1), default=5, metavar="N",
-        help="turns of each side, the quickest of which counts (default: %(default)s)")
+        help="turns of each side; the fastest one counts (default: %(default)s)")
     add("--pause", type=number(0, 10_000), default=30, metavar="MS",
         help="milliseconds before each turn, in which the other side's idle threads stop spinning "
              "(default: %(default)s)")
@@ -164,7 +164,7 @@ def add_plot(commands):
                     "the schedules of hyperparameters (schedules.png).")
     add = parser.add_argument
     add("names", nargs="*", type=names, default=[], metavar="NAME",
-        help="which ones, losses and families of optimizers such as adam-family among them (default: all activations)")
+        help="activations, losses, optimizers or families such as adam-family (default: all activations)")
     instead = parser.add_mutually_exclusive_group().add_argument
     instead("--trajectories", action="store_true", help="draw optimizers instead of activations")
     instead("--schedules", action="store_true", help="draw schedules instead of activations")
@@ -175,7 +175,7 @@ def add_plot(commands):
 
 def add_catalog(commands):
     parser = commands.add_parser(
-        "catalog", help="write a page with formula and picture for everything there is",
+        "catalog", help="write a page with formula and picture for every entry of the catalogue",
         description="Write a page of Markdown and an SVG picture for every activation, optimizer, loss and schedule: formula, "
                     "derivatives, bounds, hyperparameters, and its name in other libraries.")
     add = parser.add_argument

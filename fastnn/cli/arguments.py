@@ -6,7 +6,7 @@ from pathlib import Path
 __all__ = ["Parser", "Several", "integer", "number", "counts", "sizes", "names", "rate", "one_of", "some_of",
            "file_name", "folder_name", "picture_or_folder"]
 
-# how names of files end that somebody may give where a folder is meant
+# endings of file names that are refused where a folder is expected
 FILES = (".png", ".svg", ".pdf", ".eps", ".jpg", ".jpeg", ".webp", ".gif", ".json", ".txt", ".csv")
 
 
@@ -140,7 +140,7 @@ def file_name(ending):
 def folder_name(text):
     """An argument type: the name of a folder, which does not end as those of files do unless it is there."""
     if text.lower().endswith(FILES) and not Path(text).is_dir():
-        raise argparse.ArgumentTypeError(f"must be a folder, and {_short(text)} is called like a file")
+        raise argparse.ArgumentTypeError(f"must be a folder, and {_short(text)} is named like a file")
     return text
 
 

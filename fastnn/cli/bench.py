@@ -1,4 +1,4 @@
-"""The command ``fastnn bench``: how fast fastnn is beside its peers, here and now."""
+"""The command ``fastnn bench``: fastnn's speed relative to its peers on this machine."""
 import sys
 from pathlib import Path
 

@@ -86,7 +86,7 @@ def settled(ranks, function, *args):
 
 
 def prepare(options, report, writes):
-    """(settings, tasks, data, imports, folder), all of it looked at before anything is trained or written."""
+    """(settings, tasks, data, imports, folder), all of it checked before anything is trained or written."""
     require("matplotlib", *report.modules)
     with as_user_error():
         activation = resolve("activations", options.activation)
@@ -138,7 +138,7 @@ def check(settings, data):
 def collect(tasks, settings, data, imports, jobs, report):
     """Run all tasks. Returns the runs, and whether all of them came to their end.
 
-    After Ctrl-C what was under way is among the runs, marked as interrupted and without a curve.
+    After Ctrl-C what was running is among the runs, marked as interrupted and without a curve.
     """
     runs, reached = [], {}
     try:

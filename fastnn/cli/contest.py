@@ -1,4 +1,4 @@
-"""The clock of ``fastnn bench``: several calls in one process, in turn, each at its quickest."""
+"""The timer of ``fastnn bench``: several calls in one process, alternating, each at its fastest."""
 import gc
 import math
 from itertools import repeat

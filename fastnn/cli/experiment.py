@@ -143,7 +143,7 @@ def train(name, lr, settings, data, progress):
 
 def finite(params):
     for p in params.values():
-        # The sum of squares costs one pass of BLAS; only its own overflow needs the slow look.
+        # The sum of squares costs one pass of BLAS; only its own overflow needs the slow check.
         if not math.isfinite(np.vdot(p, p)) and not np.isfinite(p).all():
             return False
     return True

@@ -9,7 +9,7 @@ PART_OF = {"adam_variants": "adam", "adamw": "adam", "beliefs": "adam", "mixture
            "momentum": "sgd", "noisy": "sgd", "optimistic": "sgd", "factored": "matrix"}
 ENDING, EVERYTHING, REGISTERED = "-family", "all", "registered"
 MISSPELLED = 0.8
-# What `fastnn compare` trains unless told otherwise; of a family that has none here it is the first.
+# What `fastnn compare` trains by default; of a family that has none here it is the first.
 WELL_KNOWN = ("SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "AdaDelta", "Adam", "AdaMax", "Nadam", "AMSGrad",
               "AdaBound", "Eve", "SantaSSS", "Lion", "AdamW", "RAdam", "LAMB", "Prodigy", "Muon", "FTRL",
               "ScheduleFreeAdamW")

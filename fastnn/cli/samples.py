@@ -21,6 +21,7 @@ DRAWN = {
     "MAPE": (LOGITS, (0.5, 1.0, 2.0)), "contrastive": ((0.0, 2.0), (0.0, 1.0)),
     **dict.fromkeys(("Tversky", "dice"), (PROBABILITIES, (0, 1)))}
 ANY = LOGITS, (-1.0, 0.0, 1.0)
+SPREADS, NEGATIVES, TEMPERATURES = (0.5, 1.0, 2.0), (1.0, 2.0, 3.0), (0.25, 0.5, 1.0)
 
 
 def activation(name):
@@ -51,20 +52,57 @@ def optimizer(name):
 
 
 def loss(name):
-    """(caption, function that draws), or ("", None) for a loss of more than predictions and targets."""
+    """(caption, function that draws), or ("", None) for a loss that is not drawn."""
     err = fastnn.get_err(name)
-    if isinstance(err, Several):
-        return "", None
     (low, high), targets = DRAWN.get(name, ANY)
     y = np.linspace(low, high, 241)
-    if hasattr(err, "_takes_labels"):
+    variable = "y"
+    if isinstance(err, Several):
+        if name not in SEVERAL:
+            return "", None
+        note, variable, curves = SEVERAL[name](err, y)
+    elif hasattr(err, "_takes_labels"):
         curves = {f"t = {t}": of_row(err, y, t) for t in ((0, 1) if targets is ANY[1] else targets)}
         note = "The first of three predictions, the others 0.2 and 0.1; the target is class t"
     else:
         curves = {f"t = {t:g}": (err.forward(y, np.full_like(y, t)), err.backward(y, np.full_like(y, t))) for t in targets}
         note = "The loss and its derivative in the prediction y, for targets t"
     from .figures.entries import draw_loss
-    return note, lambda file: draw_loss(file, y, curves)
+    return note, lambda file: draw_loss(file, y, curves, variable)
+
+
+def likelihood(err, y):
+    """(caption, what varies, curves) of a prediction with a spread."""
+    spread, curves = err.inputs[2], {}
+    for value in SPREADS:
+        error, (slope, _) = err.value_and_grad(y, np.zeros_like(y), np.full_like(y, value))
+        curves[f"{spread} = {value:g}"] = error, slope
+    return f"The loss and its derivative in the prediction y, for the target 0 and three values of {spread}", "y", curves
+
+
+def triplet(err, y):
+    """(caption, what varies, curves) of an anchor on a line."""
+    curves = {}
+    for value in NEGATIVES:
+        anchor = y[:, np.newaxis]
+        error, (slope, _, _) = err.value_and_grad(anchor, np.zeros_like(anchor), np.full_like(anchor, value))
+        curves[f"n = {value:g}"] = error, slope[:, 0]
+    return "One dimension: anchors a, the positive at 0, the negative at n; the derivative is that in a", "a", curves
+
+
+def pairs(err, y):
+    """(caption, what varies, curves) of the first of two queries on a line."""
+    curves = {}
+    keys = np.broadcast_to([[1.0], [-1.0]], (len(y), 2, 1))
+    queries = keys.copy()
+    queries[:, 0, 0] = y
+    for err.temperature in TEMPERATURES:
+        error, (slope, _) = err.value_and_grad(queries, keys)
+        curves[f"temperature = {err.temperature:g}"] = error[:, 0], slope[:, 0, 0]
+    return "One dimension: the loss of a query q whose key is 1, with -1 as the other key, and its derivative in q", "q", curves
+
+
+SEVERAL = {"Gaussian-NLL": likelihood, "Laplace-NLL": likelihood, "triplet": triplet, "InfoNCE": pairs}
 
 
 def of_row(err, y, label):

@@ -34,13 +34,13 @@ class Score:
 
     @property
     def best_peer(self):
-        """The quickest peer; None where there is none."""
+        """The fastest peer; None where there is none."""
         peers = [side for side in self.seconds if side not in (OWN, self.yardstick)]
         return min(peers, key=self.seconds.get, default=None)
 
     @property
     def ratio(self):
-        """How many times as long the best peer takes: above 1 fastnn is quicker. None where there is no peer."""
+        """How many times as long the best peer takes: above 1 fastnn is faster. None where there is no peer."""
         return self.ratios[self.best_peer] if self.best_peer else None
 
 

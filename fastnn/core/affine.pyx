@@ -11,14 +11,14 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.elementwise import Elementwise, ElementwiseActivation
-from fastnn.core.levels import kernels, rules
+from fastnn.core.levels import kernels, layers
 
 from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, overwritten, result_dtype
 from fastnn.core.columns cimport add_bias_loop, add_columns_loop, biased_loop, itemsize
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport (MOST_PARAMETERS, PRODUCT, PRODUCT_BY_VALUE, VALUE, elementwise_double,
                                   elementwise_float)
-from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
+from fastnn.core.threads cimport begun, fastnn_cancellation, fastnn_cancelled, share_cancellable, share_with, threads_for
 
 cnp.import_array()
 
@@ -27,7 +27,7 @@ cdef enum:
     COLUMNS = 128           # whose sums are kept on the stack
     ROWS = 8                # that are added as a tree before they are added to the sum
     NARROW = 256            # columns of which so many rows are a block
-    UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
+    UNTIL_POLL = 1 << 16    # rows that are summed between two checks whether the call is cancelled
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
     GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
     SMALL = 1 << 15         # elements of a matrix that is run through in one go
@@ -39,9 +39,9 @@ cdef add_bias_loop[2] add_bias_loops            # for double, for float
 cdef biased_loop[2] biased_loops
 cdef add_columns_loop[2] add_columns_loops
 for place in range(2):
-    add_bias_loops[place] = <add_bias_loop><uintptr_t>rules.COLUMNS["add_bias"][1 - place]
-    biased_loops[place] = <biased_loop><uintptr_t>rules.COLUMNS["biased"][1 - place]
-    add_columns_loops[place] = <add_columns_loop><uintptr_t>rules.COLUMNS["add_columns"][1 - place]
+    add_bias_loops[place] = <add_bias_loop><uintptr_t>layers.COLUMNS["add_bias"][1 - place]
+    biased_loops[place] = <biased_loop><uintptr_t>layers.COLUMNS["biased"][1 - place]
+    add_columns_loops[place] = <add_columns_loop><uintptr_t>layers.COLUMNS["add_columns"][1 - place]
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward
@@ -57,7 +57,7 @@ cdef struct Work:
     char *out
     Py_ssize_t rows
     Py_ssize_t columns
-    fastnn_watch *watch     # of sums over rows, or NULL
+    fastnn_cancellation *cancellation       # of sums over rows, or NULL
 
 
 cdef inline bint plain(object a, int axes, int kind, int flags) noexcept:
@@ -137,7 +137,7 @@ cdef int add_and_activate(Work *work, cnp.ndarray z, cnp.ndarray bias, cnp.ndarr
         return 0
     threads = threads_for(n)
     with nogil:
-        return share_watched(run_bias, work, n, GRAIN, threads, n)
+        return share_cancellable(run_bias, work, n, GRAIN, threads, n)
 
 
 cdef bint can_add(object z, object bias) noexcept:
@@ -233,10 +233,10 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
         n = min(<Py_ssize_t>COLUMNS, stop - start)
         memset(total, 0, sizeof(total))
         row = 0
-        while row < work.rows and not (row and work.watch != NULL and fastnn_watch_over(work.watch)):
+        while row < work.rows and not (row and work.cancellation != NULL and fastnn_cancelled(work.cancellation)):
             add_columns_loops[work.single](work.z + (row * work.columns + start) * size,
-                                           min(work.rows - row, <Py_ssize_t>UNTIL_LOOK), work.columns, n, total)
-            row += UNTIL_LOOK
+                                           min(work.rows - row, <Py_ssize_t>UNTIL_POLL), work.columns, n, total)
+            row += UNTIL_POLL
         write_sums(work, total, start, n)
         start += n
     fastnn_fp_leave(state)
@@ -245,20 +245,20 @@ cdef void run_sums(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 cdef cnp.ndarray summed(Work *work, cnp.ndarray a, object out):
     """The sums of a's columns, in `out` or a new array."""
     cdef int threads
-    cdef fastnn_watch watch
+    cdef fastnn_cancellation cancellation
     cdef cnp.ndarray sums = (cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a) + 1, cnp.PyArray_TYPE(a), 0) if out is None
                              else <cnp.ndarray>out)
     work.single = cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT
     work.z = cnp.PyArray_BYTES(a)
     work.out = cnp.PyArray_BYTES(sums)
     work.rows, work.columns = cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(a, 1)
-    work.watch = begun(&watch, cnp.PyArray_SIZE(a))
+    work.cancellation = begun(&cancellation, cnp.PyArray_SIZE(a))
     if cnp.PyArray_SIZE(a) < WITH_GIL:
         run_sums(work, 0, work.columns)
         return sums
     threads = threads_for(cnp.PyArray_SIZE(a)) if cnp.PyArray_SIZE(a) >= WIDE else 1
     with nogil:
-        share_with(run_sums, work, work.columns, COLUMNS, threads, work.watch)
+        share_with(run_sums, work, work.columns, COLUMNS, threads, work.cancellation)
     return sums
 
 
@@ -362,5 +362,5 @@ def gradient_with_sums(activation, z, y, grad, out=None):
         return result, back_with_sums(&work, result)
     threads = threads_for(n)
     with nogil:
-        share_watched(run_back, &work, n, GRAIN, threads, n)
+        share_cancellable(run_back, &work, n, GRAIN, threads, n)
     return result, summed(&work, result, None)

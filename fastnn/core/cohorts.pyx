@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """What parameters of one group and age share in a step: its constants."""
 cimport cython
 from libc.stdint cimport uintptr_t

@@ -24,7 +24,8 @@ ctypedef void (*norm_rows_loop)(const void *x, const double *gamma, const double
                                 Py_ssize_t rows, Py_ssize_t columns, double eps, bint centred) noexcept nogil
 ctypedef void (*norm_rows_back_loop)(const void *g, const void *x, const double *gamma, const double *statistics,
                                      void *out, double *dgamma, double *dbeta, Py_ssize_t rows, Py_ssize_t columns,
-                                     bint centred) noexcept nogil
+                                     bint centred, bint streaming) noexcept nogil
+ctypedef void (*widened_loop)(const float *x, double *out, Py_ssize_t n) noexcept nogil
 ctypedef void (*mask_loop)(uint64_t key, uint64_t least, uint64_t first, const void *x, unsigned char *mask, void *out,
                            Py_ssize_t n) noexcept nogil
 ctypedef void (*masked_loop)(const void *x, const unsigned char *mask, void *out, Py_ssize_t n) noexcept nogil

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: binding=False, embedsignature.format=clinic
 """The positive and the negative part of an array, one behind the other along an axis, in one pass; and the way back."""
 import numpy as np
 
@@ -8,7 +7,7 @@ cimport numpy as cnp
 from fastnn.core.arrays cimport (apart, as_array, checked_out, contiguous, copied, fill, operand, result_dtype)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -80,7 +79,7 @@ cdef int run(Work *work, Py_ssize_t n) except -1:
         return 0
     cdef int threads = threads_for(n if work.single else 2 * n)
     with nogil:
-        return share_watched(run_part, work, n, GRAIN, threads, n)
+        return share_cancellable(run_part, work, n, GRAIN, threads, n)
 
 
 cdef Py_ssize_t begin(Work *work, cnp.ndarray a, int axis, bint back) except -1:

@@ -6,7 +6,7 @@ from libc.stdint cimport uintptr_t
 from fastnn.core.arrays cimport contiguous
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport decayed_double, decayed_float
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 
 from fastnn.core.levels import rules
 
@@ -59,4 +59,4 @@ def add_decay(grad, weights, double l2, double l1):
         return
     threads = threads_for(n)
     with nogil:
-        share_watched(run, &work, n, 64, threads, n)
+        share_cancellable(run, &work, n, 64, threads, n)

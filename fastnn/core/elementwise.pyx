@@ -1,6 +1,5 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for elementwise kernels: layouts, blocks and threads.
 
 Arrays that lie contiguous in memory are run through flat, split over threads (blocks.pxd), halves of them converted a
@@ -25,7 +24,7 @@ from fastnn.core.kernels cimport (BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, 
 from fastnn.core.memory cimport copy_of, new_like, new_result
 from fastnn.core.stored cimport load_half, store_half
 from fastnn.core.streaming cimport FASTNN_STREAMS
-from fastnn.core.threads cimport (begun, fastnn_watch, fastnn_watch_over, raise_if_over, share_watched, share_with,
+from fastnn.core.threads cimport (begun, fastnn_cancellation, fastnn_cancelled, raise_if_over, share_cancellable, share_with,
                                    threads_for)
 from fastnn.core.tiles cimport (MOST_AXES, MOST_OPERANDS, Tiles, lay_out, lie_alike, lies_over_itself, number_of_tiles,
                                  run_tiles, spans_meet)
@@ -57,7 +56,7 @@ cdef enum:
     MOST_WALKS = 16         # parts of a call over NumPy's iterators
     WALK_APART = 1 << 21    # elements; for fewer, so many iterators (40 us) may cost more than a second thread gives
     HALF_COSTS = 8          # times as much: NumPy converts float16 one by one
-    UNTIL_LOOK = 1 << 16    # elements that a walk goes before it looks whether the call is over
+    UNTIL_POLL = 1 << 16    # elements that a walk covers between two checks whether the call is cancelled
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
     MOST_STEP = 64          # STEP at most
 
@@ -111,7 +110,7 @@ cdef int run(Work *work, bint single, Py_ssize_t n) except -1:
     work.streaming = streaming_pays(work, single, n)
     threads = threads_for(n if single else 2 * n)
     with nogil:
-        return share_watched(run_single if single else run_double, work, n, BLOCK, threads, n)
+        return share_cancellable(run_single if single else run_double, work, n, BLOCK, threads, n)
 
 
 cdef inline int gapless_flags(cnp.ndarray a) noexcept:
@@ -167,7 +166,7 @@ cdef struct Walks:
     bint single
     int inputs
     int count               # of operands
-    fastnn_watch *watch     # or NULL
+    fastnn_cancellation *cancellation       # or NULL
     Walk walks[MOST_WALKS]
 
 
@@ -198,7 +197,7 @@ cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
     cdef Walks *walks = <Walks *>context
     cdef Walk *one
     cdef Work work = walks.work[0]
-    cdef Py_ssize_t left = UNTIL_LOOK
+    cdef Py_ssize_t left = UNTIL_POLL
     cdef Py_ssize_t i, at, n
     for i in range(start, stop):
         one = &walks.walks[i]
@@ -206,14 +205,14 @@ cdef void walk(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept 
             point(&work, one.pointers, walks.inputs, walks.count)
             at = 0
             while at < one.size[0]:
-                n = min(one.size[0] - at, <Py_ssize_t>UNTIL_LOOK)
+                n = min(one.size[0] - at, <Py_ssize_t>UNTIL_POLL)
                 run_part(&work, walks.single, at, at + n)
                 at += n
                 left -= n
                 if left <= 0:
-                    if walks.watch != NULL and fastnn_watch_over(walks.watch):
+                    if walks.cancellation != NULL and fastnn_cancelled(walks.cancellation):
                         return
-                    left = UNTIL_LOOK
+                    left = UNTIL_POLL
             if not one.advance(one.it):
                 break
 
@@ -256,7 +255,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     cdef bint in_python = False
     cdef Walks walks
     cdef Walk *one
-    cdef fastnn_watch watch
+    cdef fastnn_cancellation cancellation
     if n == 0:
         return
     if threads > 1 and separable(operands, inputs):
@@ -265,7 +264,7 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
     walks.single = single
     walks.inputs = inputs
     walks.count = len(operands)
-    walks.watch = begun(&watch, cost)
+    walks.cancellation = begun(&cancellation, cost)
     try:
         for part in parts:
             one = &walks.walks[count]
@@ -277,10 +276,10 @@ cdef void iterate(Work *work, bint single, list operands, int inputs) except *:
             in_python = in_python or cnp.NpyIter_IterationNeedsAPI(one.it)
         if n < WITH_GIL or in_python:
             walk(&walks, 0, count)
-            raise_if_over(walks.watch)
+            raise_if_over(walks.cancellation)
         else:
             with nogil:
-                share_with(walk, &walks, count, 1, threads, walks.watch)
+                share_with(walk, &walks, count, 1, threads, walks.cancellation)
     finally:
         for i in range(count):
             cnp.NpyIter_Deallocate(walks.walks[i].it)
@@ -327,7 +326,7 @@ cdef bint run_in_tiles(Work *work, bint single, list operands, int inputs) excep
         run_tiles(&tiles, 0, number_of_tiles(&tiles))
         return True
     with nogil:
-        share_watched(run_tiles, &tiles, number_of_tiles(&tiles), 1, threads, n)
+        share_cancellable(run_tiles, &tiles, number_of_tiles(&tiles), 1, threads, n)
     return True
 
 

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """Gated units, a f(b): of the two halves of an axis or of two arrays, forward and both gradients in one pass each."""
 import numpy as np
 
@@ -8,28 +7,37 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy
 
-from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, checked_pair, copied, fill,
-                                 must_be_bound, operand, overwritten, result_dtype)
+from fastnn.core.arrays cimport (DOUBLE, SINGLE, Kind, as_array, checked_out, copied, fill,
+                                 must_be_bound, operand, overwritten, result_dtype, share_memory)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
 from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, lay_out,
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.pair_kernels cimport gated_double, gated_float
-from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_prefetch, fastnn_stream,
+                                    fastnn_stream_end)
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
+from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
+cdef extern from "clock.h":
+    long long fastnn_now() noexcept nogil
+
 cdef enum:
     MOST_DIMS = 64          # of NumPy's arrays
+    STREAMED = 512          # bytes of a result at a time that go past the cache; 2048 cost SwiGLU back a third
+    AHEAD = 4               # pieces between the one that is worked on and the one that is fetched
+    HEAVY = 300             # ns for a block of each result: from there on ordinary stores are hidden in the arithmetic
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
+cdef Py_ssize_t stream_above = last_level_cache()       # bytes that a call reads and writes
 cdef char nothing           # what lies at the address of arrays that are only shapes
 
 cdef struct Work:
@@ -38,6 +46,7 @@ cdef struct Work:
     bint single
     bint back
     bint in_rooms           # results do not go to their places at once: an operand may lie there
+    bint streaming          # past the cache
     Form form
     Operand operands[5]     # a, b, g or nothing, the result or the gradient of a, the gradient of b or nothing
 
@@ -80,6 +89,65 @@ cdef inline bint all_straight(const Work *work) noexcept nogil:
     return True
 
 
+cdef inline void run_streaming(const Work *work, const real *a, const real *b, const real *g, real *out, real *second,
+                               Py_ssize_t n) noexcept nogil:
+    """n elements where they lie, a multiple of UNIT, results from the beginning of a cache line on."""
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
+    cdef real *first = at_line(&first_room[0])
+    cdef real *other = at_line(&second_room[0])
+    cdef Py_ssize_t most = STREAMED // sizeof(real)
+    cdef Py_ssize_t at = 0, fetch, many
+    while at < n:
+        many = min(most, n - at)
+        fetch = at + AHEAD * most
+        if fetch + most <= n:
+            fastnn_prefetch(a + fetch, STREAMED)
+            fastnn_prefetch(b + fetch, STREAMED)
+            if work.back:
+                fastnn_prefetch(g + fetch, STREAMED)
+        call(work, a + at, b + at, g + at if work.back else NULL, first, other, many)
+        fastnn_stream(out + at, first, many * sizeof(real))
+        if work.back:
+            fastnn_stream(second + at, other, many * sizeof(real))
+        at += many
+    fastnn_stream_end()
+
+
+cdef bint is_heavy(const Work *work, const real *a) noexcept:
+    """Whether a block takes long, by the time for the first one."""
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
+    cdef long long least = <long long>1 << 62, start
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    for _ in range(4):                  # the first one brings everything into the cache
+        start = fastnn_now()
+        call(work, a, <const real *>work.operands[1].first, <const real *>work.operands[2].first, at_line(&first_room[0]),
+             at_line(&second_room[0]), BLOCK)
+        least = min(least, fastnn_now() - start)
+    fastnn_fp_leave(state)
+    return least > HEAVY * (2 if work.back else 1)
+
+
+cdef bint streams(const Work *work, Py_ssize_t n) noexcept:
+    """Whether a call reads and writes more than the last cache holds, every row of results from a cache line on."""
+    cdef Py_ssize_t itemsize = 4 if work.single else 8
+    cdef int last = work.form.axes - 1, k, i
+    if (not FASTNN_STREAMS or work.in_rooms or n * itemsize * (5 if work.back else 3) <= stream_above
+            or not all_straight(work) or work.form.shape[last] < BLOCK or work.form.shape[last] * itemsize % FASTNN_LINE):
+        return False
+    for k in range(3, 5 if work.back else 4):
+        if <uintptr_t>work.operands[k].first % FASTNN_LINE:
+            return False
+        for i in range(last):
+            if work.operands[k].steps[i] % FASTNN_LINE:
+                return False
+    if stream_above == 0:
+        return True
+    return not (is_heavy(work, <const float *>work.operands[0].first) if work.single
+                else is_heavy(work, <const double *>work.operands[0].first))
+
+
 cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Elements start to stop: long rows where they lie, short ones gathered."""
     cdef const Operand *operands = &work.operands[0]
@@ -88,6 +156,11 @@ cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start,
     cdef Py_ssize_t width = form.shape[form.axes - 1]
     cdef bint direct = not work.in_rooms and width >= BLOCK and all_straight(work)
     cdef Py_ssize_t n, left
+    cdef const real *a
+    cdef const real *b
+    cdef const real *g
+    cdef real *out
+    cdef real *second
     while start < stop:
         left = stop - start
         if width >= BLOCK and form.axes > 1:
@@ -95,11 +168,15 @@ cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start,
         n = min(left, <Py_ssize_t>BLOCK)
         if direct and left >= UNIT:
             n = left & -UNIT
-            call(work, <const real *>place_of(form, &operands[0], start, index),
-                 <const real *>place_of(form, &operands[1], start, index),
-                 <const real *>place_of(form, &operands[2], start, index) if work.back else NULL,
-                 <real *>place_of(form, &operands[3], start, index),
-                 <real *>place_of(form, &operands[4], start, index) if work.back else NULL, n)
+            a = <const real *>place_of(form, &operands[0], start, index)
+            b = <const real *>place_of(form, &operands[1], start, index)
+            g = <const real *>place_of(form, &operands[2], start, index) if work.back else NULL
+            out = <real *>place_of(form, &operands[3], start, index)
+            second = <real *>place_of(form, &operands[4], start, index) if work.back else NULL
+            if work.streaming:
+                run_streaming(work, a, b, g, out, second, n)
+            else:
+                call(work, a, b, g, out, second, n)
         else:
             run_block(work, like, start, n)
         start += n
@@ -117,12 +194,13 @@ cdef void run_part(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 
 cdef int run(Work *work, Py_ssize_t n) except -1:
     cdef int threads
+    work.streaming = streams(work, n)
     if n < WITH_GIL:
         run_part(work, 0, n)
         return 0
     threads = threads_for(n if work.single else 2 * n)
     with nogil:
-        return share_watched(run_part, work, n, BLOCK, threads, n)
+        return share_cancellable(run_part, work, n, BLOCK, threads, n)
 
 
 cdef class GatedUnit:
@@ -130,9 +208,9 @@ cdef class GatedUnit:
     2002.05202).
 
     Given one array, a and b are the two halves of `axis`, b the second one as in `torch.nn.functional.glu` and
-    `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, x is a and `gate` is
-    b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
-    computed in float32), bool and integers become float64. Results lie row after row. `out` has the result's shape and
+    `jax.nn.glu`, or the first with gate_half="first"; the result is half as long there. Given two, unit(a, b), x is a and
+    `gate` is b, which is broadcast to a's shape. float16, bfloat16, float32 and float64 keep their dtype (half precision is
+    computed in float32), bool and integers become float64. Results are C-contiguous. `out` has the result's shape and
     dtype.
 
     Raises TypeError for other dtypes and masked arrays, ValueError for shapes that do not fit, an axis that cannot be
@@ -194,7 +272,25 @@ cdef class GatedUnit:
             dims[axis] //= 2
         return only_shape(axes, dims)
 
-    def forward(self, x, out=None, *, gate=None):
+    def _parts(self, x, gate):
+        """a and b, of one shape: the halves of x, or x and what is broadcast to it."""
+        cdef cnp.ndarray a = as_array(x, "x")
+        cdef cnp.ndarray like
+        cdef int axis = 0
+        cdef bint first
+        result_dtype(a)
+        must_be_bound(self.kernels[0])
+        if gate is not None:
+            return a, operand(gate, a, "gate")
+        with cython.critical_section(self):
+            first = self.gate_first
+        like = self.shape_of(a, None, &axis)
+        length = cnp.PyArray_DIM(like, axis)
+        before = (slice(None),) * axis
+        halves_of_it = (<object>a)[(*before, slice(length))], (<object>a)[(*before, slice(length, None))]
+        return halves_of_it[::-1] if first else halves_of_it
+
+    def forward(self, x, gate=None, *, out=None):
         """a f(b): of the halves of x, or of x and `gate`."""
         cdef Work work
         cdef cnp.ndarray a = as_array(x, "x")
@@ -225,17 +321,19 @@ cdef class GatedUnit:
             run(&work, cnp.PyArray_SIZE(like))
         return given_back(result, given, out)
 
-    def __call__(self, x, out=None, *, gate=None):
+    def __call__(self, x, gate=None, *, out=None):
         """a f(b): of the halves of x, or of x and `gate`."""
-        return self.forward(x, out, gate=gate)
+        return self.forward(x, gate, out=out)
 
     def backward(self, x=None, y=None, grad=None, out=None, *, gate=None):
-        """The gradient of x, given `grad`, that of the result; with `gate`, the pair of the gradients of x and gate.
+        """The gradient of x, given `grad`, that of the result; with `gate`, the pair of the gradients of x and gate. Of a
+        gate that is broadcast it has the gate's shape: sums.
 
-        y, what `forward` gave, is not needed. `out` is an array like x, or a pair of them; it may be x.
+        y, what `forward` gave, is not needed. `out` is an array like x, or a pair like x and gate; it may be x.
         """
         cdef Work work
-        cdef cnp.ndarray a, b, g, like, da, db = None, first_out = None, second_out = None
+        cdef cnp.ndarray a, b, g, like, da, own = None, db = None, first_out = None, second_out = None
+        cdef bint alike = True
         cdef object dtype
         cdef Kind computed
         cdef int axis = 0
@@ -246,19 +344,23 @@ cdef class GatedUnit:
         result_dtype(a)
         if y is not None and overwritten(x, y):
             raise ValueError(OVERWRITTEN)
-        b = None if gate is None else operand(gate, a, "gate")
+        if gate is not None:
+            own = as_array(gate, "gate")
+            alike = cnp.PyArray_SAMESHAPE(own, a)
+        b = None if gate is None else operand(own, a, "gate")
         like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")
         dtype = result_dtype(a)             # as in forward
         computed = DOUBLE if dtype == np.float64 else SINGLE
+        wide = np.dtype(np.float64 if computed == DOUBLE else np.float32)
         if out is not None and gate is None:
             first_out = checked_out(out, a, dtype, "out")
         elif out is not None:
-            first_out, second_out = checked_pair(out, a, dtype)
+            first_out, second_out = checked_pair(out, a, own, dtype)
         a, b, g = loadable(a, computed), loadable(b, computed), loadable(g, computed)
         da = place_for(first_out, a, dtype, computed, a, b, g)
         if b is not None:
-            db = place_for(second_out, a, dtype, computed, a, b, g)
+            db = place_for(second_out if alike else None, a, dtype if alike else wide, computed, a, b, g)
         first = self.prepare(&work, computed == SINGLE, True)
         work.in_rooms = (meets(da, a) or meets(da, b) or meets(da, g)
                          or db is not None and (meets(db, a) or meets(db, b) or meets(db, g)))
@@ -274,8 +376,49 @@ cdef class GatedUnit:
             run(&work, cnp.PyArray_SIZE(like))
         if gate is None:
             return given_back(da, first_out, out)
+        if not alike:
+            db = narrowed(db, own, dtype)
         both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
+
+
+def sums_over(full, gate):
+    """What is the gradient of a gate, given that of its elements after it was broadcast: sums in double precision, in its own
+    shape."""
+    cdef cnp.ndarray of_each = as_array(full, "full")
+    cdef cnp.ndarray like = as_array(gate, "gate")
+    if cnp.PyArray_SAMESHAPE(of_each, like):
+        return full
+    return narrowed(of_each, like, of_each.dtype)
+
+
+def checked_gradients(x, gate, out):
+    """The arrays of `out` that gradients of x or, with one, of the gate go to. Raises as they do not fit."""
+    cdef cnp.ndarray a
+    if out is None:
+        return None
+    a = as_array(x, "x")
+    if gate is None:
+        return (checked_out(out, a, result_dtype(a), "out"),)
+    return checked_pair(out, a, as_array(gate, "gate"), result_dtype(a))
+
+
+cdef cnp.ndarray narrowed(cnp.ndarray full, cnp.ndarray like, object dtype):
+    cdef int new = cnp.PyArray_NDIM(full) - cnp.PyArray_NDIM(like)
+    axes = tuple(i for i in range(cnp.PyArray_NDIM(full))
+                 if i < new or cnp.PyArray_DIM(like, i - new) != cnp.PyArray_DIM(full, i))
+    with np.errstate(all="ignore"):
+        return np.asarray(np.sum(full, axis=axes, dtype=np.float64)).reshape((<object>like).shape).astype(dtype)
+
+
+cdef tuple checked_pair(object out, cnp.ndarray a, cnp.ndarray b, object dtype):
+    """The gradients of a and b, each like its own."""
+    if not isinstance(out, tuple) or len(<tuple>out) != 2:
+        raise TypeError("out must be a pair of arrays")
+    first, second = checked_out((<tuple>out)[0], a, dtype, "out[0]"), checked_out((<tuple>out)[1], b, dtype, "out[1]")
+    if share_memory(first, second):
+        raise ValueError("the two arrays of out must not share memory")
+    return first, second
 
 
 cdef cnp.ndarray only_shape(int axes, cnp.npy_intp *dims):
@@ -329,3 +472,13 @@ cdef object given_back(cnp.ndarray result, cnp.ndarray given, object out):
             fill(given, result)
         return given if out is None else out
     return result[()] if cnp.PyArray_NDIM(result) == 0 else result
+
+
+def _stream_above(nbytes):
+    """Write past the cache when a call reads and writes more than so many bytes; the number before. For tests and
+    measurements; 0 is for every gate, heavy or not.
+    """
+    global stream_above
+    before = stream_above
+    stream_above = nbytes
+    return before

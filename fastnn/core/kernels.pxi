@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Every elementwise and row kernel, one line each, as a C function over contiguous blocks, and their addresses.
 
-`_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove
@@ -28,7 +28,7 @@ cdef void step(int order, const real *x, const real *y, real *out, real *second,
 cdef void identity(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                    const real *h) noexcept nogil:
     if order == VALUE:
-        memmove(out, x, n * sizeof(real))       # libc's copy is a quarter quicker than a loop; out may be x
+        memmove(out, x, n * sizeof(real))       # libc's copy is a quarter faster than a loop; out may be x
         return
     map_orders_of_constant(piecewise.identity[real], piecewise.one[real], piecewise.zero[real], <real>1,
                            order, x, y, out, second, n, h)
@@ -229,7 +229,7 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(10, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
                   order, x, y, out, second, n, h)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,

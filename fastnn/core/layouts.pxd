@@ -6,7 +6,7 @@ from cpython.object cimport PyObject
 from fastnn.core.passes cimport Task
 from fastnn.core.spans cimport Span
 
-cdef struct Look:
+cdef struct Snapshot:
     # what an array was at the last step
     const char *data
     void *dtype
@@ -15,8 +15,8 @@ cdef struct Look:
 cdef struct Seen:
     # what tells whether anything has been changed from outside since the last step
     PyObject *key
-    Look param
-    Look grad
+    Snapshot param
+    Snapshot grad
     int ndim
     const cnp.npy_intp *dims
     const void *slots

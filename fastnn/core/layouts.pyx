@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """The memory that a step runs over, kept for the next one: most steps find all arrays where they were."""
 cimport cython
 cimport numpy as cnp
@@ -29,14 +28,14 @@ cdef extern from "numpy/arrayobject.h":     # of borrowed references, which Cyth
 cnp.import_array()
 
 
-cdef inline Look look_of(const void *a) noexcept:
-    cdef Look look
-    look.data, look.dtype, look.flags = bytes_of(a), descr_of(a), flags_of(a)
-    return look
+cdef inline Snapshot snapshot_of(const void *a) noexcept:
+    cdef Snapshot snapshot
+    snapshot.data, snapshot.dtype, snapshot.flags = bytes_of(a), descr_of(a), flags_of(a)
+    return snapshot
 
 
-cdef inline bint looks(const void *a, const Look *look, int ndim, const cnp.npy_intp *dims) noexcept:
-    return (bytes_of(a) == look.data and descr_of(a) == look.dtype and flags_of(a) == look.flags
+cdef inline bint matches(const void *a, const Snapshot *snapshot, int ndim, const cnp.npy_intp *dims) noexcept:
+    return (bytes_of(a) == snapshot.data and descr_of(a) == snapshot.dtype and flags_of(a) == snapshot.flags
             and same_shape(a, ndim, dims))
 
 
@@ -85,7 +84,7 @@ cdef class Layout:
             task.padded = record.padded
             task.kind = record.kind
             self.seen[i].key = <PyObject *>keys[i]
-            self.seen[i].param = look_of(<const void *>target)
+            self.seen[i].param = snapshot_of(<const void *>target)
             self.seen[i].ndim = record.ndim
             self.seen[i].dims = record.dims
             self.seen[i].slots = <const void *>record.slots
@@ -103,7 +102,7 @@ cdef class Layout:
             self.dtypes.append(grad.descr)
             task.grad, task.n, task.grad_kind = cnp.PyArray_BYTES(grad), record.n, kind_of(grad)
             task.staged = task.kind != task.grad_kind or task.kind > DOUBLE or record.scales is not None
-            self.seen[i].grad = look_of(<const void *>grad)
+            self.seen[i].grad = snapshot_of(<const void *>grad)
             self.hold(grad)
         self.count_blocks()
 
@@ -154,7 +153,7 @@ cdef class Layout:
         then put in."""
         cdef Seen *seen = &self.seen[i]
         cdef cnp.ndarray g
-        if not (looks(p, &seen.param, seen.ndim, seen.dims) and self.has_state(i)):
+        if not (matches(p, &seen.param, seen.ndim, seen.dims) and self.has_state(i)):
             return False
         if gradient == NULL:
             return False
@@ -165,12 +164,12 @@ cdef class Layout:
             return True
         if not cnp.PyArray_CheckExact(<object>gradient):
             return False
-        if not looks(gradient, &seen.grad, seen.ndim, seen.dims):
+        if not matches(gradient, &seen.grad, seen.ndim, seen.dims):
             g = <cnp.ndarray>gradient
             if not (descr_of(<void *>gradient) == seen.grad.dtype and same_shape(gradient, seen.ndim, seen.dims)
                     and lies_as(g, <Record>self.records[i]) and clear_of(spans, self.count, g)):
                 return False
-            seen.grad = look_of(<const void *>gradient)
+            seen.grad = snapshot_of(<const void *>gradient)
             self.tasks[i].grad = cnp.PyArray_BYTES(g)
         self.hold(<object>gradient)
         return True
@@ -241,8 +240,8 @@ cdef class Layout:
             return False
         for i in range(self.count):
             seen = &self.seen[i]
-            if not (looks(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
-                    and (self.tasks[i].rows != NULL or looks(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims))
+            if not (matches(self.held[2 * i], &seen.param, seen.ndim, seen.dims)
+                    and (self.tasks[i].rows != NULL or matches(self.held[2 * i + 1], &seen.grad, seen.ndim, seen.dims))
                     and self.has_state(i)):
                 return False
         return True

@@ -1,13 +1,16 @@
 # cython: cdivision=True
-"""Derivatives of activations in the parameters that are learned: `name_in_parameter` beside `name` and `name_d1`, which
-stand here only where another file's would not do.
+"""Derivatives of activations in the parameters that are learned: `name_in_parameter` beside `name`, `name_d1` and `name_d2`,
+which stand here only where another file's would not do.
 
 h holds the parameters; any finite value may have been learned. The build writes one loop of each (tools/pair_kernels.py),
 the parameters in the order in which their derivatives stand here.
 """
-from fastnn.core.gated cimport acon_exp, swish as swish_of_rate, swish_d1 as swish_d1_of_rate, swish_parts
+from fastnn.core.gated cimport (acon_exp, swish as swish_of_rate, swish_d1 as swish_d1_of_rate, swish_d2 as swish_d2_of_rate,
+                                swish_parts)
+from fastnn.core.piecewise cimport zero
 from fastnn.core.sigmoidal cimport expm1_of_minus
-from fastnn.core.vecmath cimport HAS_FMA, absolute, at_least, at_most, exp_floor, fma, lane, least, unscale, wide
+from fastnn.core.vecmath cimport (HAS_FMA, absolute, at_least, at_most, exp_floor, exp_split_short, fma, lane, least, unscale,
+                                  wide)
 
 
 # PReLU: x above 0, else alpha x; at 0 the lower piece decides, as in PyTorch (He et al. 2015, arXiv 1502.01852)
@@ -22,17 +25,42 @@ cdef inline lane prelu_d1(lane x, const lane *h) noexcept nogil:
     return x if x != x else (<lane>1 if x > <lane>0 else alpha)
 
 
+cdef inline lane prelu_d2(lane x, const lane *h) noexcept nogil:
+    return zero(x, h)
+
+
 cdef inline lane prelu_in_alpha(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x > <lane>0 else x
 
 
 # ELU: f = alpha (exp(x) - 1) below 0
 
+cdef inline lane elu_slope(lane x, lane alpha) noexcept nogil:
+    """alpha exp(x) for x <= 0, NaN kept: a large alpha takes 2^-BIAS, which 2^BIAS exp(x) ends with, upon itself."""
+    cdef bint large = absolute(alpha) > <lane>1.152921504606847e18         # 2^60
+    cdef lane after = <lane>1 if large else unscale(x)
+    cdef lane t
+    cdef lane p = exp_split_short(-at_most(absolute(x), -exp_floor(x)), &t)
+    t = (alpha * unscale(x) if large else alpha) * t
+    return fma(t, p, t) * after
+
+
+cdef inline lane elu_d1(lane x, const lane *h) noexcept nogil:
+    cdef lane e = elu_slope(x, h[0])
+    return <lane>1 if x >= <lane>0 else e
+
+
+cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
+    cdef lane e = elu_slope(x, h[0])
+    return <lane>0 if x >= <lane>0 else e
+
+
 cdef inline lane elu_in_alpha(lane x, const lane *h) noexcept nogil:
     return expm1_of_minus(least(absolute(x), <lane>60)) if x < <lane>0 else (x if x != x else <lane>0)
 
 
-# Swish: f = x s(beta x), s the sigmoid, is that of |beta| with both signs turned; df/dbeta = x^2 s (1 - s)
+# Swish: f = x s(beta x), s the sigmoid, is that of |beta| with both signs turned; df/dbeta = x^2 s (1 - s). A |beta| beyond
+# 1e9 counts as that: f is ReLU but for |x| < 1e-7.
 
 cdef inline lane swish_rate(lane beta) noexcept nogil:
     """|beta| within what the formulas hold."""
@@ -51,6 +79,14 @@ cdef inline lane swish_d1(lane x, const lane *h) noexcept nogil:
     cdef lane rate[1]
     rate[0] = swish_rate(h[0])
     return swish_d1_of_rate(-x if h[0] < <lane>0 else x, rate)
+
+
+cdef inline lane swish_d2(lane x, const lane *h) noexcept nogil:
+    """Next to beta = 0 beta/2, which the least rate is scaled to."""
+    cdef lane rate[1]
+    cdef lane beta = h[0]
+    rate[0] = swish_rate(beta)
+    return swish_d2_of_rate(x, rate) * (at_most(at_least(beta, -rate[0]), rate[0]) / rate[0])
 
 
 cdef inline lane swish_in_beta(lane x, const lane *h) noexcept nogil:

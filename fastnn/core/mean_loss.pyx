@@ -12,7 +12,7 @@ from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.compensated cimport Compensated, add_all, value_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 
 cnp.import_array()
@@ -20,7 +20,7 @@ cnp.import_array()
 cdef enum:
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
     ROWS_IN_CACHE = 2048    # elements of rows whose gradients are scaled while they are in the first-level cache
-    UNTIL_LOOK = 1 << 24    # losses that are summed before a look for signals
+    UNTIL_POLL = 1 << 24    # losses that are summed between two polls for signals
 
 cdef struct Work:
     uintptr_t kernel
@@ -68,9 +68,9 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 cdef double mean(const double *a, Py_ssize_t n) except? -1:
     cdef Compensated sum_ = Compensated(0, 0)
     cdef Py_ssize_t start = 0
-    while n - start > UNTIL_LOOK:
-        add_all(&sum_, a + start, UNTIL_LOOK)
-        start += UNTIL_LOOK
+    while n - start > UNTIL_POLL:
+        add_all(&sum_, a + start, UNTIL_POLL)
+        start += UNTIL_POLL
         PyErr_CheckSignals()
     add_all(&sum_, a + start, n - start)
     return value_of(&sum_) / n
@@ -139,5 +139,5 @@ def mean_row_loss(tuple kernels not None, x, t, out):
     else:
         threads = threads_for(cnp.PyArray_SIZE(logits))
         with nogil:
-            share_watched(run_rows, &work, rows, 1, threads, cnp.PyArray_SIZE(logits))
+            share_cancellable(run_rows, &work, rows, 1, threads, cnp.PyArray_SIZE(logits))
     return mean(work.losses, rows)

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
-# cython: binding=False, embedsignature.format=clinic
 """What a rule has to know of whole tensors before its constants can be made, and gradients in the place of gradients.
 
 Inner products are of the gradient as the rule sees it, the parameter, the state, and of what the rule would make of them

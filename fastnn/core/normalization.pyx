@@ -8,19 +8,19 @@ cimport numpy as cnp
 from libc.math cimport sqrt
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.levels import rules
+from fastnn.core.levels import layers
 
 from fastnn.core.arrays cimport apart, contiguous, copied
 from fastnn.core.columns cimport (add_columns_loop, add_moments_loop, add_squares_loop, floating_array, is_floating,
                                   itemsize, normalized_loop, projected_loop)
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
-from fastnn.core.threads cimport begun, fastnn_watch, fastnn_watch_over, share_watched, share_with, threads_for
+from fastnn.core.threads cimport begun, fastnn_cancellation, fastnn_cancelled, share_cancellable, share_with, threads_for
 
 cnp.import_array()
 
 cdef enum:
     COLUMNS = 128           # whose sums are kept on the stack
-    UNTIL_LOOK = 1 << 16    # rows that are summed before a look whether the call is over
+    UNTIL_POLL = 1 << 16    # rows that are summed between two checks whether the call is cancelled
     GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
     WIDE = 1 << 17          # elements from which columns are shared out, of which there may be few
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
@@ -32,11 +32,11 @@ cdef add_moments_loop[2] add_moments
 cdef normalized_loop[2] normalized
 cdef projected_loop[2] projected
 for place in range(2):
-    add_columns[place] = <add_columns_loop><uintptr_t>rules.COLUMNS["add_columns"][1 - place]
-    add_squares[place] = <add_squares_loop><uintptr_t>rules.COLUMNS["add_squares"][1 - place]
-    add_moments[place] = <add_moments_loop><uintptr_t>rules.COLUMNS["add_moments"][1 - place]
-    normalized[place] = <normalized_loop><uintptr_t>rules.COLUMNS["normalized"][1 - place]
-    projected[place] = <projected_loop><uintptr_t>rules.COLUMNS["projected"][1 - place]
+    add_columns[place] = <add_columns_loop><uintptr_t>layers.COLUMNS["add_columns"][1 - place]
+    add_squares[place] = <add_squares_loop><uintptr_t>layers.COLUMNS["add_squares"][1 - place]
+    add_moments[place] = <add_moments_loop><uintptr_t>layers.COLUMNS["add_moments"][1 - place]
+    normalized[place] = <normalized_loop><uintptr_t>layers.COLUMNS["normalized"][1 - place]
+    projected[place] = <projected_loop><uintptr_t>layers.COLUMNS["projected"][1 - place]
 
 cdef struct Work:
     bint single
@@ -51,7 +51,7 @@ cdef struct Work:
     char *slope
     double *first           # sums, or what becomes of them, in double
     double *second
-    fastnn_watch *watch     # of sums over rows, or NULL
+    fastnn_cancellation *cancellation       # of sums over rows, or NULL
 
 
 cdef inline void put(const Work *work, char *vector, Py_ssize_t i, double value) noexcept nogil:
@@ -66,7 +66,7 @@ cdef inline double get(const Work *work, const char *vector, Py_ssize_t i) noexc
 
 
 cdef inline bint over(const Work *work, Py_ssize_t row) noexcept nogil:
-    return row and work.watch != NULL and fastnn_watch_over(work.watch)
+    return row and work.cancellation != NULL and fastnn_cancelled(work.cancellation)
 
 
 cdef void find_statistics(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -81,17 +81,17 @@ cdef void find_statistics(const void *context, Py_ssize_t start, Py_ssize_t stop
         row = 0
         while row < work.rows and not over(work, row):
             add_columns[work.single](work.x + (row * work.columns + column) * size,
-                                     min(work.rows - row, <Py_ssize_t>UNTIL_LOOK), work.columns, n, work.first + column)
-            row += UNTIL_LOOK
+                                     min(work.rows - row, <Py_ssize_t>UNTIL_POLL), work.columns, n, work.first + column)
+            row += UNTIL_POLL
         for i in range(column, column + n):
             work.first[i] /= <double>work.rows
             put(work, work.mean, i, work.first[i])
         row = 0
         while row < work.rows and not over(work, row):
             add_squares[work.single](work.x + (row * work.columns + column) * size, work.mean + column * size,
-                                     min(work.rows - row, <Py_ssize_t>UNTIL_LOOK), work.columns, n,
+                                     min(work.rows - row, <Py_ssize_t>UNTIL_POLL), work.columns, n,
                                      work.second + column)
-            row += UNTIL_LOOK
+            row += UNTIL_POLL
         for i in range(column, column + n):
             work.second[i] /= <double>work.rows
         column += n
@@ -110,10 +110,10 @@ cdef void find_moments(const void *context, Py_ssize_t start, Py_ssize_t stop) n
         while row < work.rows and not over(work, row):
             at = (row * work.columns + column) * size
             add_moments[work.single](work.g + at, work.x + at, work.mean + column * size,
-                                     min(work.rows - row, <Py_ssize_t>UNTIL_LOOK), work.columns,
+                                     min(work.rows - row, <Py_ssize_t>UNTIL_POLL), work.columns,
                                      min(<Py_ssize_t>COLUMNS, stop - column), work.first + column,
                                      work.second + column)
-            row += UNTIL_LOOK
+            row += UNTIL_POLL
         column += COLUMNS
     fastnn_fp_leave(state)
 
@@ -136,16 +136,16 @@ cdef void write_projected(const void *context, Py_ssize_t start, Py_ssize_t stop
 
 
 cdef int over_columns(Work *work, bint moments) except -1:
-    cdef fastnn_watch watch
+    cdef fastnn_cancellation cancellation
     cdef Py_ssize_t n = work.rows * work.columns
     cdef int threads = threads_for(n) if n >= WIDE else 1
-    work.watch = begun(&watch, n)
+    work.cancellation = begun(&cancellation, n)
     if n < WITH_GIL:
         (find_moments if moments else find_statistics)(work, 0, work.columns)
         return 0
     with nogil:
         return share_with(find_moments if moments else find_statistics, work, work.columns, COLUMNS, threads,
-                          work.watch)
+                          work.cancellation)
 
 
 cdef int over_rows(Work *work, bint back) except -1:
@@ -155,7 +155,7 @@ cdef int over_rows(Work *work, bint back) except -1:
         (write_projected if back else write_normalized)(work, 0, work.rows)
         return 0
     with nogil:
-        return share_watched(write_projected if back else write_normalized, work, work.rows,
+        return share_cancellable(write_projected if back else write_normalized, work, work.rows,
                              max(1, GRAIN // max(1, work.columns)), threads, n)
 
 

@@ -13,4 +13,5 @@ def reduced(
     bound: Callable[[bool], tuple[int, bytes]], y: ArrayLike, t: ArrayLike, weights: ArrayLike | None, reduction: str,
     wants_value: bool, wants_slope: bool, ignored: float | None = None, out: NDArray[Any] | None = None,
     share_at: int = -1, spread: ArrayLike | None = None, name: str | None = None,
+    classes: Callable[[NDArray[Any]], tuple[Any, ...]] | None = None,
 ) -> tuple[Any, Any]: ...

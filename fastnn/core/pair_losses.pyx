@@ -4,6 +4,8 @@
 In blocks that stay in the first cache: a kernel gives value and derivative, the weights multiply both, the values are
 summed in double precision or written, the derivatives times the share of an element are written. Sums are those of
 fixed blocks, in order, so they do not depend on the number of threads. Weight 0 leaves an element out, whatever it is.
+
+Where targets are classes, a block of them is smoothed first, and its elements have the weights of their classes, too.
 """
 import math
 
@@ -19,9 +21,10 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.kernels cimport (BOTH, FIRST, MOST_PARAMETERS, VALUE, block_sums, elementwise_double,
                                   elementwise_float, of_three_double, of_three_float)
 from fastnn.core.loops cimport padded
+from fastnn.core.losses.targets cimport Targets
 from fastnn.core.memory cimport new_result
 from fastnn.core.streaming cimport at_line
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import losses, rules
 
@@ -39,9 +42,17 @@ cdef Py_ssize_t STEP = losses.STEP          # a kernel is given a multiple of so
 # what is done to a block, compiled for this level, for float or double
 ctypedef void (*weigh_float)(float *a, const float *weights, Py_ssize_t n) noexcept nogil
 ctypedef void (*weigh_double)(double *a, const double *weights, Py_ssize_t n) noexcept nogil
+ctypedef void (*add_weighed_float)(float *a, const float *b, const float *weights, Py_ssize_t n) noexcept nogil
+ctypedef void (*add_weighed_double)(double *a, const double *b, const double *weights, Py_ssize_t n) noexcept nogil
+ctypedef bint (*targets_float)(const Targets *how, const float *t, float *made, float *negative, float *positive,
+                               Py_ssize_t start, Py_ssize_t n) noexcept nogil
+ctypedef bint (*targets_double)(const Targets *how, const double *t, double *made, double *negative, double *positive,
+                                Py_ssize_t start, Py_ssize_t n) noexcept nogil
 ctypedef void (*scale_block)(void *x, Py_ssize_t n, double factor) noexcept nogil
 
 cdef uintptr_t[2] weigh_kernels = losses.WEIGH
+cdef uintptr_t[2] add_weighed_kernels = losses.ADD_WEIGHED
+cdef uintptr_t[2] targets_kernels = losses.MAKE_TARGETS
 cdef uintptr_t[2] sum_kernels = rules.REDUCTIONS["block_sums"]
 cdef uintptr_t[2] scale_kernels = rules.REDUCTIONS["scale"]
 
@@ -51,6 +62,13 @@ cdef inline void weigh(real *a, const real *weights, Py_ssize_t n) noexcept nogi
         (<weigh_float>weigh_kernels[0])(a, weights, n)
     else:
         (<weigh_double>weigh_kernels[1])(a, weights, n)
+
+
+cdef inline void add_weighed(real *a, const real *b, const real *weights, Py_ssize_t n) noexcept nogil:
+    if real is float:
+        (<add_weighed_float>add_weighed_kernels[0])(a, b, weights, n)
+    else:
+        (<add_weighed_double>add_weighed_kernels[1])(a, b, weights, n)
 
 
 cdef struct Work:
@@ -63,6 +81,8 @@ cdef struct Work:
     const char *y
     const char *t
     const char *v           # a third array, of kernels of three, or NULL
+    bint made               # `targets` says how targets become the kernel's
+    Targets targets
     const char *weights     # or NULL
     Py_ssize_t each         # elements, one after another, that share a weight
     bint ignoring           # targets that are `ignored`
@@ -99,6 +119,71 @@ cdef inline void leave_out(real *a, const real *t, real ignored, Py_ssize_t n) n
         a[i] = <real>0 if t[i] == ignored else a[i]
 
 
+cdef inline void evaluate(const Work *work, const real *y, const real *t, const real *v, real *first, real *second,
+                          real *third, Py_ssize_t n) noexcept nogil:
+    if work.v != NULL:
+        if real is float:
+            (<of_three_float>work.kernel)(work.order, y, t, v, first, second, third, n, <const float *>work.parameters)
+        else:
+            (<of_three_double>work.kernel)(work.order, y, t, v, first, second, third, n, work.parameters)
+    elif real is float:
+        (<elementwise_float>work.kernel)(work.order, y, t, first, second, n, <const float *>work.parameters)
+    else:
+        (<elementwise_double>work.kernel)(work.order, y, t, first, second, n, work.parameters)
+
+
+cdef inline void fill_with(real *a, real value, Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(n):
+        a[i] = value
+
+
+cdef void of_classes(const Work *work, const real *y, const real *t, real *first, real *second, Py_ssize_t start,
+                     Py_ssize_t n, Py_ssize_t made_up) noexcept nogil:
+    """The kernel's results of a block whose targets are classes.
+
+    With weights of its terms a loss is that of target 0 times the one plus that of target 1 times the other: of hard targets
+    one of them alone, so that both are computed only in a block with a soft one.
+    """
+    cdef real[BLOCK] made
+    cdef real[BLOCK] negative
+    cdef real[BLOCK] positive
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
+    cdef real *more = at_line(&first_room[0])
+    cdef real *more_slopes = at_line(&second_room[0])
+    cdef Py_ssize_t i
+    cdef bint both
+    if real is float:
+        both = (<targets_float>targets_kernels[0])(&work.targets, t, made, negative, positive, start, n)
+    else:
+        both = (<targets_double>targets_kernels[1])(&work.targets, t, made, negative, positive, start, n)
+    fill_with(&made[0] + n, <real>0, made_up - n)
+    if work.targets.negative == NULL or not work.targets.terms:
+        evaluate(work, y, made, <const real *>NULL, first, second, <real *>NULL, made_up)
+    elif not both:
+        for i in range(n):
+            made[i] = <real>1 if positive[i] != <real>0 else <real>0
+        evaluate(work, y, made, <const real *>NULL, first, second, <real *>NULL, made_up)
+    else:
+        fill_with(&made[0], <real>0, made_up)
+        evaluate(work, y, made, <const real *>NULL, first, second, <real *>NULL, made_up)
+        fill_with(&made[0], <real>1, made_up)
+        evaluate(work, y, made, <const real *>NULL, more, more_slopes, <real *>NULL, made_up)
+        weigh(first, negative, n)
+        add_weighed(first, more, positive, n)
+        if work.order == BOTH:
+            weigh(second, negative, n)
+            add_weighed(second, more_slopes, positive, n)
+        return
+    if work.targets.negative != NULL:
+        for i in range(n):
+            negative[i] += positive[i]
+        weigh(first, negative, n)
+        if work.order == BOTH:
+            weigh(second, negative, n)
+
+
 cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) noexcept nogil:
     cdef real[BLOCK] y_room
     cdef real[BLOCK] t_room
@@ -127,17 +212,12 @@ cdef inline void run_block(const Work *work, const real *y, Py_ssize_t block) no
         third = at_line(&third_room[0])
     y = padded(y + start, y_room, n, work.step)
     t = padded(t, t_room, n, work.step)
-    if work.v != NULL:
-        if real is float:
-            (<of_three_float>work.kernel)(work.order, y, t, padded(<const float *>work.v + start, v_room, n, work.step),
-                                          first, second, third, made_up, <const float *>work.parameters)
-        else:
-            (<of_three_double>work.kernel)(work.order, y, t, padded(<const double *>work.v + start, v_room, n, work.step),
-                                           first, second, third, made_up, work.parameters)
-    elif real is float:
-        (<elementwise_float>work.kernel)(work.order, y, t, first, second, made_up, <const float *>work.parameters)
+    if work.made:
+        of_classes(work, y, t, first, second, start, n, made_up)
+    elif work.v != NULL:
+        evaluate(work, y, t, padded(<const real *>work.v + start, v_room, n, work.step), first, second, third, made_up)
     else:
-        (<elementwise_double>work.kernel)(work.order, y, t, first, second, made_up, work.parameters)
+        evaluate(work, y, t, <const real *>NULL, first, second, third, made_up)
     if work.weights != NULL:
         weights = weights_at(work, <const real *>work.weights, weight_room, start, n)
         weigh(first, weights, n)
@@ -202,7 +282,7 @@ def leading(weights, tuple shape, dtype, str name="sample_weight"):
 
 
 def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_slope, ignored=None, out=None,
-            int share_at=-1, spread=None, str name=None):
+            int share_at=-1, spread=None, str name=None, classes=None):
     """(losses, or their sum or mean as a float, or None; the gradient of that in y, an array, or None).
 
     `bound(single)` gives a kernel and its parameters. reduction is "none", "mean" or "sum": the mean is that over all
@@ -227,6 +307,7 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
     cdef bint by_columns = (cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_F_CONTIGUOUS)
                             and not cnp.PyArray_CHKFLAGS(a, cnp.NPY_ARRAY_C_CONTIGUOUS))
     cdef bint turned = by_columns and reduction == "none" and name is None        # sums are in C order, whatever the layout
+    cdef cnp.ndarray negative, positive
     cdef cnp.ndarray w
     cdef cnp.ndarray sums
     cdef cnp.ndarray values = None
@@ -240,6 +321,21 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
     if out is not None:
         checked_out(out, a, dtype, "out")
     work.weights = NULL
+    work.made = classes is not None
+    if work.made and name is not None:
+        raise TypeError(f"targets that are classes have no {name}")
+    work.targets.negative, work.targets.positive, work.targets.columns = NULL, NULL, 1
+    if work.made:
+        (work.targets.low, work.targets.kept, work.targets.spread, work.targets.terms, of_first, of_second) = classes(b)
+        if of_first is not None:
+            negative = np.ascontiguousarray(of_first, np.float64)
+            positive = np.ascontiguousarray(of_second, np.float64)
+            work.targets.columns = cnp.PyArray_SIZE(negative)
+            if not 0 < work.targets.columns == cnp.PyArray_SIZE(positive):
+                raise ValueError("both classes must have weights")
+            work.targets.negative = <const double *>cnp.PyArray_DATA(negative)
+            work.targets.positive = <const double *>cnp.PyArray_DATA(positive)
+            turned = turned and work.targets.columns == 1
     if weights is not None:
         w, each = leading(weights, shape, compute)
         if turned and each != cnp.PyArray_SIZE(a):
@@ -293,7 +389,7 @@ def reduced(bound, y, t, weights, str reduction, bint wants_value, bint wants_sl
     else:
         threads = threads_for(work.n if single else 2 * work.n)
         with nogil:
-            share_watched(run_blocks, &work, blocks, 4, threads, work.n)
+            share_cancellable(run_blocks, &work, blocks, 4, threads, work.n)
     gradient = None
     if slopes is not None:
         gradient = (<object>slopes).T if turned else slopes

@@ -126,7 +126,7 @@ cdef inline lane clipped_d1(lane x, const lane *h) noexcept nogil:
     return keep_nan((<lane>1 if x < high else <lane>0) if x > low else <lane>0, x)
 
 
-# h = (alpha,), the slope below 0; 0 times infinity is 0 here
+# h = (alpha, f'(0)), alpha the slope below 0; 0 times infinity is 0 here
 
 cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
     cdef lane below = <lane>0 if h[0] == <lane>0 else h[0] * x
@@ -134,5 +134,5 @@ cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane leaky_relu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane slope = h[0]
-    return keep_nan(slope if x < <lane>0 else <lane>1, x)
+    cdef lane slope = h[0], at_zero = h[1]
+    return keep_nan(slope if x < <lane>0 else (<lane>1 if x > <lane>0 else at_zero), x)

@@ -1,6 +1,6 @@
 /* A small pool of helper threads.
 
-   The caller begins alone and looks how long the first piece takes: what helpers are worth depends on the kernel, the
+   The caller begins alone and measures how long the first piece takes: what helpers are worth depends on the kernel, the
    dtype and the processor. A helper that is awake takes part in anything that would last FASTNN_WORTH; one that sleeps
    costs a system call and comes late, so it is woken for long calls and for shorter ones that follow each other.
 
@@ -10,8 +10,8 @@
    to wait longer than it was helped, because a helper lost its processor in the middle of a part, it works alone for
    several times as long as it waited, and longer each time that soon happens again.
 
-   Idle helpers spin for as long as a loop over small calls takes from one to the next, go on looking while they yield
-   the processor, and then sleep: after 40 us, later if the jobs before came later, at once if somebody else works on
+   Idle helpers spin for as long as a loop over small calls takes from one to the next, go on polling while they yield
+   the processor, and then sleep: after 40 us, later if the jobs before came later, at once if another thread works on
    their processor.
 
    OpenMP can do neither: its loops end in a barrier of all threads, and libgomp's idle threads spin for milliseconds on
@@ -24,7 +24,7 @@
 #define FASTNN_POOL_H
 
 #include <stddef.h>
-#include "watch.h"
+#include "cancellation.h"
 
 #if defined(__unix__) || defined(__APPLE__)
 
@@ -37,16 +37,16 @@ enum {
     FASTNN_POOL = 1,
     FASTNN_MOST_HELPERS = 255,
     FASTNN_SPIN = 10000,            /* ns that an idle helper keeps its processor */
-    FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each look */
+    FASTNN_IDLE = 40000,            /* ns until it sleeps; after the spin it yields the processor at each poll */
     FASTNN_LONGEST_IDLE = 200000,   /* the same, where jobs come at such distances */
-    FASTNN_CROWDED = 10000,         /* ns that a yield takes where somebody else works on this processor */
+    FASTNN_CROWDED = 10000,         /* ns that a yield takes where another thread works on this processor */
     FASTNN_WORTH = 5000,            /* ns that a job must last for each helper that is awake */
     FASTNN_WAKE = 100000,           /* ns of work in one call for which a helper that sleeps is woken; */
     FASTNN_WAKE_AGAIN = 50000,      /* the same, in calls that follow one another; */
     FASTNN_WAKE_NEXT = 25000,       /* and for each further helper */
     FASTNN_PART = 50000,            /* ns that a part of a long job takes */
-    FASTNN_LOOK = 32,               /* the piece done first is this part of a job, but at most */
-    FASTNN_LONGEST_LOOK = 4,        /* so many grains */
+    FASTNN_FIRST_PIECE = 32,        /* the piece done first is this part of a job, but at most */
+    FASTNN_LONGEST_FIRST = 4,       /* so many grains */
     FASTNN_MOST_PARTS = 1024,
     FASTNN_LONG_WAIT = 100000,      /* ns, several times what a part takes */
     FASTNN_ALONE = 4,               /* times such a wait, in which the caller then works alone */
@@ -92,8 +92,8 @@ static void fastnn_pool_relax(void)
 #endif
 }
 
-/* The number of parts that this thread did. A helper watches nothing. */
-static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
+/* The number of parts that this thread did. A helper polls for no signals. */
+static ptrdiff_t fastnn_pool_work(int helper, fastnn_cancellation *cancellation)
 {
     ptrdiff_t part, done, start, stop;
     for (done = 0; atomic_fetch_add(&fastnn_pool.begun, 1) < fastnn_pool.parts; done++) {
@@ -101,7 +101,7 @@ static ptrdiff_t fastnn_pool_work(int helper, fastnn_watch *watch)
         start = fastnn_pool.start + part * fastnn_pool.size;
         stop = start + fastnn_pool.size;
         fastnn_pool.body(fastnn_pool.work, start, stop < fastnn_pool.stop ? stop : fastnn_pool.stop);
-        if (watch && fastnn_watch_look(watch, fastnn_now()))
+        if (cancellation && fastnn_poll(cancellation, fastnn_now()))
             atomic_store(&fastnn_pool.begun, fastnn_pool.parts);        /* no thread begins another one */
     }
     return done;
@@ -164,7 +164,7 @@ static int fastnn_pool_look_out(unsigned seen, long long start, long long idle)
     return 1;
 }
 
-/* How long a helper looks out for the next job, if the latest came `gap` ns behind the one before. */
+/* How long a helper polls for the next job, if the latest came `gap` ns behind the one before. */
 static long long fastnn_pool_idle(long long gap)
 {
     if (gap < FASTNN_IDLE / 2 || gap > FASTNN_LONGEST_IDLE)
@@ -185,7 +185,7 @@ static void *fastnn_pool_help(void *unused)
         }
         seen = atomic_load(&fastnn_pool.generation);
         gap = fastnn_now() - last;
-        /* First count, then look whether the job is still open: the caller closes it first and then reads the count. */
+        /* First count, then check whether the job is still open: the caller closes it first and then reads the count. */
         if (atomic_fetch_add(&fastnn_pool.active, 1) < atomic_load(&fastnn_pool.wanted)
             && atomic_load(&fastnn_pool.open) && fastnn_pool_work(1, NULL)) {
             idle = fastnn_pool_idle(gap);
@@ -238,7 +238,7 @@ static void fastnn_pool_start(int helpers)
 
 /* The caller did `mine` of the parts in the time since `began`. It keeps its processor for as long as two parts take: a
    yield, where others want it, may cost milliseconds. */
-static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_watch *watch)
+static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_cancellation *cancellation)
 {
     long long start = fastnn_now(), part = (start - began) / (mine ? mine : 1), spin = 2 * part, waited;
     fastnn_pool.last = start;
@@ -249,11 +249,11 @@ static void fastnn_pool_wait(long long began, ptrdiff_t mine, fastnn_watch *watc
         fastnn_pool_relax();
     while (atomic_load(&fastnn_pool.active)) {
         sched_yield();
-        if (watch)
-            fastnn_watch_look(watch, fastnn_now());
+        if (cancellation)
+            fastnn_poll(cancellation, fastnn_now());
     }
     fastnn_pool.last = fastnn_now();
-    if (watch && fastnn_flag_get(&watch->over))
+    if (cancellation && fastnn_flag_get(&cancellation->over))
         return;
     waited = fastnn_pool.last - start;
     if (waited > FASTNN_LONG_WAIT && waited > part * (fastnn_pool.parts - mine)) {
@@ -312,14 +312,14 @@ static void fastnn_pool_call(int wanted)
 
 /* body over `start` to `stop`, by the caller and up to `wanted` helpers, in parts of whole grains. */
 static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
-                            int wanted, long long expected, fastnn_watch *watch)
+                            int wanted, long long expected, fastnn_cancellation *cancellation)
 {
     ptrdiff_t grains = (stop - start + grain - 1) / grain, parts = (ptrdiff_t)4 * (wanted + 1), mine;
     long long began = fastnn_now();
     int forks = fastnn_pool.forks;
     if (expected / FASTNN_PART > parts)
         parts = (ptrdiff_t)(expected / FASTNN_PART < FASTNN_MOST_PARTS ? expected / FASTNN_PART : FASTNN_MOST_PARTS);
-    if (watch && expected / FASTNN_SLICE > parts)
+    if (cancellation && expected / FASTNN_SLICE > parts)
         parts = (ptrdiff_t)(expected / FASTNN_SLICE);
     fastnn_pool.body = body;
     fastnn_pool.work = work;
@@ -333,17 +333,17 @@ static void fastnn_pool_run(fastnn_range body, const void *work, ptrdiff_t start
     atomic_store(&fastnn_pool.open, 1);
     atomic_fetch_add(&fastnn_pool.generation, 1);
     fastnn_pool_call(wanted);
-    mine = fastnn_pool_work(0, watch);
+    mine = fastnn_pool_work(0, cancellation);
     atomic_store(&fastnn_pool.open, 0);
-    fastnn_pool_wait(began, mine, watch);
-    if (watch && forks != fastnn_pool.forks && !fastnn_flag_get(&watch->over))
-        fastnn_flag_set(&watch->over, FASTNN_LOST);
+    fastnn_pool_wait(began, mine, cancellation);
+    if (cancellation && forks != fastnn_pool.forks && !fastnn_flag_get(&cancellation->over))
+        fastnn_flag_set(&cancellation->over, FASTNN_LOST);
 }
 
 /* body over 0 to n, by the caller and, where that is worth it, up to threads - 1 helpers; cut at multiples of grain.
-   Without a watch (NULL) it comes to its end. */
+   Where cancellation is NULL it comes to its end. */
 static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads,
-                         fastnn_watch *watch)
+                         fastnn_cancellation *cancellation)
 {
     ptrdiff_t done = 0;
     long long now, start, expected;
@@ -351,25 +351,25 @@ static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdi
     if (threads > 1 && n > grain) {
         expected = (long long)FASTNN_WAKE * (threads - 1);      /* a job of few grains is taken for a long one */
         now = start = fastnn_now();
-        if (n >= FASTNN_LOOK / 2 * grain) {
-            done = n / (FASTNN_LOOK * grain);
-            done = (done < 1 ? 1 : done < FASTNN_LONGEST_LOOK ? done : FASTNN_LONGEST_LOOK) * grain;
+        if (n >= FASTNN_FIRST_PIECE / 2 * grain) {
+            done = n / (FASTNN_FIRST_PIECE * grain);
+            done = (done < 1 ? 1 : done < FASTNN_LONGEST_FIRST ? done : FASTNN_LONGEST_FIRST) * grain;
             body(work, 0, done);
             now = fastnn_now();
-            if (watch && fastnn_watch_look(watch, now))
+            if (cancellation && fastnn_poll(cancellation, now))
                 return;
             expected = (long long)((double)(now - start) * (double)(n - done) / (double)done);
         }
         if (!atomic_exchange(&fastnn_pool.taken, 1)) {
             wanted = fastnn_pool_worth(now, expected, threads - 1);
             if (wanted)
-                fastnn_pool_run(body, work, done, n, grain, wanted, expected, watch);
+                fastnn_pool_run(body, work, done, n, grain, wanted, expected, cancellation);
             atomic_store(&fastnn_pool.taken, 0);
             if (wanted)
                 return;
         }
     }
-    fastnn_alone(body, work, done, n, grain, watch);
+    fastnn_alone(body, work, done, n, grain, cancellation);
 }
 
 #else
@@ -407,14 +407,14 @@ static void fastnn_loop_run(const void *of, ptrdiff_t start, ptrdiff_t stop)
 }
 
 static void fastnn_share(fastnn_range body, const void *work, ptrdiff_t n, ptrdiff_t grain, int threads,
-                         fastnn_watch *watch)
+                         fastnn_cancellation *cancellation)
 {
     fastnn_loop loop;
     loop.body = body;
     loop.work = work;
     loop.grain = grain;
     loop.threads = threads;
-    fastnn_alone(fastnn_loop_run, &loop, 0, n, grain, watch);
+    fastnn_alone(fastnn_loop_run, &loop, 0, n, grain, cancellation);
 }
 
 #endif

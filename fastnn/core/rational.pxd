@@ -1,9 +1,10 @@
 # cython: cdivision=True
 """Quotients of polynomials whose coefficients are given: f, f' and f'' side by side.
 
-P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). Where B
-is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of the same coefficients in reverse: nothing
-overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
+P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4, n), n the degree of
+B, from 1 to 4, and of P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of
+the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and z negative: nothing overflows, and
+f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
 Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums
 of two.
@@ -15,20 +16,31 @@ cdef enum:
     FAR = 16
 
 
+cdef inline lane by_degree(lane n, lane four, lane three, lane two, lane one) noexcept nogil:
+    return (four if n > <lane>3 else three) if n > <lane>2 else (two if n > <lane>1 else one)
+
+
 cdef inline void in_order(bint reverse, const lane *h, lane *c) noexcept nogil:
     """a0 to a5, all of them read: a choice of addresses is no vector's."""
-    cdef lane a0 = h[0], a1 = h[1], a2 = h[2], a3 = h[3], a4 = h[4], a5 = h[5]
-    c[0] = a5 if reverse else a0
-    c[1] = a4 if reverse else a1
-    c[2] = a3 if reverse else a2
-    c[3] = a2 if reverse else a3
-    c[4] = a1 if reverse else a4
-    c[5] = a0 if reverse else a5
+    cdef lane a0 = h[0], a1 = h[1], a2 = h[2], a3 = h[3], a4 = h[4], a5 = h[5], n = h[10]
+    c[0] = by_degree(n, a5, a4, a3, a2) if reverse else a0
+    c[1] = by_degree(n, a4, a3, a2, a1) if reverse else a1
+    c[2] = by_degree(n, a3, a2, a1, a0) if reverse else a2
+    c[3] = by_degree(n, a2, a1, a0, <lane>0) if reverse else a3
+    c[4] = by_degree(n, a1, a0, <lane>0, <lane>0) if reverse else a4
+    c[5] = by_degree(n, a0, <lane>0, <lane>0, <lane>0) if reverse else a5
 
 
 cdef inline lane sign(lane x) noexcept nogil:
     cdef lane y = with_sign(<lane>1, x)
     return <lane>0 if x == <lane>0 else y
+
+
+cdef inline lane turned(bint far, lane n, lane z) noexcept nogil:
+    """-1 where |x|^n is not x^n, far from 0, else 1."""
+    cdef lane side = with_sign(<lane>1, z)
+    side = side if n == <lane>1 else (side if n == <lane>3 else <lane>1)
+    return side if far else <lane>1
 
 
 # In wide
@@ -37,38 +49,42 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
     """P/Q at z, of coefficients in reverse if `far`, and as many derivatives in z as `order` says."""
     cdef wide c[6]
     cdef wide e[5]
-    cdef wide b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9]
+    cdef wide b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9], n = h[10]
     in_order(far, h, c)
-    e[0] = b4 if far else <wide>0
-    e[1] = b3 if far else b1
-    e[2] = b2
-    e[3] = b1 if far else b3
+    e[0] = by_degree(n, b4, b3, b2, b1) if far else <wide>0
+    e[1] = by_degree(n, b3, b2, b1, <wide>0) if far else b1
+    e[2] = by_degree(n, b2, b1, <wide>0, <wide>0) if far else b2
+    e[3] = by_degree(n, b1, <wide>0, <wide>0, <wide>0) if far else b3
     e[4] = <wide>0 if far else b4
     cdef wide square = z * z
+    cdef wide power = by_degree(n, square * square, square * z, square, z)
     cdef wide p = fma(fma(fma(fma(fma(c[5], z, c[4]), z, c[3]), z, c[2]), z, c[1]), z, c[0])
     cdef wide b = fma(fma(fma(fma(e[4], z, e[3]), z, e[2]), z, e[1]), z, e[0])
-    cdef wide r = <wide>1 / ((square * square if far else <wide>1) + absolute(b))
+    cdef wide turn = turned(far, n, z)
+    cdef wide r = <wide>1 / ((power if far else <wide>1) + turn * absolute(b))
     cdef wide value = p * r
     if order == 0:
         return value
-    cdef wide side = sign(b)
+    cdef wide side = turn * sign(b)
     cdef wide p_slope = fma(fma(fma(<wide>5 * c[5], z, <wide>4 * c[4]), z, <wide>3 * c[3]), z, <wide>2 * c[2])
     p_slope = fma(p_slope, z, c[1])
     cdef wide b_slope = fma(fma(fma(<wide>4 * e[4], z, <wide>3 * e[3]), z, <wide>2 * e[2]), z, e[1])
-    cdef wide q_slope = fma(side, b_slope, <wide>4 * square * z if far else <wide>0)
+    power = by_degree(n, <wide>4 * square * z, <wide>3 * square, <wide>2 * z, <wide>1)
+    cdef wide q_slope = fma(side, b_slope, power if far else <wide>0)
     first[0] = fma(-value, q_slope, p_slope) * r
     if order == 1:
         return value
     cdef wide p_bend = fma(fma(fma(<wide>20 * c[5], z, <wide>12 * c[4]), z, <wide>6 * c[3]), z, <wide>2 * c[2])
     cdef wide b_bend = fma(fma(<wide>12 * e[4], z, <wide>6 * e[3]), z, <wide>2 * e[2])
-    cdef wide q_bend = fma(side, b_bend, <wide>12 * square if far else <wide>0)
+    power = by_degree(n, <wide>12 * square, <wide>6 * z, <wide>2, <wide>0)
+    cdef wide q_bend = fma(side, b_bend, power if far else <wide>0)
     second[0] = fma(-value, q_bend, fma(<wide>-2 * first[0], q_slope, p_bend)) * r
     return value
 
 
 cdef inline void kept_in_wide(const float *h, wide *kept) noexcept nogil:
     cdef int i
-    for i in range(10):
+    for i in range(11):
         kept[i] = <wide>h[i]
 
 
@@ -148,26 +164,32 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     cdef double q[6]
     cdef double z[2]
     cdef double times[2]
-    cdef double square[2]
+    cdef double power[2]
     cdef double one[2]
     cdef double a[2]
     cdef double b[2]
-    cdef double r, side
+    cdef double r, side, square, square_low
     z[0], z[1] = (1.0 / x if far else x), 0
-    cdef double b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9]
+    cdef double b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9], n = h[10]
     in_order(far, h, c)
-    e[0] = b4 if far else b1
-    e[1] = b3 if far else b2
-    e[2] = b2 if far else b3
-    e[3] = b1 if far else b4
+    e[0] = by_degree(n, b4, b3, b2, b1) if far else b1
+    e[1] = by_degree(n, b3, b2, b1, <double>0) if far else b2
+    e[2] = by_degree(n, b2, b1, <double>0, <double>0) if far else b3
+    e[3] = by_degree(n, b1, <double>0, <double>0, <double>0) if far else b4
     polynomial(order, 5, c, z, p)
-    polynomial(order, 3, e, z, g)                           # B/z, which does not vanish next to 0, or B z^4
+    polynomial(order, 3, e, z, g)                           # B/z, which does not vanish next to 0, or B z^n
     side = sign(g[0])
-    side = side if far else side * sign(z[0])
-    square[0], square[1] = z[0] * z[0], 0                   # its rounding is far below g
+    side = side * (turned(far, n, z[0]) if far else sign(z[0]))
+    square = z[0] * z[0]
+    square_low = product_low(z[0], z[0], square)
     times[0], times[1], one[0], one[1] = side * z[0], 0, 1, 0
-    choose(far, 1, square, times, a)                        # Q = 1 + z g, or g + z^4, with the sign of B
-    choose(far, 1, square, g, b)
+    # Q = 1 + z g, or g + z^n, with the sign of B
+    power[0] = by_degree(n, square, square, square, z[0])
+    power[1] = by_degree(n, square_low, square_low, square_low, <double>0)
+    choose(far, 1, power, times, a)
+    power[0] = by_degree(n, square, z[0], <double>1, <double>1)
+    power[1] = by_degree(n, square_low, <double>0, <double>0, <double>0)
+    choose(far, 1, power, g, b)
     q[0], q[1] = side * g[0], side * g[1]
     choose(far, 1, q, one, q)
     add_product(q, a, b)
@@ -175,17 +197,18 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     divide(p, q, r)
     if order == 0:
         return
-    a[0], a[1] = 4 * square[0], 0
-    choose(far, 1, a, times, a)
-    choose(far, 1, z, g + 2, b)
+    power[0], power[1] = by_degree(n, 4 * square, 3 * square, 2 * z[0], <double>1), 0
+    choose(far, 1, power, times, a)
+    power[0] = by_degree(n, z[0], <double>1, <double>1, <double>1)
+    choose(far, 1, power, g + 2, b)
     choose(far, side, g + 2, g, q + 2)
     add_product(q + 2, a, b)
     take_product(p + 2, p, q + 2)
     divide(p + 2, q, r)
     if order == 1:
         return
-    a[0], a[1] = 6 * square[0], 0
-    choose(far, 1, a, times, a)
+    power[0] = by_degree(n, 6 * square, 3 * z[0], <double>1, <double>0)
+    choose(far, 1, power, times, a)
     choose(far, 1, one, g + 4, b)
     choose(far, side, g + 4, g + 2, q + 4)
     add_product(q + 4, a, b)
@@ -195,7 +218,7 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
 
 
 cdef inline real pau(real x, const real *h) noexcept nogil:
-    cdef wide kept[10]
+    cdef wide kept[11]
     cdef wide first, second
     cdef double p[6]
     cdef double bound
@@ -203,14 +226,15 @@ cdef inline real pau(real x, const real *h) noexcept nogil:
         kept_in_wide(h, kept)
         return <float>quotient(0, held(<wide>x), False, kept, &first, &second)
     else:
-        bound = 1.7976931348623157e308 if h[5] == 0 else <double>INFINITY       # infinity times 0 is no limit
+        bound = by_degree(h[10], h[5], h[4], h[3], h[2])
+        bound = 1.7976931348623157e308 if bound == 0 else <double>INFINITY      # infinity times 0 is no limit
         x = at_most(at_least(x, -bound), bound)
         exact_quotient(0, x, absolute(x) > FAR, h, p)
         return x * (p[0] + p[1]) if absolute(x) > FAR else p[0] + p[1]
 
 
 cdef inline real pau_d1(real x, const real *h) noexcept nogil:
-    cdef wide kept[10]
+    cdef wide kept[11]
     cdef wide first, second
     cdef double p[6]
     cdef double bound
@@ -227,7 +251,7 @@ cdef inline real pau_d1(real x, const real *h) noexcept nogil:
 
 
 cdef inline real pau_d2(real x, const real *h) noexcept nogil:
-    cdef wide kept[10]
+    cdef wide kept[11]
     cdef wide first, second, z
     cdef double p[6]
     cdef double r

@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """The state of one parameter, and what arrays have to be to be stepped with it."""
 import numpy as np
 

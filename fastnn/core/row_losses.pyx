@@ -1,11 +1,10 @@
 # cython: boundscheck=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """Losses of rows along the last axis: one loss a row and its gradient, weighted and reduced in the same pass.
 
-Targets are labels or rows. Smoothing and weights of classes make other target rows, a few at a time, in the first
-cache; a label's weight and a sample's multiply what the kernel has made of the row while it lies there. Weight 0 leaves
-a row out, whatever it is. A row belongs to one thread, so results do not depend on the number of threads.
+Targets are labels or rows. Smoothing makes other target rows, a few at a time, in the first cache, and so do weights of
+classes where they are those of a loss's terms; a label's weight, a row's by its classes and a sample's multiply what the
+kernel has made of the row while it lies there. Weight 0 leaves a row out, whatever it is. A row belongs to one thread, so results do not depend on the number of threads.
 """
 import math
 
@@ -21,7 +20,7 @@ from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport row_loss_double, row_loss_float
 from fastnn.core.memory cimport copy_of, new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 
 from fastnn.core.pair_losses import leading
@@ -47,6 +46,7 @@ cdef struct Work:
     double *losses
     const double *weights   # of rows, or NULL
     const double *classes   # weights of classes that are part of target rows, or NULL
+    const double *shares    # and those of which a row has its shares, or NULL
     double smoothing
     bint made               # target rows are made
     char *room              # for them, where they are longer than ROOM
@@ -71,14 +71,25 @@ cdef inline void make_targets(const Work *work, const real *t, real *room, Py_ss
                 room[r * n + i] *= <real>work.classes[i]
 
 
-cdef inline void weigh(const Work *work, real *gradient, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+cdef inline double weight_of(const double *classes, const real *t, Py_ssize_t n) noexcept nogil:
+    cdef double weight = 0
+    cdef Py_ssize_t i
+    for i in range(n):
+        weight += classes[i] * <double>t[i]
+    return weight
+
+
+cdef inline void weigh(const Work *work, const real *t, real *gradient, Py_ssize_t row, Py_ssize_t rows) noexcept nogil:
+    """t holds the target rows as they were given, where they have shares."""
     cdef Py_ssize_t r, i
     cdef Py_ssize_t n = work.columns
     cdef double factor = work.share
     cdef double weight
     for r in range(rows):
-        if work.weights != NULL:
-            weight = work.weights[row + r]
+        if work.weights != NULL or work.shares != NULL:
+            weight = work.weights[row + r] if work.weights != NULL else 1
+            if weight != 0 and work.shares != NULL:
+                weight *= weight_of(work.shares, t + r * n, n)
             work.losses[row + r] = 0 if weight == 0 else weight * work.losses[row + r]
             factor = work.share * weight
         if gradient == NULL or factor == 1:
@@ -111,8 +122,8 @@ cdef inline void run_some(const Work *work, const real *x, Py_ssize_t row, Py_ss
         (<row_loss_float>work.kernel)(x + at, t, labels, gradient, work.losses + row, work.columns, rows, work.constants)
     else:
         (<row_loss_double>work.kernel)(x + at, t, labels, gradient, work.losses + row, work.columns, rows, work.constants)
-    if work.weights != NULL or work.share != 1:
-        weigh(work, gradient, row, rows)
+    if work.weights != NULL or work.shares != NULL or work.share != 1:
+        weigh(work, <const real *>work.t + at if work.shares != NULL else NULL, gradient, row, rows)
 
 
 cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -120,7 +131,7 @@ cdef void run_rows(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
     cdef fastnn_fp_state state = fastnn_fp_enter(0)
     cdef Py_ssize_t most = stop - start
     cdef Py_ssize_t rows
-    if work.made or work.weights != NULL or work.share != 1:
+    if work.made or work.weights != NULL or work.shares != NULL or work.share != 1:
         most = max(<Py_ssize_t>1, ROOM // work.columns)
     while start < stop:
         rows = min(most, stop - start)
@@ -175,11 +186,12 @@ cdef class RowLoss:
             self.takes_labels = takes_labels
 
     def _value_and_gradient(self, x, t, bint wanted=True, str reduction="none", weights=None, classes=None,
-                            double smoothing=0, ignored=None):
+                            double smoothing=0, ignored=None, bint of_terms=True):
         """(losses of shape x.shape[:-1], or their sum or mean; the gradient of that in x, or None unless it is wanted).
 
-        t holds integer labels, shape x.shape[:-1], or one row each, shape x.shape; `ignored` is a label that counts for
-        nothing. weights are those of rows, classes one number a class, checked.
+        t holds integer labels, shape x.shape[:-1] or one more of 1, or one row each, shape x.shape; `ignored` is a label that
+        counts for nothing. weights are those of rows; classes(t, n) gives one for each of n classes, which multiply the
+        terms of the loss, or with of_terms=False a row's loss by its shares in them.
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
         cdef cnp.ndarray a = as_array(x, "x")
@@ -213,6 +225,9 @@ cdef class RowLoss:
             target = checked_labels(target, shape, ignored)
         else:
             result_dtype(target)
+            if ignored is not None and ignored >= 0:
+                raise ValueError(f"ignore_label={ignored} is that of labels, and these targets are a row each: "
+                                 "sample_weight=0 leaves rows out")
             target = copied(target, compute)
         rows = copied(a, compute)
         if wanted:
@@ -230,17 +245,19 @@ cdef class RowLoss:
         work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(target) if by_label else NULL
         work.gradient = NULL if gradient is None else cnp.PyArray_BYTES(gradient)
         work.losses = <double *>cnp.PyArray_DATA(losses)
-        work.weights, work.classes, work.room = NULL, NULL, NULL
+        work.weights, work.classes, work.shares, work.room = NULL, NULL, NULL, NULL
         work.smoothing = smoothing
-        work.made = smoothing != 0 or classes is not None and not by_label
+        work.made = smoothing != 0 or of_terms and classes is not None and not by_label
         if classes is not None:
-            of_classes = np.ascontiguousarray(classes, np.float64)
+            of_classes = np.ascontiguousarray(classes(target, shape[-1]), np.float64)
             if (<object>of_classes).shape != (shape[-1],):
                 raise ValueError(f"class_weight must have {shape[-1]} numbers, one a class, "
                                  f"not {(<object>of_classes).size}")
             class_weights = <const double *>cnp.PyArray_DATA(of_classes)
-            if work.made:
+            if of_terms and work.made:
                 work.classes = class_weights
+            elif not by_label:
+                work.shares = class_weights
         if weights is not None:
             of_samples, each = leading(weights, shape[:-1], np.dtype(np.float64))
             each = max(each, <Py_ssize_t>1)
@@ -252,7 +269,7 @@ cdef class RowLoss:
                 work.labels = <const Py_ssize_t *>cnp.PyArray_DATA(target)
                 none_of_them = ignored
             counted = weights_of_rows(<Py_ssize_t *>work.labels, ignored is not None, none_of_them, class_weights,
-                                      not work.made, sample_weights, each, <double *>cnp.PyArray_DATA(row_weights), count)
+                                      work.classes == NULL, sample_weights, each, <double *>cnp.PyArray_DATA(row_weights), count)
             work.weights = <const double *>cnp.PyArray_DATA(row_weights)
         work.share = 1 / counted if reduction == "mean" and counted else 1
         if work.made and work.columns > ROOM:
@@ -265,7 +282,7 @@ cdef class RowLoss:
                 grain = TOGETHER if work.columns <= SHORT and count > 4 * TOGETHER else 1
                 threads = threads_for(cnp.PyArray_SIZE(rows) * (1 if single else 2))
                 with nogil:
-                    share_watched(run_rows, &work, count, grain, threads, work.columns * count)
+                    share_cancellable(run_rows, &work, count, grain, threads, work.columns * count)
         if wanted and dtype != compute:
             gradient = copied(gradient, dtype)
         if reduction == "none":
@@ -279,6 +296,8 @@ cdef class RowLoss:
 
 
 cdef cnp.ndarray checked_labels(cnp.ndarray labels, tuple shape, ignored):
+    if (<object>labels).shape == (*shape[:-1], 1):
+        labels = labels.reshape(shape[:-1])
     if (<object>labels).shape != shape[:-1]:
         raise ValueError(f"targets must have shape {shape[:-1]} (labels) or {shape} (one-hot), "
                          f"not {(<object>labels).shape}")

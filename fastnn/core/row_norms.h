@@ -21,6 +21,8 @@ FASTNN_LOOP fastnn_oct fastnn_oct_add(fastnn_oct a, fastnn_oct b) { return _mm51
 FASTNN_LOOP fastnn_oct fastnn_oct_mul(fastnn_oct a, fastnn_oct b) { return _mm512_mul_pd(a, b); }
 FASTNN_LOOP void fastnn_put_float(fastnn_oct a, float *x) { _mm256_storeu_ps(x, _mm512_cvtpd_ps(a)); }
 FASTNN_LOOP void fastnn_put_double(fastnn_oct a, double *x) { _mm512_storeu_pd(x, a); }
+FASTNN_LOOP void fastnn_stream_float(fastnn_oct a, float *x) { _mm256_stream_ps(x, _mm512_cvtpd_ps(a)); }
+FASTNN_LOOP void fastnn_stream_double(fastnn_oct a, double *x) { _mm512_stream_pd(x, a); }
 FASTNN_LOOP fastnn_quad fastnn_oct_folded(fastnn_oct a)
 {
     return _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
@@ -58,6 +60,8 @@ FASTNN_LOOP fastnn_quad fastnn_oct_folded(fastnn_oct a) { return fastnn_quad_add
 #if defined(__AVX__)
 FASTNN_LOOP void fastnn_put_four_floats(fastnn_quad a, float *x) { _mm_storeu_ps(x, _mm256_cvtpd_ps(a)); }
 FASTNN_LOOP void fastnn_put_four_doubles(fastnn_quad a, double *x) { _mm256_storeu_pd(x, a); }
+FASTNN_LOOP void fastnn_stream_four_floats(fastnn_quad a, float *x) { _mm_stream_ps(x, _mm256_cvtpd_ps(a)); }
+FASTNN_LOOP void fastnn_stream_four_doubles(fastnn_quad a, double *x) { _mm256_stream_pd(x, a); }
 #elif defined(__SSE2__) || defined(_M_X64)
 FASTNN_LOOP void fastnn_put_four_floats(fastnn_quad a, float *x)
 {
@@ -68,10 +72,21 @@ FASTNN_LOOP void fastnn_put_four_doubles(fastnn_quad a, double *x)
     _mm_storeu_pd(x, a.low);
     _mm_storeu_pd(x + 2, a.high);
 }
+FASTNN_LOOP void fastnn_stream_four_floats(fastnn_quad a, float *x)
+{
+    _mm_stream_ps(x, _mm_movelh_ps(_mm_cvtpd_ps(a.low), _mm_cvtpd_ps(a.high)));
+}
+FASTNN_LOOP void fastnn_stream_four_doubles(fastnn_quad a, double *x)
+{
+    _mm_stream_pd(x, a.low);
+    _mm_stream_pd(x + 2, a.high);
+}
 #else
 #define FASTNN_PUT_FOUR(a, x, T) x[0] = (T)a.a, x[1] = (T)a.b, x[2] = (T)a.c, x[3] = (T)a.d
 FASTNN_LOOP void fastnn_put_four_floats(fastnn_quad a, float *x) { FASTNN_PUT_FOUR(a, x, float); }
 FASTNN_LOOP void fastnn_put_four_doubles(fastnn_quad a, double *x) { FASTNN_PUT_FOUR(a, x, double); }
+#define fastnn_stream_four_floats fastnn_put_four_floats
+#define fastnn_stream_four_doubles fastnn_put_four_doubles
 #endif
 FASTNN_LOOP void fastnn_put_float(fastnn_oct a, float *x)
 {
@@ -83,6 +98,24 @@ FASTNN_LOOP void fastnn_put_double(fastnn_oct a, double *x)
     fastnn_put_four_doubles(a.low, x);
     fastnn_put_four_doubles(a.high, x + 4);
 }
+FASTNN_LOOP void fastnn_stream_float(fastnn_oct a, float *x)
+{
+    fastnn_stream_four_floats(a.low, x);
+    fastnn_stream_four_floats(a.high, x + 4);
+}
+FASTNN_LOOP void fastnn_stream_double(fastnn_oct a, double *x)
+{
+    fastnn_stream_four_doubles(a.low, x);
+    fastnn_stream_four_doubles(a.high, x + 4);
+}
+#endif
+
+#if defined(__SSE2__) || defined(_M_X64)
+FASTNN_LOOP void fastnn_fetch(const void *x) { _mm_prefetch((const char *)x, _MM_HINT_T1); }
+FASTNN_LOOP void fastnn_streamed(void) { _mm_sfence(); }
+#else
+FASTNN_LOOP void fastnn_fetch(const void *x) { (void)x; }
+FASTNN_LOOP void fastnn_streamed(void) {}
 #endif
 
 FASTNN_LOOP fastnn_oct fastnn_oct_less(fastnn_oct a, double b) { return fastnn_oct_add(a, fastnn_oct_of(-b)); }
@@ -92,11 +125,15 @@ FASTNN_LOOP double fastnn_octs_sum(const fastnn_oct *a)
     return fastnn_quad_sum(fastnn_quad_add(fastnn_oct_folded(a[0]), fastnn_oct_folded(a[1])));
 }
 
-enum { FASTNN_NORM_ROWS = 4 };      /* whose shares of the gradients of gamma and beta are added at once */
+enum {
+    FASTNN_NORM_ROWS = 4,           /* whose shares of the gradients of gamma and beta are added at once */
+    FASTNN_NORM_FETCHED = 256       /* columns from which on the next rows are fetched meanwhile, past the cache */
+};
 
 /* What is called by address. `statistics` has the mean, 0 unless `centred`, and 1/sqrt(variance + eps) of each row.
    fastnn_norm_rows_*: (x - mean)/sqrt(variance + eps) gamma + beta; beta may be NULL.
-   fastnn_norm_rows_back_*: the gradient of x; those of gamma and, unless NULL, beta are added to `dgamma`, `dbeta`. */
+   fastnn_norm_rows_back_*: the gradient of x, past the cache if `streaming`, where each row is to begin a cache line;
+   those of gamma and, unless NULL, beta are added to `dgamma`, `dbeta`. */
 #define FASTNN_ROW_NORMS_OF(T)                                                                                         \
 FASTNN_LOOP void fastnn_norm_row_##T(const T *FASTNN_RESTRICT x, const double *FASTNN_RESTRICT gamma,                  \
                                      const double *FASTNN_RESTRICT beta, T *FASTNN_RESTRICT out,                       \
@@ -156,7 +193,8 @@ static void fastnn_norm_rows_##T(const void *matrix, const double *gamma, const 
 FASTNN_LOOP void fastnn_norm_back_##T(const T *FASTNN_RESTRICT g, const T *FASTNN_RESTRICT x,                          \
                                       const double *FASTNN_RESTRICT gamma, const double *FASTNN_RESTRICT statistics,   \
                                       T *FASTNN_RESTRICT out, double *FASTNN_RESTRICT dgamma,                          \
-                                      double *FASTNN_RESTRICT dbeta, const int rows, ptrdiff_t columns, int centred)   \
+                                      double *FASTNN_RESTRICT dbeta, const int rows, ptrdiff_t columns, int centred,   \
+                                      int streaming)                                                                   \
 {                                                                                                                      \
     const ptrdiff_t whole = columns & -16, eights = columns & -8;                                                      \
     double sums[FASTNN_NORM_ROWS], slopes[FASTNN_NORM_ROWS];                                                           \
@@ -186,11 +224,20 @@ FASTNN_LOOP void fastnn_norm_back_##T(const T *FASTNN_RESTRICT g, const T *FASTN
         fastnn_oct to_gamma = fastnn_oct_double(dgamma + i);                                                           \
         fastnn_oct to_beta = dbeta != NULL ? fastnn_oct_double(dbeta + i) : fastnn_oct_of(0);                          \
         for (int row = 0; row < rows; row++) {                                                                         \
-            const fastnn_oct v = fastnn_oct_##T(g + row * columns + i);                                                \
-            const fastnn_oct d = fastnn_oct_less(fastnn_oct_##T(x + row * columns + i), statistics[2 * row]);          \
+            const ptrdiff_t at = row * columns + i;                                                                    \
+            if (streaming && columns >= FASTNN_NORM_FETCHED) {                                                         \
+                fastnn_fetch(g + at + rows * columns);                                                                 \
+                fastnn_fetch(x + at + rows * columns);                                                                 \
+            }                                                                                                          \
+            const fastnn_oct v = fastnn_oct_##T(g + at);                                                               \
+            const fastnn_oct d = fastnn_oct_less(fastnn_oct_##T(x + at), statistics[2 * row]);                         \
             fastnn_oct dx = fastnn_oct_less(fastnn_oct_mul(v, scale), sums[row]);                                      \
             dx = fastnn_oct_add(dx, fastnn_oct_times(d, -slopes[row]));                                                \
-            fastnn_put_##T(fastnn_oct_times(dx, statistics[2 * row + 1]), out + row * columns + i);                    \
+            dx = fastnn_oct_times(dx, statistics[2 * row + 1]);                                                        \
+            if (streaming)                                                                                             \
+                fastnn_stream_##T(dx, out + at);                                                                       \
+            else                                                                                                       \
+                fastnn_put_##T(dx, out + at);                                                                          \
             to_gamma = fastnn_oct_add(to_gamma, fastnn_oct_mul(v, fastnn_oct_times(d, statistics[2 * row + 1])));      \
             to_beta = fastnn_oct_add(to_beta, v);                                                                      \
         }                                                                                                              \
@@ -215,20 +262,36 @@ FASTNN_LOOP void fastnn_norm_back_##T(const T *FASTNN_RESTRICT g, const T *FASTN
                                                                                                                        \
 static void fastnn_norm_rows_back_##T(const void *gradient, const void *matrix, const double *gamma,                   \
                                       const double *statistics, void *result, double *dgamma, double *dbeta,           \
-                                      ptrdiff_t rows, ptrdiff_t columns, int centred)                                  \
+                                      ptrdiff_t rows, ptrdiff_t columns, int centred, int streaming)                   \
 {                                                                                                                      \
     const T *g = (const T *)gradient, *x = (const T *)matrix;                                                          \
     T *out = (T *)result;                                                                                              \
     ptrdiff_t row = 0;                                                                                                 \
     for (; row + FASTNN_NORM_ROWS <= rows; row += FASTNN_NORM_ROWS)                                                    \
-        fastnn_norm_back_##T(g + row * columns, x + row * columns, gamma, statistics + 2 * row, out + row * columns,   \
-                             dgamma, dbeta, FASTNN_NORM_ROWS, columns, centred);                                       \
+        if (streaming)                                                                                                 \
+            fastnn_norm_back_##T(g + row * columns, x + row * columns, gamma, statistics + 2 * row,                    \
+                                 out + row * columns, dgamma, dbeta, FASTNN_NORM_ROWS, columns, centred, 1);           \
+        else                                                                                                           \
+            fastnn_norm_back_##T(g + row * columns, x + row * columns, gamma, statistics + 2 * row,                    \
+                                 out + row * columns, dgamma, dbeta, FASTNN_NORM_ROWS, columns, centred, 0);           \
     for (; row < rows; row++)                                                                                          \
         fastnn_norm_back_##T(g + row * columns, x + row * columns, gamma, statistics + 2 * row, out + row * columns,   \
-                             dgamma, dbeta, 1, columns, centred);                                                      \
+                             dgamma, dbeta, 1, columns, centred, 0);                                                   \
+    if (streaming)                                                                                                     \
+        fastnn_streamed();                                                                                             \
 }
 
 FASTNN_ROW_NORMS_OF(float)
 FASTNN_ROW_NORMS_OF(double)
+
+/* Called by address: n floats as doubles. */
+static void fastnn_widened(const float *x, double *out, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        fastnn_put_double(fastnn_oct_float(x + i), out + i);
+    for (; i < n; i++)
+        out[i] = (double)x[i];
+}
 
 #endif

@@ -7,29 +7,39 @@ on the number of threads.
 """
 cimport numpy as cnp
 from libc.stdint cimport uintptr_t
+from libc.string cimport memset
 
-from fastnn.core.levels import rules
+from fastnn.core.levels import layers
+from fastnn.core.processor import last_level_cache
 
 from fastnn.core.arrays cimport apart, contiguous, copied
-from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop
+from fastnn.core.columns cimport floating_array, is_floating, itemsize, norm_rows_back_loop, norm_rows_loop, \
+    widened_loop
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.memory cimport new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.streaming cimport FASTNN_LINE
+from fastnn.core.threads cimport share_cancellable, threads_for
 
 cnp.import_array()
 
 cdef enum:
     GRAIN = 512             # elements; there are to be so many that the first ones tell how long the others take
-    MOST_BLOCKS = 64        # of rows whose gradients of gamma and beta are summed apart
+    MOST_BLOCKS = 32        # of rows whose gradients of gamma and beta are summed apart
     LEAST_BLOCK = 4096      # elements
+    LEAST_ROWS = 8          # of a block, or 16 where there are two such blocks: its sums take as much memory as two rows
+    ROWS_TOGETHER = 4       # FASTNN_NORM_ROWS
+    TOTALLED = 512          # columns that a thread adds the blocks' sums of
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
+cdef Py_ssize_t stream_above = last_level_cache()      # bytes of what a pass back reads and writes
+
+cdef widened_loop widened = <widened_loop><uintptr_t>layers.WIDENED
 cdef int place
 cdef norm_rows_loop[2] forwards         # for double, for float
 cdef norm_rows_back_loop[2] backwards
 for place in range(2):
-    forwards[place] = <norm_rows_loop><uintptr_t>rules.ROW_NORMS["forward"][1 - place]
-    backwards[place] = <norm_rows_back_loop><uintptr_t>rules.ROW_NORMS["backward"][1 - place]
+    forwards[place] = <norm_rows_loop><uintptr_t>layers.ROW_NORMS["forward"][1 - place]
+    backwards[place] = <norm_rows_back_loop><uintptr_t>layers.ROW_NORMS["backward"][1 - place]
 
 cdef struct Work:
     bint single
@@ -46,6 +56,10 @@ cdef struct Work:
     Py_ssize_t rows
     Py_ssize_t columns
     Py_ssize_t block        # rows
+    Py_ssize_t blocks
+    bint streaming
+    char *dgamma
+    char *dbeta             # or NULL
 
 
 cdef void run(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
@@ -68,10 +82,41 @@ cdef void run_back(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
         row = block * work.block
         at = row * work.columns * itemsize(work.single)
         sums = work.sums + block * work.columns * (1 + work.shifted)
+        memset(sums, 0, work.columns * (1 + work.shifted) * sizeof(double))
         backwards[work.single](work.g + at, work.x + at, work.gamma, work.statistics + 2 * row, work.out + at, sums,
                                sums + work.columns if work.shifted else NULL, min(work.block, work.rows - row),
-                               work.columns, work.centred)
+                               work.columns, work.centred, work.streaming)
     fastnn_fp_leave(state)
+
+
+cdef void run_total(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    """Columns start to stop: the blocks' sums, added in order."""
+    cdef const Work *work = <const Work *>context
+    total(work, work.dgamma, 0, start, stop)
+    if work.dbeta != NULL:
+        total(work, work.dbeta, work.columns, start, stop)
+
+
+cdef void total(const Work *work, char *out, Py_ssize_t first, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
+    cdef Py_ssize_t width = work.columns * (1 + work.shifted)
+    cdef Py_ssize_t block, i
+    cdef double *sums = work.sums + first
+    for block in range(1, work.blocks):
+        for i in range(start, stop):
+            sums[i] += sums[block * width + i]
+    for i in range(start, stop):
+        if work.single:
+            (<float *>out)[i] = <float>sums[i]
+        else:
+            (<double *>out)[i] = sums[i]
+
+
+cdef Py_ssize_t block_of(Py_ssize_t rows, Py_ssize_t columns) noexcept:
+    """Rows of a block."""
+    cdef Py_ssize_t least = max(LEAST_ROWS, min(2 * LEAST_ROWS, rows // 2), (rows + MOST_BLOCKS - 1) // MOST_BLOCKS)
+    if columns:
+        least = max(least, LEAST_BLOCK // columns)
+    return (least + ROWS_TOGETHER - 1) // ROWS_TOGETHER * ROWS_TOGETHER
 
 
 cdef cnp.ndarray matrix(object value, str name):
@@ -94,12 +139,10 @@ cdef cnp.ndarray vector(object value, cnp.ndarray x, str name):
 cdef cnp.ndarray in_double(cnp.ndarray a):
     """The vector, or a copy, in double."""
     cdef cnp.ndarray wide
-    cdef Py_ssize_t i
     if cnp.PyArray_TYPE(a) == cnp.NPY_DOUBLE:
         return a
     wide = cnp.PyArray_EMPTY(1, cnp.PyArray_DIMS(a), cnp.NPY_DOUBLE, 0)
-    for i in range(cnp.PyArray_SIZE(a)):
-        (<double *>cnp.PyArray_DATA(wide))[i] = <double>(<const float *>cnp.PyArray_DATA(a))[i]
+    widened(<const float *>cnp.PyArray_DATA(a), <double *>cnp.PyArray_DATA(wide), cnp.PyArray_SIZE(a))
     return wide
 
 
@@ -157,7 +200,7 @@ def norm_rows(x, gamma, beta, double eps, bint centred, out=None):
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
+            share_cancellable(run, &work, work.rows, max(1, GRAIN // work.columns), threads, n)
     return result, (a, statistics)
 
 
@@ -184,13 +227,12 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
         raise ValueError("out must be apart from gamma")
     scale = in_double(scale)
     cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
-    cdef Py_ssize_t blocks = max(1, min(<Py_ssize_t>MOST_BLOCKS, n // LEAST_BLOCK))
     cdef int threads
-    work.block = max(1, (work.rows + blocks - 1) // blocks)
-    blocks = (work.rows + work.block - 1) // work.block
+    work.block = block_of(work.rows, work.columns)
+    work.blocks = max(1, (work.rows + work.block - 1) // work.block)        # with no rows, one of zeros
     cdef cnp.npy_intp[2] shape
-    shape[0], shape[1] = max(1, blocks), work.columns * (1 + shifted)
-    cdef cnp.ndarray sums = cnp.PyArray_ZEROS(2, shape, cnp.NPY_DOUBLE, 0)
+    shape[0], shape[1] = work.blocks, work.columns * (1 + shifted)
+    cdef cnp.ndarray sums = cnp.PyArray_EMPTY(2, shape, cnp.NPY_DOUBLE, 0)
     cdef cnp.npy_intp columns = work.columns
     cdef cnp.ndarray dgamma = cnp.PyArray_EMPTY(1, &columns, cnp.PyArray_TYPE(a), 0)
     cdef cnp.ndarray dbeta = cnp.PyArray_EMPTY(1, &columns, cnp.PyArray_TYPE(a), 0) if shifted else None
@@ -200,28 +242,24 @@ def norm_rows_backward(grad, tuple kept not None, gamma, bint shifted, bint cent
     work.statistics = <double *>cnp.PyArray_DATA(statistics)
     work.sums = <double *>cnp.PyArray_DATA(sums)
     work.shifted = shifted
+    work.dgamma = cnp.PyArray_BYTES(dgamma)
+    work.dbeta = cnp.PyArray_BYTES(dbeta) if shifted else NULL
+    work.streaming = (3 * n * itemsize(work.single) > stream_above
+                      and (<uintptr_t>work.out | (work.columns * itemsize(work.single))) % FASTNN_LINE == 0)
     if n < WITH_GIL:
-        run_back(&work, 0, blocks)
+        run_back(&work, 0, work.blocks)
+        run_total(&work, 0, work.columns)
     else:
         threads = threads_for(n)
         with nogil:
-            share_watched(run_back, &work, blocks, 1, threads, n)
-    total(&work, blocks, cnp.PyArray_BYTES(dgamma), 0)
-    if shifted:
-        total(&work, blocks, cnp.PyArray_BYTES(dbeta), work.columns)
+            share_cancellable(run_back, &work, work.blocks, 1, threads, n)
+            share_cancellable(run_total, &work, work.columns, TOTALLED, threads, n)
     return result, dgamma, dbeta
 
 
-cdef void total(const Work *work, Py_ssize_t blocks, char *out, Py_ssize_t first) noexcept:
-    """The blocks' sums from column `first` on, added in order."""
-    cdef Py_ssize_t width = work.columns * (1 + work.shifted)
-    cdef Py_ssize_t block, i
-    cdef double *sums = work.sums + first
-    for block in range(1, blocks):
-        for i in range(work.columns):
-            sums[i] += sums[block * width + i]
-    for i in range(work.columns):
-        if work.single:
-            (<float *>out)[i] = <float>sums[i]
-        else:
-            (<double *>out)[i] = sums[i]
+def _stream_above(nbytes):
+    """Write dx past the cache when a pass back reads and writes more than so many bytes; the number before. For tests."""
+    global stream_above
+    before = stream_above
+    stream_above = nbytes
+    return before

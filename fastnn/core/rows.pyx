@@ -1,5 +1,5 @@
-# cython: boundscheck=False, initializedcheck=False, binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# cython: boundscheck=False, initializedcheck=False
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How arrays are walked for row kernels: the softmax family along axes.
 
 Arrays that lie contiguous in memory, by rows or by columns, are run through as they are, along any axis, and along
@@ -25,7 +25,7 @@ from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_sta
 from fastnn.core.kernels cimport (FIRST, FIRST_BY_VALUE, PRODUCT, PRODUCT_BY_VALUE, SECOND, VALUE, row_double,
                                   row_float)
 from fastnn.core.memory cimport new_like, new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 
 cnp.import_array()
 
@@ -89,7 +89,7 @@ cdef int run(const Work *work, Py_ssize_t rows) except -1:
         return 0
     threads = threads_for(elements * (1 if work.single else 2))
     with nogil:
-        return share_watched(run_rows, work, rows, grain, threads, elements)
+        return share_cancellable(run_rows, work, rows, grain, threads, elements)
 
 
 cdef inline int layout_of(cnp.ndarray a) noexcept:
@@ -185,7 +185,7 @@ cdef object with_last(cnp.ndarray a, object axis, str name):
         raise ValueError(f"axis names one twice: {axis}, where {name} has the shape {(<object>a).shape}")
     if a.ndim == 0 or axis is None:
         return a
-    axes = sorted(axes, key=lambda each: each % ndim)
+    axes = sorted([each % ndim for each in axes])
     return np.moveaxis(a, axes, range(-len(axes), 0))
 
 
@@ -328,10 +328,11 @@ cdef class RowActivation:
         """dy_i/dx_i, or with `grad` the vector-Jacobian product sum_j grad_j dy_j/dx_i.
 
         With x, y = f(x) is not needed. Softmax's and softmin's product takes it if it is an array like x: that is
-        quicker, and within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these two may
-        cancel. All else is computed from x: ValueError where y lies in its memory, so that x has been overwritten.
-        Without x, `backward(y=y, grad=g)` computes everything from y, exactly for that y, at the speed of memory:
-        log-softmax's product within 4 ULP of the larger of grad and exp(y) sum(grad). TypeError with neither x nor y.
+        faster, and within 4 ULP of the larger of y grad and y sum(grad y); without y it keeps the digits that these
+        two may cancel. All else is computed from x: ValueError where y lies in its memory, so that x has been
+        overwritten. Without x, `backward(y=y, grad=g)` computes everything from y, exactly for that y, at the speed of
+        memory: log-softmax's product within 4 ULP of the larger of grad and exp(y) sum(grad). TypeError with neither x
+        nor y.
         """
         if x is None:
             if y is None:

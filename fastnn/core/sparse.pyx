@@ -1,5 +1,4 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
 """Gradients of some rows of a parameter, and how rows that are named more than once become one.
 
 The distinct rows are found by a hash table with open addressing, in the order in which they come first. Their values

@@ -3,7 +3,7 @@ from typing import Any, Final
 
 from numpy.typing import ArrayLike, NDArray
 
-from .gates import Gate
+from .locks import Lock
 from .measuring import Products
 from .records import Record
 from .transactions import Part, Transaction
@@ -30,7 +30,7 @@ class Plan(Part):
     def run(self, clip_global_norm: float = 0, filled: Iterable[tuple[NDArray[Any], NDArray[Any]]] = (),
             undo: Callable[[], object] | None = None) -> bool: ...
 
-class Stepper(Gate):
+class Stepper(Lock):
     @property
     def t(self) -> int: ...
     def forget(self, key: object) -> None: ...

@@ -1,10 +1,9 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
-# cython: binding=False, embedsignature.format=clinic
-# (with binding, Cython's default, a method that is called on an object of another class crashes)
+# (with `binding`, off in tools/translation.py, a method that is called on an object of another class crashes)
 """How parameters are stepped: a whole set of parameters is validated, then an optimizer rule passes over all of it.
 
 Nothing is written before everything has been checked and allocated. A `Plan` is a checked call. Between a check and the
-pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.look` checks
+pass code of the user's may run - __array__, __eq__, __index__ - and do anything to any array, so `Plan.recheck` checks
 all of them again; after it nothing can fail. The pass itself is in passes.pxd. A step holds its optimizer's lock
 (gates.pyx). What wrappers have written with it is a transaction's (transactions.pyx).
 """
@@ -21,7 +20,7 @@ from libc.stdlib cimport calloc, free, qsort, realloc
 from fastnn.core.arrays cimport OTHER, as_array, kind_of, result_dtype, share_memory
 from fastnn.core.clipping cimport Reduced, around, wanted
 from fastnn.core.cohorts cimport Cohort
-from fastnn.core.gates cimport Gate
+from fastnn.core.locks cimport Lock
 from fastnn.core.layouts cimport Layout
 from fastnn.core.measuring cimport Measured, Products
 from fastnn.core.passes cimport MOST_CONSTANTS, MOST_SLOTS, MOST_STORED_SLOTS, Pass, Task, step_blocks
@@ -209,7 +208,7 @@ cdef class Plan(Part):
         if self.layout is None:                 # here, for what is allocated may set garbage collection off
             self.layout = Layout(self.keys, self.records, self.cohort_of, self.targets, self.grads, self.parameters)
 
-    cdef void look(self) except *:
+    cdef void recheck(self) except *:
         """Check everything once more. If no other code runs in between, `write` cannot fail."""
         if not self.layout.unchanged():
             raise ValueError(CHANGED)
@@ -261,15 +260,15 @@ cdef class Plan(Part):
         with np.errstate(all="ignore"):
             return self.taken(clip_global_norm, undo, False)
 
-    cdef bint taken(self, double clip_global_norm, undo, bint looked) except -1:
-        """looked: whether everything has been looked at, and no other code has run since."""
+    cdef bint taken(self, double clip_global_norm, undo, bint checked) except -1:
+        """checked: whether everything has been checked, and no other code has run since."""
         cdef Transaction transaction = self.transaction
         cdef Reduced reduced = None
         cdef Measured measured = None           # until all is written
-        if not looked:
+        if not checked:
             if transaction is not None:
-                transaction.look()
-            self.look()
+                transaction.recheck()
+            self.recheck()
         if clip_global_norm or wanted(self.cohorts):
             reduced = Reduced()
             if not reduced.clip(self.layout, clip_global_norm):
@@ -282,12 +281,12 @@ cdef class Plan(Part):
                 self.measured = None
             if not found:
                 if transaction is not None:
-                    transaction.look()
+                    transaction.recheck()
                 return self.skip(undo)
         if reduced is not None or measured is not None:
-            self.look()                         # other code, or other threads, may have run
+            self.recheck()                      # other code, or other threads, may have run
             if transaction is not None:
-                transaction.look()
+                transaction.recheck()
         if transaction is not None:
             transaction.begin()
         self.write()
@@ -309,7 +308,7 @@ cdef class Plan(Part):
         """What an optimizer's `_measure` asks; looks at everything."""
         if self.measured is None:
             raise RuntimeError("only a step that is being taken can be measured")
-        self.look()
+        self.recheck()
         return self.measured
 
     def dots(self, Products wanted not None):
@@ -344,7 +343,7 @@ cdef class Plan(Part):
         cdef Py_ssize_t i
         cdef double total = 0
         self.arrange()
-        self.look()
+        self.recheck()
         numbers = <Numbers *>calloc(self.layout.count + 1, sizeof(Numbers))
         if numbers == NULL:
             raise MemoryError
@@ -402,7 +401,7 @@ cdef class Plan(Part):
             self.owner.last = self
 
 
-cdef class Stepper(Gate):
+cdef class Stepper(Lock):
     """State by key (mappings) and by position (sequences), and the plans made from calls."""
 
     cdef dict by_key
@@ -426,35 +425,35 @@ cdef class Stepper(Gate):
     def __dealloc__(self):
         free(self.spans)
 
-    cdef void leave(self) noexcept:
+    cdef void release(self) noexcept:
         if self.last is not None:
             self.last.layout.release()
             self.last.owner = self.last.transaction = None
-        Gate.leave(self)
+        Lock.release(self)
 
     def _step_mapping(self, params, grads, dict extra):
         """Step parameters by key, in place."""
-        self.enter()
+        self.acquire()
         try:
             if extra or not self.step_again(True, params, grads):
                 self.advance(self.plan_mapping(params, grads), extra)
         finally:
-            self.leave()
+            self.release()
 
     def _step_sequence(self, params, grads, dict extra):
         """Step parameters by position, in place; params and grads are lists or tuples."""
-        self.enter()
+        self.acquire()
         try:
             if extra or not self.step_again(False, params, grads):
                 self.advance(self.plan_sequence(params, grads), extra)
         finally:
-            self.leave()
+            self.release()
 
     def _step_leaves(self, leaves, dict extra, Transaction transaction):
         """Step leaves of parameters, dicts of arrays and of gradients, as part of a transaction. Whether the step was
         taken: not if a norm was not finite, or if there was nothing to step."""
         cdef Plan plan
-        self.enter()
+        self.acquire()
         try:
             plan = self.plan_leaves(leaves.by_key, leaves.params, leaves.grads, leaves.write_back, False)
             if not plan.records:
@@ -464,13 +463,13 @@ cdef class Stepper(Gate):
             self.advance(plan, extra)
             return not plan.skipped
         finally:
-            self.leave()
+            self.release()
 
     def _planned(self, bint by_key, dict params, dict grads, bint late=False):
         """Such a step, to be written as part of another one's transaction; if `late` with the gradients as they are
         then: arrays of floating-point numbers of the parameters' precision or a lower one.
 
-        Between them lies no other use: whoever has the optimizer's gate calls this.
+        Between them lies no other use: whoever has the optimizer's lock calls this.
         """
         cdef Plan plan = self.plan_leaves(by_key, params, grads, None, late)
         plan.owner = self
@@ -503,7 +502,7 @@ cdef class Stepper(Gate):
         """The deltas of a step, new arrays, by position."""
         cdef list deltas = []
         cdef Plan plan
-        self.enter()
+        self.acquire()
         try:
             plan = self.plan_deltas((<object>self)._gradients(grads, extra), deltas,
                                     (<object>self)._parameters(grads, extra))
@@ -512,7 +511,7 @@ cdef class Stepper(Gate):
                 for delta in deltas:
                     delta[...] = 0
         finally:
-            self.leave()
+            self.release()
         return deltas
 
     cdef void advance(self, Plan plan, dict extra) except *:
@@ -527,7 +526,7 @@ cdef class Stepper(Gate):
     cdef bint step_again(self, bint by_key, params, grads) except -1:
         """Take the last step once more; False, and nothing has changed, where the call has to be planned.
 
-        Constants come before the arrays are looked at: they are Python's code. None runs from there until all is
+        Constants come before the arrays are checked: they are Python's code. None runs from there until all is
         written, so that one look is enough.
         """
         cdef Plan plan = self.last
@@ -603,12 +602,12 @@ cdef class Stepper(Gate):
         besides; or reduced-precision slots: the dtype's name and one of rules.STORED for each. `measures`: whether a
         step asks `_measure` for its constants."""
         cdef Storage storage = Storage(tuple(initial), tuple(scalars), name, tuple(stored))
-        self.enter()
+        self.acquire()
         try:
             self.replace({}, {}, 0, {})         # whoever is initialised once more begins anew
             self.storage, self.measures = storage, measures
         finally:
-            self.leave()
+            self.release()
 
     cdef int must_be_lazy(self, object key) except -1:
         """Raise where no rows can be stepped alone."""
@@ -654,11 +653,11 @@ cdef class Stepper(Gate):
         key is that of a mapping, the path in nested ones, or the position in a sequence. Raises KeyError for a key of
         which there is no state.
         """
-        self.enter()
+        self.acquire()
         try:
             self.drop(key)
         finally:
-            self.leave()
+            self.release()
 
     cdef void drop(self, object key) except *:
         by_key, by_position = dict(self.by_key), dict(self.by_position)
@@ -714,13 +713,13 @@ cdef class Stepper(Gate):
 
         These are compiled ones that cannot fail: no signal's handler comes in between.
         """
-        self.enter()
+        self.acquire()
         try:
             self.replace(by_key, by_position, passes, done)
             for function in functions:
                 function()
         finally:
-            self.leave()
+            self.release()
 
     cdef void replace(self, dict by_key, dict by_position, uint32_t passes, dict done) except *:
         self.forget_plan()

@@ -34,9 +34,9 @@ cdef extern from *:
     int omp_in_parallel() noexcept nogil
     int fastnn_signalled() noexcept nogil
     int FASTNN_LOST
-    void fastnn_watch_begin(fastnn_watch *watch, int (*signalled)() noexcept nogil) noexcept nogil
+    void fastnn_cancellation_begin(fastnn_cancellation *cancellation, int (*signalled)() noexcept nogil) noexcept nogil
     void fastnn_share(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads,
-                      fastnn_watch *watch) noexcept nogil
+                      fastnn_cancellation *cancellation) noexcept nogil
     void fastnn_pool_prepare()
     bint fastnn_pool_single() noexcept
     void fastnn_pool_several()
@@ -98,15 +98,15 @@ def _after_fork():
     main_thread = PyThread_get_thread_ident()
 
 
-cdef fastnn_watch *begun(fastnn_watch *watch, Py_ssize_t elements) noexcept nogil:
+cdef fastnn_cancellation *begun(fastnn_cancellation *cancellation, Py_ssize_t elements) noexcept nogil:
     if elements < WATCHED or PyThread_get_thread_ident() != main_thread:
         return NULL
-    fastnn_watch_begin(watch, fastnn_signalled)
-    return watch
+    fastnn_cancellation_begin(cancellation, fastnn_signalled)
+    return cancellation
 
 
-cdef int raise_if_over(fastnn_watch *watch) except -1 nogil:
-    cdef int over = 0 if watch == NULL else fastnn_watch_over(watch)
+cdef int raise_if_over(fastnn_cancellation *cancellation) except -1 nogil:
+    cdef int over = 0 if cancellation == NULL else fastnn_cancelled(cancellation)
     if over == FASTNN_LOST:
         with gil:
             raise RuntimeError("a signal's handler forked in the middle of a call on several threads: "
@@ -115,15 +115,15 @@ cdef int raise_if_over(fastnn_watch *watch) except -1 nogil:
 
 
 cdef int share_with(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads,
-                    fastnn_watch *watch) except -1 nogil:
-    fastnn_share(body, work, n, grain, threads, watch)
-    return raise_if_over(watch)
+                    fastnn_cancellation *cancellation) except -1 nogil:
+    fastnn_share(body, work, n, grain, threads, cancellation)
+    return raise_if_over(cancellation)
 
 
-cdef int share_watched(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads,
+cdef int share_cancellable(range_body body, const void *work, Py_ssize_t n, Py_ssize_t grain, int threads,
                        Py_ssize_t elements) except -1 nogil:
-    cdef fastnn_watch watch
-    return share_with(body, work, n, grain, threads, begun(&watch, elements))
+    cdef fastnn_cancellation cancellation
+    return share_with(body, work, n, grain, threads, begun(&cancellation, elements))
 
 
 def get_num_threads():

@@ -3,7 +3,7 @@
 
 cdef class Part:
     cdef void arrange(self) except *
-    cdef void look(self) except *
+    cdef void recheck(self) except *
     cdef void write(self) except *
 
 
@@ -14,7 +14,7 @@ cdef class Transaction:
     cdef bint casts                         # whether a part rounds numbers; known when all is arranged
 
     cdef void arrange(self) except *
-    cdef void look(self) except *
+    cdef void recheck(self) except *
     cdef void begin(self) except *
     cdef void complete(self) except *
     cdef void end(self) except *

@@ -1,7 +1,6 @@
-# cython: binding=False, embedsignature.format=clinic
 """What wrappers have written together with a step: all of it or nothing.
 
-Everything is arranged and looked at before the first part writes, and writing cannot fail. It is compiled code alone,
+Everything is arranged and checked before the first part writes, and writing cannot fail. It is compiled code alone,
 so that no signal's handler can raise half way.
 """
 import numpy as np
@@ -24,7 +23,7 @@ cdef class Part:
     cdef void arrange(self) except *:
         """Allocate; code of the user's may run."""
 
-    cdef void look(self) except *:
+    cdef void recheck(self) except *:
         """A last check: raises if `write` could fail. No code of the user's runs, and nothing is allocated that would
         set garbage collection off, which may run some."""
 
@@ -46,7 +45,7 @@ cdef class Copies(Part):
             self.dtypes.append((<cnp.ndarray?>source).descr)
             self.casts = self.casts or (<cnp.ndarray?>target).descr is not (<cnp.ndarray>source).descr
 
-    cdef void look(self) except *:
+    cdef void recheck(self) except *:
         cdef Py_ssize_t i = 0
         for target, source in self.pairs:
             if not (cnp.PyArray_SAMESHAPE(<cnp.ndarray>target, <cnp.ndarray>source)
@@ -92,7 +91,7 @@ cdef class Transaction:
             if isinstance(part, Copies) and (<Copies>part).casts:
                 self.casts = True
 
-    cdef void look(self) except *:
+    cdef void recheck(self) except *:
         look_at_all(self.first)
         look_at_all(self.after)
         look_at_all(self.ended)
@@ -114,14 +113,14 @@ cdef class Transaction:
     def without_step(self):
         """Where there is no step to be taken: what is `ended` is written."""
         self.arrange()
-        self.look()
+        self.recheck()
         self.end()
 
 
 cdef void look_at_all(list parts) except *:
     for part in parts:
         if isinstance(part, Part):
-            (<Part>part).look()
+            (<Part>part).recheck()
 
 
 cdef void write_all(list parts) except *:
@@ -151,7 +150,7 @@ cdef class Displaced(Part):
         """They are about to be moved from where they are when this part is written."""
         self.coming = places
 
-    cdef void look(self) except *:
+    cdef void recheck(self) except *:
         check(self.coming)
 
     cdef void write(self) except *:

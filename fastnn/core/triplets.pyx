@@ -15,7 +15,7 @@ from fastnn.core.compensated cimport sum_of
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.kernels cimport triplet_double, triplet_float
 from fastnn.core.memory cimport new_result
-from fastnn.core.threads cimport share_watched, threads_for
+from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.levels import losses as compiled
 from fastnn.core.pair_losses import leading
@@ -127,7 +127,7 @@ def triplet(tuple constants, anchor, positive, negative, bint wanted, str reduct
         grain = TOGETHER if work.columns <= SHORT and count > 4 * TOGETHER else 1
         threads = threads_for(cnp.PyArray_SIZE(a) * (1 if work.single else 2))
         with nogil:
-            share_watched(run_rows, &work, count, grain, threads, work.columns * count)
+            share_cancellable(run_rows, &work, count, grain, threads, work.columns * count)
     if weights is not None:
         weigh(work.losses, <const double *>cnp.PyArray_DATA(each), count)
     found = tuple([gradient if dtype == compute else copied(gradient, dtype) for gradient in gradients]) or None

@@ -1,6 +1,11 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """The largest error of float32 results against float64 values, in units in the last place: for fastnn.accuracy."""
+cimport numpy as cnp
 from libc.stdint cimport int32_t
+
+from fastnn.core.arrays cimport contiguous
+
+cnp.import_array()
 
 cdef extern from *:
     """
@@ -56,32 +61,38 @@ cdef double error_in_kind(float got, double exact, double smallest) noexcept nog
     return 0 if got == rounded or (got != got and rounded != rounded) else INFINITY
 
 
-def largest_error(const float[::1] got not None, const double[::1] exact not None, double floor=0):
+def largest_error(got, exact, double floor=0):
     """(the largest error, the first index where it occurs) of results against exact values of the same length.
 
     The unit is that of float32 at max(|exact|, floor), at most that of the largest number. A result that is NaN or
     infinite must be what the exact value rounds to, else the error is infinite. Raises ValueError for different
-    lengths or none.
+    lengths or none, TypeError for anything but contiguous arrays of float32 and float64.
     """
-    cdef Py_ssize_t n = got.shape[0]
+    cdef const float *results
+    cdef const double *values
+    cdef Py_ssize_t n
     cdef Py_ssize_t i = 0
     cdef Py_ssize_t where = 0
     cdef double smallest = max(floor, 1.1754943508222875e-38)
     cdef double error
     cdef double worst = -1
     cdef int32_t top
-    if n != exact.shape[0] or n == 0:
-        raise ValueError(f"got and exact must have the same length, not {n} and {exact.shape[0]}, and not 0")
+    if not (contiguous(got, cnp.NPY_FLOAT, 0) and contiguous(exact, cnp.NPY_DOUBLE, 0)):
+        raise TypeError("got must be a contiguous array of float32, exact one of float64")
+    results, values = <const float *>cnp.PyArray_DATA(got), <const double *>cnp.PyArray_DATA(exact)
+    n = cnp.PyArray_SIZE(got)
+    if n != cnp.PyArray_SIZE(exact) or n == 0:
+        raise ValueError(f"got and exact must have the same length, not {n} and {cnp.PyArray_SIZE(exact)}, and not 0")
     with nogil:
-        top = fastnn_largest_bits(&got[0], &exact[0], smallest, n)
+        top = fastnn_largest_bits(results, values, smallest, n)
         if top < INFINITE_BITS:
-            while fastnn_error_bits(got[i], exact[i], smallest) != top:
+            while fastnn_error_bits(results[i], values[i], smallest) != top:
                 i += 1
             worst = fastnn_from_bits(top)
             where = i
         else:
             for i in range(n):
-                error = error_in_kind(got[i], exact[i], smallest)
+                error = error_in_kind(results[i], values[i], smallest)
                 if error > worst:
                     worst = error
                     where = i

@@ -45,6 +45,42 @@ cdef extern from *:
         return f - (4503599627370496.0 + 1023.0);
     }
 
+    /* k and c = 2^k b, so that a / c is from 0.66 to 1.51 and k = 0 where a is near b: the bits of a number are nearly its
+       logarithm. Normal numbers above 0. */
+    static inline float fastnn_ratio_split_float(float a, float b, float *c) {
+        uint32_t i, j, k; float f;
+        memcpy(&i, &a, sizeof i); memcpy(&j, &b, sizeof j);
+        k = (i - j + 0x400000u + (255u << 23)) >> 23; j += (k << 23) - (255u << 23); k |= 0x4b000000u;
+        memcpy(c, &j, sizeof j); memcpy(&f, &k, sizeof f);
+        return f - (8388608.0f + 255.0f);
+    }
+    static inline double fastnn_ratio_split_double(double a, double b, double *c) {
+        uint64_t i, j, k; double f;
+        memcpy(&i, &a, sizeof i); memcpy(&j, &b, sizeof j);
+        k = (i - j + 0x8000000000000ull + (2047ull << 52)) >> 52; j += (k << 52) - (2047ull << 52);
+        k |= 0x4330000000000000ull;
+        memcpy(c, &j, sizeof j); memcpy(&f, &k, sizeof f);
+        return f - (4503599627370496.0 + 2047.0);
+    }
+
+    /* value, the logarithm of a / b, or what it is where one of them is 0, infinite, NaN or below 0 (-0 is) */
+    static inline float fastnn_ratio_end_float(float value, float a, float b) {
+        uint32_t i, j, v, other; float special = (a - b) * INFINITY;
+        memcpy(&i, &a, sizeof i); memcpy(&j, &b, sizeof j); memcpy(&v, &value, sizeof v);
+        memcpy(&other, &special, sizeof other); other |= (uint32_t)-(int32_t)((i | j) >> 31);
+        v = (i - 1u < 0x7f7fffffu) & (j - 1u < 0x7f7fffffu) ? v : other;
+        memcpy(&value, &v, sizeof v);
+        return value;
+    }
+    static inline double fastnn_ratio_end_double(double value, double a, double b) {
+        uint64_t i, j, v, other; double special = (a - b) * (double)INFINITY;
+        memcpy(&i, &a, sizeof i); memcpy(&j, &b, sizeof j); memcpy(&v, &value, sizeof v);
+        memcpy(&other, &special, sizeof other); other |= (uint64_t)-(int64_t)((i | j) >> 63);
+        v = (i - 1u < 0x7fefffffffffffffull) & (j - 1u < 0x7fefffffffffffffull) ? v : other;
+        memcpy(&value, &v, sizeof v);
+        return value;
+    }
+
     /* x^(-1/3) within 3.5 % for normal x > 0, by a third of its bits; of a double those of the upper half */
     static inline float fastnn_inverse_cube_root_float(float x) {
         int32_t bits;
@@ -135,6 +171,10 @@ cdef extern from *:
     double fastnn_power_of_two_double(double k) noexcept nogil
     float fastnn_log_split_float(float x, float *m) noexcept nogil
     double fastnn_log_split_double(double x, double *m) noexcept nogil
+    float fastnn_ratio_split_float(float a, float b, float *c) noexcept nogil
+    double fastnn_ratio_split_double(double a, double b, double *c) noexcept nogil
+    float fastnn_ratio_end_float(float value, float a, float b) noexcept nogil
+    double fastnn_ratio_end_double(double value, double a, double b) noexcept nogil
     float fastnn_inverse_cube_root_float(float x) noexcept nogil
     double fastnn_inverse_cube_root_double(double x) noexcept nogil
     float fastnn_least_float(float a, float bound) noexcept nogil
@@ -474,6 +514,14 @@ cdef inline lane log1p(lane e) noexcept nogil:
     return fma(-s, fma(-w, atanh_tail(w), e), e)
 
 
+cdef inline real with_log_of_power(real k, real m) noexcept nogil:
+    """k ln 2 + m."""
+    if real is float:
+        return k * <real>0.693145751953125 + (m + k * <real>1.42860677e-6)
+    else:
+        return k * <real>0.6931471803691238 + (m + k * <real>1.9082149292705877e-10)
+
+
 cdef inline real log(real x) noexcept nogil:
     """log(x): x = 2^k m, m from sqrt(1/2) to sqrt(2). Within 1 ULP; -inf at 0, NaN below."""
     cdef real tiny = <real>1.17549435e-38 if real is float else <real>2.2250738585072014e-308
@@ -488,11 +536,59 @@ cdef inline real log(real x) noexcept nogil:
         k = fastnn_log_split_double(x * scale if x < tiny else x, &m)
     k = k - (shift if x < tiny else <real>0)
     m = log1p(m - <real>1)
-    if real is float:
-        low = k * <real>0.693145751953125 + (m + k * <real>1.42860677e-6)
-    else:
-        low = k * <real>0.6931471803691238 + (m + k * <real>1.9082149292705877e-10)
+    low = with_log_of_power(k, m)
     low = low if x < <real>INFINITY else x                                                  # inf and NaN
+    return low if x > <real>0 else (<real>-INFINITY if x == <real>0 else <real>NAN)
+
+
+cdef inline real ratio_tail(real w) noexcept nogil:
+    """L(w) of `atanh_tail` for w <= 0.0402: relative error 2^-28.1 of the logarithm (float), 2^-55.7 (double)."""
+    cdef real q
+    if real is float:
+        q = <real>0.3036991060
+        q = fma(q, w, <real>0.3995739222)
+        return fma(q, w, <real>0.6666694880)
+    q = <real>0.153792853813603442
+    q = fma(q, w, <real>0.152487603002902544)
+    q = fma(q, w, <real>0.181864275445412560)
+    q = fma(q, w, <real>0.222221367541328596)
+    q = fma(q, w, <real>0.285714294167123775)
+    q = fma(q, w, <real>0.399999999960421238)
+    return fma(q, w, <real>0.666666666666729357)
+
+
+cdef inline real log_of_ratio_of(real a, real b, real difference, real power) noexcept nogil:
+    """log(2^power a/b) of normal numbers above 0: k ln 2 + 2 atanh((a - c)/(a + c)) with c = 2^k b. `difference` is a - b,
+    which may be known better than a and b are; 2 ULP more than these make."""
+    cdef real c, k, twice, s, w
+    if real is float:
+        k = fastnn_ratio_split_float(a, b, &c)
+    else:
+        k = fastnn_ratio_split_double(a, b, &c)
+    twice = (difference if k == <real>0 else a - c) / fma(<real>0.5, c, <real>0.5 * a)      # a + c may overflow
+    s = <real>0.5 * twice
+    w = s * s
+    return with_log_of_power(k + power, fma(s * w, ratio_tail(w), twice))
+
+
+cdef inline real end_of_ratio(real value, real a, real b) noexcept nogil:
+    """value, the logarithm of a/b, or what it is where one of them is 0, infinite, NaN or below 0."""
+    if real is float:
+        return fastnn_ratio_end_float(value, a, b)
+    else:
+        return fastnn_ratio_end_double(value, a, b)
+
+
+cdef inline real log_of_complement(real y) noexcept nogil:
+    """log(1 - y) for y <= 1, which keeps its digits where y is small; -inf at 1, NaN above."""
+    cdef real x = <real>1 - y
+    cdef real m, k, low
+    if real is float:
+        k = fastnn_log_split_float(x, &m)
+    else:
+        k = fastnn_log_split_double(x, &m)
+    low = with_log_of_power(k, log1p(-y if k == <real>0 else m - <real>1))
+    low = low if x < <real>INFINITY else x
     return low if x > <real>0 else (<real>-INFINITY if x == <real>0 else <real>NAN)
 
 
@@ -553,6 +649,13 @@ cdef inline lane tanh_of_size(lane a) noexcept nogil:
     cdef lane d = fma(t, p, s)
     cdef lane m = fma(-t, p, <lane>1 - t)
     return m / d
+
+
+cdef inline lane exp_of_tanh(lane a) noexcept nogil:
+    """exp(-2a), a >= 0, of what `tanh_of_size` computes; not below exp(-60)."""
+    cdef lane t
+    cdef lane p = exp_split_plain(<lane>-2 * at_most(a, <lane>30), &t)
+    return fma(t, p, t)
 
 
 cdef inline lane tanh_squared(lane a) noexcept nogil:

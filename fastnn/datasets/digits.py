@@ -1,5 +1,6 @@
 """The digits that come with fastnn; see ATTRIBUTION.md beside this file."""
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -8,7 +9,8 @@ from .prepare import CLASSES, prepare
 BRIGHTEST = 16
 
 
-def load_digits(normalize=True, flatten=True, one_hot_label=False, dtype=np.float32):
+def load_digits(normalize: bool = True, flatten: bool = True, one_hot_label: bool = False,
+                dtype: Any = np.float32):
     """1,797 real handwritten digits of 8 x 8 pixels: 1,442 to train on, 355 to test.
 
     Of each digit, every fifth image is in the test set, so each writer's hand is in both parts.

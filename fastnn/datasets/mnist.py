@@ -1,5 +1,7 @@
 """MNIST and its kin (Fashion-MNIST, KMNIST, ...) from IDX files in a folder."""
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,7 +11,8 @@ from .prepare import CLASSES, prepare
 BRIGHTEST = 255
 
 
-def load_mnist(folder, normalize=True, flatten=True, one_hot_label=False, dtype=np.float32):
+def load_mnist(folder: str | os.PathLike[str], normalize: bool = True, flatten: bool = True,
+               one_hot_label: bool = False, dtype: Any = np.float32):
     """Images and labels of ten classes from four IDX files, each plain or gzipped (.gz):
     `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`, `t10k-images-idx3-ubyte`, `t10k-labels-idx1-ubyte`,
     or the same with `.idx` for `-idx`.

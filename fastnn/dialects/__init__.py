@@ -10,6 +10,8 @@ from ..registry import folded, hint
 SOURCES = {                     # module -> what messages call it
     "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
     "sklearn": "scikit-learn", "dlfs": "the book"}
+OTHER_WORDS = {                 # what else one says for a source -> that; JAX's activations and losses are optax's
+    "jax": "optax", "jax.nn": "optax", "pytorch": "torch", "scikit-learn": "sklearn", "tf.keras": "keras"}
 
 WHOLE_PROBLEM = "asks for the loss again at other parameters, which is no step: fastnn.nn.minimize does that"
 OTHER_RULES = {                 # optimizers that a source has and its dialect has not -> why
@@ -18,25 +20,34 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
     "optax": {"adafactor": "factors the longest axes alone, and decays in float32",
               "adan": "has 1 - b2 for b2, and eps_root", "noisy_sgd": "draws its noise from JAX's keys",
               "dpsgd": "clips the gradient of each example", "muon": "corrects its averages",
-              "sophia": "corrects its averages, and changes h behind the step", "momo_adam": "has no counterpart",
+              "sophia": "corrects its averages, and changes h after the step", "momo_adam": "has no counterpart",
               "galore": "has no counterpart", "lbfgs": WHOLE_PROBLEM},
     "keras": {"Adafactor": "decays before it takes a norm, and agrees to 1e-8 alone",
               "Ftrl": "moves every parameter to 0 in its first step",
               "Muon": "has another factor of each matrix, and another Adam for the rest"}}
 
 OTHER_LOSSES = {                # likewise
-    "torch": {"NLLLoss": "is of log-probabilities: softmax-cross-entropy takes logits",
-              "CosineEmbeddingLoss": "is of two samples and whether they belong together: contrastive takes their distance",
-              "CTCLoss": "has no counterpart"},
-    "optax": {"kl_divergence": "sums along the last axis", "triplet_margin_loss": "adds eps to each power of a distance",
+    "torch": {"CTCLoss": "has no counterpart",
+              "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge is of the largest",
+              "MultiLabelMarginLoss": "has lists of labels that end with -1",
+              "TripletMarginWithDistanceLoss": "takes a function: triplet has p-norms",
+              "LinearCrossEntropyLoss": "has weights of its own", "AdaptiveLogSoftmaxWithLoss": "has weights of its own"},
+    "optax": {"triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
-              "multiclass_hinge_loss": "leaves the target out of the others"},
-    "keras": {"KLDivergence": "clips at 1e-7, and sums along the last axis",
-              "MeanSquaredLogarithmicError": "clips at 1e-7", "CosineSimilarity": "is 1 less than cosine",
-              "Dice": "is of the whole batch: dice takes reshape(1, -1)",
-              "Tversky": "is of the whole batch: Tversky takes reshape(1, -1)",
-              "CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes"},
-    "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone"}}
+              "binary_dice_loss": "is of sigmoid, and of the whole batch",
+              "multiclass_generalized_dice_loss": "weighs classes",
+              "multiclass_hinge_loss": "leaves the target out of the others",
+              "cosine_similarity": "is no loss: cosine_distance is",
+              "sparsemax_loss": "is of yes or no: multiclass_sparsemax_loss is of classes",
+              **dict.fromkeys(("convex_kl_divergence", "generalized_kl_divergence", "ctc_loss", "ctc_loss_with_forward_probs",
+                               "make_fenchel_young_loss", "multiclass_perceptron_loss", "perceptron_loss",
+                               "poly_loss_cross_entropy", "ranking_softmax_loss"), "has no counterpart")},
+    "keras": {"CategoricalFocalCrossentropy": "has a factor alpha, the same for all classes, and clips at 1e-7",
+              "CategoricalGeneralizedCrossEntropy": "has no counterpart", "Circle": "has no counterpart",
+              "CTC": "has no counterpart"},
+    "sklearn": {"mean_poisson_deviance": "is twice Poisson's of rates, less what depends on the targets alone",
+                **dict.fromkeys(("mean_gamma_deviance", "mean_tweedie_deviance", "zero_one_loss", "brier_score_loss"),
+                                "has no counterpart")}}
 
 
 def row(registry, name, like):
@@ -48,9 +59,12 @@ def row(registry, name, like):
         return registry[name]
     if not isinstance(like, str):
         raise TypeError(f"like must be a string, one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}")
-    if folded(like) not in SOURCES:
-        raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {like!r:.80}{hint(like, SOURCES)}")
-    like = folded(like)
+    said, like = like, {folded(word): source for word, source in OTHER_WORDS.items()}.get(folded(like), folded(like))
+    if like not in SOURCES:
+        raise ValueError(f"like must be one of {', '.join(map(repr, SOURCES))}, not {said!r:.80}{hint(said, SOURCES)}")
+    if folded(said) in ("jax", "jax.nn") and registry.noun == "optimizer":
+        raise ValueError("JAX itself has activations; the optimizers that go with it are optax's: like='optax', "
+                         f"not {said!r:.80}")
     rows = of_source(registry, like)
     if isinstance(name, str):
         known, kind = {"optimizer": (OTHER_RULES, "rule"), "error function": (OTHER_LOSSES, "loss")}.get(

@@ -7,8 +7,10 @@ from math import sqrt
 
 from ..activations import _registry as activations
 from ..losses import _registry as losses
+from ..losses import classification
 from ..optimizers.base import decay, epsilon, rate
 from ..schedules import value_at
+from .adapted import AlongAnotherAxis
 from .translation import Dialect, Rule, is_zero
 
 chainer = Dialect("chainer", {"use_cudnn": "", "cache_score": "", "enable_double_backprop": "", "soft_target_loss": ""})
@@ -267,12 +269,23 @@ def sigmoid_cross_entropy(normalize=True, reduce="mean"):
     return "sigmoid-binary-cross-entropy", dict(ignore_label=-1, **reduction_of(normalize, reduce))
 
 
+class SoftmaxCrossEntropy(AlongAnotherAxis, classification.SoftmaxCrossEntropy):
+    """Classes lie along the second axis."""
+
+    like, called, terms = "chainer", "softmax_cross_entropy", {"class_weight": "class_weight", "ignore_label": "ignore_label"}
+
+    def _axis_of(self, x):
+        return min(1, x.ndim - 1)
+
+    def _reduced_as(self):
+        return {"reduce": "mean" if self.reduction == "mean" else "no"}
+
+
 @chainer.err("softmax_cross_entropy", "Cross")
 def softmax_cross_entropy(normalize=True, cache_score=True, class_weight=None, ignore_label=-1, reduce="mean",
                           enable_double_backprop=False, soft_target_loss="cross-entropy"):
-    """Of the last axis, where Chainer takes the second one."""
+    """Classes lie along the second axis."""
     if class_weight is not None and reduce == "mean":
         raise ValueError("Chainer's mean of weighted classes divides by the rows, fastnn's by the weights: reduce='no' is the "
                          "same in both")
-    return "softmax-cross-entropy", dict(class_weight=class_weight, ignore_label=ignore_label,
-                                         **reduction_of(normalize, reduce))
+    return SoftmaxCrossEntropy, dict(class_weight=class_weight, ignore_label=ignore_label, **reduction_of(normalize, reduce))

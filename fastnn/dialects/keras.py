@@ -1,13 +1,13 @@
-"""Keras 3.15.1: keras.optimizers, activations and losses, by its names, arguments and defaults.
+"""Keras 3.15.1: keras.optimizers and activations, by its names, arguments and defaults.
 
-weight_decay is decoupled in every optimizer. Losses give the mean over the batch, as there, and take predictions first, as
-everywhere here, or y_true= and y_pred=.
+weight_decay is decoupled in every optimizer.
 """
 from math import sqrt
 
 from ..activations import _registry as activations
 from ..hyperparameters import Flag
 from ..optimizers.base import decay, epsilon, rate
+from . import keras_losses      # noqa: F401: a part of this dialect in a file of its own
 from .translation import Dialect, Rule, is_zero
 
 AVERAGE = "fastnn.ExponentialAverage(optimizer, ...) keeps an average"
@@ -23,7 +23,7 @@ def shared(weight_decay=None, clipnorm=None, clipvalue=None, global_clipnorm=Non
 
 keras = Dialect("keras", {
     "use_ema": AVERAGE, "ema_momentum": AVERAGE, "ema_overwrite_frequency": AVERAGE,
-    "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up", "name": "",
+    "gradient_accumulation_steps": "fastnn.Accumulate(optimizer, ...) adds gradients up",
     "warmup_steps": "fastnn.schedules has warm-ups of the learning rate", "dtype": "", "alpha_regularizer": "",
     "alpha_constraint": ""}, shared)
 
@@ -266,92 +266,3 @@ def log_softmax(axis=-1):
 @keras.act("sparsemax")
 def sparsemax(axis=-1):
     return "sparsemax", dict(axis=axis)
-
-
-# Losses
-
-MEANS = ("sum_over_batch_size", "mean")
-
-
-def of_elements(reduction):
-    """Keras takes the mean along the last axis first: only the mean of all is the same."""
-    if reduction not in MEANS:
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, MEANS))}, not {reduction!r:.80}: Keras takes the mean "
-                         "along the last axis first, and without like= there are \"none\" and \"sum\" of all elements")
-    return dict(reduction="mean")
-
-
-def of_rows(reduction):
-    if reduction in MEANS:
-        return dict(reduction="mean")
-    if reduction not in (None, "none", "sum"):
-        raise ValueError(f"reduction must be one of {', '.join(map(repr, MEANS))}, 'sum', 'none' or None, "
-                         f"not {reduction!r:.80}")
-    return dict(reduction=reduction or "none")
-
-
-def elementwise(own, *names):
-    """Enter a loss of elements that has no arguments of its own."""
-    def row(reduction="sum_over_batch_size", name=None, dtype=None):
-        return own, of_elements(reduction)
-    keras.err(*names)(row)
-
-
-for own, names in {
-        "squared-error": ("MeanSquaredError", "mean_squared_error", "mse", "Square"),
-        "L1": ("MeanAbsoluteError", "mean_absolute_error", "mae"),
-        "MAPE": ("MeanAbsolutePercentageError", "mean_absolute_percentage_error", "mape"),
-        "log-cosh": ("LogCosh", "log_cosh"), "hinge": ("Hinge",), "squared-hinge": ("SquaredHinge", "squared_hinge")}.items():
-    elementwise(own, *names)
-
-
-@keras.err("Huber", "huber_loss")
-def huber(delta=1.0, reduction="sum_over_batch_size", name="huber_loss", dtype=None):
-    return "Huber", dict(delta=delta, **of_elements(reduction))
-
-
-@keras.err("Poisson")
-def poisson(reduction="sum_over_batch_size", name="poisson", dtype=None):
-    return "Poisson", dict(log_input=False, eps=1e-7, **of_elements(reduction))
-
-
-@keras.err("CategoricalHinge", "categorical_hinge")
-def categorical_hinge(reduction="sum_over_batch_size", name="categorical_hinge", dtype=None):
-    return "categorical-hinge", of_rows(reduction)
-
-
-def only_logits(from_logits, axis, instead):
-    if axis != -1:
-        raise ValueError(f"axis must be -1, not {axis!r:.80}")
-    if not from_logits:
-        raise ValueError(f"Keras clips probabilities at 1e-7; from_logits=True is here, and get_err({instead!r}) is "
-                         "of probabilities that are not clipped")
-
-
-@keras.err("BinaryCrossentropy", "binary_crossentropy", "Binary")
-def binary_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-                        name="binary_crossentropy", dtype=None):
-    only_logits(from_logits, axis, "Binary")
-    return "sigmoid-binary-cross-entropy", dict(label_smoothing=label_smoothing, **of_elements(reduction))
-
-
-@keras.err("BinaryFocalCrossentropy", "binary_focal_crossentropy")
-def binary_focal_crossentropy(apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
-                              axis=-1, reduction="sum_over_batch_size", name="binary_focal_crossentropy", dtype=None):
-    only_logits(from_logits, axis, "sigmoid-focal")
-    return "sigmoid-focal", dict(alpha=alpha if apply_class_balancing else None, gamma=gamma,
-                                 label_smoothing=label_smoothing, **of_elements(reduction))
-
-
-@keras.err("CategoricalCrossentropy", "categorical_crossentropy", "Cross")
-def categorical_crossentropy(from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-                             name="categorical_crossentropy", dtype=None):
-    only_logits(from_logits, axis, "Cross")
-    return "softmax-cross-entropy", dict(label_smoothing=label_smoothing, **of_rows(reduction))
-
-
-@keras.err("SparseCategoricalCrossentropy", "sparse_categorical_crossentropy")
-def sparse_categorical_crossentropy(from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
-                                    name="sparse_categorical_crossentropy", dtype=None):
-    only_logits(from_logits, axis, "Cross")
-    return "softmax-cross-entropy", dict(ignore_label=ignore_class, **of_rows(reduction))

@@ -6,10 +6,12 @@ out is a group's, weight_decay=0.
 from math import sqrt
 
 from ..activations import _registry as activations
-from ..hyperparameters import Flag, Hyperparameter
+from ..hyperparameters import Choice, Flag, Hyperparameter, one_axis
 from ..losses import _registry as losses
+from ..losses import classification, probabilities
 from ..optimizers.adam import corrected
 from ..optimizers.base import decay, epsilon, rate
+from .adapted import AlongAnotherAxis, LowerPieceAtZero, OfRows
 from .translation import Dialect, Rule, is_zero, pair
 
 GROUPS = "groups have a weight_decay of their own"
@@ -469,9 +471,15 @@ def leaky_relu(negative_slope=0.01):
     return "leaky-ReLU", dict(alpha=negative_slope)
 
 
+class ELU(LowerPieceAtZero, activations.catalogued("ELU")):
+    """f'(0) = alpha."""
+
+    like, called, terms = "optax", "elu", {"alpha": "alpha"}
+
+
 @optax.act("elu")
 def elu(alpha=1.0):
-    return "ELU", dict(alpha=alpha)
+    return ELU, dict(alpha=alpha)
 
 
 @optax.act("celu")
@@ -479,10 +487,15 @@ def celu(alpha=1.0):
     return "CELU", dict(alpha=alpha)
 
 
+class SELU(LowerPieceAtZero, activations.catalogued("SELU")):
+    """f'(0) = lambda_ alpha. JAX's constants have 16 digits."""
+
+    like, called = "optax", "selu"
+
+
 @optax.act("selu")
 def selu():
-    """JAX's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return SELU, dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
 
 
 @optax.act("gelu")
@@ -529,10 +542,37 @@ def only_the_last(axis):
         raise ValueError(f"axis must be -1, not {axis!r:.80}")
 
 
+class SoftmaxCrossEntropy(AlongAnotherAxis, classification.SoftmaxCrossEntropy):
+    like, called, terms = "optax", "softmax_cross_entropy", {"axis": "axis"}
+    axis = Choice(-1, one_axis)
+
+
 @optax.err("softmax_cross_entropy", "softmax_cross_entropy_with_integer_labels", "safe_softmax_cross_entropy")
 def softmax_cross_entropy(axis=-1, where=None):
+    return ("softmax-cross-entropy", {}) if axis == -1 else (SoftmaxCrossEntropy, dict(axis=axis))
+
+
+class KLDivergence(OfRows, probabilities.KL):
+    """Summed along the last axis."""
+
+    like, called, _sums = "optax", "kl_divergence", True
+
+
+class KLDivergenceOfLogs(KLDivergence):
+    called = "kl_divergence_with_log_targets"
+
+
+@optax.err("kl_divergence", "KL")
+def kl_divergence(axis=-1, where=None):
+    """Of log-probabilities."""
     only_the_last(axis)
-    return "softmax-cross-entropy", {}
+    return KLDivergence, {}
+
+
+@optax.err("kl_divergence_with_log_targets")
+def kl_divergence_with_log_targets(axis=-1, where=None):
+    only_the_last(axis)
+    return KLDivergenceOfLogs, dict(log_target=True)
 
 
 @optax.err("sigmoid_focal_loss", "sigmoid-focal")

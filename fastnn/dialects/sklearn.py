@@ -1,9 +1,14 @@
 """scikit-learn 1.9.1: the solvers, activations and losses of MLPClassifier and MLPRegressor, by its names and defaults."""
 from math import sqrt
 
+import numpy as np
+
 from ..activations import _registry as activations
+from ..core.arrays import as_array
+from ..core.triplets import computed_in
 from ..losses import _registry as losses
 from ..optimizers.base import decay, epsilon, rate
+from .adapted import Adapted, held
 from .translation import Dialect, Rule, is_zero
 
 sklearn = Dialect("sklearn", {
@@ -82,7 +87,39 @@ def mean_pinball_loss(alpha=0.5):
     return "quantile", dict(q=alpha, reduction="mean")
 
 
+class LogLoss(Adapted, losses.catalogued("NLL")):
+    """Of probabilities, held away from 0 and 1 by the dtype's epsilon: of class 1 where they are no rows, else of each class.
+
+    Rows are not divided by their sums, as in scikit-learn, which only warns. Where one was held its gradient is 0.
+    """
+
+    like, name, called = "sklearn", "log_loss", "log_loss"
+
+    def _reduced_as(self):
+        return {"normalize": self.reduction == "mean"}
+
+    def _both(self, x, t, keep, sample_weight, reduction):
+        x, dtype = computed_in(x, "y_pred")
+        t = as_array(t, "y_true")
+        eps = np.finfo(dtype if dtype.itemsize <= 8 and dtype.kind == "f" else x.dtype).eps
+        p, kept = held(x, eps, 1 - eps)
+        if x.ndim > 2 or x.shape[1:] == (1,) or x.ndim == 1 and t.shape != x.shape:
+            raise ValueError("log_loss takes y_pred of shape (rows,) with y_true of 0 and 1, or (rows, classes), "
+                             f"not {x.shape} with {t.shape}")
+        if x.ndim < 2:
+            if ((t != 0) & (t != 1)).any():
+                raise ValueError("y_true must be 0 and 1 where y_pred is the probability of class 1")
+            rows, t = np.stack([np.log1p(-p), np.log(p)], axis=-1), t.astype(np.intp)
+        else:
+            rows = np.log(p)
+        value, gradient = super()._both(rows, t, keep, sample_weight, reduction)
+        if keep and x.ndim < 2:
+            gradient = gradient[..., 0] / (p - 1) + gradient[..., 1] / p
+        elif keep:
+            gradient = gradient / p
+        return value, np.where(kept, gradient, 0).astype(dtype) if keep else None
+
+
 @of_losses.err("log_loss", "Binary")
 def log_loss(normalize=True):
-    """Of the probability of class 1, which scikit-learn holds away from 0 and 1 by the dtype's epsilon."""
-    return "Binary", dict(reduction="mean" if normalize else "sum")
+    return LogLoss, dict(reduction="mean" if normalize else "sum")

@@ -1,12 +1,15 @@
 """PyTorch 2.14.1: torch.optim, torch.nn's activations and losses, by its names, arguments and defaults.
 
-weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay. Losses give the mean, as there, unless
-`reduction` says otherwise.
+weight_decay is L2, `l2` of what is made, but in AdamW and with decoupled_weight_decay.
 """
 from ..activations import _registry as activations
-from ..core.arrays import as_array
 from ..optimizers.base import epsilon, rate
+from . import torch_losses      # noqa: F401: a part of this dialect in a file of its own
+from .adapted import LowerPieceAtZero
 from .translation import Dialect, Rule, is_zero, pair
+
+
+catalogued = activations.catalogued
 
 
 def shared(*, maximize=False, foreach=None, capturable=False, differentiable=False, fused=None):
@@ -15,7 +18,7 @@ def shared(*, maximize=False, foreach=None, capturable=False, differentiable=Fal
 
 torch = Dialect("torch", {
     "foreach": "", "fused": "", "device": "", "dtype": "", "capturable": "", "differentiable": "",
-    "inplace": "forward(x, out=x) is in place", "size_average": "it is reduction", "reduce": "it is reduction"}, shared)
+    "inplace": "forward(x, out=x) is in place"}, shared)
 
 
 # Optimizers
@@ -151,10 +154,15 @@ def relu6(inplace=False):
     return "ReLU6", {}
 
 
+class SELU(LowerPieceAtZero, catalogued("SELU")):
+    """f'(0) = lambda_ alpha. PyTorch's constants have 16 digits."""
+
+    like, called = "torch", "SELU"
+
+
 @torch.act("SELU")
 def selu(inplace=False):
-    """PyTorch's constants have 16 digits."""
-    return "SELU", dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
+    return SELU, dict(lambda_=1.0507009873554804934193349852946, alpha=1.6732632423543772848170429916717)
 
 
 @torch.act("SiLU", "Swish")
@@ -173,15 +181,26 @@ def hardtanh(min_val=-1.0, max_val=1.0, inplace=False):
     return "clipped-linear", dict(low=min_val, high=max_val)
 
 
+class LeakyReLU(LowerPieceAtZero, catalogued("leaky-ReLU")):
+    """f'(0) = negative_slope."""
+
+    like, called, terms = "torch", "LeakyReLU", {"negative_slope": "alpha"}
+
+
 @torch.act("LeakyReLU")
 def leaky_relu(negative_slope=0.01, inplace=False):
-    """f'(0) = 1, where PyTorch has the slope."""
-    return "leaky-ReLU", dict(alpha=negative_slope)
+    return LeakyReLU, dict(alpha=negative_slope)
+
+
+class ELU(LowerPieceAtZero, catalogued("ELU")):
+    """f'(0) = alpha."""
+
+    like, called, terms = "torch", "ELU", {"alpha": "alpha"}
 
 
 @torch.act("ELU")
 def elu(alpha=1.0, inplace=False):
-    return "ELU", dict(alpha=alpha)
+    return ELU, dict(alpha=alpha)
 
 
 @torch.act("CELU")
@@ -198,9 +217,11 @@ def gelu(approximate="none"):
 
 @torch.act("Softplus")
 def softplus(beta=1.0, threshold=20.0):
-    """Exact beyond the threshold, too, where PyTorch returns x."""
+    """Exact beyond the threshold, too, where PyTorch returns x: at 20 they differ by 2e-9."""
     if beta != 1:
         raise ValueError(f"beta must be 1, not {beta!r:.80}")
+    if not threshold >= 20:
+        raise ValueError(f"threshold must be at least 20, not {threshold!r:.80}: fastnn's is exact beyond it, too")
     return "softplus", {}
 
 
@@ -262,84 +283,3 @@ def rrelu(lower=1/8, upper=1/3, inplace=False):
 def gumbel_softmax(tau=1, hard=False, eps=1e-10, dim=-1):
     """eps does nothing in PyTorch, either; the noise is another one."""
     return "gumbel-softmax", dict(temperature=tau, hard=hard, axis=dim)
-
-
-# Losses
-
-@torch.err("MSELoss", "mse", "Square")
-def mse_loss(size_average=None, reduce=None, reduction="mean"):
-    """Twice what the catalogue's Square is."""
-    return "squared-error", dict(reduction=reduction)
-
-
-@torch.err("L1Loss", "L1")
-def l1_loss(size_average=None, reduce=None, reduction="mean"):
-    return "L1", dict(reduction=reduction)
-
-
-@torch.err("HuberLoss", "Huber")
-def huber_loss(reduction="mean", delta=1.0):
-    return "Huber", dict(delta=delta, reduction=reduction)
-
-
-@torch.err("SmoothL1Loss", "smooth-L1")
-def smooth_l1_loss(size_average=None, reduce=None, reduction="mean", beta=1.0):
-    return "smooth-L1", dict(beta=beta, reduction=reduction)
-
-
-@torch.err("KLDivLoss", "KL")
-def kl_div_loss(size_average=None, reduce=None, reduction="mean", log_target=False):
-    if reduction == "batchmean":
-        raise ValueError("reduction='batchmean' is reduction='sum' divided by the number of rows")
-    return "KL", dict(log_target=log_target, reduction=reduction)
-
-
-@torch.err("PoissonNLLLoss", "Poisson")
-def poisson_nll_loss(log_input=True, full=False, size_average=None, eps=1e-8, reduce=None, reduction="mean"):
-    return "Poisson", dict(log_input=log_input, full=full, eps=eps, reduction=reduction)
-
-
-@torch.err("GaussianNLLLoss", "Gaussian-NLL")
-def gaussian_nll_loss(*, full=False, eps=1e-6, reduction="mean"):
-    return "Gaussian-NLL", dict(full=full, eps=eps, reduction=reduction)
-
-
-@torch.err("TripletMarginLoss", "triplet")
-def triplet_margin_loss(margin=1.0, p=2.0, eps=1e-6, swap=False, size_average=None, reduce=None, reduction="mean"):
-    return "triplet", dict(margin=margin, p=p, eps=eps, swap=swap, reduction=reduction)
-
-
-def no_weight(weight):
-    if weight is not None:
-        raise ValueError("the weight of each element is given to a call: sample_weight=")
-
-
-@torch.err("BCELoss", "Binary")
-def bce_loss(weight=None, size_average=None, reduce=None, reduction="mean"):
-    no_weight(weight)
-    return "Binary", dict(reduction=reduction)
-
-
-@torch.err("BCEWithLogitsLoss", "sigmoid-binary-cross-entropy")
-def bce_with_logits_loss(weight=None, size_average=None, reduce=None, reduction="mean", pos_weight=None):
-    no_weight(weight)
-    if pos_weight is None:
-        return "sigmoid-binary-cross-entropy", dict(reduction=reduction)
-    given = as_array(pos_weight, "pos_weight")
-    if given.size != 1:
-        raise ValueError(f"pos_weight must be one number, not {given.size}: here all outputs share it")
-    return "sigmoid-binary-cross-entropy", dict(class_weight=(1, given.reshape(())[()]), reduction=reduction)
-
-
-@torch.err("CrossEntropyLoss", "Cross", "softmax-cross-entropy")
-def cross_entropy_loss(weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
-                       label_smoothing=0.0):
-    """Of logits, along the last axis, where PyTorch takes the second one."""
-    return "softmax-cross-entropy", dict(class_weight=weight, ignore_label=ignore_index, label_smoothing=label_smoothing,
-                                         reduction=reduction)
-
-
-@torch.err("sigmoid_focal_loss", "sigmoid-focal")
-def sigmoid_focal_loss(alpha=0.25, gamma=2, reduction="none"):
-    """torchvision.ops.sigmoid_focal_loss, where a negative alpha leaves the factor out."""
-    return "sigmoid-focal", dict(alpha=None if alpha is not None and alpha < 0 else alpha, gamma=gamma, reduction=reduction)

@@ -102,7 +102,7 @@ class Row:
     def __call__(self, *args, **kwds):
         if args and self.registry is optimizers and (
                 isinstance(args[0], (Mapping, list, tuple)) or getattr(args[0], "ndim", 0)):
-            raise TypeError(f"{self} takes no parameters at its making: they are given to each step, "
+            raise TypeError(f"{self} takes no parameters at construction: pass them to each step, "
                             "opt.step(params, grads)")
         options = {name: kwds.pop(name) for name in (*self.options, "groups") if name in kwds}
         if unknown := [name for name in kwds if name not in self.parameters]:
@@ -158,7 +158,7 @@ class Row:
             return one
         other, meant = self._meant({**given, **own})
         if other is not cls:
-            raise TypeError(f"{self}, {one!r}: {', '.join(own)} would make another rule of it")
+            raise TypeError(f"{self}, {one!r}: {', '.join(own)} would change the rule")
         changed = {name: value for name, value in meant.items() if name not in values or not same(value, values[name])}
         rest = {name: value for name, value in one.values().items() if name not in own}
         return Group(one.which, one.freeze, {**rest, **changed})

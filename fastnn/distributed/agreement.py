@@ -67,7 +67,7 @@ def _description(opt, leaves, extra, more):
     cls = type(opt)
     found["the optimizer"] = f"{identity(opt)}, like={opt.like!r}, state in {opt.state_dtype}"
     for name in (*cls.hyperparameters, *cls.options):
-        if name != "rng":                       # two generators look alike where they are not
+        if name != "rng":                       # two generators compare equal where they are not
             found[name] = repr(getattr(cls, name).stored(getattr(opt, name)))
     found["groups"] = repr([group.stored() for group in opt.groups])
     found["arguments"] = ", ".join(sorted(extra)) or "none"

@@ -30,7 +30,7 @@ class DataParallel(Wrapper):
         loss, grads = net.loss_and_gradient(x, t, opt.ready(net.params))
         opt.step(net.params, grads)
 
-    It goes around optimizers and wrappers, and wrappers go around it: Accumulate(DataParallel(opt), 8) exchanges
+    It wraps optimizers and wrappers, and wrappers wrap it: Accumulate(DataParallel(opt), 8) exchanges
     gradients once in eight calls, DataParallel(SAM(opt)) ascends along the mean gradient, SAM(DataParallel(opt)) along
     each rank's own. As gradients are averaged before the step, norms that clip are those of the mean, and alike on all
     ranks; so are steps that are skipped. The loss f of rules that read one is averaged, too. `fastnn.Rows` of all ranks
@@ -39,7 +39,7 @@ class DataParallel(Wrapper):
     Every call is for all ranks. At the first step, and whenever something has changed, names, shapes, dtypes,
     hyperparameters and the values of parameters are compared: DisagreementError. Where one rank cannot take the step
     the others raise RankError. Parameters have to be alike at the beginning: see `fastnn.distributed.broadcast`. State
-    is the same on all ranks, `state_dict` that of the optimizer inside: any number of ranks, or none, goes on from it.
+    is the same on all ranks, `state_dict` that of the optimizer inside: any number of ranks, or none, resumes from it.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ class DataParallel(Wrapper):
         Seconds that a rank waits for the others; None: 300, or what was given for this communicator before.
     """
 
-    def __init__(self, optimizer, comm=None, *, wire="float32", bucket_bytes=None, timeout=None):
+    def __init__(self, optimizer: Any, comm: Any = None, *, wire: str = "float32", bucket_bytes: int | None = None,
+                 timeout: float | None = None):
         if wire not in WIRES:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
         whole = isinstance(bucket_bytes, (int, np.integer)) and not isinstance(bucket_bytes, bool)
@@ -75,7 +76,7 @@ class DataParallel(Wrapper):
     def _refuse(self, optimizer):
         for inside in optimizer._wrappers() if isinstance(optimizer, Wrapper) else ():
             if isinstance(inside, DataParallel) or type(inside).__name__ == "ShardedOptimizer":
-                raise TypeError(f"DataParallel cannot go around {type(inside).__name__}, which averages gradients "
+                raise TypeError(f"DataParallel cannot wrap {type(inside).__name__}, which averages gradients "
                                 "itself")
 
     def _shown(self):
@@ -108,7 +109,7 @@ class DataParallel(Wrapper):
         different ones. A gradient that was given this way must not be replaced by another one before the step.
         """
         if self._announced is not None:
-            raise RuntimeError("gradients are under way: step(params, grads) comes before the next pass")
+            raise RuntimeError("gradients are being exchanged: step(params, grads) comes before the next pass")
         leaves = self._thawed(leaves_of(params, params, self._paths, None))
         if self._comm.size == 1 or not leaves.params:
             return lambda key, grad: None
@@ -125,7 +126,7 @@ class DataParallel(Wrapper):
         return ready
 
     def _begin(self, leaves, extra, rows, error=None):
-        """Tell the others what comes, and look whether they are about to do the same. Returns the loss of all."""
+        """Tell the others what comes, and check that they are about to do the same. Returns the loss of all."""
         digest = NOTHING
         if error is None:
             try:

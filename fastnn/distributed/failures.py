@@ -1,4 +1,4 @@
-"""What happens where a process of several fails: the others are told, and end."""
+"""What happens if one process of several fails: the others are notified, and end."""
 import sys
 import traceback
 

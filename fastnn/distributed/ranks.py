@@ -16,10 +16,10 @@ from .failures import DisagreementError, RankError, abort_where_uncaught, librar
 
 TIMEOUT = 300.0
 LATE = 19           # the tag of "my time is up"
-SPINS = 1000        # looks before a wait sleeps in between, about half a millisecond; CROWDED where ranks share cores
+SPINS = 1000        # polls before a wait sleeps in between, about half a millisecond; CROWDED where ranks share cores
 CROWDED = 20
-SHORTEST = 2e-5     # seconds of such a sleep, which doubles every LOOKS looks
-LOOKS = 100
+SHORTEST = 2e-5     # seconds of such a sleep, which doubles every POLLS polls
+POLLS = 100
 LONGEST = 1e-3
 ANSWERS = 2.0       # seconds in which others can say that they wait, too
 SHOWN = 4           # differences in a message
@@ -91,7 +91,7 @@ class Ranks:
         return self._MPI.Request.Testall(requests)
 
     def _begun(self, request):
-        """A request, kept until it is done: whoever gives it up leaves MPI at work in its memory."""
+        """A request, kept until it is done: until then MPI uses its memory."""
         self._open = [one for one in self._open if one]
         self._open.append(request)
         return request
@@ -99,20 +99,20 @@ class Ranks:
     def wait(self, requests, what):
         if self.done(requests):
             return
-        start, looks = time.monotonic(), 0
+        start, polls = time.monotonic(), 0
         while not self.done(requests):
-            looks += 1
-            if looks > self._spins:
-                time.sleep(min(LONGEST, SHORTEST * 2**((looks - self._spins) // LOOKS)))
-                if looks % 16 == 0 and (time.monotonic() - start > self.timeout or self._somebody_is_late()):
+            polls += 1
+            if polls > self._spins:
+                time.sleep(min(LONGEST, SHORTEST * 2**((polls - self._spins) // POLLS)))
+                if polls % 16 == 0 and (time.monotonic() - start > self.timeout or self._a_rank_is_late()):
                     raise self._late(what)
         self.seconds += time.monotonic() - start
 
-    def _somebody_is_late(self):
+    def _a_rank_is_late(self):
         return self._comm.Iprobe(self._MPI.ANY_SOURCE, LATE)
 
     def _late(self, what):
-        """The error, after a look at who else waits."""
+        """The error, after checking which ranks also wait."""
         note = np.zeros(1)
         sent = [self._comm.Isend(note, other, LATE) for other in range(self.size) if other != self.rank]
         waiting, end = {self.rank}, time.monotonic() + min(ANSWERS, self.timeout)

@@ -39,7 +39,7 @@ class ShardedOptimizer(DataParallel):
 
     It takes a copy of the optimizer: hyperparameters are set here, opt.lr = 0.1. `state_dict`, `load_state_dict`,
     `evaluation_point` and `gradient_point` are for all ranks; a state is that of the optimizer on one process, so that
-    any number of ranks, or none, goes on from it. `state` has this rank's pieces. The rest is as in DataParallel.
+    any number of ranks, or none, resumes from it. `state` has this rank's pieces. The rest is as in DataParallel.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class ShardedOptimizer(DataParallel):
         As in DataParallel.
     """
 
-    def __init__(self, optimizer, comm=None, *, timeout=None):
+    def __init__(self, optimizer: Any, comm: Any = None, *, timeout: float | None = None):
         super().__init__(optimizer, comm, timeout=timeout)
         started = optimizer.t > 0
         state = optimizer.state_dict() if started else None
@@ -67,13 +67,13 @@ class ShardedOptimizer(DataParallel):
     def _refuse(self, optimizer):
         if isinstance(optimizer, Wrapper):
             name = type(optimizer).__name__
-            raise TypeError(f"ShardedOptimizer goes around an optimizer, and {name} around it: "
+            raise TypeError(f"ShardedOptimizer wraps an optimizer, and {name} around it: "
                             f"{name}(ShardedOptimizer(opt))")
         if isinstance(optimizer, Along):
-            raise TypeError(f"{optimizer._title()} makes its steps of whole matrices, which shards cut; "
+            raise TypeError(f"{optimizer._title()} needs whole matrices, which shards split; "
                             "DataParallel has whole ones on each rank")
         if optimizer.measures and not isinstance(optimizer, Measured):
-            raise TypeError(f"{optimizer._title()} looks at whole parameters, which shards cut: DataParallel has them")
+            raise TypeError(f"{optimizer._title()} needs whole parameters, which shards split: use DataParallel")
 
     def ready(self, params: Any, rows: float = 1.0) -> Any:
         """Gradients wait for the step: the function does nothing."""
@@ -130,7 +130,7 @@ class ShardedOptimizer(DataParallel):
             if grad is None:
                 continue
             if isinstance(grad, Rows):
-                raise TypeError(f"the gradient of {key!r} is Rows, which shards cut: DataParallel takes them")
+                raise TypeError(f"the gradient of {key!r} is Rows, which shards split: use DataParallel")
             checked_gradient(grad, p, key)
             if not p.flags.writeable:
                 raise ValueError(f"parameter {key!r} is read-only")

@@ -84,7 +84,7 @@ class Pieces:
     _ranks = _whole = None                      # Ranks; the whole parameters of the step, by key
 
     def _group_of(self, home, key, p):
-        return super()._group_of(home, key, self._whole.get(key, p))            # functions of groups look at shapes
+        return super()._group_of(home, key, self._whole.get(key, p))            # functions of groups read shapes
 
     def _clip_global(self, plan):
         return 0
@@ -98,7 +98,7 @@ class Pieces:
             h = cohort.numbers
             for name in ("clip_adaptive", "centralize"):
                 if getattr(h, name):
-                    raise TypeError(f"{self._title()}: {name} is made of whole rows or columns, which shards cut; "
+                    raise TypeError(f"{self._title()}: {name} needs whole rows or columns, which shards split; "
                                     "DataParallel has whole ones on each rank")
             if h.clip_norm:
                 scale, decay, value, l2, l1, *_ = around(h, self._decay_rate_name or self._rate_name)
@@ -149,7 +149,7 @@ def order_of(p):
 def flat(p, key):
     """A parameter's elements as they lie in memory: a view."""
     if not (p.flags.c_contiguous or p.flags.f_contiguous):
-        raise ValueError(f"parameter {key!r} must lie in one piece to be stepped in shards: np.ascontiguousarray(p)")
+        raise ValueError(f"parameter {key!r} must be contiguous to be stepped in shards: np.ascontiguousarray(p)")
     return p.reshape(-1, order=order_of(p))
 
 

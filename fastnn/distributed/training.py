@@ -35,6 +35,7 @@ class Trainer(alone.Trainer):
     def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
                  comm=None):
         super().__init__(network, optimizer, x, t, batch_size, rng, on_nonfinite, transform)
+        optimizer = self.optimizer                          # which may have been a name
         self.comm = communicator(comm)
         self._ranks = ranks = ranks_of(self.comm)
         error = None
@@ -63,8 +64,8 @@ class Trainer(alone.Trainer):
             sources["network"] = self.network.rng
         for rng in {id(rng): rng for rng in sources.values()}.values():
             if rng is noise:
-                raise ValueError("the optimizer draws its noise, which must be alike on all ranks, from the generator "
-                                 "of batches or dropout: give it one of its own")
+                raise ValueError("the optimizer draws its noise, which must be the same on all ranks, from the "
+                                 "generator of batches or dropout: give it one of its own")
             random = isinstance(rng, np.random.RandomState)
             key = np.array([rng.randint(2**31) if random else rng.integers(2**31) for _ in range(4)], np.int64)
             self._ranks.broadcast(key, "the streams of a trainer")

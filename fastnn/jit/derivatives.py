@@ -13,7 +13,7 @@ from .graph import ARITHMETIC, constant, in_order, node
 from .rules import from_sympy, local_derivatives
 
 LARGEST_QUOTIENT = 60           # nodes of u, v, u' and v' together,
-MOST_FACTORS = 24               # of a product, looked through for signs
+MOST_FACTORS = 24               # of a product, searched for signs
 MOST_TERMS = 24                 # and terms when multiplied out: SymPy's time to simplify grows quickly
 
 # functions whose slope may be infinite where they are finite

@@ -24,7 +24,7 @@ class Loss(NamedTuple):
     ulps, x, got, exact : float
         In units in the last place; where, what the kernel gives there and what is right.
     count : int
-        Of the arguments that were looked at.
+        Of the arguments that were examined.
     lost : bool
         Whether arithmetic is to blame: more than LOST, and than LOST times what a rounding of x would do.
     cause : str

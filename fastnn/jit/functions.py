@@ -153,7 +153,7 @@ CHAINS: dict[tuple[str, ...], Function] = {
 
 
 def find(function: Any) -> Function | None:
-    """The row that a Python callable means, or None. Only modules that are loaded already are looked into."""
+    """The row that a Python callable means, or None. Only modules that are loaded already are searched."""
     for row in _ROWS:
         for qualified in row.callables:
             module, _, attribute = qualified.rpartition(".")

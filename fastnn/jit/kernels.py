@@ -109,7 +109,7 @@ def learned(value, slopes, element, parameters):
     ----------
     value : Node
     slopes : sequence of Node
-        The derivatives in the element, then in the parameters.
+        The derivatives in the element, then in the parameters; without any, the kernel is not asked for them.
     element : str
     parameters : sequence of str
         The names of elements.
@@ -127,9 +127,10 @@ def learned(value, slopes, element, parameters):
         numbers = {node: ("p", first + i) for i, node in enumerate(constants)}
         if not each:
             numbers |= {graph.argument(name): ("p", k) for k, name in enumerate(names.values())}
-        back = [graph.node("mul", graph.element("g"), gradient) for gradient in gradients]
         loops[2*each] = Loop([found], ["out"], numbers=numbers)
-        loops[2*each + 1] = Loop(back, ["out", *(f"dp{k}" for k in range(len(parameters)))], numbers=numbers)
+        if gradients:
+            back = [graph.node("mul", graph.element("g"), gradient) for gradient in gradients]
+            loops[2*each + 1] = Loop(back, ["out", *(f"dp{k}" for k in range(len(parameters)))], numbers=numbers)
     arguments = {"back": "int32", "each": "int32", "x": "real*", "p": "real*", "g": "real*", "out": "real*", "dp": "real*",
                  "n": "size"}
     return Kernel(arguments, "back + 2 each", loops, [], constants, "p", parts)

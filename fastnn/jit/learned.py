@@ -1,10 +1,12 @@
 """Activations whose formula is a Python function of a number and of parameters that are learned: the derivatives in all of
 them are derived, checked, and computed in one pass. Made by `register_act(learn=...)`."""
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from ..core.learned import second
 from ..hyperparameters import Choice, one_axis
 from ..learnable import Learnable, Parameter, number_of_channels
 from .entries import Formula, Kernels, Missing, Underivable
@@ -21,6 +23,7 @@ class RegisteredLearnable(Learnable):
     """What activations with learned parameters made by `register_act` share."""
 
     _compiled = None            # of the class: its Kernels
+    _formula = None             # and its LearnedFormula
 
     def _hyperparameter_set(self):
         self.__dict__["_addresses"] = self._compiled.addresses
@@ -28,6 +31,11 @@ class RegisteredLearnable(Learnable):
 
     def _kernels(self):
         return self._addresses, self.learned
+
+    def d2y(self, x: Any, out: np.ndarray | None = None) -> Any:
+        """f''(x), the second derivative in x, derived and compiled at the first call."""
+        bent = self._formula.bent
+        return second(bent.addresses, x, self._values(self.learned), self.axis, out, bent.parameters(self))
 
     @classmethod
     def _caller(cls, title, values, rest):
@@ -81,10 +89,10 @@ class LearnedFormula(Formula):
         self._learned = names
         super().__init__(name, function, ["x"], {key: one for key, one in hyperparameters.items() if key not in names},
                          {key: hyperparameters[key] for key in names})
-        own = {key: _parameter(one) if key in names else one for key, one in hyperparameters.items()}
+        own = {key: parameter_of(one) if key in names else one for key, one in hyperparameters.items()}
         self.activation = self.entry = self._class_of(
             RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, one_axis)},
-            learned=tuple(names), _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
+            learned=tuple(names), _formula=self, _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
 
     def _called(self, names):
         return ["x"]
@@ -93,7 +101,18 @@ class LearnedFormula(Formula):
         """A decorator: the function returns the derivatives in x and in each parameter, in the order of `learn`. Raises
         FormulaError, and changes nothing, if it does not."""
         self.activation._compiled = self._checked(self._traced(function, len(self._elements)), place_of(function))
+        self.__dict__.pop("bent", None)
         return function
+
+    @cached_property
+    def bent(self) -> Kernels:
+        """The kernels of f''. Raises FormulaError where the chain rule finds none."""
+        try:
+            bend, = derivatives(f"f' of {self.name}", self.activation._compiled.formulas[f"df/d{self._elements[0]}"],
+                                self._elements, self._elements[:1], self._defaults, self._ranges)
+        except Underivable as missing:
+            raise missing.error from None
+        return Kernels({"f''": bend}, learned(bend, (), "x", self._learned), {0: "f''", 2: "f'', parameters by element"})
 
     def _checked(self, given=None, line=None):
         """The kernels, with derivatives that are given."""
@@ -107,5 +126,6 @@ class LearnedFormula(Formula):
         return Kernels(formulas, learned(self._value, slopes, "x", self._learned), titles)
 
 
-def _parameter(declared):
+def parameter_of(declared):
+    """What is learned of a hyperparameter, whose range is that of what it begins with."""
     return Parameter(declared.default, above=declared.above, at_least=declared.at_least, below=declared.below)

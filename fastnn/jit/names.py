@@ -54,7 +54,7 @@ def unregister(name: str) -> None:
     """Remove what was registered under a name: activation, error function, optimizer.
 
     Objects made of them go on working, but can no longer be unpickled. An entry of fastnn's own that had been replaced is
-    back. Raises ValueError for a name that nobody registered, TypeError for one that is no string.
+    back. Raises ValueError for a name that is not registered, TypeError for one that is no string.
     """
     for registry in registered_in(name) or [catalogue_of(name)]:
         registry.remove(name)

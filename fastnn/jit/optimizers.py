@@ -1,9 +1,10 @@
 """Optimizers whose rule is a Python function: registered, traced, and compiled to kernels like the built-in ones."""
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from inspect import Parameter, signature
 from keyword import iskeyword
 from types import FunctionType, new_class
+from typing import Any
 
 from ..core.stepping import LIMITS
 from ..hyperparameters import Hyperparameter
@@ -23,7 +24,8 @@ from .uniform import computer, hoisted
 SPACINGS = ("linear", "logarithmic")
 
 
-def register_opt(name, /, *, state=(), stored=None, learning_rate=None, replace=False, **hyperparameters):
+def register_opt(name: str, /, *, state: Any = (), stored: dict[str, str] | None = None,
+                 learning_rate: str | None = None, replace: bool = False, **hyperparameters: Any) -> Callable[..., Any]:
     """A decorator that makes an optimizer of a Python function: `get_opt(name)` is then like a built-in one.
 
         @register_opt("adam-like", state=("m", "v"), lr=1e-3, beta1=0.9, beta2=0.999, eps=1e-8)
@@ -214,7 +216,7 @@ def _checked_stored(stored, state):
         if spacing not in SPACINGS:
             raise ValueError(f"stored[{name!r}] must be {' or '.join(map(repr, SPACINGS))}, not {spacing!r}")
     if len(stored) > LIMITS["stored slots"]:
-        raise ValueError(f"{LIMITS['stored slots']} slots can be stored in fewer bits, not {len(stored)}")
+        raise ValueError(f"{LIMITS['stored slots']} slots can have reduced precision, not {len(stored)}")
     return {name: stored[name] for name in state}
 
 

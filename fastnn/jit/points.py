@@ -1,7 +1,7 @@
-"""Where formulas are looked at before they are registered: numbers, and values of the hyperparameters."""
+"""Where formulas are evaluated before they are registered: numbers, and values of the hyperparameters."""
 
 FACTORS = (0.75, 1.5)               # of the other values
-BESIDE = (0.3137, 1.0, 0.0, -0.7071, 2.236, -5.43)      # what others are while one element is looked at: targets 0 and 1, too
+BESIDE = (0.3137, 1.0, 0.0, -0.7071, 2.236, -5.43)      # what others are while one element is examined: 0 and 1 for targets
 
 
 def points(count):

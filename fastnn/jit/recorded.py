@@ -30,8 +30,8 @@ TRIED = (0.0, 0.5, 1.0, 2.0, 3.0, 10.0, 100.0, 1e4)
 SIZES = (0.0, 1e-3, 0.1, 1.0, 10.0)                                     # of gradients and state
 STEPS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 10.0, 100.0, 1000.0, 1e6)          # of h.t
 
-_UNSEEN = ("a formula is run once, on symbols, which see arithmetic, comparisons and functions; not match, try, is, "
-           "type() and what else asks a number for more")
+_UNSEEN = ("a formula is traced once with symbols, which record arithmetic, comparisons and functions, but not match, "
+           "try, is, type() or other questions about a number")
 
 
 def check_formula(name, function, roots, seen, elements, hyperparameters, declared, arguments):
@@ -180,7 +180,7 @@ def _compare(name, function, call, roots, seen, found, elements):
         with np.errstate(all="ignore"):
             wanted = tuple(map(float, recorded(SimpleNamespace(**point))))
         if not _agree(a, wanted) and not _ill_conditioned(a, wanted, roots, point):
-            refuse(f"at {{at}} {name} returns {_told(a)}, and what was recorded of it gives {_told(wanted)}: {_UNSEEN}",
+            refuse(f"at {{at}} {name} returns {_told(a)}, but its trace gives {_told(wanted)}: {_UNSEEN}",
                    point)
     if all(isinstance(a, Exception) for a in first) and not isinstance(refused, (ArithmeticError, ValueError)):
         raise FormulaError(at_line(place_of(function), (

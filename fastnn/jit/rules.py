@@ -3,7 +3,7 @@ import importlib
 import math
 from functools import cache
 
-from .algebra import MINUS_ONE, ONE, ZERO, add, div, mul, neg, power, select, sign, sub
+from .algebra import MINUS_ONE, ONE, ZERO, add, div, mul, neg, power, sign, sub
 from .errors import FormulaError, at_line
 from .functions import FUNCTIONS
 from .graph import constant, node

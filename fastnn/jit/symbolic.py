@@ -5,6 +5,7 @@ import sys
 import threading
 from contextlib import contextmanager
 from numbers import Real
+from typing import Any
 
 import numpy
 
@@ -201,7 +202,7 @@ class Symbolic:
 
     def __bool__(self):
         if getattr(_state, "assumed", None) is None:
-            raise FormulaError("a number that a formula was called with while it was followed has been kept; it has no value")
+            raise FormulaError("a symbol was kept after the formula was traced; it has no value")
         condition = _noted(_condition(self))
         if condition not in _state.assumed:
             raise Undecided(condition, _line())
@@ -232,7 +233,7 @@ def is_symbolic(*values):
     return any(isinstance(value, Symbolic) for value in values)
 
 
-def where(condition, yes, no):
+def where(condition: Any, yes: Any, no: Any) -> Any:
     """`yes` where the condition holds, else `no`: on numbers, on arrays, and inside of a formula."""
     if is_symbolic(condition, yes, no):
         return Symbolic(graph.select(_condition(condition), *_numbers(yes, no)))

@@ -110,7 +110,7 @@ def trace(function, *args):
         nonlocal ways
         ways += 1
         if len(assumed) > MOST_DECISIONS or ways > MOST_WAYS:
-            raise FormulaError(at_line(line, "too many ways through the formula: does a loop end when a number says so?"))
+            raise FormulaError(at_line(line, "too many paths through the formula: does the end of a loop depend on a number?"))
         try:
             with assuming(assumed):
                 returned = seen(*args)

@@ -6,6 +6,18 @@ from . import classification, distances, embeddings, likelihoods, probabilities,
 from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
+# Names that mean one thing in one library and another in the next
+_LIKE = "get_err({!r}, like={!r})"
+_registry.elsewhere |= {
+    "cross entropy": "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities",
+    **{name: f"softmax-cross-entropy of logits, or {_LIKE.format(name, 'keras')} of probabilities"
+       for name in ("CategoricalCrossentropy", "SparseCategoricalCrossentropy")},
+    "BinaryFocalCrossentropy": "sigmoid-focal, of logits", "CategoricalFocalCrossentropy": "softmax-focal, of logits",
+    "KLDivergence": "KL of log-probabilities, as in PyTorch and optax, or with log_input=False of probabilities; "
+                    f"{_LIKE.format('KLDivergence', 'keras')} sums along the last axis",
+    "CosineSimilarity": f"cosine, which is 1 less it, or {_LIKE.format('CosineSimilarity', 'keras')}, which is minus it",
+    **{name: _LIKE.format(name, "torch") for name in ("MarginRankingLoss", "CosineEmbeddingLoss", "MultiLabelSoftMarginLoss")}}
+
 if TYPE_CHECKING:                   # written by the build: tools/names.py
     from .._names import LossName, Source
 
@@ -23,7 +35,7 @@ def get_err(name: "LossName | str", *args: Any, like: "Source | None" = None,
         One of `losses()` or an alias such as "mse"; case, spaces, - and _ do not count.
     *args, **kwds : float
         Its hyperparameters, by position or name, and `reduction`: "none", "mean" or "sum".
-    like : {"torch", "optax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
+    like : {"torch", "optax", "jax", "keras", "chainer", "sklearn", "dlfs", "article"}, optional
         Whose name it is: that library's arguments and defaults are taken.
 
     Returns

@@ -8,7 +8,6 @@ import numpy as np
 from .. import bounds
 from ..core import kernels
 from ..core import losses as compiled
-from ..core.arrays import as_array
 from ..core.elementwise import ElementwiseLoss
 from ..core.pair_losses import SHARE, reduced
 from ..core.row_losses import RowLoss
@@ -17,6 +16,10 @@ from ..registry import Registry, hint
 
 registry = Registry("error function")
 REDUCTIONS = ("none", "mean", "sum")
+MISUNDERSTOOD = {           # arguments of a call that users know -> what is said of them
+    **dict.fromkeys(("weight", "weights", "sample_weights", "w"), " (those of samples are sample_weight=)"),
+    **dict.fromkeys(("axis", "dim"), " (rows lie along the last axis)"), "reduce": " (did you mean reduction?)"}
+CALL = ("y", "t", "x", "out", "keep", "sample_weight", "reduction", "y_pred", "y_true")         # arguments of calls
 
 
 def checked_reduction(value):
@@ -35,24 +38,6 @@ def checked_flag(name):
         if not isinstance(value, (bool, np.bool_)):
             raise TypeError(f"{name} must be True or False, not {value!r:.80}")
         return bool(value)
-    return checked
-
-
-def checked_weights(classes):
-    """A check of class_weight: None, or so many numbers (any, of None) from 0 on, as a tuple."""
-    def checked(value):
-        if value is None:
-            return None
-        weights = as_array(value, "class_weight")
-        if weights.dtype.kind not in "biuf":
-            raise TypeError(f"class_weight must be numbers, one a class, not {value!r:.80}")
-        if weights.ndim != 1 or classes not in (None, weights.size):
-            raise ValueError(f"class_weight must be {'' if classes is None else f'{classes} '}numbers, one a class, "
-                             f"not an array of shape {weights.shape}")
-        found = tuple(map(float, weights))
-        if not all(0 <= weight < math.inf for weight in found):
-            raise ValueError(f"class_weight must be finite and at least 0, not {value!r:.80}")
-        return found
     return checked
 
 
@@ -136,13 +121,34 @@ class Loss(Configurable):
         cls = type(self)
         return made, (cls, {name: self.__dict__[name] for name in (*cls.hyperparameters, *cls.options)})
 
-    def _operands(self, y, t, y_pred, y_true):
-        """Predictions and targets, of which some are given by the names that Keras and scikit-learn have."""
+    def _operands(self, y, t, y_pred, y_true, unknown):
+        """Predictions and targets, given by position or by the names that Keras and scikit-learn have."""
+        if unknown:
+            self._refuse(unknown, CALL)
+        if y_pred is None and y_true is None:
+            missing = [what for what, each in zip(("predictions", "targets"), (y, t)) if each is None]
+            if missing:
+                raise TypeError(f"{self.name} takes {' and '.join(self.inputs)}, predictions and targets: "
+                                f"{' and '.join(missing)} are missing")
+            return y, t
         if y is not None or t is not None:
             raise TypeError(f"{self.name}: give predictions and targets by position, or both by name: y_pred=, y_true=")
         if y_pred is None or y_true is None:
-            raise TypeError(f"{self.name}: give predictions and targets, y_pred= and y_true=")
+            raise TypeError(f"{self.name}: give predictions and targets, y_pred= and y_true=: "
+                            f"{'y_pred' if y_pred is None else 'y_true'} is missing")
         return y_pred, y_true
+
+    def _refuse(self, arguments, known):
+        """Raises TypeError for arguments that a call does not have."""
+        cls = type(self)
+        for word in arguments:
+            if word in (*cls.hyperparameters, *cls.options, *cls._synonyms):
+                raise TypeError(f"{self.name}: {word} is an argument of get_err, not of a call: "
+                                f"get_err({self.name!r}, {word}=...)")
+            said = MISUNDERSTOOD.get(word) or hint(word, known, 0.6)
+            if "weight" in word and "class_weight" in cls.hyperparameters:
+                said = " (those of samples are sample_weight=, those of classes class_weight= of get_err)"
+            raise TypeError(f"{self.name}: a call has no argument {word!r}{said}")
 
     def _reduction_of(self, reduction):
         return self.__dict__.get("reduction", "none") if reduction is None else checked_reduction(reduction)
@@ -150,7 +156,8 @@ class Loss(Configurable):
     def _kept(self, y, t, others=()):
         """The gradient of the last `forward` if neither y nor t is given, else None."""
         if (y is None) != (t is None):
-            raise TypeError(f"{self.name}: give predictions and targets, or neither")
+            raise TypeError(f"{self.name}: give predictions and targets, or neither: "
+                            f"{'predictions' if y is None else 'targets'} are missing")
         if y is not None:
             return None
         if any(other is not None for other in others):
@@ -165,6 +172,7 @@ class Loss(Configurable):
 class Elementwise(Loss, ElementwiseLoss):
 
     _ignored = None             # a target that counts for nothing
+    _classes = None             # of targets that are classes: what becomes of them before the kernel (classes.py)
     _share_at = -1              # the place of the share of an element among the kernel's constants, if it is one
 
     def _hyperparameter_set(self):
@@ -178,18 +186,19 @@ class Elementwise(Loss, ElementwiseLoss):
         return self.kernel
 
     def forward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None, *, keep: bool = True,
-                sample_weight: Any = None, reduction: str | None = None, y_pred: Any = None, y_true: Any = None) -> Any:
+                sample_weight: Any = None, reduction: str | None = None, y_pred: Any = None, y_true: Any = None,
+                **unknown: Any) -> Any:
         """The error of each element, of y's shape and dtype, or their mean or sum; also kept as `error`.
 
-        keep=False computes no gradient beside it: that is quicker for large arrays, and `backward` then needs y and t.
+        keep=False computes no gradient beside it: that is faster for large arrays, and `backward` then needs y and t.
         sample_weight multiplies errors and gradients: of y's shape, or that of its first axes, one weight a sample. Weight
         0 leaves an element out, even if it is NaN; the mean is over all elements, as in PyTorch and Keras. y_pred and
         y_true are other names of y and t.
         """
-        if y_pred is not None or y_true is not None:
-            y, t = self._operands(y, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None or y is None or t is None:
+            y, t = self._operands(y, t, y_pred, y_true, unknown)
         error, gradient = self._both(y, t, out, keep, sample_weight, reduction)
-        self.__dict__.update(error=error, _gradient=gradient)   # quicker than checked attributes
+        self.__dict__.update(error=error, _gradient=gradient)   # faster than checked attributes
         return error                            # another thread may have set self.error meanwhile
 
     def __call__(self, y: Any = None, t: Any = None, out: np.ndarray | None = None, **kwds: Any) -> Any:
@@ -197,43 +206,44 @@ class Elementwise(Loss, ElementwiseLoss):
         return self.forward(y, t, out, **kwds)
 
     def value_and_grad(self, y: Any = None, t: Any = None, *, sample_weight: Any = None, reduction: str | None = None,
-                       y_pred: Any = None, y_true: Any = None) -> Any:
+                       y_pred: Any = None, y_true: Any = None, **unknown: Any) -> Any:
         """(what `forward` returns, its derivative in y), from one pass that keeps nothing."""
-        if y_pred is not None or y_true is not None:
-            y, t = self._operands(y, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None or y is None or t is None:
+            y, t = self._operands(y, t, y_pred, y_true, unknown)
         error, gradient = self._both(y, t, None, True, sample_weight, reduction)
         return error, gradient if gradient.ndim else gradient[()]
 
     def backward(self, y: Any = None, t: Any = None, out: np.ndarray | None = None, *, sample_weight: Any = None,
-                 reduction: str | None = None, y_pred: Any = None, y_true: Any = None) -> Any:
+                 reduction: str | None = None, y_pred: Any = None, y_true: Any = None, **unknown: Any) -> Any:
         """Its derivative in y, element by element; without arguments at the last `forward`, whatever has become of its
         y and t since."""
-        if y_pred is not None or y_true is not None:
-            y, t = self._operands(y, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None:
+            y, t = self._operands(y, t, y_pred, y_true, unknown)
         kept = self._kept(y, t, (sample_weight, reduction))
         if kept is not None:
             return self._copy(kept, out)
         reduction = self._reduction_of(reduction)
-        if sample_weight is None and reduction == "none" and self._ignored is None:
+        if sample_weight is None and reduction == "none" and self._ignored is None and self._classes is None:
             return self._derivative(y, t, out)
-        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out,
-                       self._share_at)[1]
+        return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out, self._share_at,
+                       classes=self._classes)[1]
 
     def _both(self, y, t, out, keep, sample_weight, reduction):
         reduction = self._reduction_of(reduction)
-        if sample_weight is None and reduction == "none" and self._ignored is None:
+        if sample_weight is None and reduction == "none" and self._ignored is None and self._classes is None:
             return self._value_and_derivative(y, t, out, keep)
         if out is not None and reduction != "none":
             raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives "
                             "a number")
-        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out,
-                       self._share_at)
+        return reduced(self._bound, y, t, sample_weight, reduction, True, bool(keep), self._ignored, out, self._share_at,
+                       classes=self._classes)
 
 
 class Rows(Loss, RowLoss):
 
     _takes_labels = True
-    _classes = None             # a weight for each class
+    _classes = None             # a function of targets and their number: a weight for each class
+    _of_terms = True            # weights of classes multiply terms, not rows
     _smoothing = 0.0
     _ignored = None             # a label that counts for nothing
 
@@ -242,7 +252,7 @@ class Rows(Loss, RowLoss):
         self._bind(addresses, self._kernel_constants(names), self._takes_labels)
 
     def forward(self, x: Any = None, t: Any = None, *, keep: bool = True, sample_weight: Any = None,
-                reduction: str | None = None, y_pred: Any = None, y_true: Any = None) -> Any:
+                reduction: str | None = None, y_pred: Any = None, y_true: Any = None, **unknown: Any) -> Any:
         """The loss of each row, of shape x.shape[:-1], or their mean or sum; also kept as `error`.
 
         keep=False computes no gradient beside it: it reads x and writes nothing of its size, and `backward` then needs x
@@ -250,8 +260,8 @@ class Rows(Loss, RowLoss):
         leaves a row out, even if it is NaN. y_pred and y_true are other names of x and t.
         Raises TypeError for labels that are no integers, ValueError for shapes or labels that do not fit.
         """
-        if y_pred is not None or y_true is not None:
-            x, t = self._operands(x, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None or x is None or t is None:
+            x, t = self._operands(x, t, y_pred, y_true, unknown)
         error, gradient = self._both(x, t, keep, sample_weight, reduction)
         self.__dict__.update(error=error, _gradient=gradient)
         return error
@@ -261,26 +271,26 @@ class Rows(Loss, RowLoss):
         return self.forward(x, t, **kwds)
 
     def value_and_grad(self, x: Any = None, t: Any = None, *, sample_weight: Any = None, reduction: str | None = None,
-                       y_pred: Any = None, y_true: Any = None) -> Any:
+                       y_pred: Any = None, y_true: Any = None, **unknown: Any) -> Any:
         """(what `forward` returns, its derivative in x), from one pass that keeps nothing."""
-        if y_pred is not None or y_true is not None:
-            x, t = self._operands(x, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None or x is None or t is None:
+            x, t = self._operands(x, t, y_pred, y_true, unknown)
         return self._both(x, t, True, sample_weight, reduction)
 
     def backward(self, x: Any = None, t: Any = None, *, sample_weight: Any = None, reduction: str | None = None,
-                 y_pred: Any = None, y_true: Any = None) -> Any:
+                 y_pred: Any = None, y_true: Any = None, **unknown: Any) -> Any:
         """The derivative in x, of x's shape; without arguments at the last `forward`, whatever has become of its x and t.
 
         It is that of what `forward` returns: not divided by the number of rows unless reduction="mean".
         """
-        if y_pred is not None or y_true is not None:
-            x, t = self._operands(x, t, y_pred, y_true)
+        if unknown or y_pred is not None or y_true is not None:
+            x, t = self._operands(x, t, y_pred, y_true, unknown)
         kept = self._kept(x, t, (sample_weight, reduction))
         return self._both(x, t, True, sample_weight, reduction)[1] if kept is None else self._copy(kept)
 
     def _both(self, x, t, keep, sample_weight, reduction):
         return self._value_and_gradient(x, t, bool(keep), self._reduction_of(reduction), sample_weight, self._classes,
-                                        self._smoothing, self._ignored)
+                                        self._smoothing, self._ignored, self._of_terms)
 
 
 class Several(Loss):
@@ -338,10 +348,11 @@ class Several(Loss):
         given = dict(zip(self.inputs, arrays))
         for name, value in named.items():
             if name not in self.inputs:
-                raise TypeError(f"{self.name} has no argument {name!r}{hint(name, self.inputs)}")
+                self._refuse([name], (*self.inputs, *CALL[3:6]))
             if name in given:
                 raise TypeError(f"{self.name}: {name} is given twice")
             given[name] = value
         if missing := [name for name in self.inputs if name not in given]:
-            raise TypeError(f"{self.name} takes {', '.join(self.inputs)}: {' and '.join(missing)} is missing")
+            raise TypeError(f"{self.name} takes {', '.join(self.inputs)}: {' and '.join(missing)} "
+                            f"{'is' if len(missing) == 1 else 'are'} missing")
         return [given[name] for name in self.inputs]

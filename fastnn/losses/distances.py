@@ -57,13 +57,15 @@ class LogCosh(Elementwise, name="log-cosh", kernel="log_cosh"):
     peers = {"optax": ("log_cosh", {})}
 
 
-class Quantile(Elementwise, name="quantile", kernel="quantile", aliases=("pinball", "quantile loss", "pinball loss")):
+class Quantile(Elementwise, name="quantile", kernel="quantile", aliases=("pinball", "quantile loss", "pinball loss", "mean pinball loss")):
     """q (t - y) where the target is above the prediction, else (1 - q)(y - t); derivative 0 at 0.
 
     Koenker and Bassett 1978, Econometrica 46.
 
-    sklearn's mean_pinball_loss (its alpha is q).
+    sklearn's mean_pinball_loss. Its word for q, alpha, is taken, and tau, which others have.
     """
+
+    words = {"alpha": ("q",), "tau": ("q",), "quantile": ("q",)}
 
     q = Hyperparameter(0.5, above=0, below=1)
 
@@ -114,3 +116,14 @@ class Contrastive(Elementwise, name="contrastive", kernel="contrastive", aliases
     """
 
     margin = Hyperparameter(1.0, above=0, below=1e30)
+
+
+class HingeEmbedding(Elementwise, name="hinge-embedding", kernel="hinge_embedding", aliases=("HingeEmbeddingLoss",)):
+    """y where t is 1, max(margin - y, 0) where it is -1 (or 0), of distances y between two samples; derivative 0 at the kink.
+
+    torch.nn.HingeEmbeddingLoss.
+    """
+
+    peers = {"torch": ("HingeEmbeddingLoss", {})}
+
+    margin = Hyperparameter(1.0, above=-1e30, below=1e30)

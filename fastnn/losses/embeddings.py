@@ -45,9 +45,9 @@ class InfoNCE(Several, name="InfoNCE", kernel="softmax_cross_entropy", aliases=(
     negatives: one loss a query, gradients in queries and keys.  van den Oord et al. 2018, arXiv 1807.03748.
 
     queries and keys have the shape (..., n, d): n pairs, of all of which the products are taken by NumPy's BLAS.
-    normalize=True divides each row by its norm, held at 1e-12, first, as MoCo (arXiv 1911.05722, temperature=0.07) and
-    SimCLR do; the paper has neither. symmetric=True is the mean of this and of the keys' among the queries: CLIP's loss
-    (arXiv 2103.00020).
+    normalize=True divides each row by its norm, clamped at 1e-12 from below, first, as MoCo (arXiv 1911.05722,
+    temperature=0.07) and SimCLR do; the paper has neither. symmetric=True is the mean of this and of the keys' among
+    the queries: CLIP's loss (arXiv 2103.00020).
     optax.losses.ntxent has its pairs in one array, by labels.
     """
 
@@ -102,7 +102,7 @@ def prepared(queries, keys):
 
 
 def unit(rows):
-    """Rows by their norm, which is held at 1e-12, and that."""
+    """Rows divided by their norm, which is clamped at 1e-12 from below, and the norm."""
     squares = np.einsum("...i,...i->...", rows, rows, dtype=np.float64)
     norms = np.maximum(np.sqrt(squares), 1e-12)[..., None].astype(rows.dtype)
     return rows / norms, norms

@@ -1,4 +1,4 @@
-"""Negative log-likelihoods of predictions whose spread is predicted, too."""
+"""Negative log-likelihoods: of classes by their log-probabilities, and of predictions whose spread is predicted, too."""
 import math
 
 from ..core import losses as compiled
@@ -6,6 +6,7 @@ from ..core.elementwise import ElementwiseLoss
 from ..core.pair_losses import SHARE, reduced
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Several, checked_flag
+from .classes import OfLabels
 
 WORDS = {"y_pred": "y", "y_true": "t"}
 
@@ -41,8 +42,9 @@ class Gaussian(_Likelihood, name="Gaussian-NLL", kernel="gaussian",
     """(log(var) + (y - t)^2/var)/2 of predictions y, targets t and variances var, in this order; with full=True the
     negative log-likelihood itself, log(2 pi)/2 more.  Nix and Weigend 1994, IEEE ICNN.
 
-    A variance is held at eps, and the gradients are those at the one that is held. var has y's shape or that of its first
-    axes, axes of length 1 are repeated, and its gradient has its shape. Raises ValueError where var is negative.
+    A variance is clamped at eps from below, and the gradients are those at the clamped one. var has y's shape or that
+    of its first axes, axes of length 1 are repeated, and its gradient has its shape. Raises ValueError where var is
+    negative.
 
     torch.nn.GaussianNLLLoss; -log_prob of TensorFlow Probability's Normal has full=True, and its scale is sqrt(var).
     """
@@ -61,8 +63,8 @@ class Laplace(_Likelihood, name="Laplace-NLL", kernel="laplace",
     """log(scale) + |y - t|/scale of predictions y, targets t and scales, in this order; with full=True the negative
     log-likelihood itself, log(2) more. The derivative in y is 0 at y = t.
 
-    A scale is held at eps, and has the shapes that a variance has in Gaussian-NLL. -log_prob of torch.distributions.Laplace
-    and TensorFlow Probability's has full=True.
+    A scale is clamped at eps from below, and has the shapes that a variance has in Gaussian-NLL. -log_prob of
+    torch.distributions.Laplace and TensorFlow Probability's has full=True.
     """
 
     inputs, gradients = ("y", "t", "scale"), ("y", "scale")
@@ -70,3 +72,16 @@ class Laplace(_Likelihood, name="Laplace-NLL", kernel="laplace",
     @staticmethod
     def constants(h):
         return {"eps": h.eps, "constant": math.log(2) if h.full else 0}
+
+
+class NLL(OfLabels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "negative log likelihood")):
+    """-sum(t y) of log-probabilities y along the last axis, such as log-softmax gives; its derivative is -t, and a class of
+    target 0 costs nothing.
+
+    Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which is this of log-softmax.
+    torch.nn.NLLLoss, whose classes lie along the second axis.
+    """
+
+    peers = {"torch": ("NLLLoss", {})}
+
+    _of_terms = True

@@ -1,25 +1,33 @@
 """Losses of predicted probabilities, rates, and their logarithms."""
 from ..hyperparameters import Choice, Hyperparameter
 from .base import Elementwise, checked_flag
+from .classes import OfDistributions, OfTwoClasses
 
 
-class Binary(Elementwise, name="Binary", kernel="binary_cross_entropy",
+class Binary(OfTwoClasses, name="Binary", kernel="binary_cross_entropy",
              aliases=("bce", "BCELoss", "binary cross entropy", "BinaryCrossentropy", "log loss")):
     """Binary cross entropy -t log(y) - (1 - t) log(1 - y) of probabilities y.
 
-    At y = 0 and 1 the logarithm is held at -100 and the gradient's denominator at 1e-12, so both stay finite.
+    At y = 0 and 1 the logarithm is clamped at -100 and the gradient's denominator at 1e-12, so both stay finite.
+    label_smoothing, class_weight and ignore_label as in sigmoid-binary-cross-entropy.
     torch.nn.BCELoss; Keras clips y at 1e-7.
     """
 
     peers = {"torch": ("BCELoss", {})}
 
+    _of_terms = True
 
-class Cross(Elementwise, name="Cross", kernel="cross_entropy"):
-    """Cross entropy -t log(y) of probabilities y, the logarithm held at -100, the gradient's denominator at 1e-12."""
+
+class Cross(OfDistributions, name="Cross", kernel="cross_entropy"):
+    """Cross entropy -t log(y) of probabilities y; logarithm clamped at -100, the gradient's denominator at 1e-12.
+
+    The targets are distributions along the last axis. label_smoothing s makes (1 - s) t + s/classes of t, class_weight has a
+    factor for each class, and targets that are ignore_label, which mask their element, cost nothing and are not counted in a mean.
+    """
 
 
 class KL(Elementwise, name="KL", kernel="kl_of_logs",
-         aliases=("KL divergence", "KLDiv", "KLDivLoss", "Kullback-Leibler", "relative entropy")):
+         aliases=("KLDiv", "KLDivLoss", "Kullback-Leibler", "relative entropy")):
     """Kullback-Leibler divergence t (log(t) - y) of log-probabilities y, 0 where t is 0; its derivative is -t.
 
     With log_target=True targets are logarithms, too: exp(t) (t - y). With log_input=False predictions are probabilities:

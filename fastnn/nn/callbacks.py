@@ -4,7 +4,7 @@
 class Callback:
     """A base for what `Trainer.train` calls; each method may be left out. A plain function is called as `step` is.
 
-    The order is that of the list. What one of them raises ends the training, with the step taken, and is raised.
+    One alone needs no list, whose order is that of the calls. What one of them raises ends the training, with the step taken, and is raised.
     """
 
     def begin(self, trainer, iterations):
@@ -21,6 +21,10 @@ class Callbacks:
     """A list of them, at work in one training."""
 
     def __init__(self, callbacks, trainer):
+        if callbacks is None:
+            callbacks = ()
+        elif isinstance(callbacks, (Callback, type)) or callable(callbacks):
+            callbacks = (callbacks,)
         self.callbacks = [callback if isinstance(callback, Callback) else _Function(callback) for callback in callbacks]
         self.trainer = trainer
         self.begun = []
@@ -49,7 +53,7 @@ class Callbacks:
 
 class _Function(Callback):
     def __init__(self, function):
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise TypeError(f"a callback must be a fastnn.nn.Callback or a function of (trainer, loss), not {function!r}")
         self.function = function
 

@@ -1,4 +1,4 @@
-"""What users pass as data, as arrays: looked at by position, whatever its own [] means."""
+"""What users pass as data, as arrays: by position, whatever its own [] means."""
 from fastnn.core.arrays import as_array
 
 

@@ -1,6 +1,9 @@
 """An end of training when a measure, mostly the loss on validation data, no longer improves."""
 import math
+from collections.abc import Callable
+from typing import Any
 
+from .arguments import number, whole
 from .callbacks import Callback
 
 
@@ -30,12 +33,14 @@ class EarlyStopping(Callback):
     They are those of one training: the next one begins anew. Raises ValueError or TypeError for arguments that are none.
     """
 
-    def __init__(self, measure, every=1, patience=0, min_delta=0.0, mode="min", restore_best_weights=False):
+    def __init__(self, measure: Callable[..., Any], every: int = 1, patience: int = 0, min_delta: float = 0.0,
+                 mode: str = "min", restore_best_weights: bool = False):
         if not callable(measure):
             raise TypeError(f"measure must be a function of the network, not {measure!r}")
-        if every < 1 or patience < 0 or not 0 <= min_delta < math.inf:
-            raise ValueError("every must be positive, patience not negative, min_delta finite and not negative, not "
-                             f"{every!r}, {patience!r} and {min_delta!r}")
+        every, patience = whole("every", every, 1), whole("patience", patience, 0)
+        min_delta = number("min_delta", min_delta)
+        if not 0 <= min_delta < math.inf:
+            raise ValueError(f"min_delta must be finite and not negative, not {min_delta!r}")
         if mode not in ("min", "max"):
             raise ValueError(f"mode must be min or max, not {mode!r}")
         self.measure, self.every, self.patience, self.min_delta = measure, every, patience, min_delta
@@ -54,7 +59,7 @@ class EarlyStopping(Callback):
         self._steps += 1
         if self._steps % self.every:
             return False
-        reading, steps = float(self.measure(trainer.network)), len(trainer.losses)
+        reading, steps = number("what measure returns", self.measure(trainer.network)), len(trainer.losses)
         self.readings.append((steps, reading))
         if self._improves(reading):
             self.best, self.best_step, self._waited = reading, steps, 0

@@ -1,6 +1,6 @@
 """Whether numbers are finite, the norm of gradients, and where in a network infinity or NaN began."""
 import math
-from numbers import Real
+from typing import Any
 from typing import NamedTuple
 
 import numpy as np
@@ -8,9 +8,8 @@ import numpy as np
 from fastnn.core.arrays import as_array
 from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
 from fastnn.core.sparse import Rows
-from fastnn.hyperparameters import as_float, unwrapped
 from fastnn.trees import NESTED, arrays_of_gradients
-
+from .arguments import number
 from .layers import Layer
 
 TRANSFORMED, NORM = "transformed gradient", "norm of the gradients"     # between a trainer's gradients and its update
@@ -83,7 +82,7 @@ def first_nonfinite(layers, last_layer, x, t):
     return None
 
 
-def clip_grad_norm(grads, max_norm):
+def clip_grad_norm(grads: Any, max_norm: float):
     """Scale gradients down in place, so that the norm of all of them together is at most max_norm.
 
     Parameters
@@ -108,7 +107,7 @@ def clip_grad_norm(grads, max_norm):
     Raises, before anything has changed, ValueError for a negative max_norm or NaN, for arrays that are read-only or
     share memory, and for what is nested too deeply or in itself; TypeError for a max_norm that is no number, for
     anything but arrays of floating-point numbers - a plain number cannot be scaled in place -, and for a mapping that
-    hands out a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
+    returns a new array at each access. Errors name the gradient by its key or position, in nested ones by its path.
     """
     max_norm = number("max_norm", max_norm)
     if not max_norm >= 0:
@@ -135,11 +134,3 @@ def _arrays(grads):
         if not a.flags.writeable:
             raise ValueError(f"gradient {key!r} is read-only")
     return keys, arrays
-
-
-def number(name, value):
-    """A real number as a float, infinity if it is beyond; name is for the error. Raises TypeError for anything else."""
-    value = unwrapped(value)
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, not {value!r:.80}")
-    return as_float(value)

@@ -1,16 +1,20 @@
 """Gradients by differences, to check those that backpropagation computes."""
+import math
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.arrays import as_array
+from .arguments import number
 
 RELATIVE = float(np.cbrt(sys.float_info.epsilon))
 LEAST = 1e-290              # below it a step relative to x would be subnormal: x counts as 0
 NOISE = 1e4                 # roundings of f that a difference of two steps is put down to
 
 
-def numerical_gradient(f, x, h=None):
+def numerical_gradient(f: Callable[..., Any], x: np.ndarray, h: float | None = None):
     """The gradient of `f` at `x` by central differences, (f(x + h) - f(x - h)) / 2h for each element.
 
     Parameters
@@ -36,12 +40,14 @@ def numerical_gradient(f, x, h=None):
     TypeError
         `x` is not a float64 array - differences drown in float32's rounding -, or has a mask; f gives no real number.
     ValueError
-        `x` is read-only; f gives several numbers.
+        `x` is read-only; f gives several numbers; h is not positive.
     """
     if not (isinstance(x, np.ndarray) and x.dtype == np.float64):
         found = getattr(x, "dtype", type(x).__name__)
         raise TypeError(f"numerical_gradient needs a float64 array, not {found}")
     x = as_array(x, "x")
+    if h is not None and not 0 < (h := number("h", h)) < math.inf:
+        raise ValueError(f"h must be a positive, finite number or None, not {h!r}")
     gradient = np.empty_like(x)
     for index in np.ndindex(x.shape):
         gradient[index] = _slope(f, x, index, h)

@@ -9,46 +9,54 @@ In torch `xavier_normal` and `kaiming_normal` are normal; in Keras and JAX `glor
 name here means what it means there. The uniform ones are the same in all.
 """
 import math
+from collections.abc import Sequence
 from numbers import Real
+from operator import index
+from typing import Any
 
 import numpy as np
 
 from ..generators import as_rng
+from .arguments import number
 
 # the standard deviation of a standard normal variable that is cut off at 2
 CUT_AT_TWO = math.sqrt(1 - 4 * math.exp(-2) / math.sqrt(2 * math.pi) / math.erf(math.sqrt(2)))
 LEAST_MASS = 1e-3
 
 
-def he(n):
+def he(n: int):
     """sqrt(2/n): keeps the signal's size through ReLU layers (He et al. 2015, arXiv 1502.01852, eq. 10)."""
     return math.sqrt(2 / n)
 
 
-def xavier(n):
+def xavier(n: int):
     """sqrt(1/n): keeps the signal's size where the activation is near the identity (Glorot & Bengio 2010)."""
     return math.sqrt(1 / n)
 
 
-def normal(shape, mean=0.0, std=0.05, *, dtype=np.float64, rng=None):
+def normal(shape: Sequence[int], mean: float = 0.0, std: float = 0.05, *, dtype: Any = np.float64,
+           rng: Any = None):
     """Normal numbers. The default `std` is Keras'; torch's is 1."""
-    return _numbers(mean + _checked(std, "std") * as_rng(rng).standard_normal(_axes(shape)), dtype)
+    return _numbers(number("mean", mean) + _checked(std, "std") * as_rng(rng).standard_normal(_axes(shape)), dtype)
 
 
-def uniform(shape, low=-0.05, high=0.05, *, dtype=np.float64, rng=None):
+def uniform(shape: Sequence[int], low: float | None = -0.05, high: float | None = 0.05, *,
+            dtype: Any = np.float64, rng: Any = None):
     """Uniform on [low, high). The default range is Keras'; torch's is [0, 1)."""
-    if not -math.inf < low <= high < math.inf:
+    if not -math.inf < number("low", low) <= number("high", high) < math.inf:
         raise ValueError(f"low and high must be finite, and low not above high, not {low!r} and {high!r}")
     return _numbers(low + (high - low) * as_rng(rng).random(_axes(shape)), dtype)
 
 
-def truncated_normal(shape, mean=0.0, std=0.05, low=None, high=None, *, dtype=np.float64, rng=None):
+def truncated_normal(shape: Sequence[int], mean: float = 0.0, std: float = 0.05, low: float | None = None,
+                     high: float | None = None, *, dtype: Any = np.float64, rng: Any = None):
     """Normal numbers, those outside [low, high] drawn again; without bounds two standard deviations around the mean.
 
     That and std=0.05 are Keras' defaults. torch's `trunc_normal_` has std=1 and the bounds -2 and 2, whatever the
     standard deviation. Raises ValueError where less than a thousandth of the distribution lies between the bounds.
     """
-    std = _checked(std, "std")
+    std, mean = _checked(std, "std"), number("mean", mean)
+    low, high = (bound if bound is None else number(name, bound) for name, bound in (("low", low), ("high", high)))
     a, b = (sign * 2 if bound is None else (bound - mean) / std if std else bound - mean
             for sign, bound in ((-1, low), (1, high)))
     mass = 0.5 * (math.erf(b / math.sqrt(2)) - math.erf(a / math.sqrt(2)))
@@ -58,18 +66,19 @@ def truncated_normal(shape, mean=0.0, std=0.05, low=None, high=None, *, dtype=np
     return _numbers(mean + std * _between(a, b, _axes(shape), as_rng(rng)) if std else np.full(_axes(shape), mean), dtype)
 
 
-def trunc_normal(shape, mean=0.0, std=1.0, low=-2.0, high=2.0, *, dtype=np.float64, rng=None):
+def trunc_normal(shape: Sequence[int], mean: float = 0.0, std: float = 1.0, low: float | None = -2.0,
+                 high: float | None = 2.0, *, dtype: Any = np.float64, rng: Any = None):
     """`truncated_normal` with torch's defaults."""
     return truncated_normal(shape, mean, std, low, high, dtype=dtype, rng=rng)
 
 
-def orthogonal(shape, gain=1.0, *, dtype=np.float64, rng=None):
+def orthogonal(shape: Sequence[int], gain: float = 1.0, *, dtype: Any = np.float64, rng: Any = None):
     """gain times a matrix with orthonormal columns, or rows where there are fewer of them, each equally likely.
 
     Axes before the last are one. Saxe et al. 2013, arXiv 1312.6120; the signs are those that make the distribution
     uniform (Mezzadri 2006, arXiv math-ph/0609050).
     """
-    shape = _axes(shape)
+    shape, gain = _axes(shape), number("gain", gain)
     if len(shape) < 2:
         raise ValueError(f"orthogonal weights have two axes and more, not the shape {shape}")
     rows, columns = math.prod(shape[:-1]), shape[-1]
@@ -78,7 +87,8 @@ def orthogonal(shape, gain=1.0, *, dtype=np.float64, rng=None):
     return _numbers(gain * (q if rows >= columns else q.T).reshape(shape), dtype)
 
 
-def variance_scaling(shape, scale=1.0, mode="fan_in", distribution="truncated_normal", *, dtype=np.float64, rng=None):
+def variance_scaling(shape: Sequence[int], scale: float = 1.0, mode: str = "fan_in",
+                     distribution: str = "truncated_normal", *, dtype: Any = np.float64, rng: Any = None):
     """Numbers with the mean 0 and the variance scale/n.
 
     n is "fan_in", the number of inputs, "fan_out", that of outputs, or "fan_avg", their mean; the distribution
@@ -127,7 +137,7 @@ FUNCTIONS = {each.__name__: each for each in (
 FUNCTIONS.update(xavier_uniform=glorot_uniform, kaiming_uniform=he_uniform)
 
 
-def initial_weights(shape, weight_init_std, dtype=np.float64, rng=None):
+def initial_weights(shape: Sequence[int], weight_init_std: Any, dtype: Any = np.float64, rng: Any = None):
     """New weights of a layer, drawn in float64 so that every dtype starts from the same ones.
 
     Parameters
@@ -155,6 +165,8 @@ def initial_weights(shape, weight_init_std, dtype=np.float64, rng=None):
             known = ", ".join([*BY_NAME, *FUNCTIONS])
             raise ValueError(f"Unknown weight_init_std {weight_init_std!r}; known are {known} and numbers")
         found = FUNCTIONS[name] if name in FUNCTIONS else BY_NAME[name](shape[0])
+    if found in (he, xavier):
+        found = found(shape[0])
     if callable(found):
         weights = np.array(found(shape, dtype=dtype, rng=as_rng(rng)), dtype)
         if weights.shape != tuple(shape):
@@ -168,7 +180,7 @@ def initial_weights(shape, weight_init_std, dtype=np.float64, rng=None):
     return (std * as_rng(rng).standard_normal(shape)).astype(dtype, copy=False)
 
 
-def fans(shape):
+def fans(shape: Sequence[int]):
     """(inputs, outputs) that one weight of an array of this shape stands between; of a vector, its length twice."""
     shape = _axes(shape)
     if len(shape) < 2:
@@ -179,11 +191,17 @@ def fans(shape):
 
 
 def _axes(shape):
-    return (int(shape),) if np.ndim(shape) == 0 else tuple(int(n) for n in shape)
+    try:
+        axes = tuple(index(n) for n in ([shape] if np.ndim(shape) == 0 else shape))
+    except TypeError:
+        axes = (-1,)
+    if min(axes, default=0) < 0:
+        raise ValueError(f"shape must be an integer, or a tuple of them, not negative: not {shape!r:.80}")
+    return axes
 
 
 def _checked(value, name):
-    if not 0 <= value < math.inf:
+    if not 0 <= number(name, value) < math.inf:
         raise ValueError(f"{name} must be finite and not negative, not {value!r}")
     return float(value)
 

@@ -4,12 +4,18 @@
 gradient of the output into the gradient of `x`; with `train_flg=False` it keeps nothing. Results are new
 arrays, or `out` where that is given: an array of the result's shape and dtype that lies contiguous and apart
 from all other operands (but see Activation and Dropout). It, and x, must then stay as they are until `backward`,
-but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh, chapters
-5 and 6).
+but for an x that Activation does not need. The inputs are never changed. Names follow "Deep Learning from Scratch" (K. Saitoh,
+chapters 5 and 6).
+
+A layer's output has the dtype of x, and dx that of dout, as with the activations: of float16 and bfloat16 everything is
+computed in float32 and rounded once, and what is no floating-point number becomes float64. Affine has the dtype of NumPy's
+product x W instead, Embedding that of W. Gradients of parameters have the dtype that was computed in, those of what
+activations learn the parameter's.
 """
 import copy
 import math
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +30,25 @@ from fastnn.core.mean_loss import mean_row_loss
 from fastnn.core.normalization import normalize, normalize_batch, normalize_batch_backward
 from fastnn.core.rows import RowActivation
 from fastnn.state import StateError, array, finite, is_one_of
-
+from .arguments import number, parameter, share
 from .initializers import as_rng
+
+
+def is_half(a):
+    dtype = getattr(a, "dtype", None)
+    return dtype is not None and dtype.itemsize == 2 and (dtype.kind == "f" or dtype.name == "bfloat16")
+
+
+def of_half(call, a, out, *others):
+    """What `call` makes of a half-precision array in float32, rounded to its dtype; in `out` where that is given."""
+    a = as_array(a, "x")
+    y = call(a.astype(np.float32), *others)
+    if out is None:
+        return y.astype(a.dtype)
+    if getattr(out, "dtype", None) != a.dtype or out.shape != y.shape:
+        raise ValueError(f"out must be a {a.dtype} array of shape {y.shape}")
+    out[...] = y
+    return out
 
 
 class Layer:
@@ -60,8 +83,8 @@ class Affine(Layer):
 
     learned = ("W", "b")
 
-    def __init__(self, W, b):
-        self.W, self.b = W, b
+    def __init__(self, W: np.ndarray, b: np.ndarray):
+        self.W, self.b = parameter("W", W, ("inputs", "outputs")), parameter("b", b, ("outputs",))
         self.dW = self.db = None
 
     def forward(self, x, train_flg=True, out=None):
@@ -72,11 +95,11 @@ class Affine(Layer):
         x = as_array(x, "x")
         if train_flg:
             self._kept = x
-        return x.dot(self.W, out)
+        return _dot(x, self.W, out)
 
     def backward(self, dout, out=None, db=None):
         self.parameter_gradients(dout, db)
-        return as_array(dout, "dout").dot(self.W.T, out)
+        return _dot(as_array(dout, "dout"), self.W.T, out)
 
     def parameter_gradients(self, dout, db=None):
         """`backward` without the gradient of `x`, which is not needed for a network's first layer.
@@ -84,7 +107,15 @@ class Affine(Layer):
         `db` is the gradient of b, where it is known already.
         """
         x = self._recall()
+        if is_half(dout):
+            dout = dout.astype(np.float32)
         self.dW, self.db = x.T.dot(dout), column_sums(dout) if db is None else db
+
+
+def _dot(a, b, out):
+    if is_half(a) and a.dtype == b.dtype:
+        return of_half(b.astype(np.float32).__rmatmul__, a, out)
+    return a.dot(b, out)
 
 
 class Activation(Layer):
@@ -98,7 +129,7 @@ class Activation(Layer):
     Raises ValueError if the name is unknown, TypeError for maxout, which has weights of its own.
     """
 
-    def __init__(self, activation, rng=None):
+    def __init__(self, activation: Any, rng: Any = None):
         act = get_act(activation) if isinstance(activation, str) else activation
         if isinstance(act, type) or not hasattr(act, "forward"):
             raise TypeError(f"an activation is a name, or what get_act returned, not {activation!r:.80}")
@@ -223,10 +254,8 @@ class Dropout(Layer):
     Raises ValueError for a ratio outside [0, 1).
     """
 
-    def __init__(self, dropout_ratio=0.5, rng=None, *, inverted=False):
-        if not 0 <= dropout_ratio < 1:
-            raise ValueError(f"the dropout ratio must be at least 0 and below 1, not {dropout_ratio!r}")
-        self.dropout_ratio = float(dropout_ratio)
+    def __init__(self, dropout_ratio: float = 0.5, rng: Any = None, *, inverted: bool = False):
+        self.dropout_ratio = share("the dropout ratio", dropout_ratio)
         self.inverted, self.frozen = bool(inverted), False
         self.rng = as_rng(rng)
 
@@ -245,14 +274,18 @@ class Dropout(Layer):
 
     def forward(self, x, train_flg=True, out=None):
         x = as_array(x, "x")
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         if not train_flg:
-            return np.multiply(x, 1 if self.inverted else 1 - self.dropout_ratio, out=out)
+            return np.multiply(x, 1.0 if self.inverted else 1 - self.dropout_ratio, out=out)
         if self.frozen and self.mask is not None and self.mask.shape == x.shape:
             return masked(x, self.mask, out, self._factor)
         y, self._kept = drop(x, self.dropout_ratio, int(self.rng.random()*2**53), out, self._factor)
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         return masked(dout, self._recall(), out, self._factor)
 
     @property
@@ -298,17 +331,21 @@ class BatchNormalization(Layer):
 
     learned = ("gamma", "beta")
 
-    def __init__(self, gamma, beta, momentum=None, running_mean=None, running_var=None, *, eps=None, unbiased=None,
-                 like=None):
+    def __init__(self, gamma: np.ndarray, beta: np.ndarray, momentum: float | None = None,
+                 running_mean: np.ndarray | None = None, running_var: np.ndarray | None = None, *,
+                 eps: float | None = None, unbiased: bool | None = None, like: str | None = None):
         if like not in NORMALIZATIONS:
             raise ValueError(f"like must be None or one of {', '.join(filter(None, NORMALIZATIONS))}, not {like!r}")
         kept, own_eps, own_unbiased, first = NORMALIZATIONS[like]
         if momentum is not None:
+            momentum = number("momentum", momentum)
             if not 0 <= momentum <= 1:
                 raise ValueError(f"momentum must lie between 0 and 1, not {momentum!r}")
             kept = 1 - momentum if like == "torch" else momentum
-        self.gamma, self.beta, self.momentum = gamma, beta, float(kept)
-        self.eps = own_eps if eps is None else _checked_eps(eps)
+        self.gamma = gamma = parameter("gamma", gamma, ("features",))
+        self.beta = parameter("beta", beta, ("features",))
+        self.momentum = float(kept)
+        self.eps = own_eps if eps is None else checked_eps(eps)
         self.unbiased = own_unbiased if unbiased is None else bool(unbiased)
         self.running_mean = np.zeros_like(gamma) if running_mean is None else running_mean
         self.running_var = np.full_like(gamma, first) if running_var is None else running_var
@@ -333,6 +370,8 @@ class BatchNormalization(Layer):
         return {"momentum": momentum, **running}
 
     def forward(self, x, train_flg=True, out=None):
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         if not train_flg:
             return normalize(x, self.running_mean, self.running_var, self.gamma, self.beta, self.eps, out)
         x = as_array(x, "x")
@@ -344,14 +383,17 @@ class BatchNormalization(Layer):
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         dx, self.dgamma, self.dbeta = normalize_batch_backward(dout, self._recall(), self.gamma, out)
         return dx
 
 
-def _checked_eps(eps):
+def checked_eps(eps):
+    eps = number("eps", eps)
     if not 0 <= eps < math.inf:
         raise ValueError(f"eps must be finite and not negative, not {eps!r}")
-    return float(eps)
+    return eps
 
 
 class SoftmaxWithLoss(Layer):
@@ -363,7 +405,12 @@ class SoftmaxWithLoss(Layer):
 
     def forward(self, x, t):
         """The loss, a float: the mean is taken in float64."""
-        x = plain(as_array(x, "x"), np.float32, np.float64)
+        x = as_array(x, "x")
+        if is_half(x):
+            loss = self.forward(x.astype(np.float32), t)
+            self._kept = self._kept.astype(x.dtype)
+            return loss
+        x = plain(x, np.float32, np.float64)
         t = as_array(t, "t")
         if t.shape == x.shape:
             t = plain(t, x.dtype)

@@ -1,47 +1,67 @@
-"""Measures of predictions, which come first, and of what is true, as in fastnn's losses.
+"""Measures of predictions, which come first, and of what is true, as in fastnn's losses: `accuracy(y, t)`. scikit-learn and
+Keras have them the other way round; `accuracy(y_true=t, y_pred=y)` is right in any order, y_score another name of y_pred.
 
 For classes, y is what a network predicts, (rows, classes) scores, or (rows,) labels; t is (rows,) labels or (rows,
 classes) one-hot. All return floats, or float64 arrays with a number for each class. Raises ValueError for shapes that do
 not fit and for no rows, TypeError for labels that are no integers.
 """
+import functools
 import math
+from typing import Any
 
 import numpy as np
 
+from .arguments import whole
 from .data import rows
 
 
-def accuracy(y, t):
+def _by_either_name(metric):
+    @functools.wraps(metric)
+    def measure(*given, **named):
+        if "y_true" in named or "y_pred" in named or "y_score" in named:
+            names = [name for name in ("y_pred", "y_score", "y_true") if name in named]
+            if given or len(names) != 2 or names[1] != "y_true" or "y" in named or "t" in named:
+                raise TypeError(f"{metric.__name__}: give predictions and what is true by position, predictions first, or both "
+                                "by name: y_pred=, y_true=")
+            given = [named.pop(name) for name in names]
+        return metric(*given, **named)
+    return measure
+
+
+@_by_either_name
+def accuracy(y: Any, t: Any):
     """Share of the rows whose label is predicted."""
     y, t = _labels(y, "y"), _labels(t, "t")
     _same(y, t)
     return float(np.mean(y == t))
 
 
-def top_k_accuracy(y, t, k=5):
+@_by_either_name
+def top_k_accuracy(y: Any, t: Any, k: int = 5):
     """Share of the rows whose label is among the k highest scores; a tie with the k-th counts for those before it."""
     y, t = rows(y, "y"), _labels(t, "t")
     if y.ndim != 2 or len(y) != len(t):
         raise ValueError(f"y must have shape ({len(t)}, classes), not {y.shape}")
-    if not 1 <= k:
-        raise ValueError(f"k must be positive, not {k!r}")
+    k = whole("k", k, 1)
     _in_range(t, y.shape[1])
     own = y[np.arange(len(t)), t][:, None]
     before = (y > own).sum(axis=1) + ((y == own) & (np.arange(y.shape[1]) < t[:, None])).sum(axis=1)
     return float(np.mean((before < k) & ~np.isnan(own[:, 0])))
 
 
-def confusion_matrix(y, t, classes=None):
+@_by_either_name
+def confusion_matrix(y: Any, t: Any, classes: int | None = None):
     """How many rows of each label, downwards, are predicted as each, across: (classes, classes) integers."""
     y, t = _labels(y, "y"), _labels(t, "t")
     _same(y, t)
-    n = int(max(y.max(), t.max())) + 1 if classes is None else classes
+    n = int(max(y.max(), t.max())) + 1 if classes is None else whole("classes", classes, 1)
     _in_range(y, n)
     _in_range(t, n)
     return np.bincount(t * n + y, minlength=n * n).reshape(n, n)
 
 
-def precision(y, t, average="macro", classes=None):
+@_by_either_name
+def precision(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """Share of the rows predicted as a class that are of it; 0 where none is predicted.
 
     average: "macro", the mean over all classes; "micro", over all rows, which is the accuracy; None, one a class.
@@ -50,19 +70,22 @@ def precision(y, t, average="macro", classes=None):
     return _averaged(found.diagonal(), found.sum(axis=0), average)
 
 
-def recall(y, t, average="macro", classes=None):
+@_by_either_name
+def recall(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """Share of the rows of a class that are predicted as it; 0 where there are none. average as in `precision`."""
     found = confusion_matrix(y, t, classes)
     return _averaged(found.diagonal(), found.sum(axis=1), average)
 
 
-def f1(y, t, average="macro", classes=None):
+@_by_either_name
+def f1(y: Any, t: Any, average: str | None = "macro", classes: int | None = None):
     """The harmonic mean of precision and recall; 0 where both are. average as in `precision`."""
     found = confusion_matrix(y, t, classes)
     return _averaged(2 * found.diagonal(), found.sum(axis=0) + found.sum(axis=1), average)
 
 
-def roc_auc(y, t):
+@_by_either_name
+def roc_auc(y: Any, t: Any):
     """The area under the ROC curve: how probably a row labelled 1 has a higher score than one labelled 0, ties half.
 
     y and t are (rows,); t has both labels. NaN where a score is NaN.
@@ -80,19 +103,22 @@ def roc_auc(y, t):
     return float((ranks[t == 1].sum() - ones * (ones + 1) / 2) / (ones * (len(t) - ones)))
 
 
-def mean_squared_error(y, t):
+@_by_either_name
+def mean_squared_error(y: Any, t: Any):
     """The mean of (y - t)^2 over all numbers."""
     y, t = _numbers(y, t)
     return float(np.mean((y - t)**2))
 
 
-def mean_absolute_error(y, t):
+@_by_either_name
+def mean_absolute_error(y: Any, t: Any):
     """The mean of |y - t| over all numbers."""
     y, t = _numbers(y, t)
     return float(np.mean(np.abs(y - t)))
 
 
-def r2(y, t):
+@_by_either_name
+def r2(y: Any, t: Any):
     """1 - sum (y - t)^2 / sum (t - mean t)^2, of each column, then their mean. Of a constant column 1 or 0: right or not."""
     y, t = _numbers(y, t)
     y, t = y.reshape(len(y), -1), t.reshape(len(t), -1)

@@ -1,15 +1,15 @@
 """A network's loss over all rows, minimized as a whole by SciPy's L-BFGS-B."""
 import math
-from dataclasses import dataclass
 from itertools import combinations
-from operator import index
+from typing import Any
 
 import numpy as np
+from dataclasses import dataclass
 
 from fastnn.core.arrays import share_memory
-
+from .arguments import number, whole
 from .data import rows
-from .finite import NonFinite, all_finite, number
+from .finite import NonFinite, all_finite
 from .layers import Activation, BatchNormalization, Dropout
 
 __all__ = ["Minimum", "minimize"]
@@ -38,7 +38,8 @@ class Minimum:
     message: str
 
 
-def minimize(network, x, t, *, maxiter=15000, maxfun=15000, ftol=2.220446049250313e-9, gtol=1e-5, maxcor=10, maxls=20):
+def minimize(network: Any, x: Any, t: Any, *, maxiter: int = 15000, maxfun: int = 15000,
+             ftol: float = 2.220446049250313e-9, gtol: float = 1e-5, maxcor: int = 10, maxls: int = 20):
     """Minimize the loss of all rows of x over all parameters at once. The parameters are changed in place.
 
     SciPy's L-BFGS-B (Byrd, Lu, Nocedal and Zhu 1995, SIAM J. Sci. Comput. 16), without bounds, in float64; loss and
@@ -83,8 +84,8 @@ def minimize(network, x, t, *, maxiter=15000, maxfun=15000, ftol=2.2204460492503
         from scipy.optimize import minimize as minimized
     except ImportError:
         raise ImportError('minimize needs the package scipy: pip install "fastnn[scipy]"') from None
-    options = {"maxiter": _count("maxiter", maxiter), "maxfun": _count("maxfun", maxfun),
-               "maxcor": _count("maxcor", maxcor), "maxls": _count("maxls", maxls),
+    options = {"maxiter": whole("maxiter", maxiter, 1), "maxfun": whole("maxfun", maxfun, 1),
+               "maxcor": whole("maxcor", maxcor, 1), "maxls": whole("maxls", maxls, 1),
                "ftol": _tolerance("ftol", ftol), "gtol": _tolerance("gtol", gtol)}
     with _Problem(network, x, t) as problem:
         found = minimized(problem, problem.best.copy(), jac=True, method="L-BFGS-B", options=options)
@@ -162,18 +163,6 @@ class _Problem:
             np.copyto(self.best, vector)
             self.lowest, self.running = float(loss), self._running()
         return loss, self.gradient
-
-
-def _count(name, value):
-    try:
-        if isinstance(value, bool):
-            raise TypeError
-        value = index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, not {value!r:.80}") from None
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, not {value}")
-    return value
 
 
 def _tolerance(name, value):

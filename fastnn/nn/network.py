@@ -1,16 +1,17 @@
 """The book's fully connected network."""
 import copy
 import math
-from operator import index
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
 from fastnn.core.reductions import sum_of_squares
-
+from .arguments import number, share, whole, yes_or_no
 from .data import real_numbers
-from .finite import all_finite, first_nonfinite, number
+from .finite import all_finite, first_nonfinite
 from .gradient_check import numerical_gradient
 from .initializers import as_rng, initial_weights
 from .layers import Activation, Affine, Dropout, SoftmaxWithLoss, drawing, plain
@@ -44,8 +45,8 @@ class MultiLayerNet:
     ----------
     input_size, output_size : int
         Features, and classes or other outputs.
-    hidden_size_list : sequence of int
-        Neurons of each hidden layer; empty for softmax regression. With a gated unit W has twice as many columns.
+    hidden_size_list : int or sequence of int
+        Neurons of the hidden layer, or of each; empty for softmax regression. With a gated unit W has twice as many columns.
     activation : str or activation, or one of these for each hidden layer
         A name of the catalogue, or what `get_act` returned for it; of what is learned (PReLU) each layer has a copy.
     weight_init_std : float, str or function
@@ -53,8 +54,8 @@ class MultiLayerNet:
         `fastnn.nn.initializers`, such as "glorot_uniform" or "orthogonal".
     weight_decay_lambda, weight_decay_l1 : float
         The loss contains 0.5 lambda sum W^2 + l1 sum |W| over all weights (not the biases), and `gradient` is that of
-        this loss: whatever an optimizer does with gradients - clipping, a momentum, a look ahead - it does with decay,
-        too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
+        this loss: whatever an optimizer does with gradients - clipping, a momentum, Nesterov's point - it does with
+        decay, too. Its options l2 and l1 add the same behind clipping, its weight_decay is apart from the gradient.
     use_dropout, use_batchnorm : bool
     dropout_ration : float
         Share of the features that dropout switches off (the book's spelling).
@@ -97,18 +98,21 @@ class MultiLayerNet:
 
     weight_decay_lambda, weight_decay_l1 = Decay(), Decay()
 
-    def __init__(self, input_size, hidden_size_list, output_size, activation="relu", weight_init_std="relu",
-                 weight_decay_lambda=0, use_dropout=False, dropout_ration=0.5, use_batchnorm=False, *,
-                 weight_decay_l1=0, dtype=np.float64, rng=None, loss="softmax-cross-entropy", output=None,
-                 normalization=None, normalization_args=None, inverted_dropout=False):
-        sizes = [_size(size) for size in (input_size, *hidden_size_list, output_size)]
+    def __init__(self, input_size: int, hidden_size_list: Sequence[int], output_size: int, activation: Any = "relu",
+                 weight_init_std: Any = "relu", weight_decay_lambda: float = 0, use_dropout: bool = False,
+                 dropout_ration: float = 0.5, use_batchnorm: bool = False, *, weight_decay_l1: float = 0,
+                 dtype: Any = np.float64, rng: Any = None, loss: Any = "softmax-cross-entropy",
+                 output: str | None = None, normalization: str | None = None,
+                 normalization_args: dict[str, Any] | None = None, inverted_dropout: bool = False):
+        sizes = [whole("input_size", input_size, 1), *_hidden_sizes(hidden_size_list), whole("output_size", output_size, 1)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
         self.weight_decay_lambda = weight_decay_lambda
         self.weight_decay_l1 = weight_decay_l1
-        self.use_dropout, self.use_batchnorm = use_dropout, use_batchnorm
-        self.dtype = np.dtype(dtype)
-        if self.dtype not in (np.float32, np.float64):
-            raise TypeError(f"dtype must be float32 or float64, not {self.dtype}")
+        self.use_dropout = yes_or_no("use_dropout", use_dropout, ": dropout_ration is the share")
+        self.use_batchnorm = yes_or_no("use_batchnorm", use_batchnorm)
+        inverted_dropout = yes_or_no("inverted_dropout", inverted_dropout)
+        share("dropout_ration", dropout_ration)
+        self.dtype = _dtype(dtype)
         self.rng = rng = as_rng(rng)
 
         normalized = normalization_of(normalization, normalization_args, use_batchnorm)
@@ -186,7 +190,7 @@ class MultiLayerNet:
         """The loss in training mode and its `gradient`, from one forward and one backward pass.
 
         What the layers keep of it - their outputs and the gradients of their inputs - lies in memory that the next
-        pass over as many rows writes again. None of that is ever handed out. ready(key, gradient), where it is given,
+        pass over as many rows writes again. None of that is ever returned. ready(key, gradient), where it is given,
         is called with each gradient as soon as it is known, those of the last layers first.
         """
         loss = self.loss(x, t, train_flg=True)
@@ -347,8 +351,17 @@ def _one_each(activation, hidden):
     return list(activation)
 
 
-def _size(size):
-    size = index(size)
-    if size < 1:
-        raise ValueError(f"layer sizes must be positive, not {size}")
-    return size
+def _hidden_sizes(sizes):
+    if not hasattr(sizes, "__iter__") or isinstance(sizes, (str, bytes)):
+        sizes = [sizes]
+    return [whole("hidden_size_list", size, 1) for size in sizes]
+
+
+def _dtype(given):
+    try:
+        dtype = np.dtype(given)
+    except TypeError:
+        dtype = given
+    if isinstance(dtype, np.dtype) and dtype in (np.float32, np.float64):
+        return dtype
+    raise TypeError(f"dtype must be float32 or float64, not {dtype!s:.80}")

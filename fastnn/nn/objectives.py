@@ -1,5 +1,6 @@
 """What a network is trained for: a loss of the catalogue, and the outputs and targets that fit it."""
 import copy
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,9 +8,9 @@ import numpy as np
 from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
 from fastnn.losses.base import Loss, Several
-
+from .arguments import whole
 from .data import real_numbers
-from .layers import Layer, plain
+from .layers import Activation, Layer, plain
 
 OUTPUTS_TRIED = np.linspace(-20, 20, 42)[None]
 
@@ -28,29 +29,38 @@ class Task(NamedTuple):
         Of outputs above it a yes or no is yes.
     instead : str
         Where the outputs do not fit: what does.
+    above : float or None
+        Numbers that targets have to be above; distributions and rates are at least 0.
     """
 
     targets: str = "numbers"
     outputs: str = "scores"
     threshold: Any = None
     instead: str = ""
+    above: Any = None
 
 
+BELOW_0 = -sys.float_info.min
 _SIGMOID, _SOFTMAX = "output='sigmoid'", "output='softmax'"
 TASKS = {
     "softmax-cross-entropy": Task("classes", "logits", None, "output=None"),
     "softmax-focal": Task("classes", "logits", None, "output=None"),
+    "NLL": Task("classes", "logarithms of probabilities", None,
+                "output='log-softmax', or no output and loss='softmax-cross-entropy'"),
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
     "Binary": Task("yes or no", "probabilities", 0.5, f"{_SIGMOID}, or no output and loss='sigmoid-binary-cross-entropy'"),
-    "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'"),
-    "Jensen-Shannon": Task("distributions", "probabilities", None, _SOFTMAX),
+    "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'",
+                  BELOW_0),
+    "Jensen-Shannon": Task("distributions", "probabilities", None, _SOFTMAX, BELOW_0),
+    "MSLE": Task("numbers", "rates", None, "output='softplus' or 'exponential'", -1.0),
     "dice": Task("yes or no", "probabilities", 0.5, _SIGMOID), "Tversky": Task("yes or no", "probabilities", 0.5, _SIGMOID),
 }
-_KL = (Task("distributions", "probabilities", None, _SOFTMAX),
-       Task("distributions", "logarithms of probabilities", None, "output='log-softmax'"))
-_RATES = Task("numbers", "rates", None, "output='exponential' or 'softplus', or no output and log_input=True")
+_KL = (Task("distributions", "probabilities", None, _SOFTMAX, BELOW_0),
+       Task("distributions", "logarithms of probabilities", None, "output='log-softmax'", BELOW_0))
+_POISSON = (Task("numbers", "rates", None, "output='exponential' or 'softplus', or no output and log_input=True", BELOW_0),
+            Task("numbers", "scores", above=BELOW_0))
 
 
 def task_of(loss):
@@ -58,11 +68,23 @@ def task_of(loss):
     name = getattr(loss, "name", None)
     if name == "KL":
         return _KL[loss.log_input]
-    if name == "Poisson" and not loss.log_input:
-        return _RATES
+    if name == "Poisson":
+        return _POISSON[loss.log_input]
     if name in TASKS:
         return TASKS[name]
     return Task("classes") if getattr(loss, "_takes_labels", False) else Task()
+
+
+def refuse_outside(loss, t, called):
+    """Raises ValueError where numbers are no targets of that loss; called: what the message calls them."""
+    task = task_of(loss)
+    if task.targets == "yes or no":
+        least = -1 if task.outputs == "scores" else 0
+        if t.dtype != bool and (t.min() < least or t.max() > 1) and loss._ignored is None:
+            raise ValueError(f"{called} must lie between {least} and 1 for loss {loss.name!r}, found {t.min()}..{t.max()}")
+    elif task.above is not None and (least := t.min()) <= task.above:
+        bound = "be at least 0" if task.above == BELOW_0 else f"lie above {task.above:g}"
+        raise ValueError(f"{called} must {bound} for loss {loss.name!r}, found {least}")
 
 
 def loss_of(loss):
@@ -91,8 +113,8 @@ class Objective(Layer):
         A name of the catalogue, or what `get_err` returned, with its weights, label smoothing and the rest.
     outputs : int
         Columns of what it is given.
-    output : activation or None
-        What these have gone through; it is looked at alone.
+    output : str, activation or None
+        What these have gone through; it is only read.
 
     A loss that takes a variance or a scale besides (Gaussian-NLL, Laplace-NLL) has the predictions in the first half of the
     outputs and the logarithms of these in the second; there are half as many targets.
@@ -100,15 +122,15 @@ class Objective(Layer):
     Raises ValueError or TypeError where loss and outputs do not fit.
     """
 
-    def __init__(self, loss, outputs, output=None):
-        self.loss, self.outputs = loss_of(loss), outputs
+    def __init__(self, loss: Any, outputs: int, output: str | None = None):
+        self.loss, self.outputs = loss_of(loss), whole("outputs", outputs, 1)
         self.task = task_of(self.loss)
         self._spread = has_spread(self.loss)
         if self._spread and outputs % 2:
             raise ValueError(f"loss {self.loss.name!r} takes two outputs for each target: predictions, then logarithms of "
                              f"the {self.loss.inputs[2]}; output_size is {outputs}")
         self._columns = outputs // 2 if self._spread else outputs       # of targets
-        self._must_fit(output)
+        self._must_fit(output if output is None else Activation(output).activation)
 
     def _must_fit(self, output):
         name, task = self.loss.name, self.task
@@ -146,7 +168,8 @@ class Objective(Layer):
         if not self._spread:
             loss, self._kept = self.loss.value_and_grad(x, t, reduction=self.reduction)
             return float(loss)
-        spread = np.exp(x[:, self._columns:])
+        with np.errstate(over="ignore"):
+            spread = np.exp(x[:, self._columns:])
         loss, (of_y, of_spread) = self.loss.value_and_grad(x[:, :self._columns], t, spread, reduction=self.reduction)
         self._kept = np.concatenate([of_y, of_spread * spread], axis=1)
         return float(loss)
@@ -168,11 +191,7 @@ class Objective(Layer):
         if t.shape != wide:
             either = f"({rows},) or " if self._columns == 1 or kind in ("classes", "distributions") else ""
             raise ValueError(f"t must have shape {either}{wide}, not {t.shape}")
-        if kind == "yes or no":
-            least = -1 if self.task.outputs == "scores" else 0
-            if t.dtype != bool and (t.min() < least or t.max() > 1) and self.loss._ignored is None:
-                raise ValueError(f"t must lie between {least} and 1 for loss {self.loss.name!r}, found "
-                                 f"{t.min()}..{t.max()}")
+        refuse_outside(self.loss, t, "t")
         return t.astype(dtype, copy=False)
 
     def _labels(self, t):

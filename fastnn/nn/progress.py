@@ -17,6 +17,8 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, file=None):
+        if not (file is None or hasattr(file, "write")):
+            raise TypeError(f"file must be a text file, with write, or None, not {file!r:.80}")
         self.file = file
         self._bar = None
 

@@ -1,13 +1,13 @@
 """Layers that normalize each row by itself: in training and afterwards alike, without running values."""
-import math
-from numbers import Real
+from collections.abc import Mapping
+from types import NoneType
 
 import numpy as np
 
 from fastnn.core.row_norms import norm_rows, norm_rows_backward
 from fastnn.state import StateError, finite
-
-from .layers import BatchNormalization, Layer
+from .arguments import parameter
+from .layers import BatchNormalization, Layer, checked_eps, is_half, of_half
 
 
 class _RowNorm(Layer):
@@ -16,13 +16,9 @@ class _RowNorm(Layer):
     centred = False             # whether the mean is taken away
 
     def __init__(self, gamma, beta, eps):
-        if eps is not None:
-            if not isinstance(eps, Real):
-                raise TypeError(f"eps must be a number, not {eps!r}")
-            if not 0 <= eps < math.inf:
-                raise ValueError(f"eps must be finite and not negative, not {eps!r}")
-            eps = float(eps)
-        self.gamma, self.beta, self.eps = gamma, beta, eps
+        self.gamma = parameter("gamma", gamma, ("features",))
+        self.beta = None if beta is None else parameter("beta", beta, ("features",))
+        self.eps = None if eps is None else checked_eps(eps)
         self.learned = ("gamma",) if beta is None else ("gamma", "beta")
         self.dgamma = self.dbeta = None
 
@@ -36,6 +32,8 @@ class _RowNorm(Layer):
         return {"eps": None if eps < 0 else eps}
 
     def forward(self, x, train_flg=True, out=None):
+        if is_half(x):
+            return of_half(self.forward, x, out, train_flg)
         eps = self.eps
         if eps is None:
             eps = float(np.finfo(np.float32 if getattr(x, "dtype", None) == np.float32 else np.float64).eps)
@@ -45,6 +43,8 @@ class _RowNorm(Layer):
         return y
 
     def backward(self, dout, out=None):
+        if is_half(dout):
+            return of_half(self.backward, dout, out)
         dx, self.dgamma, dbeta = norm_rows_backward(dout, self._recall(), self.gamma, self.beta is not None,
                                                     self.centred, out)
         if dbeta is not None:
@@ -63,7 +63,7 @@ class LayerNorm(_RowNorm):
 
     centred = True
 
-    def __init__(self, gamma, beta=None, eps=1e-5):
+    def __init__(self, gamma: np.ndarray, beta: np.ndarray | None = None, eps: float | None = 1e-5):
         if eps is None:
             raise TypeError("eps must be a number, not None")
         super().__init__(gamma, beta, eps)
@@ -77,7 +77,7 @@ class RMSNorm(_RowNorm):
     `dgamma`. Raises as LayerNorm does.
     """
 
-    def __init__(self, gamma, eps=None):
+    def __init__(self, gamma: np.ndarray, eps: float | None = None):
         super().__init__(gamma, None, eps)
 
 
@@ -86,7 +86,12 @@ NORMALIZATIONS = {"batch": "BatchNorm", "layer": "LayerNorm", "rms": "RMSNorm"}
 
 def normalization_of(kind, arguments=None, batch=False):
     """(the layers' name, a function of width and dtype that makes one), or None."""
+    if not isinstance(arguments, (Mapping, NoneType)):
+        raise TypeError(f"normalization_args must be a dict, not {arguments!r:.80}")
     arguments = dict(arguments or {})
+    if isinstance(kind, str):
+        word = kind.lower().replace("_", "").replace("-", "").replace(" ", "")      # LayerNorm, batch_normalization ...
+        kind = word.removesuffix("normalization").removesuffix("norm") if word not in NORMALIZATIONS else word
     if kind not in (None, *NORMALIZATIONS):
         raise ValueError(f"normalization must be None, 'batch', 'layer' or 'rms', not {kind!r}")
     if batch and kind not in (None, "batch"):
@@ -99,8 +104,10 @@ def normalization_of(kind, arguments=None, batch=False):
         return None
 
     def make(width, dtype):
-        gamma, beta = np.ones(width, dtype), np.zeros(width, dtype)
-        if kind == "rms":
-            return RMSNorm(gamma, **arguments)
-        return (BatchNormalization if kind == "batch" else LayerNorm)(gamma, beta, **arguments)
+        layer = {"batch": BatchNormalization, "layer": LayerNorm, "rms": RMSNorm}[kind]
+        learned = [np.ones(width, dtype), np.zeros(width, dtype)][:1 if kind == "rms" else 2]
+        try:
+            return layer(*learned, **arguments)
+        except TypeError as error:
+            raise TypeError(f"normalization_args: {error}") from None
     return NORMALIZATIONS[kind], make

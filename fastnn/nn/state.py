@@ -18,7 +18,7 @@
 
 "ranks", the streams of each process of several, is there besides where several have trained together.
 
-name and class are those of the classes. drawn_from says for everybody who draws random numbers who is the first to have
+name and class are those of the classes. drawn_from names, for each object that draws random numbers, the first one with
 the same generator: those who shared one have to share one again. generators has where each stands, in NumPy's words.
 An optimizer that draws noise is "optimizer" in a trainer's streams.
 """
@@ -112,7 +112,7 @@ def _layers(net):
     for name, layer in net.layers.items():
         if not isinstance(layer, Layer):
             raise TypeError(f"layer {name!r} is a {type(layer).__name__}, which is no layer of fastnn's: "
-                            "nothing is known of its state")
+                            "its state is unknown")
     return net.layers
 
 
@@ -131,7 +131,7 @@ def _sources_of_trainer(trainer):
 def _must_have_states(trainer):
     for part in (trainer.network, trainer.optimizer):
         if not hasattr(part, "_fitting"):
-            raise TypeError(f"nothing is known of the state of a {type(part).__name__}, which is not fastnn's")
+            raise TypeError(f"unknown state of a {type(part).__name__}, which is not fastnn's")
 
 
 def _not_negative(value, what):

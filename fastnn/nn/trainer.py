@@ -1,17 +1,20 @@
 """A training loop: timed, with a hook between gradients and update and a check that its numbers are finite."""
 import inspect
 import math
+from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
 from fastnn.core.sparse import Rows
+from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import skips_are_told
 from fastnn.registry import hint
-
-from .callbacks import Callbacks
+from .arguments import whole
+from .callbacks import Callback, Callbacks
 from .data import rows
 from .finite import NORM, TRANSFORMED, NonFinite, all_finite
 from .initializers import as_rng
@@ -30,7 +33,7 @@ class Trainer:
     Parameters
     ----------
     network : MultiLayerNet
-    optimizer : what `get_opt` returns, a wrapper around it, or anything with `update(params, grads)`
+    optimizer : what `get_opt` returns, a wrapper around it, its name, or anything with `update(params, grads)`
         With `SAM` a step has two passes over its batch: `losses` has the first one's loss, and batch normalization's
         running values are moved by it alone; the second has its dropout masks, and `transform` is given its gradients.
         An optimizer with `gradient_point(params)` gets its gradients there.
@@ -43,9 +46,9 @@ class Trainer:
     on_nonfinite : str
         What follows a loss or a gradient that is infinite or NaN, or a step that the optimizer skips because a norm is.
         Parameters, optimizer (but for `optimizer.skipped`) and running means stay as they were in any case. "stop":
-        `train` ends; "raise": the step raises FloatingPointError; "skip": training goes on with the next batch.
+        `train` ends; "raise": the step raises FloatingPointError; "skip": training continues with the next batch.
     transform : function (grads, loss) -> mapping or None
-        Called in each step between gradients and update, for clipping, noise, norms to be looked at and the like. grads
+        Called in each step between gradients and update, for clipping, noise, monitoring norms and the like. grads
         is a dict of arrays that are its own, by the keys of `network.params`, the gradients of the whole loss, decay
         included. It changes them in place and returns None, or returns others; a gradient of None leaves its parameter
         alone, if the optimizer is one of fastnn's: ``dict.fromkeys(grads)`` takes no step, to accumulate gradients. It
@@ -88,16 +91,19 @@ class Trainer:
             cls = OfRanks
         return super().__new__(cls)
 
-    def __init__(self, network, optimizer, x, t, batch_size=128, rng=None, on_nonfinite="stop", transform=None, *,
-                 comm=None):
+    def __init__(self, network: Any, optimizer: Any, x: Any, t: Any, batch_size: int = 128,
+                 rng: Any = None, on_nonfinite: str = "stop", transform: Callable[..., Any] | None = None, *,
+                 comm: Any = None):
         if comm is not None and not hasattr(self, "comm"):
             raise TypeError("comm= is for fastnn.nn.Trainer; derive from fastnn.distributed.training.Trainer")
         if on_nonfinite not in ON_NONFINITE:
             raise ValueError(f"on_nonfinite must be one of {', '.join(ON_NONFINITE)}, not {on_nonfinite!r}")
         if not (transform is None or callable(transform)):
             raise TypeError(f"transform must be a function of (grads, loss), not {transform!r}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, not {batch_size!r}")
+        batch_size = whole("batch_size", batch_size, 1)
+        optimizer = _optimizer(optimizer)
+        if isinstance(network, type) or not hasattr(network, "loss_and_gradient"):
+            raise TypeError(f"network must be a MultiLayerNet, or have params and loss_and_gradient(x, t), not {network!r:.80}")
         x, t = rows(x, "x"), rows(t, "t")
         if len(x) != len(t) or len(x) == 0:
             raise ValueError(f"{len(x)} rows and {len(t)} labels: there must be equally many, at least one")
@@ -237,7 +243,7 @@ class Trainer:
 
     @contextmanager
     def _at_gradient_point(self):
-        """The network where the optimizer wants to look: NAG takes its gradient ahead of the parameters."""
+        """The network at the point where the optimizer needs the gradient: NAG's is ahead of the parameters."""
         net, point = self.network, getattr(self.optimizer, "gradient_point", None)
         if point is None:
             yield
@@ -273,8 +279,11 @@ class Trainer:
 
     def train(self, iterations, progress=None, callbacks=()):
         """Take `iterations` steps, fewer if they diverge and `on_nonfinite` is "stop"; `progress(loss)` is called after
-        each, and what `callbacks` has (fastnn/nn/callbacks.py): the first one to ask for it ends the training.
+        each, and each callback (fastnn/nn/callbacks.py), one or several: the first one to ask for it ends the training.
         """
+        iterations = whole("iterations", iterations, 0)
+        if not (progress is None or callable(progress)) or isinstance(progress, Callback):
+            raise TypeError(f"progress must be a function of the loss, not {progress!r:.80}: callbacks= takes callbacks")
         called = Callbacks(callbacks, self)
         called.begin(iterations)
         try:
@@ -286,6 +295,15 @@ class Trainer:
                     break
         finally:
             called.end()
+
+
+def _optimizer(given):
+    if isinstance(given, str):
+        return get_opt(given)
+    if isinstance(given, type) or not hasattr(given, "update"):
+        raise TypeError("optimizer must be what get_opt returns, its name, or have update(params, grads), not "
+                        f"{given!r:.80}")
+    return given
 
 
 def _transformed_gradient(key, p, grads):

@@ -29,7 +29,7 @@ class Along(Optimizer, kernel="sgd"):
     def direction(self, h, t, g, state, squares):
         """(direction, its rate, the factor of the parameter's decay, new state by name); g may be written to. squares:
         the sum of p^2, for rules with `measures_p`."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     def _measure(self, plan):
         sums = plan.dots(SQUARES_OF_P if self.measures_p else SQUARES)

@@ -118,13 +118,13 @@ class Optimizer(Adjustable, Stepper):
     are computed in float32 and rounded once a step, to nearest even. Gradients have their shapes and are cast to the
     dtype that is computed in. State is kept for each key of a mapping and each position of a sequence.
 
-    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is moving averages,
-    "bfloat16" or "int8", for parameters of up to 32 bits. Both are rounded up or down at random, the same way in every
-    run and for any number of threads; where an average is v or u, int8 keeps 2^-15.9 of the largest of each 256
-    elements at least. A NaN stays with its element. After Dettmers et al. 2022, arXiv 2110.02861; fastnn/core/stored.h
-    describes the formats.
+    state_dtype says how: "float32" (float64 for float64 parameters), or, in rules whose state is exponential moving
+    averages, "bfloat16" or "int8" (reduced-precision storage), for parameters of up to 32 bits. Both use stochastic
+    rounding, with the same results in every run and for any number of threads; of averages of squares int8 keeps at
+    least 2^-15.9 of the largest of each 256 elements. A NaN stays with its element. After Dettmers et al. 2022, arXiv
+    2110.02861; fastnn/core/stored.h describes the formats.
 
-    Gradients that are NaN or infinite spoil their own elements alone, and for good. In rules that average squares so do
+    NaN or infinite gradients affect only their own elements, permanently. In rules that average squares so do
     those whose square is infinite, from 1.9e19 on in float32 and 1.4e154 in float64: clip them.
 
     Attributes
@@ -140,7 +140,7 @@ class Optimizer(Adjustable, Stepper):
     state_dtype : str
         Given at construction.
 
-    What goes on around the rule - decay, clipping, groups, frozen parameters - is told at the constructor and at each
+    Options around the rule - decay, clipping, groups, frozen parameters - are described at the constructor and at each
     option. A step whose clipping norm is NaN or infinite is skipped: nothing changes, `skipped` counts it, and there is
     a RuntimeWarning.
 
@@ -148,9 +148,9 @@ class Optimizer(Adjustable, Stepper):
     fit, for a parameter that is read-only, shares memory with another or has changed its shape or dtype since the last
     step, for a schedule that gives what could not be set, and for a group that fits no parameter; TypeError for
     anything but arrays of real numbers, and where deltas are asked for without w= and an option or a rule reads p;
-    RuntimeError if the optimizer is in use: in another thread, or further up in this one, where a step has called the
+    RuntimeError if the optimizer is in use: in another thread, or by a caller in this one, where a step has called the
     function, mapping or signal handler that now uses it. So does everything that reads or replaces the state;
-    hyperparameters may be set at any time. A step that has begun to write comes to its end before Ctrl-C is heard.
+    hyperparameters may be set at any time. A step that has begun to write is completed before Ctrl-C is handled.
     """
 
     maker = "get_opt"
@@ -201,10 +201,11 @@ class Optimizer(Adjustable, Stepper):
         *args, **kwds : number or schedule
             The rule's hyperparameters and, by keyword, the options `weight_decay`, `l2`, `l1`, `clip_value`,
             `clip_norm`, `clip_global_norm`, `clip_adaptive`, `maximize`, `grad_scale`, `centralize` and `output_axis`,
-            which are told below. A schedule is a function of t, the parameter's own step, from 1 (`fastnn.schedules`);
-            what it gives is checked at each step as if it had been set. All are attributes, to be set at any time.
+            which are described below. A schedule is a function of t, the parameter's own step, from 1
+            (`fastnn.schedules`); what it gives is checked at each step as if it had been set. All are attributes, to
+            be set at any time.
         groups : list of Group
-            Parameters that are treated otherwise: see `fastnn.group`.
+            Parameters with other settings: see `fastnn.group`.
         state_dtype : str
             "float32", "bfloat16" or "int8": how state is kept.
 
@@ -265,7 +266,7 @@ class Optimizer(Adjustable, Stepper):
     def constants(h, t):
         """The constants of a step by their names in the compiled rule. h has the hyperparameters as numbers; t is the
         parameter's own step, from 1 (left out by rules that do not depend on it); what `scalars` keeps comes behind."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     @staticmethod
     def advanced(h, t, scalars, extra):
@@ -293,9 +294,9 @@ class Optimizer(Adjustable, Stepper):
         parameters: arrays of the gradients' shapes, or scalars for plain numbers. ``update(params, grads)`` takes two
         mappings or two sequences, changes the parameters in place and returns None.
 
-        An explicit t wins over the parameters' own counts. What other rules need (f, N, w, b, dfw, dfb, nargs) is accepted
-        and left unused, so that one loop can drive every optimizer; w and b are the parameters that the deltas are for,
-        which weight decay and the like need.
+        An explicit t takes precedence over the parameters' own counts. What other rules need (f, N, w, b, dfw, dfb,
+        nargs) is accepted and left unused, so that one loop can drive every optimizer; w and b are the parameters that
+        the deltas are for, which weight decay and the like need.
         """
         if first is MISSING or kwds:
             first, second = self._by_name(first, second, kwds)
@@ -345,10 +346,9 @@ class Optimizer(Adjustable, Stepper):
         """The state so far: for each key or position a mapping of arrays by slot.
 
         They have the parameter's shape, or shapes that the rule says, and are views that may be written to; keys cannot
-        be (`forget` drops one). State
-        in bfloat16 or int8 is shown as the numbers that it stands for, in new float32 arrays that may not be written
-        to; `load_state_dict` is how it is put back. Raises ValueError if a mapping had a key that is also a position in
-        a sequence: `state_dict` keeps the two apart.
+        be set (`forget` drops one). State in bfloat16 or int8 is decoded into new float32 arrays that may not be
+        written to; `load_state_dict` restores it. Raises ValueError if a mapping had a key that is also a position in a
+        sequence: `state_dict` keeps the two apart.
         """
         return ReadOnly(self._alone(self._shown))
 
@@ -363,7 +363,7 @@ class Optimizer(Adjustable, Stepper):
     def state_dict(self) -> dict[str, Any]:
         """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays.
 
-        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind goes on from there, bit for
+        fastnn/state.py describes it. `load_state_dict` of an optimizer of the same kind resumes from there, bit for
         bit. Raises TypeError if noise is drawn by a bit generator that is not NumPy's.
         """
         return self._alone(state_of, self)
@@ -479,7 +479,7 @@ class Optimizer(Adjustable, Stepper):
         return t
 
     def gradient_point(self, params: Any) -> Any:
-        """Where the next step wants its gradient, in the structure of params: at params themselves, but for NAG."""
+        """Where the next gradient is to be evaluated, in the structure of params: at params themselves, but for NAG."""
         return params
 
     def evaluation_point(self, params: Any) -> Any:
@@ -549,7 +549,7 @@ class Optimizer(Adjustable, Stepper):
                     if not group._met:
                         raise ValueError(f"{group!r} fits none of the parameters {', '.join(map(repr, keys))[:200]}")
         elif not all(group._met for group in self._groups):
-            self._regrouped()                                           # the second step looks again
+            self._regrouped()                                           # the second step checks again
         return [FROZEN if group is not None and group.freeze else group for group in found]
 
     def _group_of(self, home, key, p):

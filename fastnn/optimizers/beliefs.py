@@ -8,7 +8,7 @@ class AdaBelief(AlphaOptimizer, name="AdaBelief", kernel="adabelief"):
     -alpha mhat/(sqrt(shat) + eps).
 
     Zhuang et al. 2020, arXiv 2010.07468, where both eps are one; optax. The authors' package rectifies, too, as RAdam
-    does, unless told otherwise.
+    does, by default.
     """
 
     alpha = rate(1e-3)

@@ -25,7 +25,7 @@ def room(length, dtype):
 
 
 def give_back(*arrays):
-    """Keep what `room` gave, of which nothing is looked at any more."""
+    """Keep what `room` gave, which is not read any more."""
     for a in arrays:
         kept = sum(dtype.itemsize*length*len(others) for (dtype, length), others in list(idle.items()))
         if a.nbytes > MOST_IDLE - kept:

@@ -48,7 +48,7 @@ class Layerwise(Measured):
     @staticmethod
     def measured(h, t, scalars, *sums):
         """The scalars of a tensor in step t, made of its inner products; `scalars` are those that `advanced` gave."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     def _measure(self, plan):
         for cohort, sums in zip(plan.cohort_of, plan.dots(self._products)):
@@ -71,7 +71,7 @@ class Joint(Measured):
     def measured(found, scalars, told):
         """The scalars of a step: `found` has (h, t, sums) of each tensor, `scalars` are those that it began with, `told`
         what `advanced` made of the call."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     def _measure(self, plan):
         cohorts = plan.cohort_of

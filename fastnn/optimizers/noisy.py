@@ -42,14 +42,14 @@ class Noisy(Optimizer):
 
     def _filled(self, plan, noise, given):
         """Pairs of a slot and what it is filled with before the step, which has the number `given`, if it is one."""
-        raise TypeError("this class is no rule")
+        raise TypeError("this class has no rule")
 
     def _drawn(self, noise, *groups):
         """Normal noise for each record of each group."""
         return [[self._normal(noise, record.shape) for record in group] for group in groups]
 
     def _normal(self, noise, shape):
-        z = np.array(noise.standard_normal(shape), np.float64)             # our own, whoever keeps the other
+        z = np.array(noise.standard_normal(shape), np.float64)             # a copy: the caller may keep the other
         if z.shape != shape:
             raise ValueError(f"the generator gave noise of shape {z.shape} instead of {shape}")
         return z

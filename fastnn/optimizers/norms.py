@@ -41,7 +41,7 @@ class LAMB(Layerwise, AlphaOptimizer, name="LAMB", kernel="adam"):
     where either norm is 0.
 
     You et al. 2020, arXiv 1904.00962, algorithm 2 with phi(z) = z; optax. ||.|| is the norm of a whole tensor, and
-    `weight_decay`, 0 unless told otherwise, is within it.
+    `weight_decay`, 0 by default, is within it.
     """
 
     alpha = rate(1e-3)

@@ -8,7 +8,7 @@ from .noisy import Noisy, generator_of_noise
 
 
 def santa_cooling(t, rate):
-    """1000 t^rate, the inverse temperature beta of step t unless told otherwise."""
+    """1000 t^rate, the inverse temperature beta of step t by default."""
     return 1000 * t**rate
 
 
@@ -107,7 +107,7 @@ class SantaE(Santa, name="SantaE", kernel=("santa_e_explore", "santa_e_refine"))
 
 
 class SantaSSS(Santa, name="SantaSSS", kernel=("santa_sss_explore", "santa_sss_refine")):
-    """Santa with the symmetric splitting scheme; parameters and what is said of them as in SantaE.
+    """Santa with the symmetric splitting scheme; parameters as in SantaE.
 
     Exploration: alpha += (u^2 - eta/(N beta))/2; u = exp(-alpha/2) u - eta q g + sqrt(2 eta/(N beta) q_prev) z;
     u = exp(-alpha/2) u; alpha += (u^2 - eta/(N beta))/2. Refinement: the same without noise and without changing alpha.

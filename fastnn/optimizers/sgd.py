@@ -52,7 +52,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
     _positional = ("w", "b", "dfw", "dfb", "nargs", "t")
 
     def lookahead(self, value: Any, key: Any) -> Any:
-        """value + mu delta_prev of that key, path or position: where an in-place step wants its gradient.
+        """value + mu delta_prev of that key, path or position: where an in-place step needs its gradient.
 
         mu is that of the parameter's group at its next step; a value without state yet, and one that is frozen, comes
         back as it is. A key of a mapping comes before a position.
@@ -64,7 +64,7 @@ class NAG(MSGD, name="NAG", kernel="momentum"):
         return self._ahead(home, key, value, value)
 
     def gradient_point(self, params: Any) -> Any:
-        """Where the next step wants its gradient: `lookahead` of all parameters, in the structure that they have."""
+        """Where the next gradient is to be evaluated: `lookahead` of all parameters, in their structure."""
         return self._alone(self._each, params, lambda home, key, p: self._ahead(home, key, p, p))
 
     def _ahead(self, home, key, value, parameter):

@@ -64,7 +64,7 @@ class Tiger(Signum, name="Tiger", kernel="lion"):
 
 
 class Rprop(Optimizer, name="Rprop", kernel="rprop"):
-    """size *= eta_plus where g has the sign of the last g, eta_minus where the other one, from lr and held between
+    """size *= eta_plus where g has the sign of the last g, eta_minus where the other one, from lr and clamped between
     min_step_size and max_step_size; -size sign(g), but 0 where the sign has changed, and there g counts as 0 next time.
 
     Riedmiller and Braun 1993, "A direct adaptive method for faster backpropagation learning", without the step back

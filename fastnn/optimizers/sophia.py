@@ -17,7 +17,7 @@ class Sophia(Optimizer, name="Sophia", kernel="sophia"):
     hessian=...)`` takes an estimate of the Hessian's diagonal in the structure of the gradients, None where there is
     none: the paper has one every 10 steps, by Hutchinson's estimator with gamma = 0.01, or by Gauss-Newton-Bartlett's
     with 0.05. Otherwise h stays as it is; before the first, steps are those of sign(m). `maximize` and `grad_scale`
-    concern the Hessian as they do the gradient. optax corrects m as Adam does, and changes h behind the step.
+    concern the Hessian as they do the gradient. optax corrects m as Adam does, and changes h after the step.
 
     A Hessian that does not fit raises before anything has changed: KeyError or ValueError for one that is missing or has
     another shape, TypeError for what is no array of real numbers.

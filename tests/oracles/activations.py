@@ -186,8 +186,9 @@ def _periodic(f):
     return lambda x, **parameters: nan if abs(x) > OVERFLOW else f(x, **parameters)
 
 
-PAU_0_01 = dict(a0=0.02979246, a1=0.61837738, a2=2.32335207, a3=3.05202660, a4=1.48548002, a5=0.25103717,
-                b1=1.14201226, b2=4.39322834, b3=0.87154450, b4=0.34720652)         # Table 6 of the paper
+# tools/pade.py
+PAU_0_01 = dict(a0=0.03355815878, a1=0.505, a2=1.65344539, a3=2.01002512, a4=0.9319115191, a5=0.1524260757,
+                b1=0.0, b2=3.980247763, b3=0.0, b4=0.3018338132)
 
 
 def _pau():

@@ -23,20 +23,33 @@ def _square(y, t):
     return (y - t)**2/2, y - t
 
 
-def _binary(y, t):
-    loss = -t*_log(y) - (1 - t)*_log(1 - y)
-    return loss, (y - t)/max(y*(1 - y), DENOMINATOR_FLOOR)
+def _parts(t, label_smoothing, class_weight):
+    """What the terms of 1 - t and of t count, t smoothed."""
+    s, (negative, positive) = t*(1 - label_smoothing) + mpf(label_smoothing)/2, class_weight or (1, 1)
+    return negative*(1 - s), positive*s
 
 
-def _cross(y, t):
-    return -t*_log(y), -t/max(y, DENOMINATOR_FLOOR)
+def _weight(share, class_weight):
+    """Of an element with that share in the second class."""
+    negative, positive = class_weight or (1, 1)
+    return negative*(1 - share) + positive*share
+
+
+def _binary(y, t, label_smoothing=0, class_weight=None):
+    n, p = _parts(t, label_smoothing, class_weight)
+    return -p*_log(y) - n*_log(1 - y), (n*y - p*(1 - y))/max(y*(1 - y), DENOMINATOR_FLOOR)
+
+
+def _cross_row(y, t, label_smoothing=0, class_weight=None):
+    t = [w*(c*(1 - label_smoothing) + label_smoothing/len(t)) for c, w in zip(t, class_weight or [1]*len(t))]
+    return [-c*_log(a) for a, c in zip(y, t)], [-c/max(a, DENOMINATOR_FLOOR) for a, c in zip(y, t)]
 
 
 def _softmax_cross_row(x, t):
     log_p, q, _ = SOFTMAX_ROWS["log-softmax"](x)
     p, _, _ = SOFTMAX_ROWS["softmax"](x)
     loss = -fsum(a*b for a, b in zip(t, log_p) if a)  # a class of target 0 costs nothing, however unlikely
-    return [loss]*len(x), [(1 - c)*a - c*b for a, b, c in zip(p, q, t)]  # p - t without cancellation
+    return [loss]*len(x), [(fsum(t) - c)*a - c*b for a, b, c in zip(p, q, t)]  # p - t without cancellation
 
 
 # Differences d = y - t. A derivative at a kink is 0.
@@ -124,34 +137,51 @@ def _poisson(y, t, log_input=True, full=False, eps=mpf("1e-8")):
 
 # Logits and scores.
 
-def _smoothed_sigmoid_binary(x, t, label_smoothing=0, class_weight=(1, 1)):
+def _smoothed_sigmoid_binary(x, t, label_smoothing=0, class_weight=None, pos_weight=None):
     x = max(min(x, FAR), -FAR)
-    (negative, positive), t = class_weight, t*(1 - label_smoothing) + mpf(label_smoothing)/2
+    negative, positive = _parts(t, label_smoothing, class_weight)
+    positive *= 1 if pos_weight is None else pos_weight
     p, q = 1/(1 + exp(-x)), 1/(1 + exp(x))
-    return (positive*t*log1p(exp(-x)) + negative*(1 - t)*log1p(exp(x)), negative*(1 - t)*p - positive*t*q)
+    return positive*log1p(exp(-x)) + negative*log1p(exp(x)), negative*p - positive*q
 
 
-def _focal(x, t, label_smoothing=0, alpha=mpf("0.25"), gamma=2):
-    x = max(min(x, FAR), -FAR)
+def _focal(x, t, label_smoothing=0, class_weight=None, alpha=mpf("0.25"), gamma=2):
+    x, weight = max(min(x, FAR), -FAR), _weight(t, class_weight)
     t = t*(1 - label_smoothing) + mpf(label_smoothing)/2
     p, rest = 1/(1 + exp(-x)), 1/(1 + exp(x))
     cross = t*log1p(exp(-x)) + (1 - t)*log1p(exp(x))
     wrong = p*(1 - t) + rest*t
-    share = 1 if alpha is None else alpha*t + (1 - alpha)*(1 - t)
+    share = weight*(1 if alpha is None else alpha*t + (1 - alpha)*(1 - t))
     if not wrong:
         return 0, 0
     slope = wrong**gamma*((1 - t)*p - t*rest) + gamma*wrong**(gamma - 1)*(1 - 2*t)*p*rest*cross
     return share*wrong**gamma*cross, share*slope
 
 
-def _hinge(y, t):
+def _hinge(y, t, label_smoothing=0, class_weight=None):
     side = t or mpf(-1)
-    return max(1 - side*y, 0), -side if side*y < 1 else 0
+    weight, side = _weight((1 + side)/2, class_weight), side*(1 - label_smoothing)
+    return weight*max(1 - side*y, 0), weight*(-side if side*y < 1 else 0)
 
 
-def _squared_hinge(y, t):
+def _squared_hinge(y, t, label_smoothing=0, class_weight=None):
     side = t or mpf(-1)
-    return max(1 - side*y, 0)**2, -2*side*max(1 - side*y, 0)
+    weight, side = _weight((1 + side)/2, class_weight), side*(1 - label_smoothing)
+    return weight*max(1 - side*y, 0)**2, -2*weight*side*max(1 - side*y, 0)
+
+
+def _soft_margin(y, t, label_smoothing=0, class_weight=None):
+    side = t or mpf(-1)
+    weight, side = _weight((1 + side)/2, class_weight), side*(1 - label_smoothing)
+    z = side*max(min(y, FAR), -FAR)
+    return weight*log1p(exp(-z)), -weight*side/(1 + exp(z))
+
+
+def _hinge_embedding(y, t, margin=1):
+    """As torch.nn.HingeEmbeddingLoss documents it."""
+    if t > 0:
+        return y, 1
+    return max(margin - y, 0), -1 if y < margin else 0
 
 
 def _elementwise(rule):
@@ -185,6 +215,10 @@ def _sparsemax_row(x, t):
             [a - c for a, c in zip(p, t)])
 
 
+def _log_likelihood_row(y, t):
+    return -fsum(a*c for a, c in zip(y, t) if c), [-c for c in t]
+
+
 def _categorical_hinge_row(x, t):
     """keras.losses.categorical_hinge."""
     others = [(1 - c)*a for a, c in zip(x, t)]
@@ -210,6 +244,35 @@ def _dice_row(x, t, smooth=mpf("1e-7")):
     """As in keras.losses.dice: of the sums."""
     inner, both = 2*fsum(a*c for a, c in zip(x, t)) + smooth, fsum(x) + fsum(t) + smooth
     return 1 - inner/both, [-(2*c*both - inner)/both**2 for c in t]
+
+
+def _by_terms(rule):
+    """Of a loss that is linear in the target rows: what becomes of them with smoothing and weights of classes."""
+    def weighted(x, t, label_smoothing=0, class_weight=None, **h):
+        return rule(x, [w*(c*(1 - label_smoothing) + label_smoothing/len(t))
+                        for c, w in zip(t, class_weight or [1]*len(t))], **h)
+    return weighted
+
+
+def _by_rows(rule):
+    """Of any loss: the smoothed row's, times the weight of the one that was given."""
+    def weighted(x, t, label_smoothing=0, class_weight=None, **h):
+        loss, slope = rule(x, [c*(1 - label_smoothing) + label_smoothing/len(t) for c in t], **h)
+        weight = fsum(c*w for c, w in zip(t, class_weight or [1]*len(t)))
+        return weight*loss, [weight*a for a in slope]
+    return weighted
+
+
+def _each_of_rows(rule):
+    """Losses of elements, of rows of distributions."""
+    def oracle(y, t, **h):
+        h = {name: mpf(value) if isinstance(value, float) else value for name, value in h.items()}
+
+        def of_row(y, t):
+            bad = [isnan(a) or isnan(c) for a, c in zip(y, t)]
+            return [[nan if out else mpf(a) for a, out in zip(row, bad)] for row in rule(y, t, **h)]
+        return by_rows(of_row, -1, y, t)
+    return oracle
 
 
 def _rows(rule):
@@ -239,8 +302,9 @@ ORACLES = {
     "MAPE": _elementwise(_percentage),
     "MSLE": _elementwise(_squared_log),
     "contrastive": _elementwise(_contrastive),
+    "hinge-embedding": _elementwise(_hinge_embedding),
     "Binary": _elementwise(_binary),
-    "Cross": _elementwise(_cross),
+    "Cross": _each_of_rows(_cross_row),
     "KL": _elementwise(_kl),
     "Jensen-Shannon": _elementwise(_jensen_shannon),
     "Poisson": _elementwise(_poisson),
@@ -248,10 +312,12 @@ ORACLES = {
     "sigmoid-focal": _elementwise(_focal),
     "hinge": _elementwise(_hinge),
     "squared-hinge": _elementwise(_squared_hinge),
-    "softmax-cross-entropy": _rows(lambda x, t: (lambda loss, grad: (loss[0], grad))(*_softmax_cross_row(x, t))),
-    "softmax-focal": _rows(_softmax_focal_row),
-    "sparsemax-loss": _rows(_sparsemax_row),
-    "categorical-hinge": _rows(_categorical_hinge_row),
+    "soft-margin": _elementwise(_soft_margin),
+    "NLL": _rows(_by_terms(_log_likelihood_row)),
+    "softmax-cross-entropy": _rows(_by_terms(lambda x, t: (lambda loss, grad: (loss[0], grad))(*_softmax_cross_row(x, t)))),
+    "softmax-focal": _rows(_by_terms(_softmax_focal_row)),
+    "sparsemax-loss": _rows(_by_rows(_sparsemax_row)),
+    "categorical-hinge": _rows(_by_rows(_categorical_hinge_row)),
     "cosine": _rows(_cosine_row),
     "Tversky": _rows(_tversky_row),
     "dice": _rows(_dice_row),
@@ -342,4 +408,5 @@ OF_SEVERAL = {"Gaussian-NLL": _of_three(_gaussian), "Laplace-NLL": _of_three(_la
               "InfoNCE": _info_nce}
 
 # one loss a row; all others are elementwise
-ROWS = ["softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky", "dice"]
+ROWS = ["NLL", "softmax-cross-entropy", "softmax-focal", "sparsemax-loss", "categorical-hinge", "cosine", "Tversky",
+        "dice"]

@@ -52,15 +52,15 @@ def draw_path(file, points, valley):
 
 
 @styled
-def draw_loss(file, y, curves):
-    """Value and derivative over the predictions y, one line for each target: {label: (value, derivative)}."""
+def draw_loss(file, y, curves, variable):
+    """Value and derivative over y, which is called `variable`, one line for each label: {label: (value, derivative)}."""
     figure = new_figure(SIZE[0] * 1.5, SIZE[1] * 0.85, layout="constrained")
     left, right = figure.subplots(1, 2)
     for (label, (value, derivative)), colour in zip(curves.items(), PALETTE):
         left.plot(y, value, color=colour, label=label)
         right.plot(y, broken(derivative, 20), color=colour)
-    left.set(xlabel="y", title="loss")
-    right.set(xlabel="y", title="derivative in y")
+    left.set(xlabel=variable, title="loss")
+    right.set(xlabel=variable, title=f"derivative in {variable}")
     for axes in (left, right):
         axes.axhline(0, color=GRID, linewidth=0.8, zorder=0)
         axes.title.set(fontsize=9, color=FAINT)

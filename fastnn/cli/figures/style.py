@@ -1,4 +1,4 @@
-"""The look that all pictures share."""
+"""The style that all pictures share."""
 import matplotlib
 from matplotlib.figure import Figure
 
@@ -34,7 +34,7 @@ def new_figure(width, height, **kwds):
 
 
 def styled(draw):
-    """Decorate a function that draws: the look holds while it runs; the caller's settings stay."""
+    """Decorate a function that draws: the style applies while it runs; the caller's settings stay."""
     def wrapper(*args, **kwds):
         with matplotlib.rc_context():
             matplotlib.rcdefaults()

@@ -1,6 +1,8 @@
 # cython: cdivision=True
 """Losses of the difference between a prediction and a target."""
-from fastnn.core.vecmath cimport absolute, at_least, at_most, exp, expm1, fma, log, log1p, real, tanh
+from fastnn.core.transcendental cimport log_cosh_tail
+from fastnn.core.vecmath cimport (absolute, at_least, at_most, end_of_ratio, exp_of_tanh, fma, log1p, log_of_ratio_of, real,
+                                  tanh)
 
 
 # square: (y - t)^2 / 2
@@ -60,15 +62,14 @@ cdef inline real smooth_l1_d1(real y, real t, real beta) noexcept nogil:
     return d / beta if absolute(d) < beta else sign(d)
 
 
-# log(cosh(d)): near 0 as log1p(cosh(d) - 1), where cosh(d) - 1 = (1 - exp(-|d|))^2 exp(|d|)/2
+# log(cosh(d)), as the activation; exp(-2|d|) is that of tanh
 
 cdef inline real log_cosh(real y, real t) noexcept nogil:
     cdef real a = absolute(y - t)
-    cdef real held = at_most(a, <real>1.25)
-    cdef real m = expm1(-held)
-    cdef real near = log1p(<real>0.5 * m * (m / exp(-held)))
-    cdef real far = (a - <real>0.6931471805599453) + log1p(exp(<real>-2 * a))
-    return near if a < <real>1.25 else far
+    cdef real w = a * a
+    cdef real near = fma(w * w, log_cosh_tail(w), <real>0.5 * w)
+    cdef real far = (a - <real>0.6931471805599453) + log1p(exp_of_tanh(a))
+    return near if a < <real>1 else far
 
 
 cdef inline real log_cosh_d1(real y, real t) noexcept nogil:
@@ -121,15 +122,13 @@ cdef inline real percentage_error_d1(real y, real t, real epsilon, real scale) n
     return sign(y - t) * (scale / at_least(absolute(t), epsilon))
 
 
-# (log(1 + y) - log(1 + t))^2, the difference as log1p((y - t)/(1 + t)), which keeps its digits where y is near t
+# (log(1 + y) - log(1 + t))^2
 
 cdef inline real log_of_quotient(real y, real t) noexcept nogil:
     """log((1 + y)/(1 + t))."""
-    cdef real r = (y - t) / (<real>1 + t)
-    cdef real held = at_most(at_least(r, <real>-0.25), <real>1)
-    cdef real near = log1p(held)
-    cdef real far = log((<real>1 + y) / (<real>1 + t))
-    return near if held == r else far
+    cdef real a = <real>1 + y
+    cdef real b = <real>1 + t
+    return end_of_ratio(log_of_ratio_of(a, b, y - t, <real>0), a, b)
 
 
 cdef inline real squared_log_error(real y, real t) noexcept nogil:
@@ -150,3 +149,16 @@ cdef inline real contrastive(real y, real t, real margin) noexcept nogil:
 
 cdef inline real contrastive_d1(real y, real t, real margin) noexcept nogil:
     return <real>2 * fma(t, y, -((<real>1 - t) * at_least(margin - y, <real>0)))
+
+
+# hinge embedding: distances y where t is above 0, else max(margin - y, 0); the derivative at the kink is 0
+
+cdef inline real hinge_embedding(real y, real t, real margin) noexcept nogil:
+    cdef real apart = at_least(margin - y, <real>0)
+    return y if t > <real>0 else (apart if t <= <real>0 else t)
+
+
+cdef inline real hinge_embedding_d1(real y, real t, real margin) noexcept nogil:
+    cdef real m = margin - y
+    cdef real apart = <real>-1 if m > <real>0 else (<real>0 if m <= <real>0 else m)
+    return (<real>1 if y == y else y) if t > <real>0 else (apart if t <= <real>0 else t)

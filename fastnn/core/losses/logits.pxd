@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of logits and scores."""
-from fastnn.core.vecmath cimport absolute, at_least, exp, fma, log, log1p, real
+from fastnn.core.vecmath cimport absolute, at_least, exp, fma, log, log1p, product_low, real
 
 
 # binary cross entropy of sigmoid(y): log(1 + exp(y)) - y t, and sigmoid(y) - t, written as in sigmoidal.pxd
@@ -17,7 +17,8 @@ cdef inline real sigmoid_cross_entropy_d1(real y, real t) noexcept nogil:
     return s - t if y < <real>0 else (<real>1 - t) - s
 
 
-# the same with targets t kept + spread (label smoothing), the term of 1 - t times `negative`, that of t times `positive`
+# the same with targets t kept + spread (label smoothing), the term of 1 - t times `negative`, that of t times `positive`; 0,
+# whatever y is, where neither counts
 
 cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real spread, real negative,
                                                 real positive) noexcept nogil:
@@ -26,18 +27,20 @@ cdef inline real weighted_sigmoid_cross_entropy(real y, real t, real kept, real 
     cdef real n = negative * (<real>1 - s)
     cdef real p = positive * s
     cdef real wrong = n if y > <real>0 else p
-    return fma(n + p, log1p(exp(-a)), <real>0 if wrong == <real>0 else a * wrong)
+    cdef real loss = fma(n + p, log1p(exp(-a)), <real>0 if wrong == <real>0 else a * wrong)
+    return <real>0 if absolute(n) + absolute(p) == <real>0 else loss
 
 
 cdef inline real weighted_sigmoid_cross_entropy_d1(real y, real t, real kept, real spread, real negative,
                                                    real positive) noexcept nogil:
     cdef real e = exp(-absolute(y))
-    cdef real small = e / (<real>1 + e)
     cdef real large = <real>1 / (<real>1 + e)
+    cdef real small = e * large
     cdef real s = fma(t, kept, spread)
     cdef real n = negative * (<real>1 - s)
     cdef real p = positive * s
-    return fma(n, large if y > <real>0 else small, -(p * (small if y > <real>0 else large)))
+    cdef real slope = fma(n, large if y > <real>0 else small, -(p * (small if y > <real>0 else large)))
+    return <real>0 if absolute(n) + absolute(p) == <real>0 else slope
 
 
 # focal (Lin et al.): (alpha t + (1 - alpha)(1 - t)) q^gamma times the binary cross entropy of sigmoid(y), where
@@ -51,8 +54,8 @@ cdef inline real small_power(real q, real one, real two, real three) noexcept no
 cdef inline real wrong_share(real y, real s, real *p, real *rest) noexcept nogil:
     """q, p and 1 - p."""
     cdef real e = exp(-absolute(y))
-    cdef real small = e / (<real>1 + e)
     cdef real large = <real>1 / (<real>1 + e)
+    cdef real small = e * large
     p[0] = small if y < <real>0 else large
     rest[0] = large if y < <real>0 else small
     return fma(p[0], <real>1 - s, rest[0] * s)
@@ -129,3 +132,35 @@ cdef inline real squared_hinge(real y, real t) noexcept nogil:
 
 cdef inline real squared_hinge_d1(real y, real t) noexcept nogil:
     return <real>-2 * side(t) * at_least(fma(-side(t), y, <real>1), <real>0)
+
+
+# soft margin: log(1 + exp(-t y)), with targets as in hinge; the product in two parts
+
+cdef inline real lost(real s, real y, real z) noexcept nogil:
+    """What the product z of s and y has lost."""
+    cdef real low = product_low(s, y, z)
+    return low if absolute(low) < <real>1e30 else <real>0           # of infinity
+
+
+cdef inline real soft_margin(real y, real t) noexcept nogil:
+    cdef real s = side(t)
+    cdef real z = s * y
+    return fma(lost(s, y, z), sigmoid_cross_entropy_d1(z, <real>1), sigmoid_cross_entropy(z, <real>1))
+
+
+cdef inline real soft_margin_d1(real y, real t) noexcept nogil:
+    cdef real s = side(t)
+    cdef real z = s * y
+    cdef real g = sigmoid_cross_entropy_d1(z, <real>1)
+    return s * fma(-(lost(s, y, z) * g), <real>1 + g, g)
+
+
+# max(margin - t y, 0) of differences y between two scores, with targets as in hinge; the derivative at the kink is 0
+
+cdef inline real margin_ranking(real y, real t, real margin) noexcept nogil:
+    return at_least(fma(-side(t), y, margin), <real>0)
+
+
+cdef inline real margin_ranking_d1(real y, real t, real margin) noexcept nogil:
+    cdef real m = fma(-side(t), y, margin)
+    return -side(t) if m > <real>0 else (<real>0 if m <= <real>0 else m)

@@ -1,9 +1,10 @@
 # cython: cdivision=True
 """Losses of predicted probabilities and rates."""
-from fastnn.core.vecmath cimport at_least, at_most, exp_any, fma, log, log1p, real
+from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log_of_complement, log_of_ratio_of,
+                                  real)
 
 
-# cross entropy: -t log(y); the logarithm is held at -100 and the denominator at 1e-12, so that both stay finite at 0
+# cross entropy: -t log(y); the logarithm is clamped at -100 and the denominator at 1e-12, so that both stay finite at 0
 
 cdef inline real held_log(real y) noexcept nogil:
     return at_least(log(y), <real>-100)
@@ -19,16 +20,8 @@ cdef inline real cross_entropy_d1(real y, real t) noexcept nogil:
 
 # binary cross entropy: -t log(y) - (1 - t) log(1 - y)
 
-cdef inline real held_log_of_complement(real y) noexcept nogil:
-    """log(1 - y), where 1 - y would round a small y away."""
-    cdef real far = held_log(<real>1 - y)
-    cdef real small = at_most(at_least(y, <real>0), <real>0.25)
-    cdef real near = log1p(-small)
-    return near if small == y else far
-
-
 cdef inline real binary_cross_entropy(real y, real t) noexcept nogil:
-    return -t * held_log(y) - (<real>1 - t) * held_log_of_complement(y)
+    return -t * held_log(y) - (<real>1 - t) * at_least(log_of_complement(y), <real>-100)
 
 
 cdef inline real binary_cross_entropy_d1(real y, real t) noexcept nogil:
@@ -36,51 +29,72 @@ cdef inline real binary_cross_entropy_d1(real y, real t) noexcept nogil:
 
 
 # Kullback-Leibler: t (log(t) - y) of log-probabilities y, exp(t) (t - y) where targets are logarithms, too, and
-# t log(t/y) of probabilities; 0 where t is 0
+# t log(t/y) of probabilities; 0 where t is 0, whatever number y is
+
+cdef inline real number_or_nan(real number, real y) noexcept nogil:
+    return number if y == y else y
+
 
 cdef inline real kl_of_logs(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else t * (log(t) - y)
+    return number_or_nan(<real>0, y) if t == <real>0 else t * (log(t) - y)
 
 
 cdef inline real kl_of_logs_d1(real y, real t) noexcept nogil:
-    return -t
+    return number_or_nan(-t, y)
 
 
 cdef inline real kl_of_two_logs(real y, real t) noexcept nogil:
     cdef real p = exp_any(t)
-    return <real>0 if p == <real>0 else p * (t - y)
+    return number_or_nan(<real>0, y) if p == <real>0 else p * (t - y)
 
 
 cdef inline real kl_of_two_logs_d1(real y, real t) noexcept nogil:
-    return -exp_any(t)
+    return number_or_nan(-exp_any(t), y)
+
+
+cdef inline real tiny(real like) noexcept nogil:
+    """What is below may be subnormal, and is not so times 2^digits."""
+    return <real>1.9721522630525295e-31 if real is float else <real>1.0020841800044864e-292         # 2^-102, 2^-970
+
+
+cdef inline real digits(real like) noexcept nogil:
+    return <real>24 if real is float else <real>53
+
+
+cdef inline real up(real like) noexcept nogil:
+    """2^digits."""
+    return <real>16777216 if real is float else <real>9007199254740992
 
 
 cdef inline real log_of_ratio(real a, real b) noexcept nogil:
     """log(a/b), which keeps its digits where a is near b."""
-    cdef real r = (a - b) / b
-    cdef real held = at_most(at_least(r, <real>-0.25), <real>1)
-    cdef real near = log1p(held)
-    cdef real far = log(a) - log(b)
-    return near if held == r else far
+    cdef real x = a * up(a) if a < tiny(a) else a
+    cdef real z = b * up(a) if b < tiny(a) else b
+    cdef real power = (digits(a) if b < tiny(a) else <real>0) - (digits(a) if a < tiny(a) else <real>0)
+    return end_of_ratio(log_of_ratio_of(x, z, x - z, power), a, b + <real>0)
 
 
 cdef inline real kl_of_probabilities(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else t * log_of_ratio(t, y)
+    return number_or_nan(<real>0, y) if t == <real>0 else t * log_of_ratio(t, y)
 
 
 cdef inline real kl_of_probabilities_d1(real y, real t) noexcept nogil:
-    return <real>0 if t == <real>0 else -t / y
+    return number_or_nan(<real>0, y) if t == <real>0 else -t / y
 
 
-# Jensen-Shannon: (t log(t/m) + y log(y/m))/2, m = (y + t)/2; the derivative in y is log(y/m)/2. With r = (y - t)/(y + t)
-# the logarithms are those of 1 - r and 1 + r
+# Jensen-Shannon: (t log(t/m) + y log(y/m))/2, m = (y + t)/2; the derivative in y is log(y/m)/2, in which y - m is exact
+# as (y - t)/2
 
 cdef inline real log_over_mean(real y, real t) noexcept nogil:
     """log(2 y/(y + t)); 0 where both are 0."""
-    cdef real r = (y - t) / (y + t)
-    cdef real far = log(<real>2 * (y / (y + t)))
-    cdef real near = log1p(at_most(at_least(r, <real>-0.25), <real>1))
-    return <real>0 if y == t else (far if r < <real>-0.25 else near)
+    cdef real scale = up(y) if y + t < tiny(y) else <real>1
+    cdef real a = y * scale
+    cdef real b = t * scale
+    cdef real m = fma(<real>0.5, a, <real>0.5 * b)
+    cdef real x = a * up(y) if a < tiny(y) else a
+    cdef real power = -digits(y) if a < tiny(y) else <real>0
+    cdef real found = log_of_ratio_of(x, m, x - m if a < tiny(y) else <real>0.5 * (a - b), power)
+    return <real>0 if y == t else end_of_ratio(found, a, m)
 
 
 cdef inline real jensen_shannon(real y, real t) noexcept nogil:

@@ -88,13 +88,14 @@ cdef inline void cosine_row(const real *x, const real *t, real *grad, double *lo
         grad[i] = <real>fma(held, of_t * <double>t[i] / t_norm, back * (of_x * <double>x[i] / x_norm))
 
 
-# Tversky: 1 - (x t + s)/(x t + alpha x (1 - t) + beta (1 - x) t + s), each summed: (alpha FP + beta FN)/denominator
+# Tversky: 1 - (x t + s)/(x t + alpha x (1 - t) + beta (1 - x) t + s), each summed: (alpha FP + beta FN)/denominator. h[3] is
+# added to the denominator alone
 
 cdef inline void tversky_row(const real *x, const real *t, real *grad, double *losses, Py_ssize_t n,
                              const double *h) noexcept nogil:
     cdef double alpha = h[0], beta = h[1]
     cdef double hit = added(product, x, t, n) + h[2]
-    cdef double missed = alpha * added(first_alone, x, t, n) + beta * added(second_alone, x, t, n)
+    cdef double missed = alpha * added(first_alone, x, t, n) + beta * added(second_alone, x, t, n) + h[3]
     cdef double inverse = 1 / (hit + missed)
     # by x: (alpha (1 - t) - beta t) hit - t missed, over the denominator squared
     cdef double of_one = alpha * hit * inverse * inverse
@@ -106,7 +107,25 @@ cdef inline void tversky_row(const real *x, const real *t, real *grad, double *l
             grad[i] = <real>fma(of_t, <double>t[i], of_one)
 
 
-# categorical hinge: max(1 + max((1 - t) x) - sum(t x), 0); of equal ones the first is the largest
+# negative log-likelihood of log-probabilities: -sum(t x); a class of target 0 costs nothing, whatever it is
+
+cdef inline double counted(double x, double t) noexcept nogil:
+    return 0 if t == 0 else x * t
+
+
+cdef inline void log_likelihood_row(const real *x, const real *t, Py_ssize_t label, real *grad, double *losses,
+                                    Py_ssize_t n) noexcept nogil:
+    cdef Py_ssize_t i
+    losses[0] = -<double>x[label] if t == NULL else -added(counted, x, t, n)
+    if grad == NULL:
+        return
+    for i in range(n):
+        grad[i] = <real>0 if t == NULL or t[i] == <real>0 else (-t[i] if x[i] == x[i] else x[i])
+    if t == NULL:
+        grad[label] = <real>-1 if x[label] == x[label] else x[label]
+
+
+# categorical hinge: max(1 + max((1 - t) x) - sum(t x), 0); of equal ones the first is the largest. NaN is that of the row
 
 cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t label, real *grad, double *losses,
                                        Py_ssize_t n) noexcept nogil:
@@ -114,7 +133,6 @@ cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t 
     cdef Py_ssize_t top = 0
     cdef double found, hit
     cdef double most = -<double>INFINITY
-    cdef bint over
     hit = <double>x[label] if t == NULL else added(product, x, t, n)
     for i in range(n):
         if t == NULL:
@@ -128,10 +146,12 @@ cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t 
     losses[0] = at_least(1 + most - hit, <double>0)
     if grad == NULL:
         return
-    over = losses[0] > 0 or losses[0] != losses[0]
-    for i in range(n):
-        grad[i] = -t[i] if t != NULL and over else <real>0
-    if over:
+    if not losses[0] > 0:
+        for i in range(n):
+            grad[i] = <real>losses[0]
+    else:
+        for i in range(n):
+            grad[i] = -t[i] if t != NULL else <real>0
         if t == NULL:
             grad[label] -= <real>1
             grad[top] += <real>0 if top == label else <real>1
@@ -187,14 +207,14 @@ cdef inline void sparsemax_row(const real *x, const real *t, Py_ssize_t label, r
     cdef double top = top_of(x, n)
     cdef double tau = -1                    # of x - top: the largest is in the support, whatever lies 1 below it is not
     cdef double z, sum_, squares, given
-    while True:                             # most are in no support: branches are quicker than lanes
+    while True:                             # most are in no support: branches are faster than lanes
         sum_, count = 0, 0
         for i in range(n):
             z = <double>x[i] - top
             if z > tau or z != z and <double>x[i] == top:
                 sum_ += z if z == z else 0
                 count += 1
-        if count == before or count == 0:
+        if count >= before or count == 0:   # more than before come back by rounding
             break
         before = count
         tau = (sum_ - 1) / count

@@ -1,6 +1,7 @@
 """Gradients of several small batches, in one step."""
 from functools import partial
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,10 @@ from .sam import SAM
 class Accumulate(Wrapper):
     """One step of the optimizer with the mean of k gradients: `step` is called k times for it.
 
-    None counts as a gradient of zero, k times None as None. Rows are put together, and stay rows unless a whole
-    gradient comes among them. Gradients are added in the dtype that the parameter is computed in. The counts are each
+    None counts as a gradient of zero, k times None as None. Rows are concatenated, and stay Rows unless one of the
+    gradients is a whole array. Gradients are added in the dtype that the parameter is computed in. The counts are each
     parameter's own. Of other arguments the optimizer gets those of the last call, and as the loss f the mean of k. A
-    step that the optimizer skips has used its k gradients up.
+    step that the optimizer skips discards its k gradients.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ class Accumulate(Wrapper):
     k = Hyperparameter(1, at_least=1, integer=True)
     _entries = ("by_key", "by_position", "losses")
 
-    def __init__(self, optimizer, k):
+    def __init__(self, optimizer: Any, k: int):
         self._sums = [{}, {}]
         self._ages = Ages(), Ages()
         super().__init__(optimizer, k=k)
@@ -50,10 +51,10 @@ class Accumulate(Wrapper):
     def _refuse(self, optimizer):
         for inside in optimizer._wrappers() if isinstance(optimizer, Wrapper) else ():
             if isinstance(inside, SAM):
-                raise TypeError("Accumulate cannot go around SAM, which wants the gradient of the same batch twice: "
+                raise TypeError("Accumulate cannot wrap SAM, which needs the gradient of the same batch twice: "
                                 "SAM(Accumulate(...)) ascends for each batch")
             if isinstance(inside, Accumulate):
-                raise TypeError("Accumulate cannot go around Accumulate: give one of them the product of both k")
+                raise TypeError("Accumulate cannot wrap Accumulate: give one of them the product of both k")
 
     def _set(self, values):
         if any(n for ages in self._ages for n in ages.counts().values()):

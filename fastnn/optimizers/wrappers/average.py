@@ -17,8 +17,8 @@ class ExponentialAverage(Wrapper):
     """average += (1 - decay) (p - average), after each step; `params` has it.
 
     It starts as the parameters after the first step, as PyTorch's AveragedModel does, and is each parameter's own, as
-    is the count of steps: those that left a parameter alone, or were skipped, are none. A parameter that has never
-    moved has its first value there. For float16 and bfloat16 averages are float32.
+    is the count of steps: those that left a parameter unchanged, or were skipped, do not count. A parameter that has
+    never moved has its first value there. For float16 and bfloat16 averages are float32.
 
     Parameters
     ----------
@@ -30,14 +30,14 @@ class ExponentialAverage(Wrapper):
     ----------
     params
         The averages, of the structure of the parameters: mappings are dicts, numbers are numbers. Arrays are views that
-        cannot be written to and follow later steps; copies stand still. Raises ValueError before the first step, and
+        cannot be written to and follow later steps; copies do not. Raises ValueError before the first step, and
         where there were mappings and sequences.
     """
 
     decay = Hyperparameter(0.999, at_least=0, below=1, scheduled=True)
     _entries = ("by_key", "by_position", "structures")
 
-    def __init__(self, optimizer, decay=0.999):
+    def __init__(self, optimizer: Any, decay: float = 0.999):
         super().__init__(optimizer, decay=decay)
         self._engine = Averaging(self.decay)
         self._averages = [{}, {}]

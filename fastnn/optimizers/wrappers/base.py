@@ -3,7 +3,7 @@ from functools import partial
 from typing import Any
 from warnings import warn
 
-from ...core.gates import Gate
+from ...core.locks import Lock
 from ...core.transactions import Transaction
 from ...hyperparameters import Hyperparameter
 from ...state import StateError, described, entries
@@ -14,13 +14,13 @@ from .leaves import leaves_of, must_fit
 FORMAT = 1
 
 
-class Wrapper(Gate):
+class Wrapper(Lock):
     """An optimizer around an optimizer: what all wrappers share.
 
     Parameters are changed in place, by ``step(params, grads)`` or ``update(params, grads)``: mappings, sequences,
     nested ones, one array (step alone). What a wrapper keeps of a parameter goes by its key, as state does; a new array
-    of the same shape under that key goes on with it. A step is taken as a whole or not at all, and raises what those of
-    the optimizer inside raise; what it does there - None as a gradient, frozen parameters, a norm that skips it - it
+    of the same shape under that key continues with it. A step is taken as a whole or not at all, and raises what those
+    of the optimizer inside raise; what it does there - None as a gradient, frozen parameters, a norm that skips it - it
     does here, too. A wrapper is used by one thread at a time.
 
     Hyperparameters and options of the rule, `lr`, `groups`, `state` and whatever else the optimizer inside has are
@@ -52,7 +52,7 @@ class Wrapper(Gate):
         self._paths, self._keys = {}, None
 
     def _refuse(self, optimizer):
-        """Raises TypeError for an optimizer that this wrapper cannot go around."""
+        """Raises TypeError for an optimizer that this wrapper cannot wrap."""
 
     def _set(self, values):
         self.__dict__.update(values)
@@ -179,7 +179,7 @@ class Wrapper(Gate):
         return self._inner()._ascending()
 
     def gradient_point(self, params: Any) -> Any:
-        """Where the next step wants its gradient, of the structure of params: at params themselves, but for NAG."""
+        """Where the next gradient is to be evaluated, of the structure of params: at params themselves, but for NAG."""
         return self._inner().gradient_point(params)
 
     # State. What a wrapper keeps is in attributes, which are replaced or changed as a whole.
@@ -205,7 +205,7 @@ class Wrapper(Gate):
         """All that the next steps depend on, besides the parameters: a dict of numbers, strings and new arrays, with
         that of the optimizer inside as "optimizer".
 
-        `load_state_dict` of a wrapper of the same kind around the same kinds goes on from there, bit for bit.
+        `load_state_dict` of a wrapper of the same kind around the same kinds resumes from there, bit for bit.
         """
         return self._alone(self._state)
 
@@ -275,5 +275,5 @@ def _no_optimizer(name, value):
         how = f": {name}(get_opt({value!r}))"
     else:
         how = f", not around {type(value).__name__}"
-    return (f"{name} goes around an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
+    return (f"{name} wraps an optimizer of fastnn, of get_opt, register_opt or fastnn.dlfs, or another wrapper"
             f"{how}")

@@ -1,4 +1,6 @@
 """Slow weights, which look ahead along the steps of an optimizer."""
+from typing import Any
+
 from ...core.records import room_for
 from ...core.transactions import Copies
 from ...hyperparameters import Hyperparameter
@@ -23,7 +25,7 @@ class Lookahead(Wrapper):
     """Every k steps of the optimizer: slow += alpha (p - slow), and p = slow.  Zhang et al. 2019, arXiv 1907.08610.
 
     The slow weights start as the parameters before their first step, and are each parameter's own, as is the count:
-    steps that left a parameter alone, or were skipped, are none. For float16 and bfloat16 they are float32.
+    steps that left a parameter unchanged, or were skipped, do not count. For float16 and bfloat16 they are float32.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ class Lookahead(Wrapper):
     alpha = Share(0.5, above=0)
     _entries = ("by_key", "by_position")
 
-    def __init__(self, optimizer, k=5, alpha=0.5):
+    def __init__(self, optimizer: Any, k: int = 5, alpha: float = 0.5):
         super().__init__(optimizer, k=k, alpha=alpha)
         self._engine = Approach(self.alpha)
         self._slow = [{}, {}]

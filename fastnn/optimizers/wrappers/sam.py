@@ -25,8 +25,8 @@ class SAM(Wrapper):
     `fastnn.nn.Trainer` does both by itself. The first gradients may be changed or dropped after `ascend`. Where they
     are all 0, the parameters stay; where their norm is NaN or infinite, too, and the step that follows is skipped: it
     counts in `skipped`, and there is a RuntimeWarning. Between the two calls everything but step and `restore` raises
-    RuntimeError; a SAM that is dropped there leaves the parameters away. With `maximize` the way goes down. Parameters
-    are arrays: plain numbers are refused.
+    RuntimeError; a SAM that is deleted there leaves the parameters moved. With `maximize` it descends. Parameters are
+    arrays: plain numbers are refused.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class SAM(Wrapper):
 
     rho = Hyperparameter(0.05, at_least=0)
 
-    def __init__(self, optimizer, rho=0.05):
+    def __init__(self, optimizer: Any, rho: float = 0.05):
         super().__init__(optimizer, rho=rho)
         self._engine = Sum()
         self._displaced = Displaced()
@@ -47,13 +47,13 @@ class SAM(Wrapper):
 
     def _refuse(self, optimizer):
         if isinstance(optimizer._innermost, NAG):
-            raise TypeError("SAM cannot go around NAG: both take the gradient at a point of their own; "
+            raise TypeError("SAM cannot wrap NAG: both take the gradient at a point of their own; "
                             'get_opt("Nesterov") takes it at the parameters')
         if optimizer._ascending() is not None:
-            raise TypeError("SAM cannot go around SAM: give the one inside another rho")
+            raise TypeError("SAM cannot wrap SAM: give the one inside another rho")
 
     def ascend(self, params: Any, grads: Any) -> None:
-        """Move parameters in place to where the step wants its gradients. They have the forms that `step` takes.
+        """Move parameters in place to where the gradients are to be evaluated. They have the forms that `step` takes.
 
         Raises what a step raises, and RuntimeError where a step or `restore` has not followed the last one; nothing has
         been changed then.
@@ -80,7 +80,7 @@ class SAM(Wrapper):
             transaction.ended.extend(leaving)
             transaction.without_step()
             return
-        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # looks at everything
+        plan = self._engine._planned(leaves.by_key, leaves.params, leaves.grads)        # checks everything
         length = plan.norm()
         if not isfinite(length):
             self._skips = True

@@ -1,4 +1,8 @@
-# What affine.pyx, normalization.pyx, row_norms.pyx and dropout.pyx call, compiled for each level; rules.pxi includes this.
+"""What affine.pyx, normalization.pyx, row_norms.pyx, dropout.pyx and what draws numbers call, by address.
+
+Compiled once per instruction-set level (tools/translation.py), without contraction: all levels give the same bits.
+"""
+from libc.stdint cimport uintptr_t
 
 # by address alone: their types are those of columns.pxd
 cdef extern from "columns.h":
@@ -22,6 +26,7 @@ cdef extern from "row_norms.h":
     void fastnn_norm_rows_double()
     void fastnn_norm_rows_back_float()
     void fastnn_norm_rows_back_double()
+    void fastnn_widened()
 
 cdef extern from "masks.h":
     void fastnn_mask_float()
@@ -45,6 +50,7 @@ ROW_NORMS = {
     "forward": (<uintptr_t>fastnn_norm_rows_float, <uintptr_t>fastnn_norm_rows_double),
     "backward": (<uintptr_t>fastnn_norm_rows_back_float, <uintptr_t>fastnn_norm_rows_back_double),
 }
+WIDENED = <uintptr_t>fastnn_widened
 
 MASKS = {
     "mask": (<uintptr_t>fastnn_mask_float, <uintptr_t>fastnn_mask_double),

@@ -1,10 +1,10 @@
 /* How a signal ends a long call.
 
    The calling thread polls for signals every FASTNN_EVERY. If its handler raises, the call is over: all
-   who take part stop at the end of the piece they are at. A call without a watch always comes to its end. */
+   who take part stop at the end of the piece they are at. A call without it always comes to its end. */
 
-#ifndef FASTNN_WATCH_H
-#define FASTNN_WATCH_H
+#ifndef FASTNN_CANCELLATION_H
+#define FASTNN_CANCELLATION_H
 
 #include <stddef.h>
 #include "clock.h"
@@ -33,8 +33,8 @@ static inline void fastnn_flag_set(fastnn_flag *flag, int value) { atomic_store_
 #endif
 
 enum {
-    FASTNN_EVERY = 100000000,       /* ns from one look at signals to the next */
-    FASTNN_SLICE = 10000000,        /* ns, about, that a thread works before it looks at the clock */
+    FASTNN_EVERY = 100000000,       /* ns from one poll for signals to the next */
+    FASTNN_SLICE = 10000000,        /* ns, about, that a thread works before it reads the clock */
     FASTNN_FIRST_SLICE = 16,        /* grains */
     FASTNN_GOES_ON = 0,
     FASTNN_RAISED,                  /* a handler has */
@@ -44,52 +44,52 @@ enum {
 typedef struct {
     int (*signalled)(void);         /* runs handlers; not 0 if one of them raised */
     fastnn_thread caller;
-    long long looked;
+    long long polled;
     fastnn_flag over;
-} fastnn_watch;
+} fastnn_cancellation;
 
 /* start to stop of what is counted */
 typedef void (*fastnn_range)(const void *work, ptrdiff_t start, ptrdiff_t stop);
 
-static inline void fastnn_watch_begin(fastnn_watch *watch, int (*signalled)(void))
+static inline void fastnn_cancellation_begin(fastnn_cancellation *cancellation, int (*signalled)(void))
 {
-    watch->signalled = signalled;
-    watch->caller = fastnn_this_thread();
-    watch->looked = fastnn_now();
-    fastnn_flag_set(&watch->over, FASTNN_GOES_ON);
+    cancellation->signalled = signalled;
+    cancellation->caller = fastnn_this_thread();
+    cancellation->polled = fastnn_now();
+    fastnn_flag_set(&cancellation->over, FASTNN_GOES_ON);
 }
 
 /* Whether the call is over; for the thread that calls. */
-static inline int fastnn_watch_look(fastnn_watch *watch, long long now)
+static inline int fastnn_poll(fastnn_cancellation *cancellation, long long now)
 {
-    if (now - watch->looked >= FASTNN_EVERY && !fastnn_flag_get(&watch->over)) {
-        watch->looked = now;
-        if (watch->signalled())
-            fastnn_flag_set(&watch->over, FASTNN_RAISED);
+    if (now - cancellation->polled >= FASTNN_EVERY && !fastnn_flag_get(&cancellation->over)) {
+        cancellation->polled = now;
+        if (cancellation->signalled())
+            fastnn_flag_set(&cancellation->over, FASTNN_RAISED);
     }
-    return fastnn_flag_get(&watch->over);
+    return fastnn_flag_get(&cancellation->over);
 }
 
 /* Whether the call is over; for any thread, between pieces of a long part. */
-static inline int fastnn_watch_over(fastnn_watch *watch)
+static inline int fastnn_cancelled(fastnn_cancellation *cancellation)
 {
-    return fastnn_is_this(watch->caller) ? fastnn_watch_look(watch, fastnn_now()) : fastnn_flag_get(&watch->over);
+    return fastnn_is_this(cancellation->caller) ? fastnn_poll(cancellation, fastnn_now()) : fastnn_flag_get(&cancellation->over);
 }
 
-/* body over start to stop, on this thread; in slices of whole grains if it is watched. */
+/* body over start to stop, on this thread; in slices of whole grains if it can be cancelled. */
 static inline void fastnn_alone(fastnn_range body, const void *work, ptrdiff_t start, ptrdiff_t stop, ptrdiff_t grain,
-                         fastnn_watch *watch)
+                         fastnn_cancellation *cancellation)
 {
     ptrdiff_t size = FASTNN_FIRST_SLICE * grain;
     long long before, now;
-    if (watch) {
+    if (cancellation) {
         now = fastnn_now();
         while (stop - start > size) {
             body(work, start, start + size);
             start += size;
             before = now;
             now = fastnn_now();
-            if (fastnn_watch_look(watch, now))
+            if (fastnn_poll(cancellation, now))
                 return;
             if (now - before < FASTNN_SLICE / 2)
                 size *= 2;
