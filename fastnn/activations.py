@@ -583,9 +583,10 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
 class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
     """max(x_i/T - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    T is the `temperature`: the smaller, the fewer are above 0. The nearest point to x/T among the distributions: what lies far below the largest elements is 0. The support is where it
-    is not; the Jacobian is that of x less its mean there, 0 elsewhere, also at the support's border. A gradient is not
-    looked at where y is 0. Rows with NaN are NaN; of infinite maxima each gets the same share.
+    T is the `temperature`: the smaller, the fewer are above 0. The nearest point to x/T among the distributions: what
+    lies far below the largest elements is 0. The support is where it is not; the Jacobian is that of x/T less its mean
+    there, 0 elsewhere, also at the support's border. A gradient is not looked at where y is 0. Rows with NaN are NaN;
+    of infinite maxima each gets the same share.
     """
 
     accuracy = bounds.SPARSE_ROWS
@@ -597,8 +598,8 @@ class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
 class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
     """max(x_i/(2 T) - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
 
-    T is the `temperature`. The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv 1905.05702. What is said of
-    sparsemax's support, NaN and infinities holds here as well.
+    T is the `temperature`. The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv
+    1905.05702. What is said of sparsemax's support, NaN and infinities holds here as well.
     """
 
     accuracy = bounds.SPARSE_ROWS

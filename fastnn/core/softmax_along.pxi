@@ -327,7 +327,7 @@ cdef inline Py_ssize_t first_largest(const real *e, Py_ssize_t n) noexcept nogil
 
 
 cdef inline void finish(ending f, const real *v, const real *g, real *out, const real *k, Py_ssize_t n) noexcept nogil:
-    """out = f(v, g), where out may be either: GROUP elements at a time, so that nothing is left over, the last ones first."""
+    """out = f(v, g), where out may be either: GROUP elements at a time, the last ones first, so that none is left over."""
     cdef real v_room[GROUP]
     cdef real g_room[GROUP]
     cdef real made[GROUP]
@@ -364,12 +364,12 @@ cdef inline void constants_in_lanes(int kind, int order, Py_ssize_t rows, Py_ssi
     cdef real k1[32]
     cdef real k2[32]
     cdef Py_ssize_t r
-    memcpy(k2, k + 2 * apart, rows * sizeof(real))
+    memcpy(k2, k + 2 * apart, sizeof(k2))               # of 32 rows always: k3 is written later
     for r in range(rows & -16):                         # not 16, which gcc would unroll first
         constants(kind, order, sums[r], lost[r], ones[r], tops[r], &k0[r], &k1[r], &k2[r])
-    memcpy(k, k0, rows * sizeof(real))
-    memcpy(k + apart, k1, rows * sizeof(real))
-    memcpy(k + 2 * apart, k2, rows * sizeof(real))
+    memcpy(k, k0, sizeof(k0))
+    memcpy(k + apart, k1, sizeof(k1))
+    memcpy(k + 2 * apart, k2, sizeof(k2))
 
 
 cdef void constants_of(int kind, int order, Py_ssize_t rows, Py_ssize_t apart, const double *sums, const double *lost,

@@ -54,7 +54,8 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
                 turned(g + i * n, n, width, g_lanes, WIDTH)
             a, b, to = x_lanes, g_lanes, x_lanes
         if kind >= SPARSEMAX:
-            sparse_across(kind, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH, WIDTH if turning else width)
+            sparse_across(kind, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
+                          WIDTH if turning else width)
         else:
             across(kind, sign, temperature, order, a, b, to, n, WIDTH if turning else step, WIDTH,
                    WIDTH if turning else width)

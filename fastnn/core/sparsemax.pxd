@@ -11,9 +11,9 @@ Of either the Jacobian is diag(w) - w w'/sum(w), with w = 1 on the support, wher
     dy_i/dx_i = w - w^2/sum(w)      product  w (g - sum(w g)/sum(w))
     second    0, or with p = w/sum(w) and k elements in the support (1 - 3p + 3p^2 - k p^3)/2 there
 
-so that y determines them; derivatives and products are divided by T, second ones by its square. Values are within 4 units in the last place of the larger of z and tau (of y times that, for a
-square), derivatives and products of what comes of it. Everything is computed in double precision, of double data sums
-compensated and tau in two parts.
+so that y determines them; derivatives and products are divided by T, second ones by its square. Values are within 4
+units in the last place of the larger of z and tau (of y times that, for a square), derivatives and products of what
+comes of it. Everything is computed in double precision, of double data sums compensated and tau in two parts.
 
 tau is found by Newton's steps from -1 on, which never go beyond it, until those above are its support: then it is what
 they give alone. What a row has more than 1 below its maximum is in no sum: only blocks of BLOCK elements with others
