@@ -1,6 +1,8 @@
 """Losses whose targets are classes: labels or distributions, class_weight, label_smoothing, ignore_label, over the catalogue."""
 import copy
+import os
 import pickle
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -409,12 +411,10 @@ def test_torch_refuses_what_is_refused():
 
 @pytest.fixture
 def losses_of_keras(monkeypatch):
-    import os
-    from importlib.util import find_spec
     if find_spec("keras") is None:
         pytest.skip("no Keras here")
     if "KERAS_BACKEND" not in os.environ and find_spec("tensorflow") is None:
-        monkeypatch.setenv("KERAS_BACKEND", "numpy")
+        monkeypatch.setenv("KERAS_BACKEND", "jax" if find_spec("jax") else "numpy")
     import keras
     return keras.losses
 

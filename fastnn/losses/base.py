@@ -173,6 +173,7 @@ class Elementwise(Loss, ElementwiseLoss):
 
     _ignored = None             # a target that counts for nothing
     _classes = None             # of targets that are classes: what becomes of them before the kernel (classes.py)
+    _plain = True               # neither of the two
     _share_at = -1              # the place of the share of an element among the kernel's constants, if it is one
 
     def _hyperparameter_set(self):
@@ -223,14 +224,14 @@ class Elementwise(Loss, ElementwiseLoss):
         if kept is not None:
             return self._copy(kept, out)
         reduction = self._reduction_of(reduction)
-        if sample_weight is None and reduction == "none" and self._ignored is None and self._classes is None:
+        if sample_weight is None and reduction == "none" and self._plain:
             return self._derivative(y, t, out)
         return reduced(self._bound, y, t, sample_weight, reduction, False, True, self._ignored, out, self._share_at,
                        classes=self._classes)[1]
 
     def _both(self, y, t, out, keep, sample_weight, reduction):
         reduction = self._reduction_of(reduction)
-        if sample_weight is None and reduction == "none" and self._ignored is None and self._classes is None:
+        if sample_weight is None and reduction == "none" and self._plain:
             return self._value_and_derivative(y, t, out, keep)
         if out is not None and reduction != "none":
             raise TypeError(f"{self.name}: out is for the error of each element, and reduction={reduction!r} gives "

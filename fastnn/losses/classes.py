@@ -120,7 +120,8 @@ class OfClasses(Elementwise):
     def _hyperparameter_set(self):
         super()._hyperparameter_set()
         smoothing, weighted = self._left()
-        self.__dict__["_classes"] = self._treatment if smoothing or weighted else None
+        treatment = self._treatment if smoothing or weighted else None
+        self.__dict__.update(_classes=treatment, _plain=treatment is None and self.ignore_label is None)
 
     def _left(self):
         """(label smoothing, whether there are weights of classes), of which the kernel does not know."""

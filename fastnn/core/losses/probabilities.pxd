@@ -31,25 +31,26 @@ cdef inline real binary_cross_entropy_d1(real y, real t) noexcept nogil:
 # Kullback-Leibler: t (log(t) - y) of log-probabilities y, exp(t) (t - y) where targets are logarithms, too, and
 # t log(t/y) of probabilities; 0 where t is 0, whatever number y is
 
-cdef inline real number_or_nan(real number, real y) noexcept nogil:
-    return number if y == y else y
+cdef inline real share_of(real t, real y) noexcept nogil:
+    """t, or NaN where y is."""
+    return t if y == y else y
 
 
 cdef inline real kl_of_logs(real y, real t) noexcept nogil:
-    return number_or_nan(<real>0, y) if t == <real>0 else t * (log(t) - y)
+    return <real>0 if share_of(t, y) == <real>0 else t * (log(t) - y)
 
 
 cdef inline real kl_of_logs_d1(real y, real t) noexcept nogil:
-    return number_or_nan(-t, y)
+    return -share_of(t, y)
 
 
 cdef inline real kl_of_two_logs(real y, real t) noexcept nogil:
     cdef real p = exp_any(t)
-    return number_or_nan(<real>0, y) if p == <real>0 else p * (t - y)
+    return <real>0 if share_of(p, y) == <real>0 else p * (t - y)
 
 
 cdef inline real kl_of_two_logs_d1(real y, real t) noexcept nogil:
-    return number_or_nan(-exp_any(t), y)
+    return -share_of(exp_any(t), y)
 
 
 cdef inline real tiny(real like) noexcept nogil:
@@ -75,11 +76,12 @@ cdef inline real log_of_ratio(real a, real b) noexcept nogil:
 
 
 cdef inline real kl_of_probabilities(real y, real t) noexcept nogil:
-    return number_or_nan(<real>0, y) if t == <real>0 else t * log_of_ratio(t, y)
+    cdef real taken = <real>1 if t == <real>0 else t            # the logarithm of 0 is slow, and not wanted
+    return <real>0 if share_of(t, y) == <real>0 else t * log_of_ratio(taken, y)
 
 
 cdef inline real kl_of_probabilities_d1(real y, real t) noexcept nogil:
-    return number_or_nan(<real>0, y) if t == <real>0 else -t / y
+    return <real>0 if share_of(t, y) == <real>0 else -t / y
 
 
 # Jensen-Shannon: (t log(t/m) + y log(y/m))/2, m = (y + t)/2; the derivative in y is log(y/m)/2, in which y - m is exact
