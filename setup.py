@@ -138,7 +138,7 @@ class BuildWithWhatIsThere(build_ext):
                 extension.extra_link_args += sanitizers
             if "._" in extension.name:
                 extension.extra_compile_args += kernel_flags
-                if not re.search("_(rules|layers)_|v4$", extension.name):
+                if not re.search("_(rules|layers)_|v[24]$", extension.name):
                     extension.extra_compile_args += interleaved
                 # the formulas must be inlined into the loops, whatever the compiler thinks of their size
                 extension.define_macros.append(("CYTHON_INLINE", ALWAYS_INLINE["unix" if unix else "msvc"]))

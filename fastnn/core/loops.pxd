@@ -78,6 +78,15 @@ cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, cons
     seen_all(seen.quarters | seen.quarters_of_double)
 
 
+cdef inline void map_seldom(formula f, const real *x, real *out, Py_ssize_t n, const real *h, int count) noexcept nogil:
+    """map_one with one vector at a time: a third of its room."""
+    cdef Py_ssize_t i
+    cdef real kept[MOST_PARAMETERS]
+    memcpy(kept, h, count * sizeof(real))
+    for i in range(n & -MAP_STEP):
+        out[i] = f(x[i], kept)
+
+
 cdef inline void map_product(formula f, const real *x, const real *y, real *out, Py_ssize_t n, const real *h,
                              int count) noexcept nogil:
     cdef Py_ssize_t i
@@ -114,7 +123,7 @@ cdef inline void map_orders_of(int count, formula f, formula d1, formula d2, int
     elif order == FIRST:
         map_one(d1, x, out, n, h, count)
     elif order == SECOND:
-        map_one(d2, x, out, n, h, count)
+        map_seldom(d2, x, out, n, h, count)
     elif order == BOTH:
         map_two(f, d1, x, out, second, n, h, count)
     else:
