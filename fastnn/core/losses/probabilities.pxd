@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of predicted probabilities and rates."""
-from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log_of_complement, log_of_ratio_of,
+from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log_of_complement, log_of_ratio_of, unless_zero,
                                   real)
 
 
@@ -66,14 +66,10 @@ cdef inline real up(real like) noexcept nogil:
     return <real>16777216 if real is float else <real>9007199254740992
 
 
-cdef inline real unless_zero(real x, real other) noexcept nogil:
-    """x, or what is as good where the logarithm is -inf anyway: that of 0 would be computed by slow subnormal numbers."""
-    return other if x == <real>0 else x
-
-
 cdef inline real log_of_ratio(real a, real b) noexcept nogil:
     """log(a/b), which keeps its digits where a is near b."""
     cdef real z = b * up(a) if b < tiny(a) else b
+    # of 0 the logarithm is -inf, and would be computed by subnormal numbers, which are slow
     cdef real x = unless_zero(a * up(a) if a < tiny(a) else a, z)
     cdef real power = (digits(a) if b < tiny(a) else <real>0) - (digits(a) if a < tiny(a) else <real>0)
     return end_of_ratio(log_of_ratio_of(x, z, x - z, power), a, b + <real>0)
