@@ -77,7 +77,7 @@ def functions(title, hyperparameters):
 
 def learned_function(name, key, hyperparameters):
     """f and f' with one of each parameter; derivatives in one with a channel for each element, so that none are added up."""
-    act = fastnn.get_act(name, learn=learnable()[name], **hyperparameters)
+    act, channels = fastnn.get_act(name, learn=learnable()[name], **hyperparameters), threading.local()
 
     def value(x, out):
         act.forward(x, out=out)
@@ -86,7 +86,10 @@ def learned_function(name, key, hyperparameters):
         act.backward(x, grad=np.ones_like(x), out=out)
 
     def in_parameter(x, out):
-        each = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
+        each = channels.__dict__.get(x.size)
+        if each is None:
+            each = channels.__dict__[x.size] = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0,
+                                                              **hyperparameters)
         each.backward(x, grad=np.ones_like(x))
         np.copyto(out, each.grads[key], casting="same_kind")
     return {0: value, 1: slope}.get(key, in_parameter)

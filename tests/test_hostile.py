@@ -291,6 +291,16 @@ def test_a_gradient_that_changes_x(name, how):
         get_act(name).backward(x, grad=Method(np.ones(LARGE), lambda: spoil(x, how)), out=np.ones(LARGE))
 
 
+@pytest.mark.parametrize("how", ["shrunk", "grown", "another dtype"])
+@pytest.mark.parametrize("which", ["halves", "x", "gate"])
+def test_a_gradient_that_changes_what_is_gated(which, how):
+    x, gate = np.ones(LARGE), np.ones(LARGE)
+    gated = {} if which == "halves" else {"gate": gate}
+    grad = Method(np.ones(LARGE if gated else LARGE // 2), lambda: spoil(gate if which == "gate" else x, how))
+    with pytest.raises((ValueError, TypeError)):
+        get_act("GLU").backward(x, grad=grad, **gated)
+
+
 # Memory that operands share
 
 def test_labels_in_the_memory_of_the_gradient():

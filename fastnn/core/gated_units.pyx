@@ -350,7 +350,10 @@ cdef class GatedUnit:
         b = None if gate is None else operand(own, a, "gate")
         like = self.shape_of(a, gate, &axis)
         g = operand(grad, like, "grad")
-        dtype = result_dtype(a)             # as in forward
+        if not (cnp.PyArray_SAMESHAPE(self.shape_of(a, gate, &axis), like)
+                and (b is None or cnp.PyArray_SAMESHAPE(b, like))):        # grad's __array__ may have done anything to both
+            raise ValueError("x or gate changed its shape while grad was looked at")
+        dtype = result_dtype(a)
         computed = DOUBLE if dtype == np.float64 else SINGLE
         wide = np.dtype(np.float64 if computed == DOUBLE else np.float32)
         if out is not None and gate is None:

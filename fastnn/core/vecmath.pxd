@@ -63,6 +63,19 @@ cdef extern from *:
         return f - (4503599627370496.0 + 2047.0);
     }
 
+    /* x, or another number where x is 0; by its bits, lest a compiler that knows x as no zero leaves out the choice in a
+       branch that is then none. */
+    static inline float fastnn_unless_zero_float(float x, float other) {
+        uint32_t i, k; memcpy(&i, &x, sizeof i); memcpy(&k, &other, sizeof k);
+        i = i << 1 ? i : k; memcpy(&x, &i, sizeof x);
+        return x;
+    }
+    static inline double fastnn_unless_zero_double(double x, double other) {
+        uint64_t i, k; memcpy(&i, &x, sizeof i); memcpy(&k, &other, sizeof k);
+        i = i << 1 ? i : k; memcpy(&x, &i, sizeof x);
+        return x;
+    }
+
     /* value, the logarithm of a / b, or what it is where one of them is 0, infinite, NaN or below 0 (-0 is) */
     static inline float fastnn_ratio_end_float(float value, float a, float b) {
         uint32_t i, j, v, other; float special = (a - b) * INFINITY;
@@ -173,6 +186,8 @@ cdef extern from *:
     double fastnn_log_split_double(double x, double *m) noexcept nogil
     float fastnn_ratio_split_float(float a, float b, float *c) noexcept nogil
     double fastnn_ratio_split_double(double a, double b, double *c) noexcept nogil
+    float fastnn_unless_zero_float(float x, float other) noexcept nogil
+    double fastnn_unless_zero_double(double x, double other) noexcept nogil
     float fastnn_ratio_end_float(float value, float a, float b) noexcept nogil
     double fastnn_ratio_end_double(double value, double a, double b) noexcept nogil
     float fastnn_inverse_cube_root_float(float x) noexcept nogil
@@ -569,6 +584,14 @@ cdef inline real log_of_ratio_of(real a, real b, real difference, real power) no
     s = <real>0.5 * twice
     w = s * s
     return with_log_of_power(k + power, fma(s * w, ratio_tail(w), twice))
+
+
+cdef inline real unless_zero(real x, real other) noexcept nogil:
+    """x, or another number where x is 0."""
+    if real is float:
+        return fastnn_unless_zero_float(x, other)
+    else:
+        return fastnn_unless_zero_double(x, other)
 
 
 cdef inline real end_of_ratio(real value, real a, real b) noexcept nogil:

@@ -1,6 +1,6 @@
 # cython: cdivision=True
 """Losses of predicted probabilities and rates."""
-from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log_of_complement, log_of_ratio_of,
+from fastnn.core.vecmath cimport (at_least, end_of_ratio, exp_any, fma, log, log_of_complement, log_of_ratio_of, unless_zero,
                                   real)
 
 
@@ -69,8 +69,9 @@ cdef inline real up(real like) noexcept nogil:
 
 cdef inline real log_of_ratio(real a, real b) noexcept nogil:
     """log(a/b), which keeps its digits where a is near b."""
-    cdef real x = a * up(a) if a < tiny(a) else a
     cdef real z = b * up(a) if b < tiny(a) else b
+    # of 0 the logarithm is -inf, and would be computed by subnormal numbers, which are slow
+    cdef real x = unless_zero(a * up(a) if a < tiny(a) else a, z)
     cdef real power = (digits(a) if b < tiny(a) else <real>0) - (digits(a) if a < tiny(a) else <real>0)
     return end_of_ratio(log_of_ratio_of(x, z, x - z, power), a, b + <real>0)
 
@@ -93,7 +94,7 @@ cdef inline real log_over_mean(real y, real t) noexcept nogil:
     cdef real a = y * scale
     cdef real b = t * scale
     cdef real m = fma(<real>0.5, a, <real>0.5 * b)
-    cdef real x = a * up(y) if a < tiny(y) else a
+    cdef real x = unless_zero(a * up(y) if a < tiny(y) else a, m)
     cdef real power = -digits(y) if a < tiny(y) else <real>0
     cdef real found = log_of_ratio_of(x, m, x - m if a < tiny(y) else <real>0.5 * (a - b), power)
     return <real>0 if y == t else end_of_ratio(found, a, m)
