@@ -33,7 +33,7 @@ COSTS = [
     r"^sparse\..*time_step\('(6|6000) of 100', '(SGD|Adam)', 'float32'\)",
     r"^training\..*time_step\('float32', ",
     r"^training\..*time_step_.*\('float32', 128\)",
-    r"^formulas\..*\('(snake as written|Adam as written)', 'float32', 1000\)",
+    r"^formulas\..*\('(snake|SwiGLU|Swish|Huber|Adam) as written(, learned)?', 'float32', 1000\)",
     r"^imports\.",
     r"^memory\.Forward\..*\('Mish', 'float32', ",
     r"^memory\.Step\..*\('Adam', ",

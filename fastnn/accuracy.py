@@ -76,17 +76,20 @@ def functions(title, hyperparameters):
 
 
 def learned_function(name, key, hyperparameters):
-    """With a channel for each element, so that no gradients are added up."""
-    def compute(x, out):
-        act = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
-        if key == 0:
-            act.forward(x, out=out)
-        elif key == 1:
-            act.backward(x, grad=np.ones_like(x), out=out)
-        else:
-            act.backward(x, grad=np.ones_like(x))
-            np.copyto(out, act.grads[key], casting="same_kind")
-    return compute
+    """f and f' with one of each parameter; derivatives in one with a channel for each element, so that none are added up."""
+    act = fastnn.get_act(name, learn=learnable()[name], **hyperparameters)
+
+    def value(x, out):
+        act.forward(x, out=out)
+
+    def slope(x, out):
+        act.backward(x, grad=np.ones_like(x), out=out)
+
+    def in_parameter(x, out):
+        each = fastnn.get_act(name, learn=learnable()[name], channels=x.size, axis=0, **hyperparameters)
+        each.backward(x, grad=np.ones_like(x))
+        np.copyto(out, each.grads[key], casting="same_kind")
+    return {0: value, 1: slope}.get(key, in_parameter)
 
 
 def at(function, x):
@@ -453,8 +456,10 @@ def report(chosen, orders, dtypes, options, oracle):
 
 
 BETWEEN = {
-    "gated": "\nThe gates of gated units, a = 1:\n\n",
-    "learned": f"\nWith learned parameters: f, f', and the derivative in each parameter ({LEARNED_ULPS} ULP), before it is summed:\n\n"}
+    "gated": ("\nThe gates of gated units: f and f' of b, with a = 1. a, and back the gradient, multiply last, which"
+              "\nadds half a unit each; pairs of floats are not measured.\n\n"),
+    "learned": ("\nWith learned parameters, at the numbers that these begin with: f, f', and the derivative in each parameter"
+                f"\n({LEARNED_ULPS} ULP), before it is summed:\n\n")}
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,
 at least those of the subnormal numbers; where f' and f'' of {", ".join(CROSSINGS)}
 cross zero away from the origin, in those of max(|exact|, 1/{round(1/FLOOR)}) (fastnn/bounds.py says where). Hyperparameters are the defaults, as the

@@ -12,10 +12,10 @@ from fastnn.cli.peers.formulas import ACTIVATIONS, OPTIMIZERS
 from fastnn.cli.peers.library import Call
 from fastnn.cli.scores import Score, duration, geometric_mean, line, summary
 from fastnn.cli.subjects import COMPARED as KINDS_COMPARED, MODELS, SUBJECTS, Activations, Losses, Optimizers, Training
-from fastnn.cli.subjects import kind_of
+from fastnn.cli.subjects import kind_of, learned_forms
 from test_optimizers_of_peers import DIFFERENCES
 
-COMPARED = [name for name in fastnn.activations() if kind_of(name) in KINDS_COMPARED]
+COMPARED = [name for name in [*fastnn.activations(), *learned_forms()] if kind_of(name) in KINDS_COMPARED]
 NOISY = {"gumbel-softmax"}                  # each draws noise of its own for every element
 RANDOM = fastnn.activations("random")
 # A slope of 1/6 in place of 1/5; NumPy has no erf, and its users take an approximation.
@@ -54,6 +54,23 @@ def test_peers_compute_what_the_activations_do(peer, direction, dtype):
             np.testing.assert_allclose(found, exact, rtol=tolerance, atol=tolerance, err_msg=name)
             compared.append(name)
     assert set(COMPARED) - set(compared) <= {"step", *RANDOM}
+
+
+@pytest.mark.parametrize("name", ["PReLU", *learned_forms()])
+@pytest.mark.parametrize("peer", ["numpy", "torch", "jax"])
+def test_peers_have_the_gradients_of_parameters(peer, name):
+    side = library(peer)
+    side.begin("float64")
+    section = Activations([name], "backward", "float64", 300)
+    section.prepare()
+    own = section.call(load_own(), name)
+    found, expected = section.call(side, name).run(), own.run()
+    gradients = own.run.func.__self__.grads
+    names = [parameter for parameter in ("alpha", "p1", "p2", "beta") if parameter in gradients]
+    assert len(found) == 1 + len(names) == 1 + len(gradients)
+    np.testing.assert_allclose(np.asarray(found[0]), expected, rtol=1e-9, atol=1e-12)
+    for parameter, each in zip(names, found[1:]):
+        np.testing.assert_allclose(float(each), gradients[parameter][0], rtol=1e-9, err_msg=parameter)
 
 
 def test_numpy_has_the_formula_of_every_entry():

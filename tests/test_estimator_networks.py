@@ -11,12 +11,13 @@ from sklearn.base import clone
 import fastnn
 from fastnn import get_act, get_err, get_opt
 from fastnn.estimators import MLPClassifier, MLPRegressor
-from fastnn.nn import MultiLayerNet
+from fastnn.estimators.heads import head_of
+from fastnn.nn import MultiLayerNet, numerical_gradient
 from test_estimators import classifier, data, outputs
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 NORMS = ["batch", "layer", "rms"]
-OF_LABELS = ["softmax-focal", "softmax-cross-entropy", "sparsemax-loss", "categorical-hinge"]
+OF_LABELS = ["NLL", "softmax-focal", "softmax-cross-entropy", "sparsemax-loss", "categorical-hinge"]
 OF_SHARES = ["Cross", "KL", "Jensen-Shannon"]
 
 
@@ -94,7 +95,7 @@ def test_options_of_a_loss():
 
 
 @pytest.mark.parametrize("make, kwds", [
-    *((make, {"loss": name}) for make in (MLPRegressor, MLPClassifier) for name in OTHERS),
+    *((MLPClassifier, {"loss": name}) for name in OTHERS), *((MLPRegressor, {"loss": name}) for name in OTHERS[:2]),
     (MLPRegressor, {"loss": "softmax-focal"}), (MLPRegressor, {"loss": "Hubber"}), (MLPRegressor, {"loss": 3}),
     (MLPClassifier, {"loss": "log-loss2"}), (MLPClassifier, {"loss": get_err("softmax-focal", class_weight=(1, 2))})])
 def test_a_loss_that_does_not_fit(make, kwds):
@@ -289,7 +290,7 @@ def test_onnx(tmp_path, kwds, dtype):
     np.testing.assert_allclose(probabilities, mlp.predict_proba(X), rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("loss", ["Poisson", "Binary", "KL"])
+@pytest.mark.parametrize("loss", ["Poisson", "Binary", "KL", "MSLE", "Gaussian-NLL"])
 def test_onnx_of_regressors(tmp_path, loss):
     rng = np.random.default_rng(0)
     X, y = rng.uniform(-1, 1, (200, 3)), rng.dirichlet(np.ones(3), 200)
@@ -329,3 +330,105 @@ def test_labels_are_those_of_the_binarizer(labels):
     expected = mlp._label_binarizer.inverse_transform(mlp._forward_pass_fast(X).reshape((60, -1)[:1 + (len(labels) > 2)]))
     np.testing.assert_array_equal(mlp.predict(X), expected)
     assert mlp.predict(X).dtype == y.dtype
+
+
+# A spread
+
+def spread_data():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (2000, 1))
+    return X, rng.normal(np.sin(3 * X[:, 0]), np.where(X[:, 0] > 0, 0.4, 0.1))
+
+
+@pytest.mark.parametrize("loss", ["Gaussian-NLL", "Laplace-NLL"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_a_regressor_tells_the_spread_of_its_predictions(loss, solver):
+    X, y = spread_data()
+    mlp = MLPRegressor(loss, (20, 20), "tanh", solver=solver, max_iter=200, random_state=0).fit(X, y)
+    mean, std = mlp.predict([[-0.5], [0.5]], return_std=True)
+    np.testing.assert_allclose(mean, [np.sin(-1.5), np.sin(1.5)], atol=0.2)
+    np.testing.assert_allclose(std, [0.1, 0.4], rtol=0.4)
+    np.testing.assert_array_equal(mlp.predict([[-0.5], [0.5]]), mean)
+    assert mlp.score(X, y) > 0.8 and mlp.coefs_[-1].shape == (20, 2) and mlp.n_outputs_ == 1
+    assert clone(mlp).fit(X[:50], y[:50]).predict(X[:3], return_std=True)[1].shape == (3,)
+
+
+def test_a_spread_of_several_targets():
+    X, y = spread_data()
+    Y = np.stack([y, 2 * y], axis=1)
+    options = dict(hidden_layer_sizes=(15,), max_iter=30, random_state=0, early_stopping=True, dtype="float32")
+    mlp = MLPRegressor("Gaussian-NLL", **options).fit(X, Y)
+    mean, std = mlp.predict(X[:5], return_std=True)
+    assert mean.shape == std.shape == (5, 2) and mean.dtype == std.dtype == np.float32 and (std > 0).all()
+    again = pickle.loads(pickle.dumps(mlp))
+    np.testing.assert_array_equal(again.predict(X[:5], return_std=True)[1], std)
+
+
+@pytest.mark.parametrize("loss", ["Gaussian-NLL", "Laplace-NLL"])
+def test_the_gradient_of_a_spread_is_that_of_differences(loss):
+    rng = np.random.default_rng(0)
+    head = head_of(get_err(loss), "identity", False, np.float64)
+    z, t, share = rng.standard_normal((4, 6)), rng.standard_normal((4, 3)), rng.dirichlet(np.ones(4))[:, None]
+    for weights in (None, share):
+        wanted = numerical_gradient(lambda _: head.gradient(z, t, weights)[0], z)
+        np.testing.assert_allclose(head.gradient(z, t, weights)[1], wanted, rtol=1e-6, atol=1e-8)
+
+
+def test_a_spread_is_a_regressors():
+    X, y = data("binary")
+    with pytest.raises(ValueError, match="'loss' parameter of MLPClassifier.*MLPRegressor's"):
+        classifier(loss="Gaussian-NLL").fit(X, y)
+    mlp = MLPRegressor(max_iter=1).fit(X, y)
+    with pytest.raises(ValueError, match="^return_std=True takes a loss that has a spread.*'squared_error'"):
+        mlp.predict(X, return_std=True)
+
+
+# Wrappers by name
+
+@pytest.mark.parametrize("name, made", [
+    ("SAM", lambda: fastnn.SAM(get_opt("Adam"))), ("lookahead", lambda: fastnn.Lookahead(get_opt("Adam"))),
+    ("exponential-average", lambda: fastnn.ExponentialAverage(get_opt("Adam")))])
+def test_wrappers_by_name(name, made):
+    X, y = data("binary")
+    a, b = classifier(solver=name).fit(X, y), classifier(solver=made()).fit(X, y)
+    assert a.loss_curve_ == b.loss_curve_ and type(a._optimizer.optimizer) is type(b._optimizer.optimizer)
+
+
+def test_wrappers_arguments():
+    X, y = data("binary")
+    a = classifier(solver="SAM", weight_decay=0.01, clip_global_norm=1.0,
+                   solver_args=dict(optimizer="AdamW", rho=0.1, lr=0.01)).fit(X, y)
+    opt = a._optimizer.optimizer
+    assert type(opt) is fastnn.SAM and opt.rho == 0.1 and opt.lr == 0.01 and opt.optimizer.clip_global_norm == 1
+    b = classifier(solver="SAM", solver_args=dict(optimizer=get_opt("Momentum", lr=0.1))).fit(X, y)
+    assert type(b._optimizer.optimizer.optimizer) is type(get_opt("Momentum"))
+    for wrong, message in ((dict(rho="a"), "rho must be a number"), (dict(optimizer="Adamm"), "Unknown optimizer: 'Adamm'"),
+                           (dict(optimizer=get_opt("Adam"), lr=0.1), "arguments of its own, and lr")):
+        with pytest.raises(ValueError, match=f"^The 'solver_args' parameter of MLPClassifier does not fit: .*{message}"):
+            classifier(solver="SAM", solver_args=wrong).fit(X, y)
+
+
+# Targets and weights
+
+@pytest.mark.parametrize("loss, message", [
+    ("sigmoid-focal", "y must lie between 0 and 1 for loss 'sigmoid-focal'"), ("hinge", "y must lie between -1 and 1"),
+    ("MSLE", "y must lie above -1"), ("Poisson", "y must be at least 0"), ("KL", "y must be at least 0")])
+def test_targets_outside_a_losses_domain_are_refused(loss, message):
+    X, y = data("regression")
+    with pytest.raises(ValueError, match=f"^{message}"):
+        MLPRegressor(loss).fit(X, y - 3)
+
+
+def test_squared_logarithmic_errors_of_positive_numbers():
+    X, y = spread_data()
+    mlp = MLPRegressor("MSLE", max_iter=100, random_state=0).fit(X, np.exp(y))
+    assert mlp.score(X, np.exp(y)) > 0.5 and mlp.predict(10 * X).min() > 0
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ("balancd", "must be 'balanced', or a dict of the classes"), ({"maybe": 1}, "are not in class_weight"),
+    ([1, 2], "must be 'balanced', or a dict"), ({0: -1, 1: 1}, "must not be negative"), ({0: "a"}, "dict of the classes")])
+def test_weights_that_fit_no_class(wrong, message):
+    X, y = data("binary")
+    with pytest.raises(ValueError, match=f"^The 'class_weight' parameter of MLPClassifier .*{message}"):
+        classifier(class_weight=wrong).fit(X, y)

@@ -301,3 +301,25 @@ def test_in_a_network():
     y = layer.forward(x)
     assert y.shape == (5, 4) and not layer.by_value
     np.testing.assert_array_equal(layer.backward(grad), get_act("SwiGLU").backward(x, grad=grad))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(4 * 5000,), (3, 2048), (3, 2, 640), (3, 2000), (2, 4, 1024)])
+@pytest.mark.parametrize("name", fastnn.activations("gated"))
+def test_results_that_are_written_past_the_cache(name, shape, dtype):
+    """The same bits, also where rows do not begin with a cache line, by halves, by two arrays, and into x."""
+    unit, x = get_act(name), normal(shape).astype(dtype)
+    grad, gate = normal(unit(x).shape, seed=1).astype(dtype), normal(shape, seed=2).astype(dtype)
+
+    def results():
+        mine, beside = x.copy(), np.empty(grad.size + 1, dtype)[1:].reshape(grad.shape)
+        return [unit(x), unit.backward(x, grad=grad), unit(x, gate), *unit.backward(x, grad=gate, gate=gate),
+                unit.backward(mine, grad=grad, out=mine), unit(x, out=beside)]
+
+    expected, before = results(), engine._stream_above(0)
+    try:
+        found = results()
+    finally:
+        engine._stream_above(before)
+    for one, other in zip(found, expected):
+        np.testing.assert_array_equal(one, other)

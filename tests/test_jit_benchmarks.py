@@ -21,18 +21,19 @@ sys.path.insert(0, str(SUITE))
 benchmarks = importlib.import_module("benchmarks.formulas")
 
 
-@pytest.mark.parametrize("kind", ["RegisteredActivations", "RegisteredOptimizers"])
+@pytest.mark.parametrize("kind", ["RegisteredActivations", "RegisteredGatedUnits", "RegisteredLearnable", "RegisteredLosses",
+                                  "RegisteredOptimizers"])
 def test_benchmarks_run_what_their_parameters_name(kind):
     found = getattr(benchmarks, kind)
-    before = fastnn.activations(), fastnn.optimizers()
+    before = fastnn.activations(), fastnn.losses(), fastnn.optimizers()
     for params in product(*found.params[:-1], found.params[-1][:1]):
         for body in (name for name in dir(found) if name.startswith("time_")):
             call = getattr(found, body).__wrapped__(found(), *params)
             assert call.func.__self__.name == params[0]
-            array = call.args[0] if kind == "RegisteredActivations" else call.args[0]["w"]
+            array = call.args[0]["w"] if kind == "RegisteredOptimizers" else call.args[0]
             assert (array.dtype, array.size) == params[1:]
             call()
-    assert (fastnn.activations(), fastnn.optimizers()) == before
+    assert (fastnn.activations(), fastnn.losses(), fastnn.optimizers()) == before
 
 
 def test_not_available_without_the_compiler(monkeypatch):

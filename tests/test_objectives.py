@@ -14,7 +14,7 @@ X = RNG.standard_normal((ROWS, 5))
 TARGETS = {"classes": RNG.integers(0, OUTPUTS, ROWS), "yes or no": RNG.integers(0, 2, (ROWS, OUTPUTS)),
            "numbers": RNG.uniform(0.1, 2, (ROWS, OUTPUTS)), "distributions": RNG.dirichlet(np.ones(OUTPUTS), ROWS)}
 OUTPUT = {"Binary": "sigmoid", "Cross": "softmax", "KL": "log-softmax", "Jensen-Shannon": "softmax", "dice": "sigmoid",
-          "Tversky": "sigmoid", "MSLE": "softplus"}
+          "Tversky": "sigmoid", "MSLE": "softplus", "NLL": "log-softmax"}
 OTHERS = [("Poisson", {"log_input": False}, "softplus"), ("KL", {"log_input": False}, "softmax"),
           ("Huber", {"reduction": "sum"}, None), ("softmax-cross-entropy", {"label_smoothing": 0.1}, None),
           ("softmax-cross-entropy", {"class_weight": (1, 2, 0.5)}, None),

@@ -348,20 +348,21 @@ CORE = Path(__file__).parents[1]/"fastnn"/"core"
 
 
 @pytest.mark.skipif(not CORE.is_dir(), reason="no sources beside the tests")
-@pytest.mark.parametrize("kind", ["kernels", "rules", "pairs", "losses"])
-def test_every_level_is_compiled_from_one_source(kind, tmp_path):
+def test_every_level_is_compiled_from_one_source(tmp_path):
     """Also those that this processor cannot run."""
     sys.path.insert(0, str(CORE.parents[1] / "tools"))
     try:
-        import loss_kernels                 # what setup.py writes them with
-        import rule_kernels
+        import translation                  # what setup.py writes them with
     finally:
         del sys.path[0]
-    for each in (loss_kernels, rule_kernels):
-        each.write(CORE.parents[1], tmp_path, levels.LEVELS.values())
-    modules = {path.stem: path.read_text().split("\n", 1) for path in tmp_path.glob(f"_{kind}_*.pyx")}
-    assert set(modules) == {f"_{kind}_{suffix}" for suffix in levels.LEVELS.values()}
-    assert len({code for _, code in modules.values()}) == 1
+    translation.write(tmp_path, levels.LEVELS.values())
+    assert {path.stem for path in tmp_path.glob("*.pyx")} == {f"_{kind}" for kind in translation.KINDS}
+    wanted = {f"_{kind}_{suffix}": kind for kind in translation.KINDS
+              for suffix in (levels.RULES if kind == "rules" else levels.LEVELS).values()}
+    assert {path.stem for path in tmp_path.glob("*.c")} == wanted.keys()
+    for name, kind in wanted.items():
+        assert (tmp_path / f"{name}.c").read_text().split("\n", 1)[1] == (
+            f'#define PyInit__{kind} PyInit_{name}\n#include "_{kind}.c"\n')
 
 
 @pytest.mark.parametrize("level", LEVELS)

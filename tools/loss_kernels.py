@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from translation import replace
+
 SIGNATURE = re.compile(r"^cdef inline real (\w+)\(real y, real t((?:,\s*real \w+)*)\) noexcept nogil:", re.MULTILINE)
 FUNCTION = re.compile(r"^cdef inline real (\w+)\((.*?)(?=^cdef|\Z)", re.MULTILINE | re.DOTALL)
 SMOOTH = re.compile(r"\b((exp|log|tanh)\w*)\(")
@@ -120,13 +122,7 @@ cdef void {loss.name}(int order, const real *y, const real *t, const real *v, re
 """
 
 
-def write(root, folder, levels):
-    """Write `loss_kernels.pxi`, and the module of each level that includes it, into a folder."""
+def write(root, folder):
+    """Write `loss_kernels.pxi` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    text = {"loss_kernels.pxi": kernels(sorted(Path(root, "fastnn", "core", "losses").glob("*.pxd")))}
-    for level in levels:
-        text[f"_losses_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "losses.pxi"\n'
-    for name, content in text.items():
-        path = folder / name
-        if not path.exists() or path.read_text() != content:
-            path.write_text(content)
+    replace(folder / "loss_kernels.pxi", kernels(sorted(Path(root, "fastnn", "core", "losses").glob("*.pxd"))))

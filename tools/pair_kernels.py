@@ -10,6 +10,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from translation import replace
+
 FORMULA = re.compile(r"^cdef inline lane (\w+)\(lane x, const lane \*h\) noexcept nogil:", re.MULTILINE)
 FAMILIES = ("piecewise", "quadratic", "algebraic", "transcendental", "sigmoidal", "gated")      # of activations
 LEARNABLE = "learnable"
@@ -151,7 +153,4 @@ cdef void {kernel.name}_bent(bint back, bint each, const real *x, const real *p,
 def write(root, folder):
     """Write `pair_kernels.pxi` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / "pair_kernels.pxi"
-    content = kernels(Path(root, "fastnn", "core"), Path(root, "fastnn", "gated.py"))
-    if not path.exists() or path.read_text() != content:
-        path.write_text(content)
+    replace(folder / "pair_kernels.pxi", kernels(Path(root, "fastnn", "core"), Path(root, "fastnn", "gated.py")))

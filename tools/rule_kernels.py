@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from translation import replace
+
 SIGNATURE = re.compile(r"^cdef inline real (\w+)\(real g, ([^)]*)\) noexcept nogil:", re.MULTILINE)
 SPACINGS = {"bfloat16": {"linear": "state_bfloat16", "logarithmic": "state_bfloat16"},
             "int8": {"linear": "linear", "logarithmic": "log"}}
@@ -177,18 +179,11 @@ def call(rule, p, real):
     return f"{rule.name}_rule[{real}]({', '.join(arguments)})"
 
 
-def write(root, folder, levels):
-    """Write `rule_kernels.pxi`, and the modules of each level that include kernels, into a folder."""
+def write(root, folder):
+    """Write `rule_kernels.pxi` into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     core = Path(root, "fastnn", "core")
     catalogue = [*sorted(Path(root, "fastnn", "optimizers").rglob("*.py")),
                  *sorted(Path(root, "fastnn", "dialects").glob("*.py")), Path(root, "fastnn", "dlfs.py")]
     families = sorted((core / "formulas").glob("*.pxd"))
-    text = {"rule_kernels.pxi": kernels(families, catalogue, limits(core / "passes.pxd"))}
-    for level in levels:
-        for kind in ("kernels", "rules", "pairs"):
-            text[f"_{kind}_{level}.pyx"] = f'# Compiled for {level}: see setup.py.\ninclude "{kind}.pxi"\n'
-    for name, content in text.items():
-        path = folder / name
-        if not path.exists() or path.read_text() != content:
-            path.write_text(content)
+    replace(folder / "rule_kernels.pxi", kernels(families, catalogue, limits(core / "passes.pxd")))

@@ -23,7 +23,7 @@ from setuptools import Extension
 import loss_kernels
 import pair_kernels
 import rule_kernels
-from translation import DIRECTIVES, SHARED
+import translation
 
 ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "fastnn" / "core"
@@ -76,20 +76,22 @@ typedef SSIZE_T Py_ssize_t;
 
 
 def generate(folder, levels):
-    """The C of all modules: paths with the level of those that are built for one."""
+    """The C of all modules: paths with the level of those that are built for one, and the folder of what these include."""
     generated = folder / "generated"
-    loss_kernels.write(ROOT, generated, levels)
-    pair_kernels.write(ROOT, generated)
-    rule_kernels.write(ROOT, generated, levels)
+    for each in (loss_kernels, pair_kernels, rule_kernels):
+        each.write(ROOT, generated)
+    translation.write(generated, levels)
     sources = {path.stem: path for path in sorted(CORE.glob("*.pyx"))}
-    level_of = {f"_{kind}_{level}": level for level in levels for kind in ("kernels", "rules", "pairs", "losses")}
-    sources |= {name: generated / f"{name}.pyx" for name in level_of}
+    sources |= {f"_{kind}": generated / f"_{kind}.pyx" for kind in translation.KINDS}
     sources["utilities"] = generated / "utilities.c"
     made = cythonize([Extension(f"fastnn.core.{name}", [os.path.relpath(path)]) for name, path in sources.items()],
                      build_dir=str(folder / "c"), quiet=True, force=True,
                      include_path=[str(ROOT), str(CORE), str(generated)],
-                     compiler_directives=DIRECTIVES, **SHARED)
-    return [(Path(extension.sources[0]), level_of.get(extension.name.rpartition(".")[2])) for extension in made]
+                     compiler_directives=translation.DIRECTIVES, **translation.SHARED)
+    engine = [Path(extension.sources[0]) for extension in made if "._" not in extension.name]
+    (of_kernels,) = {Path(extension.sources[0]).parent for extension in made if "._" in extension.name}
+    return [*((path, None) for path in engine),
+            *((generated / f"{name}.c", level) for name, (_, level) in translation.kernels(levels).items())], of_kernels
 
 
 def headers(folder, target, wheel):
@@ -110,7 +112,7 @@ def headers(folder, target, wheel):
 
 def compile_one(target, source, processor, options, out):
     """What the compiler says of it, or nothing."""
-    options = [*options, "-ffp-contract=off" if source.stem.startswith(("_rules", "stepping")) else "-ffp-contract=fast"]
+    options = [*options, "-ffp-contract=off" if source.stem.startswith(("_rules", "_layers", "stepping")) else "-ffp-contract=fast"]
     if processor:
         options.append(f"-mcpu={processor}")
     if "windows" not in target:
@@ -133,10 +135,10 @@ def main(arguments=None):
     folder = options.folder.resolve()
     chosen = {target: TARGETS[target] for target in options.targets or TARGETS}
     levels = list(dict.fromkeys(level for _, there in chosen.values() for level in there))
-    sources = generate(folder, levels)
+    sources, of_kernels = generate(folder, levels)
     failed = False
     for target, (wheel, there) in chosen.items():
-        found = headers(folder, target, wheel)
+        found = [*headers(folder, target, wheel), f"-I{of_kernels}"]
         mine = [(source, level) for source, level in sources if level is None or level in there]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             said = pool.map(lambda one: compile_one(target, one[0], there.get(one[1]), found,

@@ -4,7 +4,7 @@ The sides are those of `fastnn bench`: n/a in versions before it, and without th
 """
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
-from .catalogue import ACTIVATIONS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
+from .catalogue import ACTIVATIONS, FORMS, GATED, LEARNABLE, LOSSES, OPTIMIZERS, RANDOM
 from .common import DTYPES, MODELS, SIZES, absent_from, normal, tensors
 
 PEERS = ["numpy", "torch", "jax"]
@@ -47,7 +47,7 @@ class _Ratio:
 
 
 class Activations(_Ratio):
-    params = [PEERS, ACTIVATIONS + GATED + LEARNABLE + RANDOM, DTYPES, SIZES, ["forward", "backward"]]
+    params = [PEERS, ACTIVATIONS + GATED + LEARNABLE + RANDOM + [f"learned {name}" for name in FORMS], DTYPES, SIZES, ["forward", "backward"]]
     param_names = ["peer", "activation", "dtype", "size", "direction"]
 
     def call(self, side, name, dtype, size, direction):

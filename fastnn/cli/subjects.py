@@ -4,11 +4,12 @@ from abc import ABC, abstractmethod
 import numpy as np
 
 import fastnn
+from fastnn.learnable import learnable
 
 from .catalog import CATALOGUES, resolve
 from .errors import UserError
 from .families import named
-from .peers.library import BATCH, WIDTHS, Task
+from .peers.library import BATCH, LEARNED, WIDTHS, Task
 
 __all__ = ["SUBJECTS", "MODELS", "Section", "choose_names", "sections"]
 
@@ -18,6 +19,7 @@ SHORT = {"activations": ["sigmoid", "tanh", "ReLU", "Swish", "GELU", "softmax"],
          "optimizers": ["SGD", "Momentum", "RMSprop", "Adam"],
          "losses": ["squared-error", "Huber", "sigmoid-binary-cross-entropy", "softmax-cross-entropy"]}
 COMPARED = ("elementwise", "rows", "gated", "concatenated", "learnable", "random")      # a layer is a matrix product
+OF_SIDES = ("soft-margin", "hinge-embedding")           # losses whose targets are -1 and 1 in every library
 PAIRS = 256                             # of InfoNCE at most
 ROW = 100                               # activations of rows work on rows of that many, where the size allows
 NETWORK = f"{WIDTHS[0]}-{WIDTHS[1]}x{len(WIDTHS) - 2}-{WIDTHS[-1]}"
@@ -91,7 +93,7 @@ class Activations(Section):
 
 
 def kind_of(name):
-    return CATALOGUES["activations"][name].kind
+    return "learnable" if name.startswith(LEARNED) else CATALOGUES["activations"][name].kind
 
 
 class Optimizers(Section):
@@ -150,6 +152,8 @@ def loss_arrays(name, size, dtype):
     if row.inputs[:2] != ("y", "t"):
         return [normal(shape, dtype, seed) for seed in range(len(row.inputs))]
     arrays = [rng.uniform(0.05, 0.95, shape).astype(dtype), rng.integers(0, 2, shape).astype(dtype)]
+    if name in OF_SIDES:
+        arrays[1] = 2 * arrays[1] - 1
     if getattr(row, "_takes_labels", False):
         arrays[1] = rng.integers(0, columns, shape[0])
     return arrays + [rng.uniform(0.5, 1.5, shape).astype(dtype) for _ in row.inputs[2:]]
@@ -163,7 +167,7 @@ def normal(shape, dtype, seed=0):
 
 def choose_names(subjects, wanted):
     """(subjects, {catalogue: names}) for what the user asked for; with nothing asked for, a short selection."""
-    comparable = {"activations": [name for name in fastnn.activations() if kind_of(name) in COMPARED],
+    comparable = {"activations": [name for name in [*fastnn.activations(), *learned_forms()] if kind_of(name) in COMPARED],
                   "optimizers": fastnn.optimizers(), "losses": fastnn.losses()}
     if not wanted:
         return (subjects, comparable) if subjects else (list(SUBJECTS), SHORT)
@@ -186,12 +190,27 @@ def find(name, catalogues):
     errors = []
     for catalogue in catalogues:
         try:
+            if catalogue == "activations" and name.lower().startswith(LEARNED):
+                return catalogue, [learned_form(name)]
             return catalogue, named([name]) if catalogue == "optimizers" else [resolve(catalogue, name)]
         except ValueError as error:
             errors.append(error)
     if not errors:
         raise UserError(f"--names {name}: neither activations, optimizers nor losses are to be compared")
     raise UserError("; ".join(str(error) for error in errors)) from errors[0]
+
+
+def learned_forms():
+    """The rows of activations whose parameters are learned, by what `learn=` makes."""
+    return [LEARNED + name for name in learnable() if kind_of(name) != "learnable"]
+
+
+def learned_form(name):
+    """That row. ValueError where there is none."""
+    found = LEARNED + resolve("activations", name[len(LEARNED):])
+    if found not in learned_forms():
+        raise ValueError(f"there is no {found}: there are {', '.join(learned_forms())}")
+    return found
 
 
 def sections(subjects, names, dtypes, sizes, models):

@@ -11,7 +11,7 @@ from libc.stdint cimport uintptr_t
 from libc.string cimport memcpy, memset
 
 from fastnn.core.elementwise import Elementwise, ElementwiseActivation
-from fastnn.core.levels import kernels, rules
+from fastnn.core.levels import kernels, layers
 
 from fastnn.core.arrays cimport apart, as_array, checked_out, contiguous, overwritten, result_dtype
 from fastnn.core.columns cimport add_bias_loop, add_columns_loop, biased_loop, itemsize
@@ -39,9 +39,9 @@ cdef add_bias_loop[2] add_bias_loops            # for double, for float
 cdef biased_loop[2] biased_loops
 cdef add_columns_loop[2] add_columns_loops
 for place in range(2):
-    add_bias_loops[place] = <add_bias_loop><uintptr_t>rules.COLUMNS["add_bias"][1 - place]
-    biased_loops[place] = <biased_loop><uintptr_t>rules.COLUMNS["biased"][1 - place]
-    add_columns_loops[place] = <add_columns_loop><uintptr_t>rules.COLUMNS["add_columns"][1 - place]
+    add_bias_loops[place] = <add_bias_loop><uintptr_t>layers.COLUMNS["add_bias"][1 - place]
+    biased_loops[place] = <biased_loop><uintptr_t>layers.COLUMNS["biased"][1 - place]
+    add_columns_loops[place] = <add_columns_loop><uintptr_t>layers.COLUMNS["add_columns"][1 - place]
 
 cdef object FORWARD = ElementwiseActivation.forward     # not a subclass's own
 cdef object BACKWARD = ElementwiseActivation.backward

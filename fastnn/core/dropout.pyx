@@ -3,7 +3,7 @@
 cimport numpy as cnp
 from libc.stdint cimport uint32_t, uint64_t, uintptr_t
 
-from fastnn.core.levels import rules
+from fastnn.core.levels import layers
 
 from fastnn.core.arrays cimport apart, contiguous
 from fastnn.core.columns cimport WORD_BLOCK, floating_array, itemsize, mask_loop, masked_loop, random_words
@@ -22,9 +22,9 @@ cdef int place
 cdef mask_loop[2] mask_loops        # for double, for float
 cdef masked_loop[2] masked_loops
 for place in range(2):
-    mask_loops[place] = <mask_loop><uintptr_t>rules.MASKS["mask"][1 - place]
-    masked_loops[place] = <masked_loop><uintptr_t>rules.MASKS["masked"][1 - place]
-cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
+    mask_loops[place] = <mask_loop><uintptr_t>layers.MASKS["mask"][1 - place]
+    masked_loops[place] = <masked_loop><uintptr_t>layers.MASKS["masked"][1 - place]
+cdef random_words words_of = <random_words><uintptr_t>layers.RANDOM_WORDS
 
 cdef struct Work:
     bint single

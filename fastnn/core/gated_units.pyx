@@ -15,20 +15,29 @@ from fastnn.core.operands cimport (BLOCK, ROOM, Form, Operand, fits, gathered, l
                                    lie_alike, place_of, put, spans_meet, steps_over_itself, target, MOST_AXES)
 from fastnn.core.kernels cimport MOST_PARAMETERS
 from fastnn.core.pair_kernels cimport gated_double, gated_float
-from fastnn.core.streaming cimport at_line
+from fastnn.core.streaming cimport (FASTNN_LINE, FASTNN_STREAMS, at_line, fastnn_prefetch, fastnn_stream,
+                                    fastnn_stream_end)
 from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
 from fastnn.core.arrays import OVERWRITTEN
 from fastnn.core.levels import pairs, rules
+from fastnn.core.processor import last_level_cache
 
 cnp.import_array()
 
+cdef extern from "clock.h":
+    long long fastnn_now() noexcept nogil
+
 cdef enum:
     MOST_DIMS = 64          # of NumPy's arrays
+    STREAMED = 512          # bytes of a result at a time that go past the cache; 2048 cost SwiGLU back a third
+    AHEAD = 4               # pieces between the one that is worked on and the one that is fetched
+    HEAVY = 300             # ns for a block of each result: from there on ordinary stores are hidden in the arithmetic
     WITH_GIL = 4096         # below this many elements, letting go of the interpreter costs more than it gives
 
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
+cdef Py_ssize_t stream_above = last_level_cache()       # bytes that a call reads and writes
 cdef char nothing           # what lies at the address of arrays that are only shapes
 
 cdef struct Work:
@@ -37,6 +46,7 @@ cdef struct Work:
     bint single
     bint back
     bint in_rooms           # results do not go to their places at once: an operand may lie there
+    bint streaming          # past the cache
     Form form
     Operand operands[5]     # a, b, g or nothing, the result or the gradient of a, the gradient of b or nothing
 
@@ -79,6 +89,65 @@ cdef inline bint all_straight(const Work *work) noexcept nogil:
     return True
 
 
+cdef inline void run_streaming(const Work *work, const real *a, const real *b, const real *g, real *out, real *second,
+                               Py_ssize_t n) noexcept nogil:
+    """n elements where they lie, a multiple of UNIT, results from the beginning of a cache line on."""
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
+    cdef real *first = at_line(&first_room[0])
+    cdef real *other = at_line(&second_room[0])
+    cdef Py_ssize_t most = STREAMED // sizeof(real)
+    cdef Py_ssize_t at = 0, fetch, many
+    while at < n:
+        many = min(most, n - at)
+        fetch = at + AHEAD * most
+        if fetch + most <= n:
+            fastnn_prefetch(a + fetch, STREAMED)
+            fastnn_prefetch(b + fetch, STREAMED)
+            if work.back:
+                fastnn_prefetch(g + fetch, STREAMED)
+        call(work, a + at, b + at, g + at if work.back else NULL, first, other, many)
+        fastnn_stream(out + at, first, many * sizeof(real))
+        if work.back:
+            fastnn_stream(second + at, other, many * sizeof(real))
+        at += many
+    fastnn_stream_end()
+
+
+cdef bint is_heavy(const Work *work, const real *a) noexcept:
+    """Whether a block takes long, by the time for the first one."""
+    cdef real[ROOM] first_room
+    cdef real[ROOM] second_room
+    cdef long long least = <long long>1 << 62, start
+    cdef fastnn_fp_state state = fastnn_fp_enter(0)
+    for _ in range(4):                  # the first one brings everything into the cache
+        start = fastnn_now()
+        call(work, a, <const real *>work.operands[1].first, <const real *>work.operands[2].first, at_line(&first_room[0]),
+             at_line(&second_room[0]), BLOCK)
+        least = min(least, fastnn_now() - start)
+    fastnn_fp_leave(state)
+    return least > HEAVY * (2 if work.back else 1)
+
+
+cdef bint streams(const Work *work, Py_ssize_t n) noexcept:
+    """Whether a call reads and writes more than the last cache holds, every row of results from a cache line on."""
+    cdef Py_ssize_t itemsize = 4 if work.single else 8
+    cdef int last = work.form.axes - 1, k, i
+    if (not FASTNN_STREAMS or work.in_rooms or n * itemsize * (5 if work.back else 3) <= stream_above
+            or not all_straight(work) or work.form.shape[last] < BLOCK or work.form.shape[last] * itemsize % FASTNN_LINE):
+        return False
+    for k in range(3, 5 if work.back else 4):
+        if <uintptr_t>work.operands[k].first % FASTNN_LINE:
+            return False
+        for i in range(last):
+            if work.operands[k].steps[i] % FASTNN_LINE:
+                return False
+    if stream_above == 0:
+        return True
+    return not (is_heavy(work, <const float *>work.operands[0].first) if work.single
+                else is_heavy(work, <const double *>work.operands[0].first))
+
+
 cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start, Py_ssize_t stop) noexcept nogil:
     """Elements start to stop: long rows where they lie, short ones gathered."""
     cdef const Operand *operands = &work.operands[0]
@@ -87,6 +156,11 @@ cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start,
     cdef Py_ssize_t width = form.shape[form.axes - 1]
     cdef bint direct = not work.in_rooms and width >= BLOCK and all_straight(work)
     cdef Py_ssize_t n, left
+    cdef const real *a
+    cdef const real *b
+    cdef const real *g
+    cdef real *out
+    cdef real *second
     while start < stop:
         left = stop - start
         if width >= BLOCK and form.axes > 1:
@@ -94,11 +168,15 @@ cdef inline void run_range(const Work *work, const real *like, Py_ssize_t start,
         n = min(left, <Py_ssize_t>BLOCK)
         if direct and left >= UNIT:
             n = left & -UNIT
-            call(work, <const real *>place_of(form, &operands[0], start, index),
-                 <const real *>place_of(form, &operands[1], start, index),
-                 <const real *>place_of(form, &operands[2], start, index) if work.back else NULL,
-                 <real *>place_of(form, &operands[3], start, index),
-                 <real *>place_of(form, &operands[4], start, index) if work.back else NULL, n)
+            a = <const real *>place_of(form, &operands[0], start, index)
+            b = <const real *>place_of(form, &operands[1], start, index)
+            g = <const real *>place_of(form, &operands[2], start, index) if work.back else NULL
+            out = <real *>place_of(form, &operands[3], start, index)
+            second = <real *>place_of(form, &operands[4], start, index) if work.back else NULL
+            if work.streaming:
+                run_streaming(work, a, b, g, out, second, n)
+            else:
+                call(work, a, b, g, out, second, n)
         else:
             run_block(work, like, start, n)
         start += n
@@ -116,6 +194,7 @@ cdef void run_part(const void *context, Py_ssize_t start, Py_ssize_t stop) noexc
 
 cdef int run(Work *work, Py_ssize_t n) except -1:
     cdef int threads
+    work.streaming = streams(work, n)
     if n < WITH_GIL:
         run_part(work, 0, n)
         return 0
@@ -298,13 +377,33 @@ cdef class GatedUnit:
         if gate is None:
             return given_back(da, first_out, out)
         if not alike:
-            db = sums_over(db, own, dtype)
+            db = narrowed(db, own, dtype)
         both = given_back(da, first_out, None), given_back(db, second_out, None)
         return both if out is None else out
 
 
-cdef cnp.ndarray sums_over(cnp.ndarray full, cnp.ndarray like, object dtype):
-    """The sums in double precision over the axes along which an array was broadcast, in its own shape."""
+def sums_over(full, gate):
+    """What is the gradient of a gate, given that of its elements after it was broadcast: sums in double precision, in its own
+    shape."""
+    cdef cnp.ndarray of_each = as_array(full, "full")
+    cdef cnp.ndarray like = as_array(gate, "gate")
+    if cnp.PyArray_SAMESHAPE(of_each, like):
+        return full
+    return narrowed(of_each, like, of_each.dtype)
+
+
+def checked_gradients(x, gate, out):
+    """The arrays of `out` that gradients of x or, with one, of the gate go to. Raises as they do not fit."""
+    cdef cnp.ndarray a
+    if out is None:
+        return None
+    a = as_array(x, "x")
+    if gate is None:
+        return (checked_out(out, a, result_dtype(a), "out"),)
+    return checked_pair(out, a, as_array(gate, "gate"), result_dtype(a))
+
+
+cdef cnp.ndarray narrowed(cnp.ndarray full, cnp.ndarray like, object dtype):
     cdef int new = cnp.PyArray_NDIM(full) - cnp.PyArray_NDIM(like)
     axes = tuple(i for i in range(cnp.PyArray_NDIM(full))
                  if i < new or cnp.PyArray_DIM(like, i - new) != cnp.PyArray_DIM(full, i))
@@ -373,3 +472,13 @@ cdef object given_back(cnp.ndarray result, cnp.ndarray given, object out):
             fill(given, result)
         return given if out is None else out
     return result[()] if cnp.PyArray_NDIM(result) == 0 else result
+
+
+def _stream_above(nbytes):
+    """Write past the cache when a call reads and writes more than so many bytes; the number before. For tests and
+    measurements; 0 is for every gate, heavy or not.
+    """
+    global stream_above
+    before = stream_above
+    stream_above = nbytes
+    return before

@@ -13,7 +13,7 @@ from fastnn.core.arrays cimport as_array, fill, result_dtype
 from fastnn.core.columns cimport WORD_BLOCK, random_words
 from fastnn.core.fpstate cimport fastnn_fp_enter, fastnn_fp_leave, fastnn_fp_state
 from fastnn.core.threads cimport share_cancellable, threads_for
-from fastnn.core.levels import kernels, rules
+from fastnn.core.levels import kernels, layers
 
 cnp.import_array()
 
@@ -23,7 +23,7 @@ cdef enum:
     GUMBEL_STREAM = 3
     WITH_GIL = 2048         # below this many elements, letting go of the interpreter costs more than it gives
 
-cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
+cdef random_words words_of = <random_words><uintptr_t>layers.RANDOM_WORDS
 cdef noisy_loop[2] loops            # for float, for double
 loops[0] = <noisy_loop><uintptr_t>kernels.NOISE["gumbel"][0]
 loops[1] = <noisy_loop><uintptr_t>kernels.NOISE["gumbel"][1]

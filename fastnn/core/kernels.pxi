@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Every elementwise and row kernel, one line each, as a C function over contiguous blocks, and their addresses.
 
-`_kernels_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uint32_t, uintptr_t
 from libc.string cimport memmove

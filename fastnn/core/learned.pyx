@@ -1,6 +1,7 @@
 # cython: boundscheck=False, wraparound=False, initializedcheck=False
 """Activations of x and parameters that are learned, one number or one a channel: f(x; p), and in one pass back the gradient
 of x and those of the parameters. Instead of one a channel, a parameter may be random, another number for each element.
+A gated unit of (a, b) that learns is such a function, x being a and the first parameter b, an array like a.
 
 The gradient of a parameter is a sum of blocks whose number the shape alone decides: its bits do not depend on the number
 of threads. Random numbers are those of masks.h, word i of stream RANDOM_STREAM for element i.
@@ -23,7 +24,7 @@ from fastnn.core.pair_kernels cimport LEARNED_BLOCK, MOST_LEARNED, learned_doubl
 from fastnn.core.streaming cimport at_line
 from fastnn.core.threads cimport share_cancellable, threads_for
 from fastnn.core.vecmath cimport real
-from fastnn.core.levels import pairs, rules
+from fastnn.core.levels import layers, pairs, rules
 
 cnp.import_array()
 
@@ -37,7 +38,7 @@ cdef enum:
 
 cdef Py_ssize_t UNIT = pairs.STEP
 cdef uintptr_t[2][2] halves = [rules.HALVES["float16"], rules.HALVES["bfloat16"]]   # what loads, and what stores
-cdef random_words words_of = <random_words><uintptr_t>rules.RANDOM_WORDS
+cdef random_words words_of = <random_words><uintptr_t>layers.RANDOM_WORDS
 
 cdef struct Work:
     uintptr_t kernel
@@ -46,6 +47,7 @@ cdef struct Work:
     bint each               # every element has parameters of its own
     bint random
     bint in_rooms           # results do not go to their places at once: an operand may lie there
+    int own                 # 1 where the first parameter is an array like x, with such a gradient, else 0
     int count               # of parameters
     int constants           # numbers that stand behind them, for all channels
     double constant[MOST_PARAMETERS]
@@ -58,7 +60,8 @@ cdef struct Work:
     Py_ssize_t inner        # elements, one after another, of one channel
     Py_ssize_t part         # elements
     Form form
-    Operand operands[3]     # x, g or nothing, the result or the gradient of x
+    # x, g or nothing, the result or the gradient of x; where the first parameter is like x, it and, back, its gradient
+    Operand operands[5]
 
 
 cdef inline void spread(const Work *work, const real *p, real *room, Py_ssize_t start, Py_ssize_t n) noexcept nogil:
@@ -155,9 +158,11 @@ cdef inline void run_block(const Work *work, const real *p, real *gradients, Py_
     call(work, x, p, g, out, gradients, whole)
     if out == room:
         put(form, &operands[2], room, start, n)
+    if work.back and work.own:
+        put(form, &operands[4], gradients, start, n)
     if sums != NULL:
-        for k in range(work.count):
-            add_up(work, gradients + k * LEARNED_BLOCK, sums + k * work.channels, start, n)
+        for k in range(work.own, work.count):
+            add_up(work, gradients + k * LEARNED_BLOCK, sums + (k - work.own) * work.channels, start, n)
 
 
 cdef inline bint all_straight(const Work *work) noexcept nogil:
@@ -173,6 +178,7 @@ cdef inline void run_elements(const Work *work, const real *parameters, Py_ssize
     cdef real *own = at_line(&own_room[0])
     cdef real *gradients = at_line(&gradient_room[0])
     cdef Py_ssize_t index[MOST_AXES]
+    cdef const real *like_x
     cdef bint direct = not (work.back or work.each or work.in_rooms) and all_straight(work)
     cdef Py_ssize_t n, channel, k
     for k in range(work.constants):
@@ -184,8 +190,12 @@ cdef inline void run_elements(const Work *work, const real *parameters, Py_ssize
             for k in range(work.count):
                 if work.random:
                     draw(work, own + k * LEARNED_BLOCK, start, n)
+                elif k < work.own:
+                    like_x = gathered(&work.form, &work.operands[3], own, start, n, BLOCK)
+                    if like_x != own:
+                        memcpy(own, like_x, n * sizeof(real))
                 else:
-                    spread(work, parameters + k * work.channels, own + k * LEARNED_BLOCK, start, n)
+                    spread(work, parameters + (k - work.own) * work.channels, own + k * LEARNED_BLOCK, start, n)
                     memset(own + k * LEARNED_BLOCK + n, 0, (BLOCK - n) * sizeof(real))
         else:
             channel = 0
@@ -218,7 +228,7 @@ cdef void run(const void *context, Py_ssize_t start, Py_ssize_t stop) noexcept n
             run_elements(work, <const double *>work.parameters, start, stop, NULL)
     else:
         for part in range(start, stop):
-            sums = work.sums + part * work.count * work.channels
+            sums = work.sums + part * (work.count - work.own) * work.channels
             at, end = part * work.part, min(work.n, (part + 1) * work.part)
             if work.single:
                 run_elements(work, <const float *>work.parameters, at, end, sums)
@@ -286,7 +296,7 @@ cdef int look_at(Work *work, tuple kernels, cnp.ndarray x, cnp.ndarray p, int co
         work.constant[i] = constants[i]
     work.single = single
     work.kernel = kernels[0 if single else 1]
-    work.count, work.channels = count, channels
+    work.own, work.count, work.channels = 0, count, channels
     work.parameters = cnp.PyArray_BYTES(p)
     work.random = False
     work.sums = NULL
@@ -317,25 +327,29 @@ cdef object computed_in(object dtype):
     return np.dtype(np.float64 if dtype == np.float64 else np.float32)
 
 
-cdef object applied(Work *work, cnp.ndarray x, cnp.ndarray g, object dtype, object out):
-    """Run over x and, back, g: the result, in `out` or a new array row after row."""
+cdef object applied(Work *work, cnp.ndarray x, cnp.ndarray g, object dtype, object out, cnp.ndarray b=None,
+                    cnp.ndarray b_out=None):
+    """Run over x and, back, g: the result, in `out` or a new array row after row. The first parameter may be b, an array
+    like x, whose gradient goes to b_out, an array of its shape that shares no memory with others."""
     cdef object computed = computed_in(dtype)
     cdef cnp.ndarray given = None if out is None else checked_out(out, x, dtype, "out")
     cdef cnp.ndarray result = given
     cdef Py_ssize_t parts
     cdef bint back = g is not None
-    x, g = loadable(x, computed), loadable(g, computed)
+    x, g, b = loadable(x, computed), loadable(g, computed), loadable(b, computed)
     if (result is None or not fits(result, SINGLE if work.single else DOUBLE) or steps_over_itself(result)
-            or in_the_way(result, x) or in_the_way(result, g)):
+            or in_the_way(result, x) or in_the_way(result, g) or in_the_way(result, b)):
         if dtype == computed:
             result = new_result(x, computed.num, False)
         else:
             result = np.empty((<object>x).shape, dtype)
     work.back = back
-    work.in_rooms = spans_meet(result, x) or back and spans_meet(result, g)
-    if not lay_out(&work.form, &work.operands[0], (x, g, result), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
+    work.in_rooms = spans_meet(result, x) or back and spans_meet(result, g) or b is not None and spans_meet(result, b)
+    if not lay_out(&work.form, &work.operands[0], (x, g, result, b, b_out), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
         x, g = copied(x, x.dtype), None if g is None else copied(g, g.dtype)
-        if not lay_out(&work.form, &work.operands[0], (x, g, result), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), halves):
+        b = None if b is None else copied(b, b.dtype)
+        if not lay_out(&work.form, &work.operands[0], (x, g, result, b, b_out), cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                       halves):
             raise ValueError("out has too many axes with gaps between them")
     if work.sums != NULL:
         share(work, (work.n + work.part - 1) // work.part, 1)
@@ -387,36 +401,86 @@ def backward(tuple kernels not None, x, tuple parameters not None, int axis, gra
     cdef cnp.ndarray g = operand(grad, a, "grad")
     dtype = result_dtype(a)                 # grad's __array__ may have done anything, to x as well
     cdef object computed = computed_in(dtype)
-    cdef Py_ssize_t channels, parts, blocks
+    cdef Py_ssize_t channels
     cdef cnp.ndarray p = together(parameters, &channels, computed)
     cdef cnp.ndarray sums
-    cdef cnp.npy_intp[3] dims
-    cdef int count = len(parameters), k
+    cdef int count = len(parameters)
     look_at(&work, kernels, a, p, count, channels, axis, computed == np.float32, constants)
-    blocks = (work.n + BLOCK - 1) // BLOCK
-    parts = max(1, min(<Py_ssize_t>MOST_PARTS, blocks // LEAST_PART))
+    sums = room_for_sums(&work, count)
+    dx = applied(&work, a, g, dtype, out)
+    return dx, gradients_of(parameters, sums)
+
+
+def pair_forward(tuple kernels not None, a, b, tuple parameters not None, int axis, out=None, tuple constants not None=()):
+    """f(a, b; parameters) of arrays of one shape, by the kernel of a function of a whose first parameter is b."""
+    cdef Work work
+    cdef cnp.ndarray first = as_array(a, "x")
+    cdef object dtype = result_dtype(first)
+    cdef cnp.ndarray p = with_array(&work, kernels, first, parameters, axis, dtype, constants)
+    return applied(&work, first, None, dtype, out, operand(b, first, "gate"))
+
+
+def pair_backward(tuple kernels not None, a, b, tuple parameters not None, int axis, grad, tuple constants not None=()):
+    """(the gradients of a and b, those of the parameters as a tuple), given the gradient of f(a, b; parameters)."""
+    cdef Work work
+    cdef cnp.ndarray first = as_array(a, "x")
+    cdef cnp.ndarray second = operand(b, first, "gate")
+    cdef cnp.ndarray g = operand(grad, first, "grad")
+    cdef object dtype = result_dtype(first)
+    cdef cnp.ndarray p = with_array(&work, kernels, first, parameters, axis, dtype, constants)
+    cdef cnp.ndarray sums = room_for_sums(&work, len(parameters))
+    cdef cnp.ndarray db = np.empty((<object>first).shape, dtype)
+    da = applied(&work, first, g, dtype, None, second, db)
+    return da, db[()] if cnp.PyArray_NDIM(db) == 0 else db, gradients_of(parameters, sums)
+
+
+cdef cnp.ndarray with_array(Work *work, tuple kernels, cnp.ndarray a, tuple parameters, int axis, object dtype, tuple constants):
+    """Look at a function whose first parameter is an array like a; what the others are, to be kept."""
+    cdef object computed = computed_in(dtype)
+    cdef Py_ssize_t channels
+    cdef cnp.ndarray p = together(parameters, &channels, computed)
+    look_at(work, kernels, a, p, len(parameters) + 1, channels, axis, computed == np.float32, constants)
+    work.own, work.each = 1, True
+    if channels == 1:
+        work.inner = max(<Py_ssize_t>1, work.n)
+    return p
+
+
+cdef cnp.ndarray room_for_sums(Work *work, Py_ssize_t count):
+    """Of each part, for the gradients of so many parameters."""
+    cdef Py_ssize_t blocks = (work.n + BLOCK - 1) // BLOCK
+    cdef Py_ssize_t parts = max(1, min(<Py_ssize_t>MOST_PARTS, blocks // LEAST_PART))
+    cdef cnp.npy_intp[3] dims
+    cdef cnp.ndarray sums
     work.part = max(1, (blocks + parts - 1) // parts) * BLOCK
     parts = (work.n + work.part - 1) // work.part
-    dims[0], dims[1], dims[2] = parts, count, channels
+    dims[0], dims[1], dims[2] = parts, count, work.channels
     sums = cnp.PyArray_ZEROS(3, dims, cnp.NPY_DOUBLE, 0)
     work.sums = <double *>cnp.PyArray_DATA(sums)
-    dx = applied(&work, a, g, dtype, out)
-    learned = []
-    for k in range(count):
-        learned.append(gradient_of(&work, parts, k, np.asarray(parameters[k])))
-    return dx, tuple(learned)
+    return sums
 
 
-cdef cnp.ndarray gradient_of(const Work *work, Py_ssize_t parts, int k, cnp.ndarray like):
+cdef tuple gradients_of(tuple parameters, cnp.ndarray sums):
+    """The sums of all parts, in the shape and dtype of each parameter."""
+    cdef list learned = []
+    cdef int k
+    for k in range(len(parameters)):
+        learned.append(gradient_of(sums, k, np.asarray(parameters[k])))
+    return tuple(learned)
+
+
+cdef cnp.ndarray gradient_of(cnp.ndarray sums, int k, cnp.ndarray like):
     """The gradient of parameter k, of the shape and dtype of `like`: the sum of what the parts have."""
     cdef cnp.ndarray found = cnp.PyArray_ZEROS(cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like), cnp.NPY_DOUBLE, 0)
+    cdef const double *of_parts = <const double *>cnp.PyArray_DATA(sums)
     cdef double *total = <double *>cnp.PyArray_DATA(found)
+    cdef Py_ssize_t parts = cnp.PyArray_DIM(sums, 0), count = cnp.PyArray_DIM(sums, 1), channels = cnp.PyArray_DIM(sums, 2)
     cdef Py_ssize_t one = cnp.PyArray_SIZE(like) == 1, part, channel
     cdef double sum_
-    for channel in range(work.channels):
+    for channel in range(channels):
         sum_ = 0
         for part in range(parts):
-            sum_ += work.sums[(part * work.count + k) * work.channels + channel]
+            sum_ += of_parts[(part * count + k) * channels + channel]
         total[0 if one else channel] += sum_
     dtype = result_dtype(like)
     return found if dtype == np.float64 else copied(found, dtype)

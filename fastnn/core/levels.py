@@ -7,6 +7,8 @@ from fastnn.core.processor import supports
 
 # best first; "plain" is built where the others are not
 LEVELS = {"x86-64-v4": "x86_64_v4", "x86-64-v3": "x86_64_v3", "x86-64-v2": "x86_64_v2", "plain": "plain"}
+# AVX-512 gives rules nothing, so there are none for it
+RULES = {**LEVELS, "x86-64-v4": LEVELS["x86-64-v3"]}
 
 
 def usable():
@@ -29,7 +31,8 @@ _level = _choose()
 kernels = import_module(f"{__package__}._kernels_{LEVELS[_level]}")
 pairs = import_module(f"{__package__}._pairs_{LEVELS[_level]}")
 losses = import_module(f"{__package__}._losses_{LEVELS[_level]}")
-rules = import_module(f"{__package__}._rules_{LEVELS[_level]}")
+layers = import_module(f"{__package__}._layers_{LEVELS[_level]}")
+rules = import_module(f"{__package__}._rules_{RULES[_level]}")
 
 
 def isa() -> str:

@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """The loops of elementwise losses and, in `LOSSES`, their addresses.
 
-`_losses_<level>.pyx` includes this file once per instruction-set level. The signatures are those of kernels.pxd.
+Compiled once per instruction-set level (tools/translation.py). The signatures are those of kernels.pxd.
 """
 from libc.stdint cimport uintptr_t
 

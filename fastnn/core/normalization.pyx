@@ -8,7 +8,7 @@ cimport numpy as cnp
 from libc.math cimport sqrt
 from libc.stdint cimport uintptr_t
 
-from fastnn.core.levels import rules
+from fastnn.core.levels import layers
 
 from fastnn.core.arrays cimport apart, contiguous, copied
 from fastnn.core.columns cimport (add_columns_loop, add_moments_loop, add_squares_loop, floating_array, is_floating,
@@ -32,11 +32,11 @@ cdef add_moments_loop[2] add_moments
 cdef normalized_loop[2] normalized
 cdef projected_loop[2] projected
 for place in range(2):
-    add_columns[place] = <add_columns_loop><uintptr_t>rules.COLUMNS["add_columns"][1 - place]
-    add_squares[place] = <add_squares_loop><uintptr_t>rules.COLUMNS["add_squares"][1 - place]
-    add_moments[place] = <add_moments_loop><uintptr_t>rules.COLUMNS["add_moments"][1 - place]
-    normalized[place] = <normalized_loop><uintptr_t>rules.COLUMNS["normalized"][1 - place]
-    projected[place] = <projected_loop><uintptr_t>rules.COLUMNS["projected"][1 - place]
+    add_columns[place] = <add_columns_loop><uintptr_t>layers.COLUMNS["add_columns"][1 - place]
+    add_squares[place] = <add_squares_loop><uintptr_t>layers.COLUMNS["add_squares"][1 - place]
+    add_moments[place] = <add_moments_loop><uintptr_t>layers.COLUMNS["add_moments"][1 - place]
+    normalized[place] = <normalized_loop><uintptr_t>layers.COLUMNS["normalized"][1 - place]
+    projected[place] = <projected_loop><uintptr_t>layers.COLUMNS["projected"][1 - place]
 
 cdef struct Work:
     bint single

@@ -2,7 +2,7 @@
 """Every gated unit and every activation with learned parameters as a C function over contiguous blocks, and their
 addresses: written by the build from the formulas (tools/pair_kernels.py). The signatures are those of pair_kernels.pxd.
 
-`_pairs_<level>.pyx` includes this file once per instruction-set level.
+Compiled once per instruction-set level (tools/translation.py).
 """
 from libc.stdint cimport uintptr_t
 

@@ -9,7 +9,7 @@ cimport numpy as cnp
 from libc.stdint cimport uintptr_t
 from libc.string cimport memset
 
-from fastnn.core.levels import rules
+from fastnn.core.levels import layers
 from fastnn.core.processor import last_level_cache
 
 from fastnn.core.arrays cimport apart, contiguous, copied
@@ -33,13 +33,13 @@ cdef enum:
 
 cdef Py_ssize_t stream_above = last_level_cache()      # bytes of what a pass back reads and writes
 
-cdef widened_loop widened = <widened_loop><uintptr_t>rules.WIDENED
+cdef widened_loop widened = <widened_loop><uintptr_t>layers.WIDENED
 cdef int place
 cdef norm_rows_loop[2] forwards         # for double, for float
 cdef norm_rows_back_loop[2] backwards
 for place in range(2):
-    forwards[place] = <norm_rows_loop><uintptr_t>rules.ROW_NORMS["forward"][1 - place]
-    backwards[place] = <norm_rows_back_loop><uintptr_t>rules.ROW_NORMS["backward"][1 - place]
+    forwards[place] = <norm_rows_loop><uintptr_t>layers.ROW_NORMS["forward"][1 - place]
+    backwards[place] = <norm_rows_back_loop><uintptr_t>layers.ROW_NORMS["backward"][1 - place]
 
 cdef struct Work:
     bint single

@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """The optimizer rules as compiled kernels, and what loads and stores reduced-precision numbers around them.
 
-`_rules_<level>` includes this file once per instruction-set level; the build writes the loops (tools/rule_kernels.py).
+Compiled once per instruction-set level but v4 (tools/translation.py); the build writes the loops (tools/rule_kernels.py).
 Rules are compiled without contraction to fused multiply-adds, so that all levels, and deltas that are written or added,
 give the same bits.
 """
@@ -30,7 +30,6 @@ cdef extern from "stored.h":
 include "rule_kernels.pxi"
 include "around.pxi"
 include "reductions.pxi"
-include "columns.pxi"
 include "factored.pxi"
 
 

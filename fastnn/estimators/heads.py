@@ -144,6 +144,35 @@ class Catalogued(Head):
         return y
 
 
+class Spread(Head):
+    """A loss of predictions and their spread: predictions in the first half of the scores, the logarithm of the variance,
+    or of the scale, in the second."""
+
+    ending = "identity"
+
+    def __init__(self, dtype, loss):
+        super().__init__(dtype)
+        self._loss = loss
+
+    def gradient(self, z, t, share):
+        y, spread = self.parts(z)
+        errors, (of_y, of_spread) = self._loss.value_and_grad(y, t, spread, reduction="none")
+        return _mean(errors, share), _shared(np.concatenate([of_y, of_spread * spread], axis=1), share)
+
+    def output(self, z):
+        return self.parts(z)[0].copy()
+
+    def parts(self, z):
+        """Predictions, and the variance or scale of each."""
+        half = z.shape[1] // 2
+        return z[:, :half], np.exp(z[:, half:])
+
+    def std(self, z):
+        """The standard deviation of each prediction."""
+        spread = self.parts(z)[1]
+        return np.sqrt(spread) if self._loss.inputs[2] == "var" else math.sqrt(2) * spread
+
+
 HEADS = {"softmax": Softmax, "logistic": Logistic, "exp": Poisson, "identity": Squared}
 
 
@@ -153,8 +182,8 @@ def loss_of(given, classifies):
     if isinstance(given, str) and given in own:
         return None
     loss = catalogued(given)
-    if has_spread(loss):
-        raise TypeError(f"{loss.name!r} takes a {loss.inputs[2]} besides predictions: fastnn.nn.MultiLayerNet has it")
+    if has_spread(loss) and classifies:
+        raise TypeError(f"{loss.name!r} is a loss of numbers and their spread: it is MLPRegressor's")
     return loss
 
 
@@ -165,6 +194,8 @@ def head_of(loss, out_activation, classifies, dtype):
     """
     if loss is None:
         return HEADS[out_activation](dtype)
+    if has_spread(loss):
+        return Spread(dtype, loss)
     task = task_of(loss)
     if task.targets == "classes":
         if not classifies:
@@ -172,7 +203,8 @@ def head_of(loss, out_activation, classifies, dtype):
         if out_activation != "softmax":
             raise ValueError("is one of several classes: for two of them, and for several labels a row, there are "
                              "'sigmoid-focal', 'hinge' and others")
-        return Catalogued(dtype, loss, None, "softmax", labels=True)
+        through = "log-softmax" if task.outputs == "logarithms of probabilities" else None
+        return Catalogued(dtype, loss, through, "softmax", labels=True)
     single = task.targets == "yes or no" or not classifies and task.targets == "numbers"
     if classifies:
         if task.targets == "distributions" and out_activation != "softmax":

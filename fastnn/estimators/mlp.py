@@ -18,16 +18,17 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils.class_weight import compute_sample_weight
-from sklearn.utils.validation import _check_sample_weight, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from fastnn.activations import CataloguedActivation, get_act
 from fastnn.losses.base import Loss
+from fastnn.nn.objectives import has_spread, refuse_outside
 from fastnn.nn.row_norms import normalization_of
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.wrappers.base import Wrapper
 
 from .epochs import Epoch
-from .heads import head_of, loss_of
+from .heads import Spread, head_of, loss_of
 from .network import Hidden, Network, listed, predicted
 from .running import progress_of, threads
 from .solvers import refused, solver_of
@@ -62,7 +63,7 @@ class _Perceptron:
         if y.ndim == 1:
             y = y.reshape(-1, 1)
         self.n_outputs_ = y.shape[1]
-        self._loss_must_fit()
+        self._loss_must_fit(y)
         dtype = dtype or X.dtype
         self._random_state = check_random_state(self.random_state)
         if self.comm is not None:
@@ -70,7 +71,7 @@ class _Perceptron:
             estimating.agree(self.comm, self, X, y)
             self._random_state = estimating.random_state_of(self.comm, self._random_state)
         if first:
-            self._initialize(y, [X.shape[1], *sizes, self.n_outputs_], dtype)
+            self._initialize(y, [X.shape[1], *sizes, self._columns()], dtype)
         elif self.dtype is None:
             dtype = self.coefs_[0].dtype
         with threads(self.n_jobs), np.errstate(all="ignore"):       # what overflows is told at the end
@@ -123,7 +124,7 @@ class _Perceptron:
         except (TypeError, ValueError) as error:
             raise refused(self, "loss", f"does not fit: {error}") from error
 
-    def _loss_must_fit(self):
+    def _loss_must_fit(self, y):
         """Raises ValueError where the loss is not one for targets of this kind."""
         loss = self._loss()
         if loss is None:
@@ -134,9 +135,16 @@ class _Perceptron:
             head = head_of(loss, kind, classifies, np.float64)
             with np.errstate(all="ignore"):
                 n = self.n_outputs_
-                head.gradient(np.full((1, n), 0.5), head.targets(np.eye(1, n), np.float64), None)
+                head.gradient(np.full((1, self._columns()), 0.5), head.targets(np.eye(1, n), np.float64), None)
         except (TypeError, ValueError) as error:
             raise refused(self, "loss", str(error)) from error
+        if not classifies:
+            refuse_outside(loss, y, "y")
+
+    def _columns(self):
+        """Of scores: a spread takes as many as what it is of."""
+        loss = self._loss()
+        return self.n_outputs_ * (1 if loss is None or not has_spread(loss) else 2)
 
     def _check_hidden(self, hidden):
         activations = self._hidden_activations(hidden)
@@ -357,7 +365,7 @@ class _Perceptron:
 
     # Predictions
 
-    def _forward_pass_fast(self, X, check_input=True):
+    def _forward_pass_fast(self, X, check_input=True, output=None):
         look = None
         if check_input:
             check = partial(validate_data, self, X, accept_sparse=["csr", "csc"], reset=False)
@@ -370,7 +378,8 @@ class _Perceptron:
         if dtype != coefs[0].dtype:
             coefs, intercepts = ([p.astype(dtype) for p in ps] for ps in (coefs, intercepts))
         with threads(self.n_jobs), np.errstate(all="ignore"):
-            return predicted(X, coefs, intercepts, self._hidden(dtype), self._head(dtype), issparse(X), look)
+            output = self._head(dtype).output if output is None else output
+            return predicted(X, coefs, intercepts, self._hidden(dtype), output, issparse(X), look)
 
     def _passes_but_for_its_numbers(self, X):
         """Whether scikit-learn's check would return X itself if all of it is finite, which the first product tells for
@@ -456,7 +465,12 @@ epsilon, n_iter_no_change, max_fun
         if incremental and self.class_weight == "balanced":
             raise refused(self, "class_weight", "cannot be 'balanced' in partial_fit, which sees some of the rows; "
                                                 "compute_class_weight of scikit-learn gives the numbers")
-        own = compute_sample_weight(self.class_weight, y)
+        try:
+            own = compute_sample_weight(self.class_weight, y)
+        except (TypeError, ValueError) as error:
+            raise refused(self, "class_weight", f"must be 'balanced', or a dict of the classes: {error}") from error
+        if not (own >= 0).all():
+            raise refused(self, "class_weight", f"must not be negative: {self.class_weight!r}")
         return own if sample_weight is None else own * sample_weight
 
     def _predict(self, X, check_input=True):
@@ -483,7 +497,8 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
     loss : str or loss
         "squared_error" and "poisson" are scikit-learn's; any other name is one of `fastnn.losses()`, but for losses of
         labels, as is what `get_err` returned: the sum over the outputs, the mean over the rows. Predictions are the
-        scores, or what the loss is of: rates, a probability each, or a row of them.
+        scores, or what the loss is of: rates, a probability each, or a row of them. With "Gaussian-NLL" and "Laplace-NLL" a
+        spread is learned with each prediction, which `predict(X, return_std=True)` returns.
     activation, solver, ...
         As those of `MLPClassifier`, but for `class_weight`.
     """
@@ -510,6 +525,22 @@ class MLPRegressor(_Perceptron, neural_network.MLPRegressor):
             clip_global_norm, callbacks, progress_bar, n_jobs)
         self.comm = comm
         self.normalization, self.normalization_args = normalization, normalization_args
+
+    def predict(self, X, return_std=False):
+        """Predictions, (rows,) or (rows, outputs); with return_std a pair of these and of their standard deviations.
+
+        Raises ValueError for return_std where the loss has no spread.
+        """
+        if not return_std:
+            return super().predict(X)
+        check_is_fitted(self)
+        head = self._head(self.coefs_[0].dtype)
+        if not isinstance(head, Spread):
+            raise ValueError(f"return_std=True takes a loss that has a spread, 'Gaussian-NLL' or 'Laplace-NLL', "
+                             f"not {self.loss!r}")
+        z = self._forward_pass_fast(X, output=lambda z: z)
+        with np.errstate(all="ignore"):
+            return tuple(each.ravel() if self.n_outputs_ == 1 else each for each in (head.output(z), head.std(z)))
 
     def to_onnx(self, path=None):
         """The model for ONNX; written to `path` where one is given. Its input is "X", its output "predictions". See

@@ -175,8 +175,8 @@ def listed(params):
     return tuple([params[f"{kind}{i}"] for i in range(1, count + 1)] for kind in "Wb")
 
 
-def predicted(x, coefs, intercepts, hidden, head, sparse=False, look=None):
-    """What the head makes of the last layer's scores, a new array of coefs' dtype, in blocks of rows.
+def predicted(x, coefs, intercepts, hidden, output, sparse=False, look=None):
+    """What `output`, a head's, makes of the last layer's scores, a new array of coefs' dtype; products are in blocks of rows.
 
     `look`, if given, is called once where the first product is not finite, which of an x that is not it never is.
     """
@@ -199,4 +199,4 @@ def predicted(x, coefs, intercepts, hidden, head, sparse=False, look=None):
                 look()
                 look = None
             y = hidden[i].applied(out, b) if i < len(hidden) else add_bias(out, b)
-    return head.output(scores)
+    return output(scores)

@@ -151,6 +151,8 @@ def exported(estimator, path):
             raise ValueError(f"{act!r} cannot be exported; these can: {', '.join([*ACTIVATIONS, *LEARNED, *GATES])}")
     x = "X"
     for i, (W, b) in enumerate(zip(estimator.coefs_, estimator.intercepts_)):
+        if i == len(hidden):
+            W, b = W[:, :estimator.n_outputs_], b[:estimator.n_outputs_]        # what is beyond is a spread
         x = g.Add(g.MatMul(x, W), b)
         if i < len(hidden):
             x = _activated(g, _normalized(g, x, hidden[i].norm), hidden[i].activation.activation)

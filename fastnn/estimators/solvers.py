@@ -4,14 +4,17 @@
 on the rules of get_opt(name, like="sklearn").
 """
 import copy
+import inspect
 import math
 
 from fastnn.groups import group
 from fastnn.optimizers import get_opt
 from fastnn.optimizers.base import Optimizer
-from fastnn.optimizers.wrappers import ExponentialAverage
+from fastnn.optimizers.wrappers import Accumulate, ExponentialAverage, Lookahead, SAM
 from fastnn.optimizers.wrappers.base import Wrapper
+from fastnn.registry import folded
 
+WRAPPERS = {folded(cls.__name__): cls for cls in (Accumulate, ExponentialAverage, Lookahead, SAM)}
 NO_COEFS = "b*", "gamma*", "act_*"      # keys, in the mappings that are stepped, of all but the coefficients
 
 
@@ -162,5 +165,17 @@ def _by_name(estimator, name, options):
                             estimator.power_t, **options)
     if name == "adam":
         return AdamOptimizer((), rate, estimator.beta_1, estimator.beta_2, estimator.epsilon, **options)
-    opt = get_opt(name, **options)
+    wrapper = WRAPPERS.get(folded(name))
+    opt = get_opt(name, **options) if wrapper is None else _wrapped(wrapper, options)
     return BaseOptimizer(opt.lr, opt)
+
+
+def _wrapped(wrapper, options):
+    """A wrapper with its own of the options, around what `optimizer` names, by default Adam, with the others."""
+    own = {name: options.pop(name) for name in inspect.signature(wrapper).parameters if name in options}
+    inner = own.pop("optimizer", "Adam")
+    if isinstance(inner, str):
+        inner = get_opt(inner, **options)
+    elif options:
+        raise TypeError(f"an optimizer that is no name has arguments of its own, and {', '.join(options)} are for a name")
+    return wrapper(copy.deepcopy(inner), **own)

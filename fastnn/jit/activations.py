@@ -36,7 +36,8 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
     1/0, math.log(-1) - what IEEE 754 has: an infinity or NaN.
 
     A function whose first arguments are called a and b is a gated unit's, of two numbers: get_act(name) halves an axis or
-    takes two arrays, as GLU does. Then, and with `learn`, `derivative` is given a function that returns all derivatives.
+    takes two arrays, as GLU does. It may learn, too. Then, and with `learn`, `derivative` is given a function that returns all
+    derivatives.
 
         @register_act("learned snake", learn="a", a=1.0)        # act.a is an array, act.da its gradient after backward
         def learned_snake(x, a): ...
@@ -52,8 +53,9 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
     function : function, optional
         If the result is not used as a decorator.
     learn : str or sequence of str
-        Which hyperparameters are learned: `get_act(name, channels=64, axis=1)` has one for each channel, which begins with
-        the default.
+        Which hyperparameters are learned, up to 8, of a gated unit 7: `get_act(name, channels=64, axis=1)` has one for each
+        channel, which begins with the default; a gated unit's channels lie along the axis that is halved. A range that is
+        declared is that of what it begins with; training goes where it goes.
     replace : bool
         Whether the name may be taken from another activation. `unregister` gives it back to fastnn's own one.
     **hyperparameters : number or fastnn.hyperparameters.Hyperparameter
@@ -79,8 +81,15 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
     learned = _checked_learned(learn, hyperparameters)
 
     def register(function):
-        if learned:
-            from .learned import LearnedFormula
+        if learned and is_pair(function, own):
+            from . import learned_pairs
+            if len(learned) > learned_pairs.MOST_LEARNED:
+                raise ValueError(f"a gated unit can learn {learned_pairs.MOST_LEARNED} parameters, not {len(learned)}")
+            _check_free(learned, hyperparameters, learned_pairs.RegisteredLearnedPair, "gated units", learned_pairs.OWN)
+            formula = learned_pairs.LearnedPair(name, function, own, learned)
+        elif learned:
+            from .learned import OWN, LearnedFormula, RegisteredLearnable
+            _check_free(learned, hyperparameters, RegisteredLearnable, "activations with learned parameters", OWN)
             formula = LearnedFormula(name, function, own, learned)
         elif is_pair(function, own):
             from .pairs import Pair, RegisteredPair
@@ -100,7 +109,7 @@ def _checked_learned(learn, hyperparameters):
         raise TypeError(f"learn must be the name of a hyperparameter or a tuple of them, not {learn!r:.80}")
     if not names:
         return names
-    from .learned import MOST_LEARNED, OWN, RegisteredLearnable
+    from .learned import MOST_LEARNED
     if len(set(names)) < len(names) or len(names) > MOST_LEARNED:
         raise ValueError(f"learn must be up to {MOST_LEARNED} names, each once, not {learn!r:.80}")
     for name in names:
@@ -108,9 +117,12 @@ def _checked_learned(learn, hyperparameters):
             raise ValueError(f"{name} is learned: say what it begins with, {name}=1.0")
         if getattr(hyperparameters[name], "integer", False):
             raise ValueError(f"{name} is learned: it cannot be an integer")
-    checked_hyperparameters(hyperparameters, RegisteredLearnable, "activations with learned parameters",
-                            (*OWN, *(f"d{name}" for name in names)))
     return names
+
+
+def _check_free(learned, hyperparameters, base, kind, own):
+    """Raises ValueError for a hyperparameter that has the name of something else in a class of `base`."""
+    checked_hyperparameters(hyperparameters, base, kind, (*own, *(f"d{name}" for name in learned)))
 
 
 def is_pair(function, hyperparameters):

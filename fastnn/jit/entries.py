@@ -95,7 +95,12 @@ def arguments_of(function, leading, named):
     if (len(names) < len(leading) or any(each.kind not in plain for each in arguments)
             or set(names[len(leading):]) != set(named)):
         wanted = ", ".join([*leading, *named])
-        raise TypeError(at_line(place_of(function), f"{function.__name__} must take ({wanted}), not {signature(function)}"))
+        said = f"{function.__name__} must take ({wanted}), not {signature(function)}"
+        if others := [name for name in names[len(leading):] if name not in named]:
+            said += f": a hyperparameter has a default, {others[0]}=1.0"
+            if leading == ["x"] and len(others) == 1:
+                said += "; the two arguments of a gated unit are called a and b"
+        raise TypeError(at_line(place_of(function), said))
     return names
 
 

@@ -89,7 +89,7 @@ class LearnedFormula(Formula):
         self._learned = names
         super().__init__(name, function, ["x"], {key: one for key, one in hyperparameters.items() if key not in names},
                          {key: hyperparameters[key] for key in names})
-        own = {key: _parameter(one) if key in names else one for key, one in hyperparameters.items()}
+        own = {key: parameter_of(one) if key in names else one for key, one in hyperparameters.items()}
         self.activation = self.entry = self._class_of(
             RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, one_axis)},
             learned=tuple(names), _formula=self, _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
@@ -126,5 +126,6 @@ class LearnedFormula(Formula):
         return Kernels(formulas, learned(self._value, slopes, "x", self._learned), titles)
 
 
-def _parameter(declared):
+def parameter_of(declared):
+    """What is learned of a hyperparameter, whose range is that of what it begins with."""
     return Parameter(declared.default, above=declared.above, at_least=declared.at_least, below=declared.below)

@@ -45,6 +45,8 @@ _SIGMOID, _SOFTMAX = "output='sigmoid'", "output='softmax'"
 TASKS = {
     "softmax-cross-entropy": Task("classes", "logits", None, "output=None"),
     "softmax-focal": Task("classes", "logits", None, "output=None"),
+    "NLL": Task("classes", "logarithms of probabilities", None,
+                "output='log-softmax', or no output and loss='softmax-cross-entropy'"),
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
@@ -71,6 +73,18 @@ def task_of(loss):
     if name in TASKS:
         return TASKS[name]
     return Task("classes") if getattr(loss, "_takes_labels", False) else Task()
+
+
+def refuse_outside(loss, t, called):
+    """Raises ValueError where numbers are no targets of that loss; called: what the message calls them."""
+    task = task_of(loss)
+    if task.targets == "yes or no":
+        least = -1 if task.outputs == "scores" else 0
+        if t.dtype != bool and (t.min() < least or t.max() > 1) and loss._ignored is None:
+            raise ValueError(f"{called} must lie between {least} and 1 for loss {loss.name!r}, found {t.min()}..{t.max()}")
+    elif task.above is not None and (least := t.min()) <= task.above:
+        bound = "be at least 0" if task.above == BELOW_0 else f"lie above {task.above:g}"
+        raise ValueError(f"{called} must {bound} for loss {loss.name!r}, found {least}")
 
 
 def loss_of(loss):
@@ -177,14 +191,7 @@ class Objective(Layer):
         if t.shape != wide:
             either = f"({rows},) or " if self._columns == 1 or kind in ("classes", "distributions") else ""
             raise ValueError(f"t must have shape {either}{wide}, not {t.shape}")
-        if kind == "yes or no":
-            least = -1 if self.task.outputs == "scores" else 0
-            if t.dtype != bool and (t.min() < least or t.max() > 1) and self.loss._ignored is None:
-                raise ValueError(f"t must lie between {least} and 1 for loss {self.loss.name!r}, found "
-                                 f"{t.min()}..{t.max()}")
-        elif self.task.above is not None and (least := t.min()) <= self.task.above:
-            bound = "be at least 0" if self.task.above == BELOW_0 else f"lie above {self.task.above:g}"
-            raise ValueError(f"t must {bound} for loss {self.loss.name!r}, found {least}")
+        refuse_outside(self.loss, t, "t")
         return t.astype(dtype, copy=False)
 
     def _labels(self, t):

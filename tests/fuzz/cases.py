@@ -30,6 +30,7 @@ ELEMENTWISE = [get_act(name) for name in fastnn.activations("elementwise") if na
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 GATED = [get_act(name, axis=axis, gate_half=half) for name in fastnn.activations("gated")
          for axis, half in ((-1, "second"), (0, "first"), (1, "second"), (-2, "first"))]
+CONCATENATED = [get_act(name, axis=axis) for name in fastnn.activations("concatenated") for axis in (-1, 0, 1)]
 LEARNABLE = learnable()
 LOSSES_OF_SEVERAL = [name for name in fastnn.losses() if name not in LOSSES]
 LOSSES_OF_ROWS = [name for name in LOSSES if isinstance(get_err(name), RowLoss)]
@@ -265,11 +266,38 @@ def gated_unit(c):
             operands, outs, hook, returned)
 
 
-def half_of(c, x, axis):
-    """An operand of the shape that the half of an axis has, where there is one."""
+def concatenated(c):
+    """What has a result twice as long."""
+    act, dtype = c.of(CONCATENATED), make.dtype(c)
+    x = first_operand(c, dtype)
+    hook = Hook(c) if c.once_in(8) else None
+    if hook is not None and x.base is not None:
+        x = owned(c, x)
+    operands, kwds, plain_kwds = [x], {}, {}
+    like = half_of(c, x, act.axis, 2)
+    method, outs, returned = c.of(("forward", "backward", "__call__", "d2y", "value_and_grad")), None, None
+    if method == "backward":
+        g = second_operand(c, like, dtype if c.below(4) else make.dtype(c), hook)
+        if g.value is None:
+            return
+        operands.append(g)
+        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+    if method in ("forward", "backward", "__call__") and c.once_in(3):
+        outs = [an_out(c, x if method == "backward" else like, dtype)]
+        operands += outs
+        if outs[0].value is None:
+            return
+        kwds["out"] = returned = outs[0].value
+    plain_x = copy_of(x)
+    compare(lambda: getattr(act, method)(x.value, **kwds), lambda: getattr(act, method)(plain_x, **plain_kwds),
+            operands, outs, hook, returned)
+
+
+def half_of(c, x, axis, factor=1/2):
+    """An operand of the shape that the half of an axis has, or a multiple, where there is one."""
     shape = list(x.base.shape) if x.base is not None else [3]
     if -len(shape) <= axis < len(shape):
-        shape[axis] //= 2
+        shape[axis] = int(shape[axis] * factor)
     return make.strided(c, tuple(shape), x.base.dtype if x.base is not None and x.base.dtype.kind in "biuf" else np.dtype("f8"))
 
 
@@ -293,7 +321,8 @@ def learned(c):
             parameter[...] = np.linspace(-1.5, 1.5 - i, parameter.size)
         return act
 
-    method = c.of(("forward", "backward", "__call__"))
+    method = c.of(("forward", "backward", "__call__", "d2y", "value_and_grad") if name in LEARNABLE else
+                  ("forward", "backward", "__call__"))
     operands, kwds, plain_kwds, outs, returned = [x], {}, {}, None, None
     if method == "backward":
         g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
@@ -301,7 +330,7 @@ def learned(c):
             return
         operands.append(g)
         kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
-    if c.once_in(3):
+    if method != "value_and_grad" and c.once_in(3):
         outs = [an_out(c, x, dtype)]
         operands += outs
         if outs[0].value is None:
@@ -1225,7 +1254,7 @@ def object_(c):
                     raise Finding(f"{method} of {type(made)} without __init__: {error!r}")
 
 
-CASES = ([activation] * 6 + [gated_unit, learned] * 2 + [optimizer] * 5 + [loss] * 3 + [loss_of_several] + [helper] * 3
+CASES = ([activation] * 6 + [gated_unit, learned] * 2 + [concatenated] + [optimizer] * 5 + [loss] * 3 + [loss_of_several] + [helper] * 3
          + [sparse] * 3 + [state, object_, layer])
 
 

@@ -120,6 +120,26 @@ def prelu_backward(x, g):
     return np.where(x > 0, g, 0.25 * g), (g * np.minimum(x, 0)).sum()
 
 
+def elu_backward(x, g):
+    """Of x and of alpha, which is 1, as in what follows."""
+    return np.where(x > 0, g, g * np.exp(x)), (g * np.expm1(np.minimum(x, 0))).sum()
+
+
+def learned_swish(beta):
+    def backward(x, g):
+        s = sigmoid(beta * x)
+        bent = x * s * (1 - s)
+        return g * (s + beta * bent), (g * x * bent).sum()
+    return lambda x: x * sigmoid(beta * x), backward
+
+
+def acon_backward(x, g):
+    """Of p1 = 1, p2 = 0 and beta = 1."""
+    s = sigmoid(x)
+    slope = s + x * s * (1 - s)
+    return g * slope, (g * x * slope).sum(), (g * x * (1 - slope)).sum(), (g * x * x * s * (1 - s)).sum()
+
+
 NOISE = np.random.default_rng(0)
 
 
@@ -203,6 +223,9 @@ ACTIVATIONS = {
     "CReLU": (lambda x: np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)]), crelu_backward),
     "PReLU": (lambda x: np.where(x > 0, x, 0.25 * x), prelu_backward),
     "RReLU": (rrelu, rrelu_backward),
+    "learned ELU": (lambda x: np.where(x > 0, x, np.expm1(x)), elu_backward),
+    "learned Swish": learned_swish(1), "learned quick-GELU": learned_swish(1.702),
+    "learned ACON-C": (lambda x: x / (1 + np.exp(-x)), acon_backward),
     "gumbel-softmax": (gumbel_softmax, softmax_backward),
     "softmax": (softmax, softmax_backward),
     "softmin": (lambda x: softmax(-x), lambda x, g: -softmax_backward(-x, g)),

@@ -53,5 +53,7 @@ LOSSES = {
     "categorical-hinge": categorical_hinge, "Tversky": tversky,
     "dice": lambda x, t: 1 - (2 * (x * t).sum(-1) + 1e-7) / (x.sum(-1) + t.sum(-1) + 1e-7),
     "Gaussian-NLL": gaussian, "Laplace-NLL": lambda y, t, scale: jnp.log(scale) + jnp.abs(y - t) / scale,
-    "triplet": triplet, "InfoNCE": info_nce,
+    "soft-margin": lambda y, t: jax.nn.softplus(-t * y),
+    "hinge-embedding": lambda y, t: jnp.where(t == 1, y, jnp.maximum(1 - y, 0)),
+    "NLL": lambda x, labels: -jnp.take_along_axis(x, labels[:, None], -1)[:, 0], "triplet": triplet, "InfoNCE": info_nce,
 }

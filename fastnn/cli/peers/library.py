@@ -3,12 +3,18 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-__all__ = ["ARGUMENTS", "BATCH", "LOSS", "PADE", "WIDTHS", "Call", "Side", "Task", "gradients_of", "pade"]
+from fastnn.cli.catalog import CATALOGUES
+from fastnn.learnable import learnable
+
+__all__ = ["ARGUMENTS", "BATCH", "LEARNED", "LOSS", "PADE", "WIDTHS", "Call", "Side", "Task", "beginnings", "forms", "gradients_of",
+           "pade"]
 
 ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
 PADE = ((0.03355815878, 0.505, 1.65344539, 2.01002512, 0.9319115191, 0.1524260757),
         (0.0, 3.980247763, 0.0, 0.3018338132))                      # the coefficients of PAU
 LOSS = 1.0                                      # what rules that read the loss are told, where a library has them
+
+LEARNED = "learned "            # begins the name of a row whose activation's parameters are all learned
 
 WIDTHS, BATCH = (784, 100, 100, 100, 100, 10), 128      # of the network that is trained
 
@@ -38,6 +44,25 @@ def pade(x):
     (a0, a1, a2, a3, a4, a5), (b1, b2, b3, b4) = PADE
     top = a0 + x * (a1 + x * (a2 + x * (a3 + x * (a4 + x * a5))))
     return top / (1 + abs(x * (b1 + x * (b2 + x * (b3 + x * b4)))))
+
+
+def forms(sigmoid, expm1, where):
+    """Activations whose parameters are learned, as they are written in any library, by the names of their rows."""
+    def swish(x, beta):
+        return x * sigmoid(beta * x)
+
+    def acon(x, p1, p2, beta):
+        return (p1 - p2) * x * sigmoid(beta * (p1 - p2) * x) + p2 * x
+
+    return {LEARNED + name: function for name, function in {
+        "ELU": lambda x, alpha: where(x > 0, x, alpha * expm1(x)), "Swish": swish, "quick-GELU": swish,
+        "ACON-C": acon}.items()}
+
+
+def beginnings(name):
+    """What the parameters of such a row begin with, by name."""
+    row = CATALOGUES["activations"][name.removeprefix(LEARNED)]
+    return {parameter: getattr(row, parameter).default for parameter in learnable()[row.name]}
 
 
 def gradients_of(row):

@@ -5,20 +5,26 @@ import numpy as np
 
 import fastnn
 from fastnn.cli.catalog import CATALOGUES
+from fastnn.learnable import learnable
 
-from .library import ARGUMENTS, LOSS, WIDTHS, Call, Side
+from .library import ARGUMENTS, LEARNED, LOSS, WIDTHS, Call, Side
 
 __all__ = ["Library"]
+
+
+def activation(name):
+    of = name.removeprefix(LEARNED)
+    return fastnn.get_act(of, *ARGUMENTS.get(of, ()), **{} if of == name else {"learn": learnable()[of]})
 
 
 class Library(Side):
     version = fastnn.__version__
 
     def forward(self, name, x):
-        return Call(partial(fastnn.get_act(name, *ARGUMENTS.get(name, ())).forward, x))
+        return Call(partial(activation(name).forward, x))
 
     def backward(self, name, x, grad):
-        act = fastnn.get_act(name, *ARGUMENTS.get(name, ()))
+        act = activation(name)
         if getattr(act, "by_value", False):         # as PyTorch's backward is given what its forward has kept
             return Call(partial(act.backward, y=act.forward(x), grad=grad))
         return Call(partial(act.backward, x, act.forward(x), grad=grad))

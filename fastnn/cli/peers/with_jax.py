@@ -16,7 +16,7 @@ import optax
 from fastnn.cli.catalog import CATALOGUES
 
 from .jax_losses import LOSSES
-from .library import ARGUMENTS, LOSS, Call, Side, gradients_of, pade
+from .library import ARGUMENTS, LOSS, Call, Side, beginnings, forms, gradients_of, pade
 
 __all__ = ["Library"]
 
@@ -32,6 +32,22 @@ def threshold(x):
 def gated(function, x):
     a, b = jnp.split(x, 2, axis=-1)
     return a * function(b)
+
+
+def sparsemax(x):
+    z, k = -jnp.sort(-x), jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    totals = jnp.cumsum(z, -1)
+    count = (1 + k * z > totals).sum(-1, keepdims=True)
+    return jnp.maximum(x - (jnp.take_along_axis(totals, count - 1, -1) - 1) / count.astype(x.dtype), 0)
+
+
+def entmax(x):
+    z, k = -jnp.sort(-x) / 2, jnp.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    mean = jnp.cumsum(z, -1) / k
+    left = 1 - (jnp.cumsum(z * z, -1) - k * mean * mean)
+    count = (mean - jnp.sqrt(jnp.maximum(left / k, 0)) <= z).sum(-1, keepdims=True)
+    mean, left = (jnp.take_along_axis(each, count - 1, -1) for each in (mean, left))
+    return jnp.square(jnp.maximum(x / 2 - mean + jnp.sqrt(left / count.astype(x.dtype)), 0))
 
 
 ACTIVATIONS = {
@@ -63,9 +79,11 @@ ACTIVATIONS = {
     "PReLU": lambda x, alpha=0.25: jnp.where(x > 0, x, alpha * x),
     "GELU": lambda x: jax.nn.gelu(x, approximate=False), "softmax": jax.nn.softmax,
     "softmin": lambda x: jax.nn.softmax(-x), "log-softmax": jax.nn.log_softmax,
+    "sparsemax": sparsemax, "entmax-1.5": entmax,
 }
 
-LEARNED = {"PReLU": 0.25}               # the parameter, whose gradient is wanted, too
+# with parameters, whose gradients are wanted, too
+FORMS = {"PReLU": ACTIVATIONS["PReLU"], **forms(jax.nn.sigmoid, jnp.expm1, jnp.where)}
 
 
 class Library(Side):
@@ -80,6 +98,8 @@ class Library(Side):
         jax.config.update("jax_enable_x64", dtype == "float64")
 
     def forward(self, name, x):
+        if name in FORMS:
+            return _waited_for(jax.jit(FORMS[name]), jnp.array(x), *_parameters(name, x.dtype))
         if name not in ACTIVATIONS:
             return None
         # compiled, identity would hand its argument back
@@ -87,14 +107,14 @@ class Library(Side):
         return _waited_for(function, jnp.array(x))
 
     def backward(self, name, x, grad):
+        if name in FORMS:
+            product = jax.jit(lambda g, *given: jax.vjp(FORMS[name], *given)[1](g))
+            return _waited_for(product, jnp.array(grad), jnp.array(x), *_parameters(name, x.dtype))
         if name not in ACTIVATIONS:
             return None
         if name == "identity":
             return _waited_for(jnp.copy, jnp.array(grad))
         activation = ACTIVATIONS[name]
-        if name in LEARNED:
-            product = jax.jit(lambda x, p, g: jax.vjp(activation, x, p)[1](g))
-            return _waited_for(product, jnp.array(x), jnp.array(LEARNED[name], x.dtype), jnp.array(grad))
         product = jax.jit(lambda x, g: jax.vjp(activation, x)[1](g)[0])
         return _waited_for(product, jnp.array(x), jnp.array(grad))
 
@@ -132,6 +152,10 @@ class Library(Side):
             params[-1].block_until_ready()      # one program computes them all
             return params
         return Call(run)
+
+
+def _parameters(name, dtype):
+    return [jnp.array(number, dtype) for number in beginnings(name).values()]
 
 
 def _waited_for(function, *args):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from fastnn.cli.catalog import CATALOGUES
 
-from .library import ARGUMENTS, WIDTHS, Call, Side, gradients_of, pade
+from .library import ARGUMENTS, WIDTHS, Call, Side, beginnings, forms, gradients_of, pade
 from .torch_losses import LOSSES
 
 __all__ = ["Library"]
@@ -26,6 +26,27 @@ P1, P2, BETA = 1.0, 0.0, 1.0             # of ACON-C
 def gated(function, x):
     a, b = x.chunk(2, dim=-1)
     return a * function(b)
+
+
+def ranked(x):
+    """Each row's elements from the largest to the smallest, and how many they are up to each."""
+    return x.sort(-1, descending=True).values, torch.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+
+
+def sparsemax(x):
+    z, k = ranked(x)
+    totals = z.cumsum(-1)
+    count = (1 + k * z > totals).sum(-1, keepdim=True)
+    return (x - (totals.gather(-1, count - 1) - 1) / count).clamp(min=0)
+
+
+def entmax(x):
+    z, k = ranked(x / 2)
+    mean = z.cumsum(-1) / k
+    left = 1 - ((z * z).cumsum(-1) - k * mean * mean)
+    count = (mean - (left / k).clamp(min=0).sqrt() <= z).sum(-1, keepdim=True)
+    tau = mean.gather(-1, count - 1) - (left.gather(-1, count - 1) / count).sqrt()
+    return torch.square((x / 2 - tau).clamp(min=0))
 
 
 def prelu_backward(g, x, weight):
@@ -58,8 +79,15 @@ FORWARD = {
     "CReLU": lambda x: torch.cat([torch.relu(x), torch.relu(-x)]),
     "PReLU": lambda x: F.prelu(x, torch.full((1,), 0.25, dtype=x.dtype)), "RReLU": lambda x: F.rrelu(x, training=True),
     "GELU": F.gelu, "softmax": lambda x: torch.softmax(x, -1), "softmin": lambda x: F.softmin(x, -1),
-    "log-softmax": lambda x: torch.log_softmax(x, -1),
+    "log-softmax": lambda x: torch.log_softmax(x, -1), "sparsemax": sparsemax, "entmax-1.5": entmax,
 }
+
+
+FORMS = forms(torch.sigmoid, torch.expm1, torch.where)
+
+
+def parameters(name, dtype):
+    return [torch.tensor(number, dtype=dtype) for number in beginnings(name).values()]
 
 
 def optimizer(called, params, arguments):
@@ -121,10 +149,16 @@ class Library(Side):
         torch.set_num_threads(threads)
 
     def forward(self, name, x):
+        if name in FORMS:
+            x = torch.from_numpy(x)
+            return Call(partial(FORMS[name], x, *parameters(name, x.dtype)), torch.no_grad)
         return Call(partial(FORWARD[name], torch.from_numpy(x)), torch.no_grad) if name in FORWARD else None
 
     def backward(self, name, x, grad):
         x, grad = torch.from_numpy(x), torch.from_numpy(grad)
+        if name in FORMS:
+            given = [each.requires_grad_() for each in (x.clone(), *parameters(name, x.dtype))]
+            return Call(partial(torch.autograd.grad, FORMS[name](*given), given, grad, retain_graph=True))
         if name in BACKWARD:
             return Call(partial(*BACKWARD[name](x, grad)), torch.no_grad)
         if name in FORWARD and name != "step":              # a chain of operators; a step has no gradient

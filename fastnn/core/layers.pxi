@@ -1,4 +1,8 @@
-# What affine.pyx, normalization.pyx, row_norms.pyx and dropout.pyx call, compiled for each level; rules.pxi includes this.
+"""What affine.pyx, normalization.pyx, row_norms.pyx, dropout.pyx and what draws numbers call, by address.
+
+Compiled once per instruction-set level (tools/translation.py), without contraction: all levels give the same bits.
+"""
+from libc.stdint cimport uintptr_t
 
 # by address alone: their types are those of columns.pxd
 cdef extern from "columns.h":
