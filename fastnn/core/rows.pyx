@@ -181,7 +181,7 @@ cdef object with_last(cnp.ndarray a, object axis, str name):
         if not -ndim <= each < ndim:
             raise AxisError(f"axis must be from {-ndim} to {ndim - 1}, not {axis}: {name} has the shape "
                             f"{(<object>a).shape}")
-    if len({each % ndim for each in axes}) < len(axes):
+    if a.ndim and len({each % ndim for each in axes}) < len(axes):
         raise ValueError(f"axis names one twice: {axis}, where {name} has the shape {(<object>a).shape}")
     if a.ndim == 0 or axis is None:
         return a
