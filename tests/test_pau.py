@@ -65,7 +65,7 @@ def test_coefficients_that_are_refused():
         with pytest.raises(error, match=text):
             get_act("PAU", numerator=numerator, denominator=denominator)
     act = get_act("PAU")
-    with pytest.raises(ValueError, match="degree 2"):
+    with pytest.raises(ValueError, match="degree 3"):
         act.b4 = 0
     assert act.b4 > 0.3
 
