@@ -470,8 +470,8 @@ class Snake(Activation, name="snake", kernel="snake"):
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    By default it is the least-squares fit to leaky ReLU (alpha = 0.01) from -3 to 3, computed by tools/pade.py; the
-    authors' `rational_activations` has it with five digits as version B. Coefficients may be given together,
+    The default is near leaky ReLU (alpha = 0.01) from -3 to 3: the authors' coefficients for 1 + |b1 x| + ... + |b4 x^4|. The fit of
+    the formula here is printed by tools/pade.py. Coefficients may be given together,
     numerator=[a0, ..., am], denominator=[b1, ..., bn]: of the degrees (m, n), n from 1 to 4 and m up to n + 1. Where the
     polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds where the numerator crosses zero, too;
     with coefficients of many sizes, to those of the largest term. With m below n + 1 f falls behind x, and from |x| = 13 on the
@@ -480,16 +480,16 @@ class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
 
-    a0 = Hyperparameter(0.03355815878, above=-1e6, below=1e6)
-    a1 = Hyperparameter(0.505, above=-1e6, below=1e6)
-    a2 = Hyperparameter(1.65344539, above=-1e6, below=1e6)
-    a3 = Hyperparameter(2.01002512, above=-1e6, below=1e6)
-    a4 = Hyperparameter(0.9319115191, above=-1e6, below=1e6)
-    a5 = Hyperparameter(0.1524260757, above=-1e6, below=1e6)
-    b1 = Hyperparameter(0.0, above=-1e6, below=1e6)
-    b2 = Hyperparameter(3.980247763, above=-1e6, below=1e6)
-    b3 = Hyperparameter(0.0, above=-1e6, below=1e6)
-    b4 = Hyperparameter(0.3018338132, above=-1e6, below=1e6)
+    a0 = Hyperparameter(0.02979246, above=-1e6, below=1e6)
+    a1 = Hyperparameter(0.61837738, above=-1e6, below=1e6)
+    a2 = Hyperparameter(2.32335207, above=-1e6, below=1e6)
+    a3 = Hyperparameter(3.05202660, above=-1e6, below=1e6)
+    a4 = Hyperparameter(1.48548002, above=-1e6, below=1e6)
+    a5 = Hyperparameter(0.25103717, above=-1e6, below=1e6)
+    b1 = Hyperparameter(1.14201226, above=-1e6, below=1e6)
+    b2 = Hyperparameter(4.39322834, above=-1e6, below=1e6)
+    b3 = Hyperparameter(0.87154450, above=-1e6, below=1e6)
+    b4 = Hyperparameter(0.34720652, above=-1e6, below=1e6)
 
     def __init__(self, *args: Any, **kwds: Any) -> None:
         for word, names in self.words.items():

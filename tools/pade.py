@@ -1,4 +1,4 @@
-"""Print the default coefficients of PAU, the safe Pade unit that is nearest to leaky ReLU (alpha = 0.01) from -3 to 3.
+"""Print the coefficients of the safe Pade unit (PAU) that is nearest to leaky ReLU (alpha = 0.01) from -3 to 3.
 
 Run `python tools/pade.py` (needs mpmath, a second). Nearest means the least integral of the squared error. Leaky ReLU is
 (1 + alpha)/2 x + (1 - alpha)/2 |x|, and over an even denominator the first part is exact: what is to be fitted is |x|, by

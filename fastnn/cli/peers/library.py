@@ -10,8 +10,8 @@ __all__ = ["ARGUMENTS", "BATCH", "LEARNED", "LOSS", "PADE", "WIDTHS", "Call", "S
            "pade"]
 
 ARGUMENTS = {"threshold": (0.5, -0.25)}         # what has no defaults
-PADE = ((0.03355815878, 0.505, 1.65344539, 2.01002512, 0.9319115191, 0.1524260757),
-        (0.0, 3.980247763, 0.0, 0.3018338132))                      # the coefficients of PAU
+PADE = ((0.02979246, 0.61837738, 2.32335207, 3.05202660, 1.48548002, 0.25103717),
+        (1.14201226, 4.39322834, 0.87154450, 0.34720652))           # the coefficients of PAU
 LOSS = 1.0                                      # what rules that read the loss are told, where a library has them
 
 LEARNED = "learned "            # begins the name of a row whose activation's parameters are all learned
