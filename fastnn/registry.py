@@ -8,7 +8,8 @@ def folded(name):
     return "".join(c for c in name.lower() if c not in " -_")
 
 
-LIKENESS = 0.5                  # of what is nearly a name
+LIKENESS = 0.5                  # of what is nearly a name,
+OF_ALIASES = 0.6                # and of what is nearly another name of one
 
 
 def nearest(name, known, likeness=LIKENESS):
@@ -136,8 +137,10 @@ class Registry:
         """" (did you mean a or b (an alias of c)?)", or nothing: of the nearest spellings, each entry once."""
         entries = {**self._catalogue.copy(), **self._registered.copy()}
         found = {}
+        closer = get_close_matches(folded(name), entries, n=9, cutoff=OF_ALIASES)
         for spelling in get_close_matches(folded(name), entries, n=9, cutoff=LIKENESS):
-            found.setdefault(entries[spelling], spelling)
+            if spelling in closer or spelling == folded(entries[spelling][0]):
+                found.setdefault(entries[spelling], spelling)
         said = [own if spelling == folded(own) else f"{self._spelled[spelling]}, which is {own},"
                 for (own, _), spelling in list(found.items())[:3]]
         return f" (did you mean {' or '.join(said).removesuffix(',')}?)" if said else ""

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn.cli.peers.library import LEARNED
+from fastnn.cli.subjects import learned_forms
 from fastnn.learnable import learnable
 from helpers import python
 
@@ -108,7 +110,8 @@ def test_every_entry_is_timed(kind, body):
 def test_every_entry_is_tracked(module, kind):
     found = getattr(MODULES[module], kind.title())
     named = found.params[found.param_names.index({"losses": "loss"}.get(kind, kind[:-1]))]
-    assert sorted(named) == sorted(set(KINDS[kind]()) - {*fastnn.activations("layer"), *fastnn.activations("concatenated")})
+    entries = {*KINDS[kind](), *(learned_forms() if (module, kind) == ("peers", "activations") else ())}
+    assert sorted(named) == sorted(entries - {*fastnn.activations("layer"), *fastnn.activations("concatenated")})
 
 
 @pytest.mark.parametrize(("kind", "expected"), [
@@ -407,7 +410,8 @@ def test_sides_of_activations(dtype, direction):
     from fastnn.cli.peers.formulas import ACTIVATIONS
     for name in MODULES["peers"].Activations.params[1]:
         own, other = MODULES["peers"].Activations().calls("numpy", name, dtype, 1000, direction)
-        assert (own.run.func.__self__.name, own.run.func.__name__) == (name, direction)
+        assert (f"{LEARNED if name in learned_forms() else ''}{own.run.func.__self__.name}", own.run.func.__name__) == (
+            name, direction)
         assert other.run.func is ACTIVATIONS[name][direction == "backward"]
         for side in (own, other):
             for operand in (*side.run.args, *side.run.keywords.values()):

@@ -21,6 +21,7 @@ import fastnn.datasets
 from fastnn.cli import build_parser, main
 from fastnn.cli.experiment import Run, Settings, build_optimizer, train
 from fastnn.cli.families import WELL_KNOWN, by_family, family_of, named, well_known
+from fastnn.cli.subjects import learned_forms
 from helpers import HANG
 
 pytest.importorskip("matplotlib")
@@ -297,7 +298,7 @@ def test_bench_takes_whole_catalogues(tmp_path):
     rows = read_json(tmp_path / "bench.json")["rows"]
     assert {row["name"] for row in rows if row["subject"] == "optimizers"} == set(fastnn.optimizers())
     assert {row["name"] for row in rows if row["subject"] == "activations"} == {
-        *fastnn.activations()} - {*fastnn.activations("layer")}
+        *fastnn.activations(), *learned_forms()} - {*fastnn.activations("layer")}
     training, = (row for row in rows if row["subject"] == "training")
     assert (training["yardstick"], training["best_peer"], training["ratio"]) == ("numpy", None, None)
 
@@ -583,7 +584,7 @@ def test_a_process_that_cannot_go_on(tmp_path, args, fragment):
     ("plot --out file/act.png", "file"),
     ("plot --out taken/compare.svg", "must be a folder"),
     ("compare --out act.png", "--out: must be a folder, and 'act.png' is named like a file"),
-    ("compare --out new/compare.json", "called like a file"),
+    ("compare --out new/compare.json", "named like a file"),
     ("compare --hidden 100 0", "--hidden: must be at least 1, not '0'"),
     ("bench --sizes", "expected at least one argument"),
     ("bench --sizes activations", "--sizes: expected at least one argument"),

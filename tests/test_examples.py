@@ -142,6 +142,6 @@ def test_the_guide_can_be_typed_in():
                   "blocks = re.findall('```python\\n(.*?)```', text, re.DOTALL)\n"
                   "for block in blocks:\n"
                   "    exec(compile(block, 'guide', 'exec'))\n"
-                  "assert len(blocks) == 7 and (params['w'] < 1).all() and (gx > 0).all()",
+                  "assert len(blocks) == 8 and (params['w'] < 1).all() and (gx > 0).all()",
                   Path(__file__).parents[1] / "docs" / "formulas.md")
     assert (done.returncode, done.stderr) == (0, "")
