@@ -278,21 +278,16 @@ class StarReLU(Activation, name="StarReLU", kernel="star_relu"):
     bias = Hyperparameter(-0.4472, above=-1e6, below=1e6)
 
 
-class Kinked(Activation):
+class _Kinked(Activation):
     """Two pieces that meet at 0, where f' is that of the upper one, 1 or lambda_, unless `_lower_at_zero`."""
 
     _lower_at_zero = False
 
-    def _slopes(self):
-        """f' just below 0 and just above."""
-        return self.alpha, 1
-
     def _kernel_parameters(self):
-        below, above = self._slopes()
-        return *super()._kernel_parameters(), below if self._lower_at_zero else above
+        return *super()._kernel_parameters(), self._lower_at_zero
 
 
-class LeakyReLU(Kinked, name="leaky-ReLU", kernel="leaky_relu"):
+class LeakyReLU(_Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     """x, below 0 alpha x; f'(0) = 1.  alpha may be 0, which is ReLU but for f'(0), or negative."""
 
     alpha = Hyperparameter(1e-2, above=-1e30, below=1e30)       # as in those that follow: with room in float32's range
@@ -304,7 +299,7 @@ class LeakyReLU(Kinked, name="leaky-ReLU", kernel="leaky_relu"):
     _alike_at_value = _by_value
 
 
-class ELU(Kinked, name="ELU", kernel="elu"):
+class ELU(_Kinked, name="ELU", kernel="elu"):
     """x, below 0 alpha (exp(x) - 1); f'(0) = 1, f''(0) = 0.  Clevert et al. 2015, arXiv 1511.07289."""
 
     learns = ("alpha",)
@@ -315,16 +310,13 @@ class ELU(Kinked, name="ELU", kernel="elu"):
         return self.alpha > 0
 
 
-class SELU(Kinked, name="SELU", kernel="selu"):
+class SELU(_Kinked, name="SELU", kernel="selu"):
     """lambda_ x, below 0 lambda_ alpha (exp(x) - 1); f'(0) = lambda_.  Klambauer et al. 2017, arXiv 1706.02515."""
 
     _by_value = True
 
     lambda_ = Hyperparameter(1.0507, at_least=1e-6, below=1e6)
     alpha = Hyperparameter(1.67326, at_least=1e-6, below=1e6)
-
-    def _slopes(self):
-        return self.lambda_ * self.alpha, self.lambda_
 
 
 class CELU(Activation, name="CELU", kernel="celu"):

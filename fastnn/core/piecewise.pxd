@@ -126,7 +126,15 @@ cdef inline lane clipped_d1(lane x, const lane *h) noexcept nogil:
     return keep_nan((<lane>1 if x < high else <lane>0) if x > low else <lane>0, x)
 
 
-# h = (alpha, f'(0)), alpha the slope below 0; 0 times infinity is 0 here
+cdef inline lane upper_piece(lane lower_at_zero) noexcept nogil:
+    """Where the upper of two pieces that meet at 0 begins: there, or at the next number if 0 is the lower one's."""
+    if lane is float:
+        return <lane>0 if lower_at_zero == <lane>0 else <lane>1.401298464324817e-45
+    else:
+        return <lane>0 if lower_at_zero == <lane>0 else <lane>4.9406564584124654e-324
+
+
+# h = (alpha, whether 0 is the lower piece's), alpha the slope below 0; 0 times infinity is 0 here
 
 cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
     cdef lane below = <lane>0 if h[0] == <lane>0 else h[0] * x
@@ -134,5 +142,5 @@ cdef inline lane leaky_relu(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane leaky_relu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane slope = h[0], at_zero = h[1]
-    return keep_nan(slope if x < <lane>0 else (<lane>1 if x > <lane>0 else at_zero), x)
+    cdef lane slope = h[0], upper = upper_piece(h[1])
+    return keep_nan(slope if x < upper else <lane>1, x)

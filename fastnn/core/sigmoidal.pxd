@@ -4,6 +4,7 @@
 Everything that saturates is written in e = exp(-|x|), which lies in (0, 1]: nothing overflows, and the tail that
 1 - y would lose is kept. h holds the hyperparameters in the order of the catalogue row.
 """
+from fastnn.core.piecewise cimport upper_piece
 from fastnn.core.vecmath cimport (absolute, against, at_least, at_most, exp_floor, exp_parts, exp_split, exp_split_at,
                                   exp_split_plain, exp_split_short, expm1, fma, HAS_FMA, lane, least, log1p,
                                   product_low, rest_of, square_root, tanh as tanh_of, tanh_of_size, tanh_squared,
@@ -220,7 +221,7 @@ cdef inline lane expm1_of_minus(lane a) noexcept nogil:
     return fma(t, p, t - <lane>1)
 
 
-# ELU: x, below 0 alpha (exp(x) - 1), whose derivative is y + alpha; h = (alpha, f'(0))
+# ELU: x, below 0 alpha (exp(x) - 1), whose derivative is y + alpha; h = (alpha, whether 0 is the lower piece's)
 
 cdef inline lane elu(lane x, const lane *h) noexcept nogil:
     cdef lane below = h[0] * expm1_of_minus(least(absolute(x), <lane>60))
@@ -236,13 +237,13 @@ cdef inline lane elu_exp(lane x, lane alpha) noexcept nogil:
 
 
 cdef inline lane elu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane e = elu_exp(x, h[0]), at_zero = h[1]
-    return (<lane>1 if x > <lane>0 else at_zero) if x >= <lane>0 else e
+    cdef lane e = elu_exp(x, h[0]), upper = upper_piece(h[1])
+    return <lane>1 if x >= upper else e
 
 
 cdef inline lane elu_by_value(lane y, const lane *h) noexcept nogil:
-    cdef lane below = y + h[0], at_zero = h[1]
-    return y if y != y else (below if y < <lane>0 else (<lane>1 if y > <lane>0 else at_zero))
+    cdef lane below = y + h[0], upper = upper_piece(h[1])
+    return y if y != y else (below if y < upper else <lane>1)
 
 
 cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
@@ -250,8 +251,8 @@ cdef inline lane elu_d2(lane x, const lane *h) noexcept nogil:
     return <lane>0 if x >= <lane>0 else e
 
 
-# SELU: lambda x, below 0 lambda alpha (exp(x) - 1), whose derivative is y + lambda alpha; h = (lambda, alpha, f'(0)); the
-# product of the first two and expm1, T p + (T - 1), are kept in two parts
+# SELU: lambda x, below 0 lambda alpha (exp(x) - 1), whose derivative is y + lambda alpha; h = (lambda, alpha, whether
+# 0 is the lower piece's); the product of the first two and expm1, T p + (T - 1), are kept in two parts
 
 cdef inline lane selu(lane x, const lane *h) noexcept nogil:
     cdef wide kept[2]
@@ -268,14 +269,14 @@ cdef inline lane selu(lane x, const lane *h) noexcept nogil:
 
 
 cdef inline lane selu_d1(lane x, const lane *h) noexcept nogil:
-    cdef lane e = elu_exp(x, h[0] * h[1]), above = h[0], at_zero = h[2]
-    return (above if x > <lane>0 else at_zero) if x >= <lane>0 else e
+    cdef lane e = elu_exp(x, h[0] * h[1]), above = h[0], upper = upper_piece(h[2])
+    return above if x >= upper else e
 
 
 cdef inline lane selu_by_value(lane y, const lane *h) noexcept nogil:
     cdef lane weight = h[0] * h[1]
-    cdef lane below = (y + weight) + product_low(h[0], h[1], weight), above = h[0], at_zero = h[2]
-    return y if y != y else (below if y < <lane>0 else (above if y > <lane>0 else at_zero))
+    cdef lane below = (y + weight) + product_low(h[0], h[1], weight), above = h[0], upper = upper_piece(h[2])
+    return y if y != y else (below if y < upper else above)
 
 
 cdef inline lane selu_d2(lane x, const lane *h) noexcept nogil:
