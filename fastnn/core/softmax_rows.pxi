@@ -101,13 +101,14 @@ cdef inline double loss_by_target(const real *x, const real *t, real top, double
 
 cdef void logs_of(Py_ssize_t rows, const double *sums, const double *lost, const double *ones, const real *tops,
                   double *log_sum) noexcept nogil:
-    cdef double made[PHASED]
+    """Of 16 or 32 rows."""
+    cdef double made[32]
     cdef double rest, low
     cdef Py_ssize_t r
     for r in range(rows & -16):
         with_largest(sums[r], lost[r], ones[r], &rest, &low, tops[r])
         made[r] = log_of_sum(rest)
-    memcpy(log_sum, made, sizeof(made))
+    memcpy(log_sum, made, rows * sizeof(double))
 
 
 cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
@@ -156,11 +157,64 @@ cdef void losses_along(const real *x, const real *t, const Py_ssize_t *labels, r
             finish(end_loss[real], to, t + r * n, to, &k[r], n)
 
 
+cdef void losses_across(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
+                        Py_ssize_t n, Py_ssize_t count) noexcept nogil:
+    """The same, with the same bits, of up to WIDTH short rows, which are turned round."""
+    cdef double sums[LANES * WIDTH]
+    cdef double lost[LANES * WIDTH]
+    cdef double ones[WIDTH]
+    cdef double log_sum[WIDTH]
+    cdef real lanes[SHORT * WIDTH]
+    cdef real e[SHORT * WIDTH]
+    cdef real k[6 * WIDTH]
+    cdef real tops[WIDTH]
+    cdef Py_ssize_t r, at
+    if count < WIDTH:
+        memset(lanes, 0, n * WIDTH * sizeof(real))
+    for r in range(WIDTH):
+        tops[r], k[2 * WIDTH + r], k[5 * WIDTH + r] = -<real>INFINITY, <real>0, <real>1
+    turned(x, n, count, lanes, WIDTH)
+    maxima(lanes, WIDTH, <real>1, n, WIDTH, tops)
+    sum_exponentials_across(True, lanes, WIDTH, <real>1, tops, <const real *>NULL, e, False, n, WIDTH, WIDTH, e, sums, lost,
+                            ones)
+    logs_of(WIDTH, sums, lost, ones, tops, log_sum)
+    for r in range(count):
+        if t == NULL:
+            losses[r] = log_sum[r] - <double>shifted(x[r * n + labels[r]], tops[r])
+        else:
+            losses[r] = loss_by_target(x + r * n, t + r * n, tops[r], log_sum[r], n)
+    if grad == NULL:
+        return
+    constants_of(LOG_SOFTMAX, PRODUCT, WIDTH, WIDTH, sums, lost, ones, tops, k)
+    if t == NULL:
+        finish_across(end_share[real], e, WIDTH, WIDTH, e, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
+        for r in range(count):
+            at = labels[r] * WIDTH + r
+            lanes[at] = -k[2 * WIDTH + r] if is_one(e[at]) else lanes[at] - <real>1
+    else:
+        turned(t, n, count, lanes, WIDTH)
+        total_across(ALONE, lanes, WIDTH, lanes, WIDTH, tops, n, WIDTH, WIDTH, sums, lost, ones)
+        for r in range(WIDTH):
+            in_two(sums[r], lost[r], &k[3 * WIDTH + r], &k[4 * WIDTH + r])
+        finish_across(end_loss[real], e, WIDTH, WIDTH, lanes, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
+    turned_back(lanes, grad, n, count)
+
+
 cdef void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels, real *grad, double *losses,
                                 Py_ssize_t n, Py_ssize_t count) noexcept nogil:
-    cdef Py_ssize_t most = most_together(n, x[0])
+    cdef const real *target
+    cdef const Py_ssize_t *label
+    cdef real *to
+    cdef Py_ssize_t width
     cdef Py_ssize_t i = 0
     while i < count:
-        losses_along(x + i * n, t + i * n if t != NULL else NULL, labels + i if labels != NULL else NULL,
-                     grad + i * n if grad != NULL else NULL, losses + i, n, min(most, count - i))
-        i += most
+        target = t + i * n if t != NULL else NULL
+        label = labels + i if labels != NULL else NULL
+        to = grad + i * n if grad != NULL else NULL
+        if n <= SHORT and count - i >= FEW:
+            width = min(<Py_ssize_t>WIDTH, count - i)
+            losses_across(x + i * n, target, label, to, losses + i, n, width)
+        else:
+            width = min(most_together(n, x[0]), count - i)
+            losses_along(x + i * n, target, label, to, losses + i, n, width)
+        i += width
