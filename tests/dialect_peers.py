@@ -5,6 +5,7 @@ tools/record_peers.py does; its files are in tests/data/peers.
 """
 import json
 import os
+import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import version
@@ -107,7 +108,9 @@ def optax(case):
     arguments = dict(case.arguments)
     if case.scheduled:
         arguments[case.scheduled] = lambda count: case.arguments[case.scheduled]*falling_of_array(count + 1)
-    opt = (getattr(optax, case.name, None) or getattr(optax.contrib, case.name))(**arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)         # optimistic_adam, which optax still has
+        opt = (getattr(optax, case.name, None) or getattr(optax.contrib, case.name))(**arguments)
     if "clip_global_norm" in case.options:
         opt = optax.chain(optax.clip_by_global_norm(case.options["clip_global_norm"]), opt)
     elif "clip_value" in case.options:
