@@ -459,8 +459,8 @@ def report(chosen, orders, dtypes, options, oracle):
 
 
 BETWEEN = {
-    "gated": ("\nThe gates of gated units: f and f' of b, with a = 1. a, and back the gradient, multiply last, which"
-              "\nadds half a unit each; pairs of floats are not measured.\n\n"),
+    "gated": ("\nThe gates of gated units: f and f' of b, with a = 1. The product with a, and in `backward` that with the"
+              " gradient, add\nhalf a unit each. Pairs of floats are not measured.\n\n"),
     "learned": ("\nWith learned parameters, at the numbers that these begin with: f, f', and the derivative in each parameter"
                 f"\n({LEARNED_ULPS} ULP), before it is summed:\n\n")}
 UNITS = f"""Errors are in units in the last place (ULP) of the exact value,

@@ -462,12 +462,12 @@ class Snake(Activation, name="snake", kernel="snake"):
 class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
     """(a0 + a1 x + ... + a5 x^5)/(1 + |b1 x + ... + b4 x^4|).  Molina et al. 2019, arXiv 1907.06732 ("safe PAU").
 
-    The default is near leaky ReLU (alpha = 0.01) from -3 to 3: the authors' coefficients for 1 + |b1 x| + ... + |b4 x^4|. The fit of
-    the formula here is printed by tools/pade.py. Coefficients may be given together,
-    numerator=[a0, ..., am], denominator=[b1, ..., bn]: of the degrees (m, n), n from 1 to 4 and m up to n + 1. Where the
-    polynomial in the modulus is 0 its slope counts as 0. f is exact to the bounds where the numerator crosses zero, too;
-    with coefficients of many sizes, to those of the largest term. With m below n + 1 f falls behind x, and from |x| = 13 on the
-    errors are within twice the bounds of f, f/x and f/x^2.
+    The default approximates leaky ReLU (alpha = 0.01) from -3 to 3: the authors' coefficients, for 1 + |b1 x| + ... +
+    |b4 x^4|. tools/pade.py prints the fit of the formula here. Coefficients may be given as lists,
+    numerator=[a0, ..., am], denominator=[b1, ..., bn], with n from 1 to 4 and m up to n + 1. Where the polynomial
+    between the bars is 0 its derivative counts as 0. f keeps its bounds where the numerator crosses zero; with
+    coefficients of very different sizes they are relative to the largest term. With m below n + 1, f grows slower than
+    x, and from |x| = 13 on errors are within twice the bounds, relative to f, f/x and f/x^2.
     """
 
     words = {"numerator": ("a0", "a1", "a2", "a3", "a4", "a5"), "denominator": ("b1", "b2", "b3", "b4")}
@@ -575,10 +575,10 @@ class LogSoftmax(_Tempered, name="log-softmax", kernel="log_softmax"):
 class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
     """max(x_i/T - tau, 0) along `axis`, with tau such that these sum to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    T is the `temperature`: the smaller, the fewer are above 0. The nearest point to x/T among the distributions: what
-    lies far below the largest elements is 0. The support is where it is not; the Jacobian is that of x/T less its mean
-    there, 0 elsewhere, also at the support's border. A gradient is not looked at where y is 0. Rows with NaN are NaN;
-    of infinite maxima each gets the same share.
+    T is the `temperature`: the smaller, the fewer elements are above 0. The result is the distribution nearest to x/T.
+    Its support is where it is above 0. The derivative there is that of x/T minus its mean over the support, and 0
+    elsewhere, also at the support's border; gradients where y is 0 have no effect. Rows with NaN are NaN; several
+    infinite maxima get equal shares.
     """
 
     accuracy = bounds.SPARSE_ROWS
@@ -590,8 +590,8 @@ class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
 class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
     """max(x_i/(2 T) - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
 
-    T is the `temperature`. The alpha-entmax of alpha = 1.5, exactly. Peters, Niculae and Martins 2019, arXiv
-    1905.05702. What is said of sparsemax's support, NaN and infinities holds here as well.
+    T is the `temperature`. Exact alpha-entmax of alpha = 1.5. Peters, Niculae and Martins 2019, arXiv
+    1905.05702. Support, NaN and infinities as in sparsemax.
     """
 
     accuracy = bounds.SPARSE_ROWS

@@ -18,7 +18,7 @@ from .hyperparameters import Choice, Hyperparameter, one_axis
 class Parameter(Hyperparameter):
     """An array that is learned, of float32 or float64. Given as a number, it begins with that for every channel.
 
-    What it begins with may have a range, the array has none: training goes where it goes.
+    A range holds for the initial value only; training may leave it.
     """
 
     def checked(self, value):

@@ -369,7 +369,7 @@ def test_other_words_for_sources(said, like):
     ("cross_entropy", "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities"),
     ("categorical_crossentropy", "logits, or get_err('CategoricalCrossentropy', like='keras') of probabilities"),
     ("SparseCategoricalCrossentropy", "of logits, or get_err("), ("binary_focal_crossentropy", "sigmoid-focal, of logits"),
-    ("KLDivergence", "log_input=False of probabilities"), ("cosine_similarity", "cosine, which is 1 less it"),
+    ("KLDivergence", "log_input=False of probabilities"), ("cosine_similarity", "cosine, which is 1 minus the similarity"),
     ("margin_ranking_loss", "get_err('MarginRankingLoss', like='torch')")])
 def test_names_that_mean_one_thing_here_and_another_there(name, said):
     with pytest.raises(ValueError, match=f"^Unknown error function: '{name}' \\(it is .*{re.escape(said)}"):

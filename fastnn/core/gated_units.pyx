@@ -352,7 +352,7 @@ cdef class GatedUnit:
         g = operand(grad, like, "grad")
         if not (cnp.PyArray_SAMESHAPE(self.shape_of(a, gate, &axis), like)
                 and (b is None or cnp.PyArray_SAMESHAPE(b, like))):        # grad's __array__ may have done anything to both
-            raise ValueError("x or gate changed its shape while grad was looked at")
+            raise ValueError("x or gate changed its shape while grad was converted")
         dtype = result_dtype(a)
         computed = DOUBLE if dtype == np.float64 else SINGLE
         wide = np.dtype(np.float64 if computed == DOUBLE else np.float32)

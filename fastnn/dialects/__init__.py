@@ -10,7 +10,7 @@ from ..registry import folded, hint
 SOURCES = {                     # module -> what messages call it
     "article": "article A", "torch": "PyTorch", "optax": "optax", "keras": "Keras", "chainer": "Chainer",
     "sklearn": "scikit-learn", "dlfs": "the book"}
-OTHER_WORDS = {                 # what else one says for a source -> that; JAX's activations and losses are optax's
+OTHER_WORDS = {                 # other words for a source -> its name; JAX's activations and losses are optax's
     "jax": "optax", "jax.nn": "optax", "pytorch": "torch", "scikit-learn": "sklearn", "tf.keras": "keras"}
 
 WHOLE_PROBLEM = "asks for the loss again at other parameters, which is no step: fastnn.nn.minimize does that"
@@ -28,10 +28,10 @@ OTHER_RULES = {                 # optimizers that a source has and its dialect h
 
 OTHER_LOSSES = {                # likewise
     "torch": {"CTCLoss": "has no counterpart",
-              "MultiMarginLoss": "is a sum over the classes but the target: categorical-hinge is of the largest",
+              "MultiMarginLoss": "sums over all classes but the target: categorical-hinge takes the largest",
               "MultiLabelMarginLoss": "has lists of labels that end with -1",
               "TripletMarginWithDistanceLoss": "takes a function: triplet has p-norms",
-              "LinearCrossEntropyLoss": "has weights of its own", "AdaptiveLogSoftmaxWithLoss": "has weights of its own"},
+              "LinearCrossEntropyLoss": "has parameters to learn", "AdaptiveLogSoftmaxWithLoss": "has parameters to learn"},
     "optax": {"triplet_margin_loss": "adds eps to each power of a distance",
               "ntxent": "has its pairs in one array", "dice_loss": "is of softmax, and of the whole batch",
               "binary_dice_loss": "is of sigmoid, and of the whole batch",

@@ -1,4 +1,4 @@
-"""Activations and losses of the catalogue that differ a little in a library: what stands around them there."""
+"""Activations and losses of the catalogue that differ a little in a library: mixins with the difference."""
 import math
 from typing import Any
 
@@ -8,7 +8,7 @@ from ..core.arrays import as_array
 
 
 class Adapted:
-    """Before a class of the catalogue: what a library has by the name `called`, with `terms` as words, {theirs: own}.
+    """Mixin for a class of the catalogue: what a library has by the name `called`, with `terms` as words, {theirs: own}.
 
     `always` are arguments that it has been made with, which are no hyperparameters.
     """
@@ -26,18 +26,18 @@ class Adapted:
         return f"{self.maker}({', '.join([repr(self.called), *shown, f'like={self.like!r}'])})"
 
     def _reduced_as(self):
-        """What makes its reduction there, as arguments."""
+        """The arguments for its reduction there."""
         return {"reduction": self.reduction}
 
 
 class LowerPieceAtZero(Adapted):
-    """Before activations that have a kink at 0 and take the upper piece's slope there: here the lower one's."""
+    """Mixin for activations with a kink at 0: the slope there is that of the lower piece instead of the upper one."""
 
     _lower_at_zero = True
 
 
 class AlongAnotherAxis(Adapted):
-    """Before losses of rows, whose classes lie along the last axis: here along the hyperparameter `axis`."""
+    """Mixin for losses of rows: classes lie along the hyperparameter `axis` instead of the last axis."""
 
     def _axis_of(self, x):
         return self.axis
@@ -54,9 +54,9 @@ class AlongAnotherAxis(Adapted):
 
 
 class OfRows(Adapted):
-    """Before losses of elements: a row along the last axis has the mean of its errors, or their sum where `_sums`.
+    """Mixin for losses of elements: a row along the last axis has the mean of its errors, or their sum where `_sums`.
 
-    `_held(y, t)` may change predictions and targets first, and says where predictions were kept as they are: elsewhere the
+    `_held(y, t)` may clip predictions and targets first, and returns where predictions were kept: elsewhere the
     derivative is 0.
     """
 

@@ -88,9 +88,9 @@ def mean_pinball_loss(alpha=0.5):
 
 
 class LogLoss(Adapted, losses.catalogued("NLL")):
-    """Of probabilities, held away from 0 and 1 by the dtype's epsilon: of class 1 where they are no rows, else of each class.
+    """Of probabilities: of class 1 if they have one axis, else of each class. They are clipped at the dtype's epsilon.
 
-    Rows are not divided by their sums, as in scikit-learn, which only warns. Where one was held its gradient is 0.
+    Rows are not divided by their sums, as in scikit-learn, which only warns. Where one was clipped its gradient is 0.
     """
 
     like, name, called = "sklearn", "log_loss", "log_loss"

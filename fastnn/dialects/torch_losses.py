@@ -176,7 +176,7 @@ class MarginRankingLoss(_OfTwo, ElementwiseLoss):
 class CosineEmbeddingLoss(_OfTwo):
     """1 - cos(x1, x2) of rows where t is above 0, else max(cos(x1, x2) - margin, 0); derivative 0 at the kink.
 
-    PyTorch adds 1e-12 to the squares of a norm: here a norm is held at 1e-8.
+    PyTorch adds 1e-12 to the squares of a norm: here a norm is clamped at 1e-8 from below.
     """
 
     name = called = "CosineEmbeddingLoss"

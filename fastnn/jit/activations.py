@@ -53,9 +53,9 @@ def register_act(name: str, function: Callable[..., Any] | None = None, /, *, le
     function : function, optional
         If the result is not used as a decorator.
     learn : str or sequence of str
-        Which hyperparameters are learned, up to 8, of a gated unit 7: `get_act(name, channels=64, axis=1)` has one for each
-        channel, which begins with the default; a gated unit's channels lie along the axis that is halved. A range that is
-        declared is that of what it begins with; training goes where it goes.
+        Which hyperparameters are learned, up to 8, of a gated unit 7: `get_act(name, channels=64, axis=1)` has one for
+        each channel, with the default as initial value. A gated unit's channels are those of its result along `axis`. A
+        declared range holds for the initial value; training may leave it.
     replace : bool
         Whether the name may be taken from another activation. `unregister` gives it back to fastnn's own one.
     **hyperparameters : number or fastnn.hyperparameters.Hyperparameter

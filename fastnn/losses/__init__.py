@@ -6,7 +6,7 @@ from . import classification, distances, embeddings, likelihoods, probabilities,
 from .base import Elementwise, Loss, Rows, Several
 from .base import registry as _registry
 
-# Names that mean one thing in one library and another in the next
+# Names that mean different things in different libraries
 _LIKE = "get_err({!r}, like={!r})"
 _registry.elsewhere |= {
     "cross entropy": "softmax-cross-entropy of logits, as in PyTorch, or Cross of probabilities",
@@ -15,7 +15,7 @@ _registry.elsewhere |= {
     "BinaryFocalCrossentropy": "sigmoid-focal, of logits", "CategoricalFocalCrossentropy": "softmax-focal, of logits",
     "KLDivergence": "KL of log-probabilities, as in PyTorch and optax, or with log_input=False of probabilities; "
                     f"{_LIKE.format('KLDivergence', 'keras')} sums along the last axis",
-    "CosineSimilarity": f"cosine, which is 1 less it, or {_LIKE.format('CosineSimilarity', 'keras')}, which is minus it",
+    "CosineSimilarity": f"cosine, which is 1 minus the similarity, or {_LIKE.format('CosineSimilarity', 'keras')}, which is minus the similarity",
     **{name: _LIKE.format(name, "torch") for name in ("MarginRankingLoss", "CosineEmbeddingLoss", "MultiLabelSoftMarginLoss")}}
 
 if TYPE_CHECKING:                   # written by the build: tools/names.py

@@ -25,9 +25,10 @@ class SigmoidBinaryCrossEntropy(OfTwoClasses, name="sigmoid-binary-cross-entropy
                                          "binary cross entropy with logits")):
     """Binary cross entropy of sigmoid(x), from the logits x: log(1 + exp(x)) - x t; derivative sigmoid(x) - t.
 
-    label_smoothing s makes t (1 - s) + s/2 of t; class_weight = (w0, w1) multiplies the terms of 1 - t and t, pos_weight the
-    latter once more: a number, or one for each column. A mean divides by the number of elements. Targets that are
-    ignore_label cost nothing and are not counted. torch.nn.BCEWithLogitsLoss; keras.losses.BinaryCrossentropy(from_logits=True).
+    label_smoothing s makes t (1 - s) + s/2 of t. class_weight = (w0, w1) multiplies the terms of 1 - t and of t;
+    pos_weight, a number or one for each column, also multiplies that of t. A mean divides by the number of elements.
+    Elements whose target is ignore_label have loss 0 and are not counted. torch.nn.BCEWithLogitsLoss;
+    keras.losses.BinaryCrossentropy(from_logits=True).
     """
 
     peers = {"torch": ("BCEWithLogitsLoss", {}), "optax": ("sigmoid_binary_cross_entropy", {})}
@@ -102,9 +103,9 @@ class _OfSides(OfTwoClasses):
 class Hinge(_OfSides, name="hinge", kernel="hinge", aliases=("hinge loss",)):
     """max(1 - t y, 0) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1; derivative 0 at the kink.
 
-    label_smoothing s makes t (1 - s) of t: what Keras' losses make of targets 0 and 1, on this scale. class_weight = (w0, w1),
-    or {-1: w0, 1: w1}, multiplies errors by t as it is given, w0 (1 - t)/2 + w1 (1 + t)/2, and targets that are ignore_label
-    cost nothing and are not counted in a mean.
+    label_smoothing s makes t (1 - s) of t, which is Keras' smoothing of 0 and 1 on this scale. class_weight = (w0, w1),
+    or {-1: w0, 1: w1}, multiplies errors by w0 (1 - t)/2 + w1 (1 + t)/2 of the target as given. Elements whose target
+    is ignore_label have loss 0 and are not counted in a mean.
     keras.losses.Hinge, optax.hinge_loss, sklearn's hinge_loss.  Cortes and Vapnik 1995, Machine Learning 20.
     """
 
@@ -127,11 +128,12 @@ class SoftmaxCrossEntropy(OfLabels, name="softmax-cross-entropy", kernel="softma
                           aliases=("CrossEntropyLoss",)):
     """Cross entropy of softmax(x) along the last axis, from the logits x. Its derivative is softmax(x) - t.
 
-    Targets are integer labels, of x's shape without its last axis (or with one of length 1), or distributions (one-hot), of
-    x's shape. label_smoothing s makes (1 - s) t + s/classes of t; class_weight has a factor for each class, which multiplies
-    the terms of that class; rows whose label is ignore_label cost nothing and are not counted. As in
-    torch.nn.CrossEntropyLoss (its weight and ignore_index) a mean over labels divides by the sum of their class weights, one
-    over distributions by the number of rows, and these raise a ValueError beside an ignore_label that is a class.
+    Targets are integer labels, of x's shape without its last axis (or with one of length 1), or distributions
+    (one-hot), of x's shape. label_smoothing s makes (1 - s) t + s/classes of t. class_weight has a factor for each
+    class, which multiplies the terms of that class. Rows whose label is ignore_label have loss 0 and are not counted.
+    As in torch.nn.CrossEntropyLoss (its weight and ignore_index) a mean over labels divides by the sum of their class
+    weights, one over distributions by the number of rows. Distributions with an ignore_label that is a class are a
+    ValueError.
     """
 
     peers = {"torch": ("CrossEntropyLoss", {}), "optax": ("softmax_cross_entropy_with_integer_labels", {})}
@@ -161,17 +163,18 @@ class Sparsemax(OfLabels, name="sparsemax-loss", kernel="sparsemax", aliases=("s
     """sum over the support of (x^2 - tau^2)/2 + t t/2 - t x of the scores x along the last axis; its derivative is
     sparsemax(x) - t, where sparsemax(x) = max(x - tau, 0) sums to one.  Martins and Astudillo 2016, arXiv 1602.02068.
 
-    Targets, label_smoothing, ignore_label and what a mean divides by as in softmax-cross-entropy. class_weight multiplies a
-    row's loss by the targets as they are given: sum(w t), the weight of its label. optax.losses.multiclass_sparsemax_loss.
+    Targets, label_smoothing, ignore_label and the divisor of a mean as in softmax-cross-entropy. class_weight w
+    multiplies a row's loss by sum(w t) of the targets as given, the weight of its label.
+    optax.losses.multiclass_sparsemax_loss.
     """
 
     peers = {"optax": ("multiclass_sparsemax_loss", {})}
 
 
 class CategoricalHinge(OfLabels, name="categorical-hinge", kernel="categorical_hinge"):
-    """max(1 + max((1 - t) x) - sum(t x), 0) of scores x along the last axis; derivative 0 at the kink, and of equal scores
-    the first counts as the largest.
+    """max(1 + max((1 - t) x) - sum(t x), 0) of scores x along the last axis; derivative 0 at the kink, and of equal
+    scores the first counts as the largest.
 
-    Targets, label_smoothing, class_weight and ignore_label as in sparsemax-loss. keras.losses.CategoricalHinge: the target's
-    own 0 is among the others.
+    Targets, label_smoothing, class_weight and ignore_label as in sparsemax-loss. keras.losses.CategoricalHinge. The
+    maximum includes the 0 of the target's own class.
     """

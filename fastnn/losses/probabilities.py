@@ -21,8 +21,8 @@ class Binary(OfTwoClasses, name="Binary", kernel="binary_cross_entropy",
 class Cross(OfDistributions, name="Cross", kernel="cross_entropy"):
     """Cross entropy -t log(y) of probabilities y; logarithm clamped at -100, the gradient's denominator at 1e-12.
 
-    The targets are distributions along the last axis. label_smoothing s makes (1 - s) t + s/classes of t, class_weight has a
-    factor for each class, and targets that are ignore_label, which mask their element, cost nothing and are not counted in a mean.
+    The targets are distributions along the last axis. label_smoothing s makes (1 - s) t + s/classes of t, class_weight
+    has a factor for each class. Elements whose target is ignore_label have loss 0 and are not counted in a mean.
     """
 
 

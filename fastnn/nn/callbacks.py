@@ -1,10 +1,11 @@
-"""What is called while a trainer trains: functions, or objects that are told of the beginning and the end, too."""
+"""Callbacks of a trainer: functions, or objects with methods for the beginning and the end, too."""
 
 
 class Callback:
     """A base for what `Trainer.train` calls; each method may be left out. A plain function is called as `step` is.
 
-    One alone needs no list, whose order is that of the calls. What one of them raises ends the training, with the step taken, and is raised.
+    A single one needs no list; those of a list are called in its order. An exception that one of them raises ends the
+    training, with the step taken, and is raised.
     """
 
     def begin(self, trainer, iterations):

@@ -50,6 +50,7 @@ TASKS = {
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
     "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
+    "soft-margin": Task("yes or no", "scores", 0),
     "Binary": Task("yes or no", "probabilities", 0.5, f"{_SIGMOID}, or no output and loss='sigmoid-binary-cross-entropy'"),
     "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'",
                   BELOW_0),

@@ -1,7 +1,7 @@
 # cython: cdivision=True
 """Negative log-likelihoods of a prediction y and its spread v, another array: `name_dv` is the derivative in v.
 
-The spread is held at eps, and derivatives are those at the spread that is held, as in PyTorch.
+The spread is clamped at eps from below, and derivatives are those at the clamped spread, as in PyTorch.
 """
 from fastnn.core.vecmath cimport absolute, at_least, fma, log, real
 
