@@ -499,9 +499,6 @@ class PAU(Activation, name="PAU", kernel="pau", aliases=("rational",)):
             raise ValueError(f"the denominator has degree {degree}, and the numerator must have {degree + 1} at most: "
                              f"{above[0]} must be 0, not {found[above[0]]!r}")
 
-    def _kernel_parameters(self):
-        return *super()._kernel_parameters(), _degree(self.__dict__)
-
 
 def _degree(coefficients):
     """Of the denominator, 0 where it is 1."""

@@ -229,8 +229,10 @@ cdef void gelu_tanh(int order, const real *x, const real *y, real *out, real *se
 
 cdef void pau(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
               const real *h) noexcept nogil:
-    map_orders_of(11, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
-                  order, x, y, out, second, n, h)
+    cdef real numbers[rational.NUMBERS]
+    rational.laid_out(h, numbers)
+    map_orders_of(rational.NUMBERS, rational.pau[real], rational.pau_d1[real], rational.pau_d2[real],
+                  order, x, y, out, second, n, numbers)
 
 cdef void acon(int order, const real *x, const real *y, real *out, real *second, Py_ssize_t n,
                const real *h) noexcept nogil:

@@ -7,7 +7,7 @@ no scalar remainder, and an element gets the same bits wherever it stands.
 """
 from libc.string cimport memcpy, memset
 
-from fastnn.core.kernels cimport BOTH, FIRST, FIRST_BY_VALUE, MOST_PARAMETERS, PRODUCT_BY_VALUE, SECOND, VALUE
+from fastnn.core.kernels cimport BOTH, FIRST, FIRST_BY_VALUE, PRODUCT_BY_VALUE, SECOND, VALUE
 from fastnn.core.vecmath cimport real
 
 cdef extern from *:
@@ -43,6 +43,7 @@ ctypedef real (*formula)(real x, const real *h) noexcept nogil
 
 cdef enum:
     BLOCK_STEP = 16
+    MOST_KEPT = 32          # numbers that a formula reads
 
 
 cdef inline const real *padded(const real *x, real *room, Py_ssize_t n, Py_ssize_t step) noexcept nogil:
@@ -70,7 +71,7 @@ cdef inline void see(Seen *seen, const real *x, Py_ssize_t i) noexcept nogil:
 cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, const real *h, int count) noexcept nogil:
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
-    cdef real kept[MOST_PARAMETERS]         # in registers: h might overlap out, for all the compiler knows
+    cdef real kept[MOST_KEPT]         # in registers: h might overlap out, for all the compiler knows
     memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)
@@ -81,7 +82,7 @@ cdef inline void map_one(formula f, const real *x, real *out, Py_ssize_t n, cons
 cdef inline void map_seldom(formula f, const real *x, real *out, Py_ssize_t n, const real *h, int count) noexcept nogil:
     """map_one with one vector at a time: a third of its room."""
     cdef Py_ssize_t i
-    cdef real kept[MOST_PARAMETERS]
+    cdef real kept[MOST_KEPT]
     memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         out[i] = f(x[i], kept)
@@ -91,7 +92,7 @@ cdef inline void map_product(formula f, const real *x, const real *y, real *out,
                              int count) noexcept nogil:
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
-    cdef real kept[MOST_PARAMETERS]
+    cdef real kept[MOST_KEPT]
     memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)
@@ -105,7 +106,7 @@ cdef inline void map_two(formula f, formula d1, const real *x, real *out, real *
     cdef Py_ssize_t i
     cdef Seen seen = Seen(0, 0)
     cdef real a
-    cdef real kept[MOST_PARAMETERS]
+    cdef real kept[MOST_KEPT]
     memcpy(kept, h, count * sizeof(real))
     for i in range(n & -MAP_STEP):
         see(&seen, x, i)

@@ -1,8 +1,8 @@
 # cython: cdivision=True
 """Quotients of polynomials whose coefficients are given: f, f' and f'' side by side.
 
-P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4, n), n the degree of
-B, from 1 to 4, and of P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of
+P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4), and n is the degree of
+B, from 1 to 4, and that of P is n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of
 the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and z negative: nothing overflows, and
 f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
@@ -16,19 +16,51 @@ cdef enum:
     FAR = 16
 
 
-cdef inline lane by_degree(lane n, lane four, lane three, lane two, lane one) noexcept nogil:
-    return (four if n > <lane>3 else three) if n > <lane>2 else (two if n > <lane>1 else one)
+# What a formula reads: the coefficients, those in reverse, and z^n in numbers, as a choice by n is none that gcc vectorises:
+# z^n = z (LEAD[1] z + LEAD[0]) ((REST[2] z + REST[1]) z + REST[0])
+cdef enum:
+    REVERSED = 10
+    LEAD = 20
+    REST = 22
+    DEGREE = 25
+    PAIRS = 26          # n (n - 1)/2
+    EVEN = 27
+    ODD = 28
+    LAST = 29           # of P, the coefficient of x^(n + 1)
+    NUMBERS = 30
 
 
-cdef inline void in_order(bint reverse, const lane *h, lane *c) noexcept nogil:
-    """a0 to a5, all of them read: a choice of addresses is no vector's."""
-    cdef lane a0 = h[0], a1 = h[1], a2 = h[2], a3 = h[3], a4 = h[4], a5 = h[5], n = h[10]
-    c[0] = by_degree(n, a5, a4, a3, a2) if reverse else a0
-    c[1] = by_degree(n, a4, a3, a2, a1) if reverse else a1
-    c[2] = by_degree(n, a3, a2, a1, a0) if reverse else a2
-    c[3] = by_degree(n, a2, a1, a0, <lane>0) if reverse else a3
-    c[4] = by_degree(n, a1, a0, <lane>0, <lane>0) if reverse else a4
-    c[5] = by_degree(n, a0, <lane>0, <lane>0, <lane>0) if reverse else a5
+cdef inline void laid_out(const real *h, real *numbers) noexcept nogil:
+    cdef int i, n = 4
+    while n > 1 and h[5 + n] == <real>0:
+        n -= 1
+    for i in range(NUMBERS):
+        numbers[i] = h[i] if i < REVERSED else <real>0
+    for i in range(n + 2):
+        numbers[REVERSED + i] = h[n + 1 - i]
+    for i in range(n):
+        numbers[REVERSED + 6 + i] = h[5 + n - i]
+    numbers[LEAD + (n > 1)] = 1
+    numbers[REST + (n - 2 if n > 2 else 0)] = 1
+    numbers[DEGREE], numbers[PAIRS], numbers[EVEN + n % 2], numbers[LAST] = n, n * (n - 1) // 2, 1, h[n + 1]
+
+
+cdef inline void in_order(bint reverse, const lane *h, int count, int first, lane *c) noexcept nogil:
+    """The coefficients from the `first` on, all of them read: a choice of addresses is no vector's."""
+    cdef int i
+    cdef lane a, b
+    for i in range(count):
+        a, b = h[first + i], h[REVERSED + first + i]
+        c[i] = b if reverse else a
+
+
+cdef inline lane lead(lane z, const lane *h) noexcept nogil:
+    """z^(n - 1) is lead times rest."""
+    return fma(h[LEAD + 1], z, h[LEAD])
+
+
+cdef inline lane rest(lane z, const lane *h) noexcept nogil:
+    return fma(fma(h[REST + 2], z, h[REST + 1]), z, h[REST])
 
 
 cdef inline lane sign(lane x) noexcept nogil:
@@ -36,11 +68,9 @@ cdef inline lane sign(lane x) noexcept nogil:
     return <lane>0 if x == <lane>0 else y
 
 
-cdef inline lane turned(bint far, lane n, lane z) noexcept nogil:
-    """-1 where |x|^n is not x^n, far from 0, else 1."""
-    cdef lane side = with_sign(<lane>1, z)
-    side = side if n == <lane>1 else (side if n == <lane>3 else <lane>1)
-    return side if far else <lane>1
+cdef inline lane side_of_power(lane z, const lane *h) noexcept nogil:
+    """The sign of z^n."""
+    return fma(h[ODD], with_sign(<lane>1, z), h[EVEN])
 
 
 # In wide
@@ -49,18 +79,18 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
     """P/Q at z, of coefficients in reverse if `far`, and as many derivatives in z as `order` says."""
     cdef wide c[6]
     cdef wide e[5]
-    cdef wide b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9], n = h[10]
-    in_order(far, h, c)
-    e[0] = by_degree(n, b4, b3, b2, b1) if far else <wide>0
-    e[1] = by_degree(n, b3, b2, b1, <wide>0) if far else b1
-    e[2] = by_degree(n, b2, b1, <wide>0, <wide>0) if far else b2
-    e[3] = by_degree(n, b1, <wide>0, <wide>0, <wide>0) if far else b3
-    e[4] = <wide>0 if far else b4
-    cdef wide square = z * z
-    cdef wide power = by_degree(n, square * square, square * z, square, z)
+    in_order(far, h, 6, 0, c)
+    e[0] = h[REVERSED + 6] if far else <wide>0
+    e[1] = h[REVERSED + 7] if far else h[6]
+    e[2] = h[REVERSED + 8] if far else h[7]
+    e[3] = h[REVERSED + 9] if far else h[8]
+    e[4] = <wide>0 if far else h[9]
     cdef wide p = fma(fma(fma(fma(fma(c[5], z, c[4]), z, c[3]), z, c[2]), z, c[1]), z, c[0])
     cdef wide b = fma(fma(fma(fma(e[4], z, e[3]), z, e[2]), z, e[1]), z, e[0])
-    cdef wide turn = turned(far, n, z)
+    cdef wide power_rest = rest(z, h)
+    cdef wide power_slope = lead(z, h) * power_rest
+    cdef wide power = power_slope * z
+    cdef wide turn = side_of_power(z, h) if far else <wide>1
     cdef wide r = <wide>1 / ((power if far else <wide>1) + turn * absolute(b))
     cdef wide value = p * r
     if order == 0:
@@ -69,23 +99,23 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
     cdef wide p_slope = fma(fma(fma(<wide>5 * c[5], z, <wide>4 * c[4]), z, <wide>3 * c[3]), z, <wide>2 * c[2])
     p_slope = fma(p_slope, z, c[1])
     cdef wide b_slope = fma(fma(fma(<wide>4 * e[4], z, <wide>3 * e[3]), z, <wide>2 * e[2]), z, e[1])
-    power = by_degree(n, <wide>4 * square * z, <wide>3 * square, <wide>2 * z, <wide>1)
-    cdef wide q_slope = fma(side, b_slope, power if far else <wide>0)
+    power_slope = h[DEGREE] * power_slope
+    cdef wide q_slope = fma(side, b_slope, power_slope if far else <wide>0)
     first[0] = fma(-value, q_slope, p_slope) * r
     if order == 1:
         return value
     cdef wide p_bend = fma(fma(fma(<wide>20 * c[5], z, <wide>12 * c[4]), z, <wide>6 * c[3]), z, <wide>2 * c[2])
     cdef wide b_bend = fma(fma(<wide>12 * e[4], z, <wide>6 * e[3]), z, <wide>2 * e[2])
-    power = by_degree(n, <wide>12 * square, <wide>6 * z, <wide>2, <wide>0)
-    cdef wide q_bend = fma(side, b_bend, power if far else <wide>0)
+    power_rest = <wide>2 * h[PAIRS] * power_rest
+    cdef wide q_bend = fma(side, b_bend, power_rest if far else <wide>0)
     second[0] = fma(-value, q_bend, fma(<wide>-2 * first[0], q_slope, p_bend)) * r
     return value
 
 
 cdef inline void kept_in_wide(const float *h, wide *kept) noexcept nogil:
     cdef int i
-    for i in range(11):
-        kept[i] = <wide>h[i]
+    for i in range(NUMBERS // 3):                           # gcc unrolls no loop of more than 16 rounds
+        kept[i], kept[10 + i], kept[20 + i] = <wide>h[i], <wide>h[10 + i], <wide>h[20 + i]
 
 
 cdef inline wide held(wide x) noexcept nogil:
@@ -164,32 +194,27 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     cdef double q[6]
     cdef double z[2]
     cdef double times[2]
-    cdef double power[2]
     cdef double one[2]
     cdef double a[2]
     cdef double b[2]
-    cdef double r, side, square, square_low
+    cdef double r, side, turn
     z[0], z[1] = (1.0 / x if far else x), 0
-    cdef double b1 = h[6], b2 = h[7], b3 = h[8], b4 = h[9], n = h[10]
-    in_order(far, h, c)
-    e[0] = by_degree(n, b4, b3, b2, b1) if far else b1
-    e[1] = by_degree(n, b3, b2, b1, <double>0) if far else b2
-    e[2] = by_degree(n, b2, b1, <double>0, <double>0) if far else b3
-    e[3] = by_degree(n, b1, <double>0, <double>0, <double>0) if far else b4
+    in_order(far, h, 6, 0, c)
+    in_order(far, h, 4, 6, e)
     polynomial(order, 5, c, z, p)
     polynomial(order, 3, e, z, g)                           # B/z, which does not vanish next to 0, or B z^n
-    side = sign(g[0])
-    side = side * (turned(far, n, z[0]) if far else sign(z[0]))
-    square = z[0] * z[0]
-    square_low = product_low(z[0], z[0], square)
+    side = side_of_power(z[0], h)
+    turn = sign(z[0])
+    side = sign(g[0]) * (side if far else turn)
     times[0], times[1], one[0], one[1] = side * z[0], 0, 1, 0
-    # Q = 1 + z g, or g + z^n, with the sign of B
-    power[0] = by_degree(n, square, square, square, z[0])
-    power[1] = by_degree(n, square_low, square_low, square_low, <double>0)
-    choose(far, 1, power, times, a)
-    power[0] = by_degree(n, square, z[0], <double>1, <double>1)
-    power[1] = by_degree(n, square_low, <double>0, <double>0, <double>0)
-    choose(far, 1, power, g, b)
+    # Q = 1 + z g, or g + z^n, with the sign of B; the roundings of z^n are far below g
+    cdef double power_lead[2]
+    cdef double power_rest[2]
+    power_lead[0], power_lead[1] = lead(z[0], h), 0
+    power_rest[0], power_rest[1] = rest(z[0], h), 0
+    a[0], a[1] = z[0] * power_lead[0], 0
+    choose(far, 1, a, times, a)
+    choose(far, 1, power_rest, g, b)
     q[0], q[1] = side * g[0], side * g[1]
     choose(far, 1, q, one, q)
     add_product(q, a, b)
@@ -197,18 +222,17 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     divide(p, q, r)
     if order == 0:
         return
-    power[0], power[1] = by_degree(n, 4 * square, 3 * square, 2 * z[0], <double>1), 0
-    choose(far, 1, power, times, a)
-    power[0] = by_degree(n, z[0], <double>1, <double>1, <double>1)
-    choose(far, 1, power, g + 2, b)
+    a[0], a[1] = h[DEGREE] * power_rest[0], 0
+    choose(far, 1, a, times, a)
+    choose(far, 1, power_lead, g + 2, b)
     choose(far, side, g + 2, g, q + 2)
     add_product(q + 2, a, b)
     take_product(p + 2, p, q + 2)
     divide(p + 2, q, r)
     if order == 1:
         return
-    power[0] = by_degree(n, 6 * square, 3 * z[0], <double>1, <double>0)
-    choose(far, 1, power, times, a)
+    a[0], a[1] = h[PAIRS] * power_rest[0], 0
+    choose(far, 1, a, times, a)
     choose(far, 1, one, g + 4, b)
     choose(far, side, g + 4, g + 2, q + 4)
     add_product(q + 4, a, b)
@@ -218,7 +242,7 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
 
 
 cdef inline real pau(real x, const real *h) noexcept nogil:
-    cdef wide kept[11]
+    cdef wide kept[NUMBERS]
     cdef wide first, second
     cdef double p[6]
     cdef double bound
@@ -226,15 +250,14 @@ cdef inline real pau(real x, const real *h) noexcept nogil:
         kept_in_wide(h, kept)
         return <float>quotient(0, held(<wide>x), False, kept, &first, &second)
     else:
-        bound = by_degree(h[10], h[5], h[4], h[3], h[2])
-        bound = 1.7976931348623157e308 if bound == 0 else <double>INFINITY      # infinity times 0 is no limit
+        bound = 1.7976931348623157e308 if h[LAST] == 0 else <double>INFINITY      # infinity times 0 is no limit
         x = at_most(at_least(x, -bound), bound)
         exact_quotient(0, x, absolute(x) > FAR, h, p)
         return x * (p[0] + p[1]) if absolute(x) > FAR else p[0] + p[1]
 
 
 cdef inline real pau_d1(real x, const real *h) noexcept nogil:
-    cdef wide kept[11]
+    cdef wide kept[NUMBERS]
     cdef wide first, second
     cdef double p[6]
     cdef double bound
@@ -251,7 +274,7 @@ cdef inline real pau_d1(real x, const real *h) noexcept nogil:
 
 
 cdef inline real pau_d2(real x, const real *h) noexcept nogil:
-    cdef wide kept[11]
+    cdef wide kept[NUMBERS]
     cdef wide first, second, z
     cdef double p[6]
     cdef double r
