@@ -7,7 +7,7 @@ from fastnn.core.streaming cimport fastnn_prefetch
 
 cdef enum:
     FEW = 4             # short rows, and half as many as elements, that are worth so many lanes
-    SHORT = 56          # doubles of rows that are turned round, of floats twice as many
+    SHORT = 50          # doubles of rows that are turned round, of floats twice as many
 
 
 cdef inline Py_ssize_t most_turned(real like) noexcept nogil:
