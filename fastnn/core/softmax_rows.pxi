@@ -6,8 +6,12 @@ from fastnn.core.softmax cimport SPARSEMAX, end_loss, log_of_sum, shifted, whole
 from fastnn.core.streaming cimport fastnn_prefetch
 
 cdef enum:
-    FEW = 4             # short rows that are worth so many lanes
-    SHORT = 32          # elements of rows that are turned round, at most GROUP
+    FEW = 4             # short rows, and half as many as elements, that are worth so many lanes
+    SHORT = 50          # doubles of rows that are turned round, of floats twice as many
+
+
+cdef inline Py_ssize_t most_turned(real like) noexcept nogil:
+    return <Py_ssize_t>(SHORT * sizeof(double) // sizeof(real))
 
 
 cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssize_t count) noexcept nogil:
@@ -20,20 +24,28 @@ cdef inline void turned_back(const real *lanes, real *out, Py_ssize_t n, Py_ssiz
 cdef void rows(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
                       Py_ssize_t n, Py_ssize_t step, Py_ssize_t count) noexcept nogil:
     """`count` rows of n elements: one after another where step is 1, else side by side, the elements `step` apart."""
-    cdef real x_lanes[SHORT * WIDTH]
-    cdef real g_lanes[SHORT * WIDTH]
-    cdef bint turning = step == 1 and n <= SHORT
+    cdef double x_room[SHORT * WIDTH]
+    cdef double g_room[SHORT * WIDTH]
+    cdef real *x_lanes = <real *>x_room
+    cdef real *g_lanes = <real *>g_room
+    cdef bint some = kind >= SPARSEMAX or order == PRODUCT_BY_VALUE
+    cdef bint turning
+    cdef Py_ssize_t few
     cdef const real *a
     cdef const real *b
     cdef real *to
     cdef Py_ssize_t r, width
     cdef Py_ssize_t i = 0
-    if turning:
+    if order == FIRST_BY_VALUE and step == 1 and kind < SPARSEMAX:
+        n, count = n * count, 1             # of each element by itself
+    turning = step == 1 and n <= (<Py_ssize_t>GROUP if some else most_turned(x[0]))
+    few = max(<Py_ssize_t>FEW, n // 2)
+    if turning and count < WIDTH:           # later ones find numbers there
         memset(x_lanes, 0, n * WIDTH * sizeof(real))
         memset(g_lanes, 0, n * WIDTH * sizeof(real))
     while i < count:
         width = count - i
-        if step == 1 and (n > SHORT or width < FEW):
+        if step == 1 and (not turning or width < few):
             width = min(width, most_together(n, x[0]))
             if kind >= SPARSEMAX:
                 sparse_along(kind, temperature, order, x + i * n, g + i * n if g != NULL else NULL, out + i * n, n, width)
@@ -164,19 +176,25 @@ cdef void losses_across(const real *x, const real *t, const Py_ssize_t *labels, 
     cdef double lost[LANES * WIDTH]
     cdef double ones[WIDTH]
     cdef double log_sum[WIDTH]
-    cdef real lanes[SHORT * WIDTH]
-    cdef real e[SHORT * WIDTH]
+    cdef double x_room[SHORT * WIDTH]
+    cdef double e_room[SHORT * WIDTH]
+    cdef real *lanes = <real *>x_room
+    cdef real *e = <real *>e_room
+    cdef real room[GROUP * WIDTH]
+    cdef real *some = room
     cdef real k[6 * WIDTH]
     cdef real tops[WIDTH]
     cdef Py_ssize_t r, at
+    if n <= GROUP:
+        some = e
     if count < WIDTH:
         memset(lanes, 0, n * WIDTH * sizeof(real))
     for r in range(WIDTH):
         tops[r], k[2 * WIDTH + r], k[5 * WIDTH + r] = -<real>INFINITY, <real>0, <real>1
     turned(x, n, count, lanes, WIDTH)
     maxima(lanes, WIDTH, <real>1, n, WIDTH, tops)
-    sum_exponentials_across(True, lanes, WIDTH, <real>1, tops, <const real *>NULL, e, False, n, WIDTH, WIDTH, e, sums, lost,
-                            ones)
+    sum_exponentials_across(True, lanes, WIDTH, <real>1, tops, <const real *>NULL, e, True, n, WIDTH, WIDTH,
+                            some, sums, lost, ones)
     logs_of(WIDTH, sums, lost, ones, tops, log_sum)
     for r in range(count):
         if t == NULL:
@@ -211,7 +229,7 @@ cdef void losses_of_rows(const real *x, const real *t, const Py_ssize_t *labels,
         target = t + i * n if t != NULL else NULL
         label = labels + i if labels != NULL else NULL
         to = grad + i * n if grad != NULL else NULL
-        if n <= SHORT and count - i >= FEW:
+        if n <= most_turned(x[0]) and count - i >= max(<Py_ssize_t>FEW, n // 2):
             width = min(<Py_ssize_t>WIDTH, count - i)
             losses_across(x + i * n, target, label, to, losses + i, n, width)
         else:
