@@ -22,6 +22,7 @@ OF_SHARES = ["Cross", "KL", "Jensen-Shannon"]
 
 
 OTHERS = ["triplet", "InfoNCE", "Gaussian-NLL", "Laplace-NLL"]      # of more than outputs and targets
+OF_DISTANCES = ["contrastive", "hinge-embedding"]
 LOSSES = [name for name in fastnn.losses() if name not in OTHERS]
 
 
@@ -38,6 +39,10 @@ def counts(n=200):
 def test_a_classifier_takes_every_loss(kind, loss):
     X, y = data(kind)
     mlp = classifier(loss=loss, max_iter=60, learning_rate_init=0.01, hidden_layer_sizes=(30,))
+    if loss in OF_DISTANCES:
+        with pytest.raises(ValueError, match=f"'{loss}' is a loss of distances"):
+            mlp.fit(X, y)
+        return
     if kind != "digits" and loss in (*OF_LABELS, *OF_SHARES):
         with pytest.raises(ValueError, match="'loss' parameter of MLPClassifier is one of several classes"):
             mlp.fit(X, y)
@@ -48,8 +53,18 @@ def test_a_classifier_takes_every_loss(kind, loss):
     if kind == "digits":
         np.testing.assert_allclose(p.sum(axis=1), 1)
         np.testing.assert_array_equal(mlp.classes_[p.argmax(axis=1)], mlp.predict(X))
-    if loss in (*OF_LABELS, "sigmoid-binary-cross-entropy", "sigmoid-focal", "hinge", "Binary", "squared-error"):
+    if loss in (*OF_LABELS, "sigmoid-binary-cross-entropy", "sigmoid-focal", "hinge", "soft-margin", "Binary",
+                "squared-error"):
         assert np.mean(mlp.predict(X) == y) > 0.75
+
+
+@pytest.mark.parametrize("name, like", [("SparseCategoricalCrossentropy", "keras"), ("CategoricalCrossentropy", "keras"),
+                                        ("log_loss", "sklearn"), ("NLLLoss", "torch")])
+def test_a_classifier_gives_other_libraries_losses_what_they_take(name, like):
+    X, y = data("digits")
+    logits, theirs = (classifier(loss=loss, max_iter=5).fit(X, y) for loss in
+                      ("softmax-cross-entropy", get_err(name, like=like)))
+    np.testing.assert_allclose(theirs.loss_curve_, logits.loss_curve_, rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", [name for name in LOSSES if name not in OF_LABELS])

@@ -469,7 +469,7 @@ def test_the_other_hard_sigmoid(like):
 
 @pytest.mark.parametrize(("like", "name"), [
     ("torch", "MSELoss"), ("torch", "mse"), ("torch", "Square"), ("keras", "MeanSquaredError"), ("keras", "mse"),
-    ("optax", "squared_error"), ("chainer", "mean_squared_error")])
+    ("optax", "squared_error"), ("chainer", "mean_squared_error"), ("sklearn", "mean_squared_error"), ("sklearn", "mse")])
 def test_squared_errors(like, name):
     err, y, t = get_err(name, like=like), X, np.sin(X)
     assert err.reduction == ("none" if like == "optax" else "mean")

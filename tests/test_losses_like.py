@@ -261,7 +261,6 @@ def test_sklearn():
         got = get_err(name, like="sklearn", **values)(y_true=t, y_pred=y)
         assert type(got) is float
         assert got == pytest.approx(getattr(metrics, name)(t, y, **values), rel=1e-12), name
-    assert get_err("epsilon_insensitive", like="sklearn", epsilon=0.25)(1.0, 0.0) == 0.75
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -93,6 +93,16 @@ def test_targets_outside_a_losses_domain_are_refused(name, output, wrong, messag
             call(X, t)
 
 
+@pytest.mark.parametrize("name, like", [("SparseCategoricalCrossentropy", "keras"), ("CategoricalCrossentropy", "keras"),
+                                        ("log_loss", "sklearn")])
+def test_other_libraries_losses_of_probabilities_are_given_them(name, like):
+    loss = get_err(name, like=like)
+    with pytest.raises(ValueError, match="takes probabilities.*give output='softmax'"):
+        MultiLayerNet(5, [4], 3, loss=loss)
+    net, logits = MultiLayerNet(5, [4], 3, loss=loss, output="softmax", rng=0), MultiLayerNet(5, [4], 3, rng=0)
+    assert net.loss(X, TARGETS["classes"]) == pytest.approx(logits.loss(X, TARGETS["classes"]), rel=1e-6)
+
+
 def test_the_default_is_softmax_cross_entropy():
     one = MultiLayerNet(5, [4], 3, rng=0)
     other = MultiLayerNet(5, [4], 3, rng=0, loss=get_err("softmax-cross-entropy"))
@@ -135,7 +145,7 @@ def test_several_labels_learn():
 
 def test_two_classes_of_one_output():
     t = np.array([0, 1, 1, 0, 1, 0, 0])
-    for loss, output in (("sigmoid-binary-cross-entropy", None), ("hinge", None), ("Binary", "sigmoid")):
+    for loss, output in (("sigmoid-binary-cross-entropy", None), ("hinge", None), ("soft-margin", None), ("Binary", "sigmoid")):
         net = MultiLayerNet(5, [8], 1, loss=loss, output=output, rng=0)
         assert net.loss(X, t) == net.loss(X, t[:, None]) == net.loss(X, t.astype(bool))
         Trainer(net, fastnn.get_opt("Adam", 0.05), X, t, 7, rng=0).train(100)

@@ -55,7 +55,7 @@ sklearn.same(activations, {"identity": "identity", "sigmoid": "logistic", "tanh"
 # come first, as everywhere here, or by name: y_true=, y_pred=.
 
 of_losses = Dialect("sklearn", {})              # whose alpha is another one
-of_losses.same(losses, {"Square": "squared_error mse"})
+of_losses.same(losses, {"Square": "squared_error"})
 
 
 @of_losses.err("epsilon_insensitive")
@@ -75,7 +75,7 @@ def metric(own, *names, **values):
     of_losses.err(*names)(row)
 
 
-metric("squared-error", "mean_squared_error")
+metric("squared-error", "mean_squared_error", "mse")
 metric("L1", "mean_absolute_error", "mae")
 metric("MAPE", "mean_absolute_percentage_error", "mape", epsilon=2.220446049250313e-16, scale=1)
 metric("MSLE", "mean_squared_log_error")

@@ -184,6 +184,8 @@ def loss_of(given, classifies):
     loss = catalogued(given)
     if has_spread(loss) and classifies:
         raise TypeError(f"{loss.name!r} is a loss of numbers and their spread: it is MLPRegressor's")
+    if classifies and loss.name in ("contrastive", "hinge-embedding"):
+        raise TypeError(f"{loss.name!r} is a loss of distances, which are small where the answer is yes")
     return loss
 
 
@@ -203,7 +205,7 @@ def head_of(loss, out_activation, classifies, dtype):
         if out_activation != "softmax":
             raise ValueError("is one of several classes: for two of them, and for several labels a row, there are "
                              "'sigmoid-focal', 'hinge' and others")
-        through = "log-softmax" if task.outputs == "logarithms of probabilities" else None
+        through = {"logarithms of probabilities": "log-softmax", "probabilities": "softmax"}.get(task.outputs)
         return Catalogued(dtype, loss, through, "softmax", labels=True)
     single = task.targets == "yes or no" or not classifies and task.targets == "numbers"
     if classifies:

@@ -49,8 +49,9 @@ TASKS = {
                 "output='log-softmax', or no output and loss='softmax-cross-entropy'"),
     "sigmoid-binary-cross-entropy": Task("yes or no", "logits", 0, "output=None"),
     "sigmoid-focal": Task("yes or no", "logits", 0, "output=None"),
-    "hinge": Task("yes or no", "scores", 0), "squared-hinge": Task("yes or no", "scores", 0),
-    "soft-margin": Task("yes or no", "scores", 0),
+    **dict.fromkeys(("hinge", "squared-hinge", "soft-margin"), Task("yes or no", "scores", 0)),
+    **dict.fromkeys(("CategoricalCrossentropy", "SparseCategoricalCrossentropy", "log_loss"),       # Keras's, scikit-learn's
+                    Task("classes", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'")),
     "Binary": Task("yes or no", "probabilities", 0.5, f"{_SIGMOID}, or no output and loss='sigmoid-binary-cross-entropy'"),
     "Cross": Task("distributions", "probabilities", None, f"{_SOFTMAX}, or no output and loss='softmax-cross-entropy'",
                   BELOW_0),
