@@ -502,7 +502,7 @@ def test_what_is_refused_of_losses_and_activations():
             (get_err, "MSELoss", "torch", {"size_average": 1}, "size_average must be True, False or None"),
             (get_err, "MSELoss", "torch", {"reduction": "avg"}, "reduction must be one of"),
             (get_err, "KLDivLoss", "torch", {"reduction": "batchmean"}, "divided by the number of rows"),
-            (get_err, "multi_margin_loss", "torch", {}, "is a sum over the classes"),
+            (get_err, "multi_margin_loss", "torch", {}, "sums over all classes"),
             (get_err, "BCELoss", "torch", {"weight": [1.0]}, "sample_weight="),
             (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [[1.0, 2.0]]}, "pos_weight must be a number or one for each"),
             (get_err, "CrossEntropyLoss", "torch", {"ignore_index": 0.5}, "ignore_label must be an integer"),
