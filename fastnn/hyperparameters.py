@@ -277,7 +277,7 @@ class Configurable:
         if hasattr(cls, name):
             return f"{name} of {self._title()} cannot be {done}"
         declare = f"; attributes of a subclass have a value in its body: {name} = None"
-        return unknown(cls, name, self._title()) + (declare if done == "set" and not _is_own(cls) else "")
+        return unknown(cls, name, self._title(), noun="attribute") + (declare if done == "set" and not _is_own(cls) else "")
 
     def _set(self, values):
         """Take values that have been checked, one by one."""

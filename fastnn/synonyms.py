@@ -119,11 +119,11 @@ def canonical(cls, given, title, of_group=False):
     return found
 
 
-def unknown(cls, word, title, of_group=False):
+def unknown(cls, word, title, of_group=False, noun="hyperparameter"):
     """What is said of a name that the class does not have, or that a group of such an optimizer does not have."""
     if of_group and word in cls._other_arguments:
         return f"{title}: {word} is the optimizer's, not a group's"
-    return f"{title} has no hyperparameter {word!r}{advice(cls, word)}"
+    return f"{title} has no {noun} {word!r}{advice(cls, word)}"
 
 
 def advice(cls, word):

@@ -485,7 +485,7 @@ def test_words_that_are_not_understood(name, word, told):
     opt = get_opt(name)
     with pytest.raises(AttributeError) as caught:
         setattr(opt, word, 0.5)
-    assert f"{name} has no hyperparameter {word!r} ({told}" in str(caught.value)
+    assert f"{name} has no attribute {word!r} ({told}" in str(caught.value)
     assert word not in opt.__dict__
 
 
@@ -499,13 +499,13 @@ def test_words_for_what_a_rule_lacks(name, like, word):
 
 
 @pytest.mark.parametrize(("make", "word", "told"), [
-    (lambda: get_opt("Adam"), "decay_rate", "Adam has no hyperparameter 'decay_rate' (did you mean beta2?)"),
-    (lambda: get_opt("SGD"), "epsilon", "SGD has no hyperparameter 'epsilon'"),
+    (lambda: get_opt("Adam"), "decay_rate", "Adam has no attribute 'decay_rate' (did you mean beta2?)"),
+    (lambda: get_opt("SGD"), "epsilon", "SGD has no attribute 'epsilon'"),
     (lambda: get_opt("Adam"), "m", "m is state of each parameter: see opt.state"),
     (lambda: dlfs.AdaGrad(), "h", "h is state of each parameter: see opt.state"),
-    (lambda: dlfs.Adam(), "iter", "Adam has no hyperparameter 'iter' (the number of steps is opt.t)"),
-    (lambda: get_act("leaky-ReLU"), "slope", "leaky-ReLU has no hyperparameter 'slope' (did you mean alpha?)"),
-    (lambda: Recording(), "other", "Adam has no hyperparameter 'other'")])
+    (lambda: dlfs.Adam(), "iter", "Adam has no attribute 'iter' (the number of steps is opt.t)"),
+    (lambda: get_act("leaky-ReLU"), "slope", "leaky-ReLU has no attribute 'slope' (did you mean alpha?)"),
+    (lambda: Recording(), "other", "Adam has no attribute 'other'")])
 def test_attributes_that_are_read(make, word, told):
     made = make()
     for _ in range(2):
@@ -580,7 +580,7 @@ MADE = {"Adam": lambda: get_opt("Adam"), "dlfs": lambda: dlfs.Adam(), "ELU": lam
 @pytest.mark.parametrize("make", MADE.values(), ids=MADE)
 def test_unknown_attributes(make, name):
     made = make()
-    with pytest.raises(AttributeError, match=f"has no hyperparameter '{name}'"):
+    with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
         setattr(made, name, 1)
     assert not hasattr(made, name)
 
@@ -630,7 +630,7 @@ def test_what_may_be_set_as_ever():
     for name in ("alpha", "lr", "betas", "weight_decay", "groups", "name"):
         with pytest.raises(AttributeError, match=f"^{name} of Adam cannot be deleted"):
             delattr(opt, name)
-    with pytest.raises(AttributeError, match="has no hyperparameter 'nothing'"):
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         del opt.nothing
     assert (opt.alpha, opt.weight_decay) == (1e-3, 0)
 
@@ -664,7 +664,7 @@ def test_subclasses_declare_their_attributes():
     for name in ("slots", "name", "kernel"):
         with pytest.raises(AttributeError, match="cannot be set"):
             setattr(opt, name, None)
-    with pytest.raises(AttributeError, match=r"no hyperparameter 'other'.*a value in its body: other = None"):
+    with pytest.raises(AttributeError, match=r"no attribute 'other'.*a value in its body: other = None"):
         opt.other = 1
 
     class Further(Recording):

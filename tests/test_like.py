@@ -504,7 +504,7 @@ def test_what_is_refused_of_losses_and_activations():
             (get_err, "KLDivLoss", "torch", {"reduction": "batchmean"}, "divided by the number of rows"),
             (get_err, "multi_margin_loss", "torch", {}, "sums over all classes"),
             (get_err, "BCELoss", "torch", {"weight": [1.0]}, "sample_weight="),
-            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [[1.0, 2.0]]}, "pos_weight must be a number or one for each"),
+            (get_err, "BCEWithLogitsLoss", "torch", {"pos_weight": [[1.0, 2.0]]}, "for each column of the last axis, not"),
             (get_err, "CrossEntropyLoss", "torch", {"ignore_index": 0.5}, "ignore_label must be an integer"),
             (get_err, "CrossEntropyLoss", "torch", {"label_smothing": 0.5}, "did you mean label_smoothing"),
             (get_err, "BinaryFocalCrossentropy", "keras", {}, "fastnn has it with from_logits=True"),

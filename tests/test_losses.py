@@ -421,6 +421,14 @@ def test_unknown_arguments(name):
         get_err(name, *[0.5]*9)
 
 
+@each_name
+@pytest.mark.parametrize("word", ["weight", "weights", "sample_weight", "sample_weights", "w"])
+def test_weights_of_samples_are_of_a_call(name, word):
+    with pytest.raises(TypeError, match="given to a call: sample_weight=") as caught:
+        get_err(name, **{word: [1, 2]})
+    assert ("class_weight=" in str(caught.value)) == ("class_weight" in get_err(name).hyperparameters)
+
+
 # What is kept between forward and backward
 
 @each_name

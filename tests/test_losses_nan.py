@@ -1,10 +1,12 @@
 """NaN in one prediction or target, over the catalogue: it is in that error and its gradient, and in no other."""
 import numpy as np
 import pytest
+from numpy.testing import assert_allclose, assert_array_equal
 
 import fastnn
-from fastnn import get_err
+from fastnn import get_act, get_err
 from fastnn.losses import Several
+from fastnn.nn.objectives import task_of
 from helpers import FLOATS, LOSSES, assert_same_bits
 from oracles.losses import ROWS
 
@@ -15,6 +17,9 @@ FORMS = {"KL": [{}, {"log_input": False}, {"log_target": True}], "Poisson": [{},
 CASES = [(name, form) for name in LOSSES for form in FORMS.get(name, [{}])]
 each_case = pytest.mark.parametrize(("name", "form"), CASES, ids=str)
 COSTLESS = ("NLL",)         # classes of target 0 cost nothing, whatever they are
+SMOOTHED = [("Binary", {"label_smoothing": 0.1}), ("Cross", {"label_smoothing": 0.1})]
+SHARES = [(name, form) for name, form in CASES + SMOOTHED
+          if task_of(get_err(name, **form)).outputs in ("probabilities", "rates", "logarithms of probabilities")]
 TARGETS = [0, 1, 0.5, -np.inf]              # where formulas have branches of their own; -inf of logarithms
 
 
@@ -87,3 +92,51 @@ def test_nan_in_one_of_several_arrays(name, dtype):
             for each, gradient in zip(err.gradients, gradients):
                 assert np.isnan(gradient[1, 2]) or each != of
             assert np.isnan(err.forward(*arrays, reduction="sum", keep=False))
+
+
+@pytest.mark.parametrize(("name", "form"), SHARES, ids=str)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", [2, 40])
+def test_probabilities_of_0_and_1(name, form, dtype, n):
+    """No NaN; infinite are KL and NLL alone, where what is has probability 0."""
+    err = get_err(name, **form)
+    ends = [(p, q) for p in (0, 1, 0.5) for q in (0, 1, 0.5)]
+    y, t = (np.array([[one, 1 - one]*(n//2) for one in part], dtype) for part in zip(*ends))
+    impossible, logs = (y == 0) & (t > 0), task_of(err).outputs == "logarithms of probabilities"
+    with np.errstate(divide="ignore"):
+        y, t = np.log(y) if logs else y, np.log(t) if form.get("log_target") else t
+    endless = impossible & (name in ("KL", "NLL"))
+    for values, gradients in (results(err, y, t), results(err, y, t, sample_weight=np.ones(len(y)))):
+        for value in values:
+            assert not np.isnan(value).any()
+            assert_array_equal(np.isinf(value), endless.any(axis=1) if name in ROWS else endless)
+        for gradient in gradients:
+            assert not np.isnan(gradient).any()
+            assert_array_equal(np.isinf(gradient), endless & (not logs))
+
+
+@pytest.mark.parametrize("name", ["Binary", "Cross", "Jensen-Shannon", "dice", "Tversky"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_softmax_that_is_exactly_0_trains(name, dtype):
+    act, err = get_act("softmax"), get_err(name)
+    y = act.forward(np.array([[0, 0, 2000], [1, 2, -2000]], dtype))
+    assert (y == 0).any()
+    for t in np.eye(3, dtype=dtype):
+        assert np.isfinite(act.backward(err.backward(y, np.array([t, t])))).all()
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if getattr(get_err(name), "_takes_labels", False)])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_infinite_scores_of_labels_and_of_one_hot_targets(name, dtype, n):
+    rng = np.random.default_rng(2)
+    for low, high in ((-np.inf, None), (None, np.inf), (-np.inf, np.inf), (-np.inf, -np.inf), (np.inf, np.inf)):
+        for label in range(min(n, 4)):
+            x = rng.normal(size=(1, n)).astype(dtype)
+            for at, score in ((0, low), (1, high)):
+                x[0, at] = x[0, at] if score is None else score
+            err, one_hot = get_err(name), np.eye(n, dtype=dtype)[[label]]
+            for mine, other in zip(err.value_and_grad(x, [label]), err.value_and_grad(x, one_hot)):
+                assert_allclose(mine, other, rtol=8*np.finfo(dtype).eps)
+            if name == "categorical-hinge":
+                assert np.isnan(err(x, [label])) == (label < 2 and x[0, label] == np.inf == x[0, 1 - label])

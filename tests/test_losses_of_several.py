@@ -1,5 +1,6 @@
 """Losses of other arrays than predictions and targets: a spread, triplets, pairs of a batch; gradients in each."""
 import copy
+import itertools
 import math
 import pickle
 
@@ -345,3 +346,34 @@ def test_a_training_step_with_a_predicted_variance():
         mean -= var*of_y.sum()
         var -= 2*var**2*of_var
     assert_allclose([mean[0], var[0]], [t.mean(), t.var()], rtol=1e-12)
+
+
+OTHERS = [*NAMES, "MarginRankingLoss", "CosineEmbeddingLoss"]
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_operands_of_other_shapes(name):
+    """Refused, or as if they had been repeated: gradients have the shapes of what they are of."""
+    err, rng = get_err(name, like=None if name in NAMES else "torch"), np.random.default_rng(7)
+    taken = 0
+    for shapes in itertools.product([(4, 3), (1, 3), (4, 1), (3,), (4,), (), (2, 4, 3)], repeat=len(err.inputs)):
+        given = [rng.uniform(0.5, 2, shape) for shape in shapes]
+        try:
+            value, gradients = err.value_and_grad(*given)
+        except ValueError:
+            with pytest.raises(ValueError):
+                err(*given)
+            continue
+        taken += 1
+        assert [np.shape(each) for each in gradients] == [shapes[err.inputs.index(of)] for of in err.gradients]
+        if name not in LIKELIHOODS:
+            assert len(set(shapes)) == 1 or name in OTHERS[-2:]
+            continue
+        y, t, spread = given
+        whole = [y, np.broadcast_to(t, y.shape), np.broadcast_to(spread.reshape(spread.shape + (1,)*(y.ndim - spread.ndim)), y.shape)]
+        wanted, (of_y, of_whole) = err.value_and_grad(*whole)
+        assert_array_equal(value, wanted)
+        assert_array_equal(gradients[0], of_y)
+        axes = tuple(i for i in range(y.ndim) if i >= spread.ndim or spread.shape[i] != y.shape[i])
+        assert_allclose(gradients[1], np.sum(of_whole, axis=axes).reshape(spread.shape), rtol=1e-14, atol=1e-14)
+    assert taken >= 1

@@ -122,6 +122,9 @@ def test_first_weights(init, std):
     (TypeError, r"weight_decay_l1 must be a number, not array\(\[0.1\]\)", {"weight_decay_l1": np.array([0.1])}),
     (ValueError, "dropout_ration must be at least 0 and below 1", {"use_dropout": True, "dropout_ration": 1}),
     (ValueError, "dropout_ration", {"use_dropout": True, "dropout_ration": float("nan")}),
+    (TypeError, r"no argument 'dropout_ratio' \(did you mean dropout_ration", {"dropout_ratio": 0.3}),
+    (TypeError, r"no argument 'use_batch_norm' \(did you mean use_batchnorm", {"use_batch_norm": True}),
+    (TypeError, "MultiLayerNet has no argument 'lr'$", {"lr": 0.1}),
     (TypeError, "dtype must be float32 or float64", {"dtype": "float16"}),
     (TypeError, "dtype must be float32 or float64", {"dtype": int}),
 ])
@@ -565,7 +568,7 @@ X, T = np.ones((4, FEATURES)), np.array([0, 1, 2, 0])
     (X + 1j, T, TypeError, "x must hold real numbers, not complex128"),
     (X.astype(str), T, TypeError, "x must hold real numbers"),
     (X, T[:3], ValueError, r"t must have shape \(4,\) or \(4, 3\), not \(3,\)"),
-    (X, T[:, None], ValueError, r"t must have shape \(4,\) or \(4, 3\), not \(4, 1\)"),
+    (X, T[:, None, None], ValueError, r"t must have shape \(4,\) or \(4, 3\), not \(4, 1, 1\)"),
     (X, T + 1, ValueError, r"labels must lie in 0\.\.2, found 1\.\.3"),
     (X, T - 1, ValueError, r"labels must lie in 0\.\.2, found -1\.\.1"),
     (X, T.astype(float), TypeError, "labels must be integers, not float64"),

@@ -200,6 +200,27 @@ def test_labels_of_a_loss_of_distributions():
     assert net.loss(X, t) == net.loss(X, np.eye(OUTPUTS)[t]) and net.accuracy(X, t) == net.accuracy(X, np.eye(OUTPUTS)[t])
 
 
+@pytest.mark.parametrize(("name", "output"), [
+    ("softmax-cross-entropy", None), ("softmax-focal", None), ("sparsemax-loss", None), ("categorical-hinge", None),
+    ("NLL", "log-softmax"), ("Cross", "softmax"), ("Jensen-Shannon", "softmax"), ("KL", "log-softmax")])
+def test_labels_in_a_column(name, output):
+    net, t = made(name, output=output), TARGETS["classes"]
+    assert net.loss(X, t[:, None]) == net.loss(X, t) and net.accuracy(X, t[:, None]) == net.accuracy(X, t)
+    for key, gradient in net.gradient(X, t[:, None]).items():
+        np.testing.assert_array_equal(gradient, net.gradient(X, t)[key])
+    with pytest.raises(TypeError, match="labels must be integers"):
+        net.loss(X, np.ones((ROWS, 1)))
+    with pytest.raises(ValueError, match=r"labels must lie in 0\.\.2"):
+        net.loss(X, t[:, None] + 3)
+
+
+def test_labels_in_a_column_of_the_layer():
+    x, t = np.random.default_rng(0).normal(size=(ROWS, OUTPUTS)), TARGETS["classes"]
+    assert SoftmaxWithLoss().forward(x, t[:, None]) == SoftmaxWithLoss().forward(x, t)
+    with pytest.raises(ValueError):
+        SoftmaxWithLoss().forward(x, t[None])
+
+
 def test_labels_that_are_ignored():
     net = made("softmax-cross-entropy", {"ignore_label": -100})
     t = TARGETS["classes"].copy()

@@ -158,6 +158,7 @@ def test_metrics_by_definition():
     for true, said in zip(t, labels):
         found[true, said] += 1
     np.testing.assert_array_equal(metrics.confusion_matrix(labels, t, 4), found)
+    np.testing.assert_array_equal(metrics.confusion_matrix(labels[:, None], np.asarray(t)[:, None], 4), found)
     for k in range(1, 5):
         hits = [label in sorted(range(4), key=lambda c: (-row[c], c))[:k] for row, label in zip(y, t)]
         assert metrics.top_k_accuracy(y, t, k) == np.mean(hits)
@@ -182,6 +183,8 @@ def test_metrics_refuse():
             call()
     with pytest.raises(TypeError, match="^y must be labels, integers"):
         metrics.accuracy([0.5, 1.0], [0, 1])
+    with pytest.raises(TypeError):
+        metrics.accuracy([[0.5], [1.0]], [0, 1])            # no column for each class
 
 
 # The range test

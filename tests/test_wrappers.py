@@ -363,9 +363,9 @@ def test_hyperparameters_through_wrappers():
     opt.alpha = 0.25
     assert opt.optimizer.alpha == 0.25 and adam.alpha == 0.5
     assert {"lr", "beta1", "clip_norm", "k", "params", "state"} <= {*dir(opt)}
-    with pytest.raises(AttributeError, match=re.escape("Adam has no hyperparameter 'bta1' (did you mean beta1")):
+    with pytest.raises(AttributeError, match=re.escape("Adam has no attribute 'bta1' (did you mean beta1")):
         opt.bta1 = 3
-    with pytest.raises(AttributeError, match="Adam has no hyperparameter 'wieght_decay'"):
+    with pytest.raises(AttributeError, match="Adam has no attribute 'wieght_decay'"):
         opt.wieght_decay
     for name in ("t", "skipped", "optimizer", "step", "params"):
         with pytest.raises(AttributeError, match=f"{name} of ExponentialAverage cannot be set"):

@@ -19,6 +19,8 @@ REDUCTIONS = ("none", "mean", "sum")
 MISUNDERSTOOD = {           # arguments of a call that users know -> what is said of them
     **dict.fromkeys(("weight", "weights", "sample_weights", "w"), " (those of samples are sample_weight=)"),
     **dict.fromkeys(("axis", "dim"), " (rows lie along the last axis)"), "reduce": " (did you mean reduction?)"}
+OF_A_CALL = "weights of samples are given to a call: sample_weight="
+WEIGHTS = ("weight", "weights", "sample_weight", "sample_weights", "w")
 CALL = ("y", "t", "x", "out", "keep", "sample_weight", "reduction", "y_pred", "y_true")         # arguments of calls
 
 
@@ -88,6 +90,7 @@ class Loss(Configurable):
     """
 
     maker = "get_err"
+    hints = dict.fromkeys(WEIGHTS, OF_A_CALL)
     inputs: tuple[str, ...] = ("y", "t")        # the arrays of a call, in order
     peers: dict[str, tuple[str, dict[str, Any]]] = {}       # library -> what its name is there, and its arguments
     error: Any = 0

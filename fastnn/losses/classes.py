@@ -7,8 +7,9 @@ import numpy as np
 
 from ..core.arrays import as_array
 from ..hyperparameters import Choice, Hyperparameter, unwrapped
-from .base import Elementwise, Rows, checked_ignored_label
+from .base import OF_A_CALL, WEIGHTS, Elementwise, Rows, checked_ignored_label
 
+HINTS = dict.fromkeys(WEIGHTS, f"{OF_A_CALL}, those of classes to get_err: class_weight=")
 BALANCED = "balanced"
 
 
@@ -107,6 +108,8 @@ class OfClasses(Elementwise):
     results.
     """
 
+    hints = HINTS
+
     label_smoothing = Hyperparameter(0.0, at_least=0, below=1)
     ignore_label = Hyperparameter(None, optional=True)
 
@@ -201,6 +204,8 @@ def resolved(weights, t, n, ignored):
 
 class OfLabels(Rows):
     """Of rows, whose targets are labels or distributions."""
+
+    hints = HINTS
 
     ignore_label = Choice(None, checked_ignored_label)
     label_smoothing = Hyperparameter(0.0, at_least=0, below=1)

@@ -11,7 +11,7 @@ def weight_of_positives(value):
         return None
     found = numbers(value, "pos_weight")
     if found.ndim > 1 or found.size == 0:
-        raise ValueError(f"pos_weight must be a number or one for each column, not an array of shape {found.shape}")
+        raise ValueError(f"pos_weight must be a number or one for each column of the last axis, not an array of shape {found.shape}")
     return found.item() if found.size == 1 else tuple(found.tolist())
 
 

@@ -31,7 +31,8 @@ class KL(Elementwise, name="KL", kernel="kl_of_logs",
     """Kullback-Leibler divergence t (log(t) - y) of log-probabilities y, 0 where t is 0; its derivative is -t.
 
     With log_target=True targets are logarithms, too: exp(t) (t - y). With log_input=False predictions are probabilities:
-    t log(t/y). The sum over the classes is the divergence.
+    t log(t/y), infinite at y = 0 where t is above 0, and so is the derivative -t/y. The sum over the classes is the
+    divergence.
     Kullback and Leibler 1951, Annals of Mathematical Statistics 22.
     torch.nn.KLDivLoss; keras.losses.KLDivergence is log_input=False, clipped at 1e-7 and summed along the last axis.
     """
@@ -53,7 +54,8 @@ class KL(Elementwise, name="KL", kernel="kl_of_logs",
 class JensenShannon(Elementwise, name="Jensen-Shannon", kernel="jensen_shannon", aliases=("JS", "JS divergence")):
     """(t log(t/m) + y log(y/m))/2 of probabilities, m = (y + t)/2; its derivative is log(y/m)/2.
 
-    The sum over the classes is the divergence, at most log(2), the square of scipy.spatial.distance.jensenshannon.
+    The error is finite wherever y and t are. Its derivative has no bound as y goes to 0 where t is above 0; at y = 0 it is
+    held at -1000, below all others, so that softmax's derivative, which multiplies it by y, is 0 there and not NaN. The sum over the classes is the divergence, at most log(2), the square of scipy.spatial.distance.jensenshannon.
     Lin 1991, IEEE Transactions on Information Theory 37.
     """
 

@@ -1,4 +1,5 @@
 """Checks of what users pass, with errors that name the argument."""
+from inspect import signature
 from numbers import Real
 from operator import index
 
@@ -6,6 +7,7 @@ import numpy as np
 
 from fastnn.core.arrays import as_array
 from fastnn.hyperparameters import as_float, unwrapped
+from fastnn.registry import hint
 
 
 def number(name, value):
@@ -14,6 +16,13 @@ def number(name, value):
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, not {value!r:.80}")
     return as_float(value)
+
+
+def refuse(cls, unknown):
+    """Raises TypeError for arguments that the class does not have."""
+    for word in unknown:
+        known = [name for name in signature(cls).parameters if name != "unknown"]
+        raise TypeError(f"{cls.__name__} has no argument {word!r}{hint(word, known)}")
 
 
 def whole(name, value, least=None):

@@ -399,7 +399,7 @@ def checked_eps(eps):
 class SoftmaxWithLoss(Layer):
     """The mean over the rows of the cross entropy of softmax(x) with the labels t.
 
-    t is (rows,) integers or (rows, classes) one-hot. Raises TypeError for labels that are no integers, ValueError for
+    t is (rows,) or (rows, 1) integers or (rows, classes) one-hot. Raises TypeError for labels that are no integers, ValueError for
     shapes or labels that do not fit.
     """
 
@@ -415,7 +415,7 @@ class SoftmaxWithLoss(Layer):
         if t.shape == x.shape:
             t = plain(t, x.dtype)
         elif t.dtype.kind in "iu":
-            t = plain(t, np.intp)
+            t = plain(t[:, 0] if t.shape == (len(x), 1) else t, np.intp)
         else:
             raise TypeError(f"labels must be integers, not {t.dtype}")
         gradient = self._kept       # never handed out

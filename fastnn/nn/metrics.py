@@ -1,8 +1,8 @@
 """Measures of predictions, which come first, and of what is true, as in fastnn's losses: `accuracy(y, t)`. scikit-learn and
 Keras have them the other way round; `accuracy(y_true=t, y_pred=y)` is right in any order, y_score another name of y_pred.
 
-For classes, y is what a network predicts, (rows, classes) scores, or (rows,) labels; t is (rows,) labels or (rows,
-classes) one-hot. All return floats, or float64 arrays with a number for each class. Raises ValueError for shapes that do
+For classes, y is what a network predicts, (rows, classes) scores, or (rows,) or (rows, 1) labels; t is such labels or
+(rows, classes) one-hot. All return floats, or float64 arrays with a number for each class. Raises ValueError for shapes that do
 not fit and for no rows, TypeError for labels that are no integers.
 """
 import functools
@@ -130,6 +130,8 @@ def _labels(value, name):
     a = rows(value, name)
     if len(a) == 0:
         raise ValueError(f"{name} has no rows")
+    if a.ndim == 2 and a.shape[1] == 1:
+        a = a[:, 0]
     if a.ndim == 2:
         return a.argmax(axis=1)
     if a.ndim != 1:

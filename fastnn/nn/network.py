@@ -9,7 +9,7 @@ import numpy as np
 from fastnn.core.arrays import as_array
 from fastnn.core.decay import add_decay
 from fastnn.core.reductions import sum_of_squares
-from .arguments import number, share, whole, yes_or_no
+from .arguments import number, refuse, share, whole, yes_or_no
 from .data import real_numbers
 from .finite import all_finite, first_nonfinite
 from .gradient_check import numerical_gradient
@@ -103,7 +103,9 @@ class MultiLayerNet:
                  dropout_ration: float = 0.5, use_batchnorm: bool = False, *, weight_decay_l1: float = 0,
                  dtype: Any = np.float64, rng: Any = None, loss: Any = "softmax-cross-entropy",
                  output: str | None = None, normalization: str | None = None,
-                 normalization_args: dict[str, Any] | None = None, inverted_dropout: bool = False):
+                 normalization_args: dict[str, Any] | None = None, inverted_dropout: bool = False,
+                 **unknown: Any):
+        refuse(MultiLayerNet, unknown)
         sizes = [whole("input_size", input_size, 1), *_hidden_sizes(hidden_size_list), whole("output_size", output_size, 1)]
         self.input_size, *self.hidden_size_list, self.output_size = sizes
         self.weight_decay_lambda = weight_decay_lambda

@@ -185,8 +185,8 @@ class Objective(Layer):
         if rows == 0:
             raise ValueError("the loss and accuracy of no rows at all are not defined")
         wide, kind = (rows, self._columns), self.task.targets
-        if t.shape == (rows,) and (kind == "classes" or kind == "distributions"):
-            labels = self._labels(t)
+        if t.shape in ((rows,), (rows, 1)) and (kind == "classes" or kind == "distributions"):
+            labels = self._labels(t.reshape(rows))
             return labels if kind == "classes" else np.eye(self.outputs, dtype=dtype)[labels]
         if t.shape == (rows,) and self._columns == 1:
             t = t.reshape(wide)

@@ -123,7 +123,7 @@ def _jensen_shannon(y, t):
     if y == t:
         return 0, 0
     of_t, of_y = t*log(t/m) if t else 0, y*log(y/m) if y else 0
-    return (of_t + of_y)/2, log(y/m)/2 if y else -mpf("inf")
+    return (of_t + of_y)/2, log(y/m)/2 if y else mpf(-1000)         # -inf is held
 
 
 def _poisson(y, t, log_input=True, full=False, eps=mpf("1e-8")):

@@ -86,7 +86,7 @@ cdef inline real kl_of_probabilities_d1(real y, real t) noexcept nogil:
 
 
 # Jensen-Shannon: (t log(t/m) + y log(y/m))/2, m = (y + t)/2; the derivative in y is log(y/m)/2, in which y - m is exact
-# as (y - t)/2
+# as (y - t)/2. At y = 0, where it would be -inf, it is held below all others: softmax's y times it is 0, not NaN
 
 cdef inline real log_over_mean(real y, real t) noexcept nogil:
     """log(2 y/(y + t)); 0 where both are 0."""
@@ -107,7 +107,7 @@ cdef inline real jensen_shannon(real y, real t) noexcept nogil:
 
 
 cdef inline real jensen_shannon_d1(real y, real t) noexcept nogil:
-    return <real>0.5 * log_over_mean(y, t)
+    return <real>0.5 * at_least(log_over_mean(y, t), <real>-2000)
 
 
 # Poisson: y - t log(y + eps) of rates y, exp(y) - t y of their logarithms, both without log(t!); `full` with Stirling's

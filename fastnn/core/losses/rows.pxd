@@ -133,12 +133,12 @@ cdef inline void categorical_hinge_row(const real *x, const real *t, Py_ssize_t 
     cdef Py_ssize_t top = 0
     cdef double found, hit
     cdef double most = -<double>INFINITY
-    hit = <double>x[label] if t == NULL else added(product, x, t, n)
+    hit = <double>x[label] if t == NULL else added(counted, x, t, n)
     for i in range(n):
         if t == NULL:
             found = 0 if i == label else <double>x[i]
         else:
-            found = (1 - <double>t[i]) * <double>x[i]
+            found = counted(<double>x[i], 1 - <double>t[i])
         if found > most:
             most, top = found, i
         elif found != found:
