@@ -1,10 +1,10 @@
 # cython: cdivision=True
 """Quotients of polynomials whose coefficients are given: f, f' and f'' side by side.
 
-P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). The degree
-of B is n, from 1 to 4, that of P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G
-the quotient of the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and z negative:
-nothing overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
+P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). B has
+the degree n, from 1 to 4, and P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z),
+z = 1/x, G the quotient of the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and
+z negative: nothing overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
 Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums
 of two.
@@ -16,8 +16,8 @@ cdef enum:
     FAR = 16
 
 
-# What a formula reads: the coefficients, those in reverse, and n in numbers that z^n is computed with, lead times rest times
-# z, since gcc vectorises no choice by n
+# What a formula reads: the coefficients, those in reverse, and numbers that tell n, as gcc vectorises no choice by it:
+# z^n is z times `lead` times `rest`
 cdef enum:
     REVERSED = 10
     LEAD = 20
@@ -156,7 +156,7 @@ cdef inline void add_coefficient(int order, double c, const double *z, double *u
 
 
 cdef inline void polynomial(int order, int degree, const double *c, const double *z, double *u) noexcept nogil:
-    """Of the coefficients c, 4 or 6 of them. Written out: gcc neither unrolls so long a loop nor vectorises one around it."""
+    """Of the coefficients c, 4 or 6. Written out: gcc neither unrolls so long a loop nor vectorises one around it."""
     u[0], u[1], u[2], u[3], u[4], u[5] = c[degree], 0, 0, 0, 0, 0
     if degree == 5:
         add_coefficient(order, c[4], z, u)
