@@ -1,10 +1,10 @@
 # cython: cdivision=True
 """Quotients of polynomials whose coefficients are given: f, f' and f'' side by side.
 
-P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4), and n is the degree of
-B, from 1 to 4, and that of P is n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z), z = 1/x, G the quotient of
-the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and z negative: nothing overflows, and
-f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
+P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). B has
+the degree n, from 1 to 4, and P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z),
+z = 1/x, G the quotient of the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and
+z negative: nothing overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
 Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums
 of two.
@@ -16,8 +16,8 @@ cdef enum:
     FAR = 16
 
 
-# What a formula reads: the coefficients, those in reverse, and z^n in numbers, as a choice by n is none that gcc vectorises:
-# z^n = z (LEAD[1] z + LEAD[0]) ((REST[2] z + REST[1]) z + REST[0])
+# What a formula reads: the coefficients, those in reverse, and numbers that tell n, as gcc vectorises no choice by it:
+# z^n is z times `lead` times `rest`
 cdef enum:
     REVERSED = 10
     LEAD = 20
@@ -55,7 +55,7 @@ cdef inline void in_order(bint reverse, const lane *h, int count, int first, lan
 
 
 cdef inline lane lead(lane z, const lane *h) noexcept nogil:
-    """z^(n - 1) is lead times rest."""
+    """z, or 1 where n is 1: z^(n - 1) is lead times rest."""
     return fma(h[LEAD + 1], z, h[LEAD])
 
 
@@ -156,7 +156,7 @@ cdef inline void add_coefficient(int order, double c, const double *z, double *u
 
 
 cdef inline void polynomial(int order, int degree, const double *c, const double *z, double *u) noexcept nogil:
-    """Of the coefficients c, 4 or 6 of them. Written out: gcc neither unrolls so long a loop nor vectorises one around it."""
+    """Of the coefficients c, 4 or 6. Written out: gcc neither unrolls so long a loop nor vectorises one around it."""
     u[0], u[1], u[2], u[3], u[4], u[5] = c[degree], 0, 0, 0, 0, 0
     if degree == 5:
         add_coefficient(order, c[4], z, u)
@@ -197,6 +197,8 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     cdef double one[2]
     cdef double a[2]
     cdef double b[2]
+    cdef double power_lead[2]
+    cdef double power_rest[2]
     cdef double r, side, turn
     z[0], z[1] = (1.0 / x if far else x), 0
     in_order(far, h, 6, 0, c)
@@ -207,9 +209,7 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     turn = sign(z[0])
     side = sign(g[0]) * (side if far else turn)
     times[0], times[1], one[0], one[1] = side * z[0], 0, 1, 0
-    # Q = 1 + z g, or g + z^n, with the sign of B; the roundings of z^n are far below g
-    cdef double power_lead[2]
-    cdef double power_rest[2]
+    # Q = 1 + z g, or g + z^n, with the sign of B; z^n is rounded, as z is
     power_lead[0], power_lead[1] = lead(z[0], h), 0
     power_rest[0], power_rest[1] = rest(z[0], h), 0
     a[0], a[1] = z[0] * power_lead[0], 0
@@ -250,7 +250,7 @@ cdef inline real pau(real x, const real *h) noexcept nogil:
         kept_in_wide(h, kept)
         return <float>quotient(0, held(<wide>x), False, kept, &first, &second)
     else:
-        bound = 1.7976931348623157e308 if h[LAST] == 0 else <double>INFINITY      # infinity times 0 is no limit
+        bound = 1.7976931348623157e308 if h[LAST] == 0 else <double>INFINITY    # infinity times 0 is no limit
         x = at_most(at_least(x, -bound), bound)
         exact_quotient(0, x, absolute(x) > FAR, h, p)
         return x * (p[0] + p[1]) if absolute(x) > FAR else p[0] + p[1]
