@@ -584,7 +584,7 @@ class Sparsemax(_Tempered, name="sparsemax", kernel="entmax"):
         return 2, self.temperature          # alpha of alpha-entmax
 
 
-class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax",)):
+class Entmax15(_Tempered, name="entmax-1.5", kernel="entmax", aliases=("entmax", "entmax15")):
     """max(x_i/(2 T) - tau, 0)^2 along `axis`, with tau such that these sum to one: between softmax and sparsemax.
 
     T is the `temperature`. Exact alpha-entmax of alpha = 1.5. Peters, Niculae and Martins 2019, arXiv

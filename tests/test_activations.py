@@ -36,6 +36,10 @@ def test_every_activation_has_an_oracle():
     assert {name: (*each.in_parameters,) for name, each in LEARNED.items()} == learnable()
 
 
+def test_the_name_of_the_package_entmax():
+    assert get_act("entmax15").name == "entmax-1.5"
+
+
 def test_kinds():
     """Every entry has one of them, and a list of each kind is in the order of the catalogue."""
     every = fastnn.activations()

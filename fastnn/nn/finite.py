@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastnn.core.arrays import as_array
-from fastnn.core.reductions import norm as norm_of, refuse_shared, scale, sum_of_squares as sum_of_squares
+from fastnn.core.reductions import norm as norm_of, refuse_shared, scale
 from fastnn.core.sparse import Rows
 from fastnn.trees import NESTED, arrays_of_gradients
 from .arguments import number
