@@ -205,7 +205,7 @@ cdef void losses_across(const real *x, const real *t, const Py_ssize_t *labels, 
         return
     constants_of(LOG_SOFTMAX, PRODUCT, WIDTH, WIDTH, sums, lost, ones, tops, k)
     if t == NULL:
-        finish_across(end_share[real], e, WIDTH, WIDTH, e, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
+        shares_across(e, WIDTH, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
         for r in range(count):
             at = labels[r] * WIDTH + r
             lanes[at] = -k[2 * WIDTH + r] if is_one(e[at]) else lanes[at] - <real>1
