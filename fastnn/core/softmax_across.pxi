@@ -240,6 +240,11 @@ cdef inline void finish_across(ending f, const real *v, Py_ssize_t v_step, Py_ss
         i += m
 
 
+cdef void shares_across(const real *e, Py_ssize_t e_step, Py_ssize_t e_width, real *out, Py_ssize_t step, const real *k,
+                        Py_ssize_t n, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
+    finish_across(end_share[real], e, e_step, e_width, e, e_step, out, step, k, n, lanes, width)
+
+
 cdef void across(int kind, real sign, double temperature, int order, const real *x, const real *g, real *out,
                  Py_ssize_t n, Py_ssize_t step, Py_ssize_t lanes, Py_ssize_t width) noexcept nogil:
     """`width` rows, up to `lanes`, with the same bits as `along`."""
@@ -305,7 +310,7 @@ cdef void across(int kind, real sign, double temperature, int order, const real 
             in_two(sums[j], lost[j], &k[3 * WIDTH + j], &k[4 * WIDTH + j])
         finish_across(end_log_softmax_product[real], e, e_step, e_width, g, step, out, step, k, n, lanes, width)
     elif order == VALUE:
-        finish_across(end_share[real], e, e_step, e_width, e, e_step, out, step, k, n, lanes, width)
+        shares_across(e, e_step, e_width, out, step, k, n, lanes, width)
     elif order == FIRST or kind == LOG_SOFTMAX:
         for j in range(lanes):
             k[5 * WIDTH + j] = -k[5 * WIDTH + j] if kind == LOG_SOFTMAX else k[5 * WIDTH + j]

@@ -28,7 +28,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
     cdef double g_room[SHORT * WIDTH]
     cdef real *x_lanes = <real *>x_room
     cdef real *g_lanes = <real *>g_room
-    cdef bint some = kind >= SPARSEMAX or order == PRODUCT_BY_VALUE
+    cdef Py_ssize_t most = most_turned(x[0])
     cdef bint turning
     cdef Py_ssize_t few
     cdef const real *a
@@ -38,7 +38,11 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
     cdef Py_ssize_t i = 0
     if order == FIRST_BY_VALUE and step == 1 and kind < SPARSEMAX:
         n, count = n * count, 1             # of each element by itself
-    turning = step == 1 and n <= (<Py_ssize_t>GROUP if some else most_turned(x[0]))
+    if kind >= SPARSEMAX or order == PRODUCT_BY_VALUE:
+        most = GROUP                        # less work an element
+    elif kind == SOFTMAX and order == VALUE:
+        most = min(most, <Py_ssize_t>(2 * GROUP))
+    turning = step == 1 and n <= most
     few = max(<Py_ssize_t>FEW, n // 2)
     if turning and count < WIDTH:           # later ones find numbers there
         memset(x_lanes, 0, n * WIDTH * sizeof(real))
@@ -205,7 +209,7 @@ cdef void losses_across(const real *x, const real *t, const Py_ssize_t *labels, 
         return
     constants_of(LOG_SOFTMAX, PRODUCT, WIDTH, WIDTH, sums, lost, ones, tops, k)
     if t == NULL:
-        finish_across(end_share[real], e, WIDTH, WIDTH, e, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
+        shares_across(e, WIDTH, WIDTH, lanes, WIDTH, k, n, WIDTH, WIDTH)
         for r in range(count):
             at = labels[r] * WIDTH + r
             lanes[at] = -k[2 * WIDTH + r] if is_one(e[at]) else lanes[at] - <real>1
