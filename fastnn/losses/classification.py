@@ -111,14 +111,16 @@ class Hinge(_OfSides, name="hinge", kernel="hinge", aliases=("hinge loss",)):
 
 
 class SquaredHinge(_OfSides, name="squared-hinge", kernel="squared_hinge"):
-    """max(1 - t y, 0)^2, with targets, label_smoothing, class_weight and ignore_label as in hinge. keras.losses.SquaredHinge,
-    sklearn's LinearSVC.
+    """max(1 - t y, 0)^2 of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1.
+
+    Targets, label_smoothing, class_weight and ignore_label as in hinge. keras.losses.SquaredHinge, sklearn's LinearSVC.
     """
 
 
 class SoftMargin(_OfSides, name="soft-margin", kernel="soft_margin", aliases=("SoftMarginLoss",)):
-    """log(1 + exp(-t y)) of scores y, with targets, label_smoothing, class_weight and ignore_label as in hinge.
-    torch.nn.SoftMarginLoss.
+    """log(1 + exp(-t y)) of scores y and targets -1 and 1, or 0 and 1, where 0 stands for -1.
+
+    Targets, label_smoothing, class_weight and ignore_label as in hinge. torch.nn.SoftMarginLoss.
     """
 
     peers = {"torch": ("SoftMarginLoss", {})}

@@ -75,11 +75,11 @@ class Laplace(_Likelihood, name="Laplace-NLL", kernel="laplace",
 
 
 class NLL(OfLabels, name="NLL", kernel="log_likelihood", aliases=("NLLLoss", "negative log likelihood")):
-    """-sum(t y) of log-probabilities y along the last axis, such as log-softmax returns; its derivative is -t, and y is not
-    read where the target is 0.
+    """-sum(t y) of log-probabilities y along the last axis; its derivative is -t.
 
-    Targets, label_smoothing, class_weight and ignore_label as in softmax-cross-entropy, which is NLL of log-softmax.
-    torch.nn.NLLLoss, whose classes lie along the second axis.
+    log-softmax returns log-probabilities. y is not read where the target is 0. Targets, label_smoothing, class_weight
+    and ignore_label as in softmax-cross-entropy, which is NLL of log-softmax. torch.nn.NLLLoss, whose classes lie along
+    the second axis.
     """
 
     peers = {"torch": ("NLLLoss", {})}
