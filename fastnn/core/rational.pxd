@@ -119,10 +119,9 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
 
 
 cdef inline void kept_in_wide(const float *h, wide *kept) noexcept nogil:
-    """Ten: gcc unrolls no longer loop at -O2."""
-    cdef int i
-    for i in range(10):
-        kept[i] = <wide>h[i]
+    """Ten, without a loop, which stays one at -O2."""
+    kept[0], kept[1], kept[2], kept[3], kept[4] = <wide>h[0], <wide>h[1], <wide>h[2], <wide>h[3], <wide>h[4]
+    kept[5], kept[6], kept[7], kept[8], kept[9] = <wide>h[5], <wide>h[6], <wide>h[7], <wide>h[8], <wide>h[9]
 
 
 cdef inline wide held(wide x) noexcept nogil:
