@@ -3,8 +3,8 @@
 
 P(x)/Q(x), P = a0 + a1 x + ... + a5 x^5, Q = 1 + |B|, B = b1 x + ... + b4 x^4; h = (a0, ..., a5, b1, ..., b4). B has
 the degree n, from 1 to 4, and P n + 1 at most. Where B is 0 |B| has the slope 0. From |x| = 16 on it is x G(z),
-z = 1/x, G the quotient of the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is odd and
-z negative: nothing overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
+z = 1/x, G the quotient of the same coefficients in reverse, with z^n in place of 1, and |B|'s sign turned where n is
+odd and z negative: nothing overflows, and f'' = z^3 G''(z), whose terms cancel at infinity as they stand.
 
 Next to the zeros of P, f' and f'' single lanes would lose their digits: floats are computed in `wide`, doubles as sums
 of two.
@@ -45,13 +45,19 @@ cdef inline void laid_out(const real *h, real *numbers) noexcept nogil:
     numbers[DEGREE], numbers[PAIRS], numbers[EVEN + n % 2], numbers[LAST] = n, n * (n - 1) // 2, 1, h[n + 1]
 
 
-cdef inline void in_order(bint reverse, const lane *h, int count, int first, lane *c) noexcept nogil:
-    """The coefficients from the `first` on, all of them read: a choice of addresses is no vector's."""
-    cdef int i
-    cdef lane a, b
-    for i in range(count):
-        a, b = h[first + i], h[REVERSED + first + i]
-        c[i] = b if reverse else a
+cdef inline lane either(bint reverse, lane a, lane b) noexcept nogil:
+    """Both are read: a choice of addresses is no vector's."""
+    return b if reverse else a
+
+
+cdef inline void in_order(bint reverse, const lane *h, lane *c) noexcept nogil:
+    """a0 to a5. Written out, as a loop stays one at -O2."""
+    c[0] = either(reverse, h[0], h[REVERSED])
+    c[1] = either(reverse, h[1], h[REVERSED + 1])
+    c[2] = either(reverse, h[2], h[REVERSED + 2])
+    c[3] = either(reverse, h[3], h[REVERSED + 3])
+    c[4] = either(reverse, h[4], h[REVERSED + 4])
+    c[5] = either(reverse, h[5], h[REVERSED + 5])
 
 
 cdef inline lane lead(lane z, const lane *h) noexcept nogil:
@@ -79,12 +85,12 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
     """P/Q at z, of coefficients in reverse if `far`, and as many derivatives in z as `order` says."""
     cdef wide c[6]
     cdef wide e[5]
-    in_order(far, h, 6, 0, c)
-    e[0] = h[REVERSED + 6] if far else <wide>0
-    e[1] = h[REVERSED + 7] if far else h[6]
-    e[2] = h[REVERSED + 8] if far else h[7]
-    e[3] = h[REVERSED + 9] if far else h[8]
-    e[4] = <wide>0 if far else h[9]
+    in_order(far, h, c)
+    e[0] = either(far, <wide>0, h[REVERSED + 6])
+    e[1] = either(far, h[6], h[REVERSED + 7])
+    e[2] = either(far, h[7], h[REVERSED + 8])
+    e[3] = either(far, h[8], h[REVERSED + 9])
+    e[4] = either(far, h[9], <wide>0)
     cdef wide p = fma(fma(fma(fma(fma(c[5], z, c[4]), z, c[3]), z, c[2]), z, c[1]), z, c[0])
     cdef wide b = fma(fma(fma(fma(e[4], z, e[3]), z, e[2]), z, e[1]), z, e[0])
     cdef wide power_rest = rest(z, h)
@@ -113,9 +119,9 @@ cdef inline wide quotient(int order, wide z, bint far, const wide *h, wide *firs
 
 
 cdef inline void kept_in_wide(const float *h, wide *kept) noexcept nogil:
-    cdef int i
-    for i in range(NUMBERS // 3):                           # gcc unrolls no loop of more than 16 rounds
-        kept[i], kept[10 + i], kept[20 + i] = <wide>h[i], <wide>h[10 + i], <wide>h[20 + i]
+    """Ten, without a loop, which stays one at -O2."""
+    kept[0], kept[1], kept[2], kept[3], kept[4] = <wide>h[0], <wide>h[1], <wide>h[2], <wide>h[3], <wide>h[4]
+    kept[5], kept[6], kept[7], kept[8], kept[9] = <wide>h[5], <wide>h[6], <wide>h[7], <wide>h[8], <wide>h[9]
 
 
 cdef inline wide held(wide x) noexcept nogil:
@@ -201,8 +207,11 @@ cdef inline void exact_quotient(int order, double x, bint far, const double *h, 
     cdef double power_rest[2]
     cdef double r, side, turn
     z[0], z[1] = (1.0 / x if far else x), 0
-    in_order(far, h, 6, 0, c)
-    in_order(far, h, 4, 6, e)
+    in_order(far, h, c)
+    e[0] = either(far, h[6], h[REVERSED + 6])
+    e[1] = either(far, h[7], h[REVERSED + 7])
+    e[2] = either(far, h[8], h[REVERSED + 8])
+    e[3] = either(far, h[9], h[REVERSED + 9])
     polynomial(order, 5, c, z, p)
     polynomial(order, 3, e, z, g)                           # B/z, which does not vanish next to 0, or B z^n
     side = side_of_power(z[0], h)
@@ -280,6 +289,8 @@ cdef inline real pau_d2(real x, const real *h) noexcept nogil:
     cdef double r
     if real is float:
         kept_in_wide(h, kept)
+        kept_in_wide(h + REVERSED, kept + REVERSED)
+        kept_in_wide(h + LEAD, kept + LEAD)
         z = <wide>1 / <wide>x if absolute(x) > FAR else <wide>x
         quotient(2, z, absolute(x) > FAR, kept, &first, &second)
         first = second * z * z * z
