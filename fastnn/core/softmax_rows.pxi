@@ -28,7 +28,7 @@ cdef void rows(int kind, real sign, double temperature, int order, const real *x
     cdef double g_room[SHORT * WIDTH]
     cdef real *x_lanes = <real *>x_room
     cdef real *g_lanes = <real *>g_room
-    cdef Py_ssize_t most = most_turned(x[0])
+    cdef Py_ssize_t most = most_turned(sign)
     cdef bint turning
     cdef Py_ssize_t few
     cdef const real *a
