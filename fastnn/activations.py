@@ -169,7 +169,7 @@ class Threshold(Activation, name="threshold", kernel="threshold"):
         return self.value <= self.threshold
 
 
-class Sigmoid(Activation, name="sigmoid", kernel="sigmoid"):
+class Sigmoid(Activation, name="sigmoid", kernel="sigmoid", aliases=("logistic",)):
     """1/(1 + exp(-x))."""
 
     _by_value = True

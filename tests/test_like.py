@@ -323,7 +323,7 @@ def test_everything_can_be_made(get, library):
     for name in names(get, library):
         entry = row(get, name, library)
         required = {key: each for key, each in entry.__signature__.parameters.items() if each.default is each.empty}
-        known = {"learning_rate": 0.01, **THRESHOLD}
+        known = {"learning_rate": 0.01, "negative_slope": 0.2, **THRESHOLD}
         kwds = {key: known[key] for key in required}
         if library == "keras" and "from_logits" in entry.parameters:
             kwds["from_logits"] = True
@@ -528,7 +528,7 @@ def test_what_is_refused_of_losses_and_activations():
 
 @pytest.mark.parametrize(("name", "like", "kwds", "attribute", "value"), [
     ("LeakyReLU", "torch", {}, "alpha", 0.01), ("leaky_relu", "chainer", {}, "alpha", 0.2),
-    ("leaky_relu", "keras", {}, "alpha", 0.2), ("leaky_relu", "optax", {"negative_slope": 0.3}, "alpha", 0.3),
+    ("leaky_relu", "keras", {"negative_slope": 0.2}, "alpha", 0.2), ("leaky_relu", "optax", {"negative_slope": 0.3}, "alpha", 0.3),
     ("Softmax", "torch", {"dim": 0}, "axis", 0), ("Softmax2d", "torch", {}, "axis", -3),
     ("softmax", "chainer", {}, "axis", 1),
     ("softmax", "keras", {}, "axis", -1), ("Hardshrink", "torch", {"lambd": 0.25}, "lambda_", 0.25),

@@ -195,8 +195,8 @@ def relu(negative_slope=0.0, max_value=None, threshold=0.0):
 
 
 @keras.act("leaky_relu")
-def leaky_relu(negative_slope=0.2):
-    """The function's slope; that of the layer LeakyReLU is 0.3."""
+def leaky_relu(negative_slope):
+    """The slope must be given: Keras' function has 0.2, its layer LeakyReLU 0.3, and names are taken in any spelling."""
     return "leaky-ReLU", dict(alpha=negative_slope)
 
 

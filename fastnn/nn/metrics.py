@@ -65,6 +65,7 @@ def precision(y: Any, t: Any, average: str | None = "macro", classes: int | None
     """Share of the rows predicted as a class that are of it; 0 where none is predicted.
 
     average: "macro", the mean over all classes; "micro", over all rows, which is the accuracy; None, one a class.
+    scikit-learn's default is "binary", the value of class 1, which is [1] of None.
     """
     found = confusion_matrix(y, t, classes)
     return _averaged(found.diagonal(), found.sum(axis=0), average)
