@@ -631,11 +631,13 @@ def test_infinities_and_nan_where_the_library_is_not_nan(library):
 @pytest.mark.parametrize("library", ALSO)
 def test_softmax_and_its_like_are_those_of_the_library(library):
     pytest.importorskip(library)
-    x, found = np.random.default_rng(0).normal(size=(5, 8))*3, list(of_library(library, "rows"))
+    rng, found = np.random.default_rng(0), list(of_library(library, "rows"))
     assert found
     for name, _ in found:
+        x = rng.normal(size=(2, 3, 4, 5) if name == "Softmax2d" else (5, 8))*3
         for axis in (0, 1):
-            (y, slope), (ours, our_slope) = beside(library, name, {"dim" if library == "torch" else "axis": axis}, x)
+            given = {} if name == "Softmax2d" else {"dim" if library == "torch" else "axis": axis}
+            (y, slope), (ours, our_slope) = beside(library, name, given, x)
             np.testing.assert_allclose(ours, y, rtol=1e-12, atol=1e-14, err_msg=name)
             np.testing.assert_allclose(our_slope, slope, rtol=1e-11, atol=1e-14, err_msg=name)
 
