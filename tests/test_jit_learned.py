@@ -48,19 +48,22 @@ FORMULAS = {
 }
 
 
-@each_float
-@pytest.mark.parametrize("name", FORMULAS)
-def test_value_and_gradients(name, dtype):
-    """One element a channel, so that no sum is in the way."""
+def one_a_channel(name, dtype):
+    """mpmath, the formula in it, a step, numbers, and an activation with a channel for each, so that no sum is in the way."""
     begin, make = FORMULAS[name]
     mp = mpmath.mp.clone()
     mp.dps = 40
-    exact, h = make(mp), mp.mpf(10)**-12
     x = np.array([-9.6875, -2.34375, -0.40625, -0.03125, 0.0546875, 0.53125, 1.84375, 7.21875]).astype(dtype)
     act = register_act("own", make(math), learn=tuple(begin), **begin).activation(channels=x.size, axis=0)
     for i, value in enumerate(act.params.values()):
-        value *= np.linspace(0.5, 1.5, x.size) + i/4
-        value[:] = value.astype(np.float32)
+        value[:] = (value*(np.linspace(0.5, 1.5, x.size) + i/4)).astype(np.float32)
+    return mp, make(mp), mp.mpf(10)**-12, x, act
+
+
+@each_float
+@pytest.mark.parametrize("name", FORMULAS)
+def test_value_and_gradients(name, dtype):
+    mp, exact, h, x, act = one_a_channel(name, dtype)
     grad = np.linspace(-2, 2, x.size).astype(dtype)
     y, dx = act.forward(x), act.backward(x, grad=grad)
     allowed = 64*float(np.finfo(dtype).eps)
@@ -76,14 +79,7 @@ def test_value_and_gradients(name, dtype):
 @each_float
 @pytest.mark.parametrize("name", FORMULAS)
 def test_second_derivative(name, dtype):
-    begin, make = FORMULAS[name]
-    mp = mpmath.mp.clone()
-    mp.dps = 40
-    exact, h = make(mp), mp.mpf(10)**-12
-    x = np.array([-9.6875, -2.34375, -0.40625, -0.03125, 0.0546875, 0.53125, 1.84375, 7.21875]).astype(dtype)
-    act = register_act("own", make(math), learn=tuple(begin), **begin).activation(channels=x.size, axis=0)
-    for i, value in enumerate(act.params.values()):
-        value[:] = (value*np.linspace(0.5, 1.5, x.size) + i/4).astype(np.float32)
+    mp, exact, h, x, act = one_a_channel(name, dtype)
     allowed = 256*float(np.finfo(dtype).eps)
     for i, (at, got) in enumerate(zip(x.tolist(), act.d2y(x).tolist())):
         values = [mp.mpf(float(value[i])) for value in act.params.values()]

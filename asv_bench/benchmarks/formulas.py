@@ -80,15 +80,10 @@ class RegisteredActivations:
         return partial(activation(name).backward, normal(size, dtype), grad=normal(size, dtype, seed=1))
 
 
-class RegisteredGatedUnits:
+class RegisteredGatedUnits(RegisteredActivations):
     """Of the halves of rows."""
 
     params = [list(GATED), DTYPES, SIZES]
-    param_names = ["formula", "dtype", "size"]
-
-    @warm
-    def time_forward(self, name, dtype, size):
-        return partial(activation(name).forward, normal(size, dtype))
 
     @warm
     def time_backward_with_grad(self, name, dtype, size):

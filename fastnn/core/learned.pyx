@@ -366,18 +366,15 @@ def forward(tuple kernels not None, x, tuple parameters not None, int axis, out=
     """f(x; parameters), in x's dtype; each parameter is a number, or has one for each place along `axis`. constants are
     numbers that the kernel reads behind them.
     """
-    cdef Work work
-    cdef cnp.ndarray a = as_array(x, "x")
-    cdef object dtype = result_dtype(a)
-    cdef object computed = computed_in(dtype)
-    cdef Py_ssize_t channels
-    cdef cnp.ndarray p = together(parameters, &channels, computed)
-    look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
-    return applied(&work, a, None, dtype, out)
+    return of_operand(kernels, x, parameters, axis, out, constants, False)
 
 
 def second(tuple kernels not None, x, tuple parameters not None, int axis, out=None, tuple constants not None=()):
     """f''(x; parameters), of kernels that are asked for it alone, with the parameters beside each element."""
+    return of_operand(kernels, x, parameters, axis, out, constants, True)
+
+
+cdef object of_operand(tuple kernels, object x, tuple parameters, int axis, object out, tuple constants, bint each):
     cdef Work work
     cdef cnp.ndarray a = as_array(x, "x")
     cdef object dtype = result_dtype(a)
@@ -385,9 +382,10 @@ def second(tuple kernels not None, x, tuple parameters not None, int axis, out=N
     cdef Py_ssize_t channels
     cdef cnp.ndarray p = together(parameters, &channels, computed)
     look_at(&work, kernels, a, p, len(parameters), channels, axis, computed == np.float32, constants)
-    work.each = True
-    if channels == 1:
-        work.inner = max(<Py_ssize_t>1, work.n)
+    if each:
+        work.each = True
+        if channels == 1:
+            work.inner = max(<Py_ssize_t>1, work.n)
     return applied(&work, a, None, dtype, out)
 
 

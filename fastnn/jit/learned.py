@@ -84,22 +84,30 @@ class LearnedFormula(Formula):
         What get_act(name) makes an object of.
     """
 
+    _base = RegisteredLearnable
+    _operands = ["x"]           # what the function takes before the parameters
+
     def __init__(self, name, function, hyperparameters, names):
         """names: of the hyperparameters that are learned."""
         self._learned = names
-        super().__init__(name, function, ["x"], {key: one for key, one in hyperparameters.items() if key not in names},
+        super().__init__(name, function, self._operands,
+                         {key: one for key, one in hyperparameters.items() if key not in names},
                          {key: hyperparameters[key] for key in names})
         own = {key: parameter_of(one) if key in names else one for key, one in hyperparameters.items()}
         self.activation = self.entry = self._class_of(
-            RegisteredLearnable, self._checked(), own | {"channels": number_of_channels(), "axis": Choice(1, one_axis)},
-            learned=tuple(names), _formula=self, _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
+            self._base, self._checked(), own | self._options(), learned=tuple(names), _formula=self,
+            _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
+
+    def _options(self):
+        """Hyperparameters of all of these."""
+        return {"channels": number_of_channels(), "axis": Choice(1, one_axis)}
 
     def _called(self, names):
-        return ["x"]
+        return self._operands
 
     def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A decorator: the function returns the derivatives in x and in each parameter, in the order of `learn`. Raises
-        FormulaError, and changes nothing, if it does not."""
+        """A decorator: the function returns the derivatives in x, or a and b, and in each parameter, in the order of
+        `learn`. Raises FormulaError, and changes nothing, if it does not."""
         self.activation._compiled = self._checked(self._traced(function, len(self._elements)), place_of(function))
         self.__dict__.pop("bent", None)
         return function

@@ -1,6 +1,5 @@
 """Gated units with learned parameters, whose formula is a Python function of a, b and of these: all derivatives are derived,
 checked, and computed in one pass. Made by `register_act(learn=...)`."""
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -13,10 +12,9 @@ from ..gated import _half
 from ..hyperparameters import Choice, one_axis
 from ..learnable import number_of_channels
 from .activations import PAIR
-from .entries import Formula, Kernels, Missing, Underivable
-from .errors import place_of
+from .entries import Kernels, Missing, Underivable
 from .kernels import learned
-from .learned import RegisteredLearnable, parameter_of
+from .learned import LearnedFormula, RegisteredLearnable
 from .partials import derivatives
 
 MOST_LEARNED = 7            # one less than in fastnn/core/pair_kernels.pxd: b takes a place
@@ -102,32 +100,14 @@ class RegisteredLearnedPair(RegisteredLearnable, GatedUnit):
         return call
 
 
-class LearnedPair(Formula):
-    """The formula of a gated unit with learned parameters.
+class LearnedPair(LearnedFormula):
+    """The formula of a gated unit with learned parameters."""
 
-    Attributes
-    ----------
-    activation : type
-        What get_act(name) makes an object of.
-    """
+    _base = RegisteredLearnedPair
+    _operands = PAIR
 
-    def __init__(self, name, function, hyperparameters, names):
-        """names: of the hyperparameters that are learned."""
-        self._learned = names
-        super().__init__(name, function, PAIR, {key: one for key, one in hyperparameters.items() if key not in names},
-                         {key: hyperparameters[key] for key in names})
-        own = {key: parameter_of(one) if key in names else one for key, one in hyperparameters.items()}
-        self.activation = self.entry = self._class_of(
-            RegisteredLearnedPair, self._checked(), own | {
-                "channels": number_of_channels(), "axis": Choice(-1, one_axis), "gate_half": Choice("second", _half)},
-            learned=tuple(names), _formula=self, _attributes=tuple(f"d{key}" for key in names), _elements=tuple(self._elements))
-
-    def derivative(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A decorator: the function returns df/da, df/db and the derivative in each parameter, in the order of `learn`.
-        Raises FormulaError, and changes nothing, if it does not."""
-        self.activation._compiled = self._checked(self._traced(function, len(self._elements)), place_of(function))
-        self.__dict__.pop("bent", None)
-        return function
+    def _options(self):
+        return {"channels": number_of_channels(), "axis": Choice(-1, one_axis), "gate_half": Choice("second", _half)}
 
     def _checked(self, given=None, line=None):
         """The kernels, with derivatives that are given."""

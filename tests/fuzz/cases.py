@@ -25,7 +25,7 @@ from .judge import Finding, attempt, check_error, check_memory, check_same, same
 from .operands import FLOATS, Liar, Method, Operand
 
 ROWS = [get_act(name, axis=axis) for name in fastnn.activations("rows") for axis in (-1, None, 0, 1, -2, 5, (0, 1), (-1, 1))]
-ROWS += [get_act(name, axis=axis, temperature=0.7) for name in ("softmax", "softmin", "log-softmax") for axis in (-1, 0)]
+ROWS += [get_act(name, axis=axis, temperature=0.7) for name in fastnn.activations("rows") for axis in (-1, 0)]
 ELEMENTWISE = [get_act(name) for name in fastnn.activations("elementwise") if name != "threshold"]
 ELEMENTWISE += [get_act("threshold", 0.5, -1.0), get_act("leaky-ReLU", 0.3)]
 GATED = [get_act(name, axis=axis, gate_half=half) for name in fastnn.activations("gated")
@@ -182,6 +182,23 @@ def second_operand(c, x, dtype, hook):
     return g
 
 
+def first_and_hook(c, dtype):
+    """The first operand, and what is called while it is read, if anything."""
+    x = first_operand(c, dtype)
+    hook = Hook(c) if c.once_in(8) else None
+    return x if hook is None or x.base is None else owned(c, x), hook
+
+
+def with_grad(c, like, dtype, hook, operands, kwds, plain_kwds):
+    """Whether there is a gradient of the shape of `like`, which is added to all of these."""
+    g = second_operand(c, like, dtype if c.below(4) else make.dtype(c), hook)
+    if g.value is None:
+        return False
+    operands.append(g)
+    kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
+    return True
+
+
 def copy_of(operand):
     return operand.plain() if operand.base is not None else None
 
@@ -189,20 +206,14 @@ def copy_of(operand):
 def activation(c):
     act = c.of(ROWS) if c.once_in(3) else c.of(ELEMENTWISE)
     dtype = make.dtype(c)
-    x = first_operand(c, dtype)
-    hook = Hook(c) if c.once_in(8) else None
-    if hook is not None and x.base is not None:
-        x = owned(c, x)
+    x, hook = first_and_hook(c, dtype)
     operands, kwds, plain_kwds = [x], {}, {}
     method = c.of(("forward", "backward", "product", "by value", "value_and_grad", "d2y", "__call__"))
     if method == "by value":
         return by_value(c, act, x, dtype, hook)
     if method == "product":
-        g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
-        if g.value is None:
+        if not with_grad(c, x, dtype, hook, operands, kwds, plain_kwds):
             return
-        operands.append(g)
-        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
         if act not in ROWS and c.below(2):
             kwds["y"] = c.of((object(), None, Liar((3,))))
         elif act in ROWS and type(x.value) is np.ndarray and x.how and c.below(2):
@@ -233,10 +244,7 @@ def activation(c):
 def gated_unit(c):
     """Of halves, or with a gate."""
     unit, dtype = c.of(GATED), make.dtype(c)
-    x = first_operand(c, dtype)
-    hook = Hook(c) if c.once_in(8) else None
-    if hook is not None and x.base is not None:
-        x = owned(c, x)
+    x, hook = first_and_hook(c, dtype)
     operands, kwds, plain_kwds = [x], {}, {}
     like = x
     if c.below(2):
@@ -249,11 +257,8 @@ def gated_unit(c):
         like = half_of(c, x, unit.axis)
     method, outs, returned = c.of(("forward", "backward", "__call__")), None, None
     if method == "backward":
-        g = second_operand(c, like, dtype if c.below(4) else make.dtype(c), hook)
-        if g.value is None:
+        if not with_grad(c, like, dtype, hook, operands, kwds, plain_kwds):
             return
-        operands.append(g)
-        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
     if c.once_in(3):
         pair = method == "backward" and "gate" in kwds
         outs = [an_out(c, x if method == "backward" else like, dtype) for _ in range(2 if pair else 1)]
@@ -269,19 +274,13 @@ def gated_unit(c):
 def concatenated(c):
     """What has a result twice as long."""
     act, dtype = c.of(CONCATENATED), make.dtype(c)
-    x = first_operand(c, dtype)
-    hook = Hook(c) if c.once_in(8) else None
-    if hook is not None and x.base is not None:
-        x = owned(c, x)
+    x, hook = first_and_hook(c, dtype)
     operands, kwds, plain_kwds = [x], {}, {}
     like = half_of(c, x, act.axis, 2)
     method, outs, returned = c.of(("forward", "backward", "__call__", "d2y", "value_and_grad")), None, None
     if method == "backward":
-        g = second_operand(c, like, dtype if c.below(4) else make.dtype(c), hook)
-        if g.value is None:
+        if not with_grad(c, like, dtype, hook, operands, kwds, plain_kwds):
             return
-        operands.append(g)
-        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
     if method in ("forward", "backward", "__call__") and c.once_in(3):
         outs = [an_out(c, x if method == "backward" else like, dtype)]
         operands += outs
@@ -325,11 +324,8 @@ def learned(c):
                   ("forward", "backward", "__call__"))
     operands, kwds, plain_kwds, outs, returned = [x], {}, {}, None, None
     if method == "backward":
-        g = second_operand(c, x, dtype if c.below(4) else make.dtype(c), hook)
-        if g.value is None:
+        if not with_grad(c, x, dtype, hook, operands, kwds, plain_kwds):
             return
-        operands.append(g)
-        kwds["grad"], plain_kwds["grad"] = g.value, copy_of(g)
     if method != "value_and_grad" and c.once_in(3):
         outs = [an_out(c, x, dtype)]
         operands += outs
@@ -927,7 +923,7 @@ def step(c, opt, twin, params, same, hook, odd):
     bits = [operand.base.tobytes() if operand.room is None and operand.base is not None else None
             for operand in operands]
     twin_grads = {key: plain[key] for key in given if key in plain}
-    arrays, changes = [], [plain[key] for key in given]
+    changes = [plain[key] for key in given]
     got, error = attempt(function, *arguments, **kwds)
     if hook is not None and hook.acted and not hook.pure:
         if error is not None:
