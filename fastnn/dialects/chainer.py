@@ -6,7 +6,6 @@ clip_value. NesterovAG applies momentum^2 to the new velocity; it is the catalog
 from math import sqrt
 
 from ..activations import _registry as activations
-from ..losses import _registry as losses
 from ..losses import classification
 from ..optimizers.base import decay, epsilon, rate
 from ..schedules import value_at

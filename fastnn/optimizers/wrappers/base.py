@@ -7,7 +7,6 @@ from ...core.locks import Lock
 from ...core.transactions import Transaction
 from ...hyperparameters import Hyperparameter
 from ...state import StateError, described, entries
-from ...synonyms import advice
 from ..base import MISSING, SEVERAL, Optimizer, skips_are_told
 from .leaves import leaves_of, must_fit
 
