@@ -243,6 +243,7 @@ def test_labels_that_are_ignored():
     (ValueError, "MSLE.* takes rates.*any numbers.*softplus", 3, {"loss": "MSLE"}),
     (ValueError, "logarithms of probabilities.*log-softmax", 3, {"loss": "KL", "output": "softmax"}),
     (ValueError, "one of several classes, and output_size is 1", 1, {}),
+    (ValueError, "compares the directions of rows, and output_size is 1", 1, {"loss": "cosine"}),
     (ValueError, "does not fit 3 outputs.*class", 3, {"loss": get_err("softmax-focal", class_weight=(1, 2))}),
     (ValueError, "Unknown error function: 'hubber'", 3, {"loss": "hubber"}),
     (TypeError, "loss must be the name of a loss.*not <function", 3, {"loss": lambda y, t: y - t}),

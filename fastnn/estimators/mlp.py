@@ -23,7 +23,7 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from fastnn.activations import CataloguedActivation, get_act
 from fastnn.losses.base import Loss
 from fastnn.nn.callbacks import Callback
-from fastnn.nn.objectives import has_spread, refuse_outside
+from fastnn.nn.objectives import compares_one_column, has_spread, refuse_outside
 from fastnn.nn.row_norms import normalization_of
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.wrappers.base import Wrapper
@@ -142,10 +142,12 @@ class _Perceptron:
             return
         classifies = is_classifier(self)
         kind = "softmax" if classifies and self._label_binarizer.y_type_ == "multiclass" else "logistic"
+        n = self.n_outputs_
+        if compares_one_column(loss, n):
+            raise refused(self, "loss", "compares the directions of rows, and there is one output: take another")
         try:
             head = head_of(loss, kind, classifies, np.float64)
             with np.errstate(all="ignore"):
-                n = self.n_outputs_
                 head.gradient(np.full((1, self._columns()), 0.5), head.targets(np.eye(1, n), np.float64), None)
         except (TypeError, ValueError) as error:
             raise refused(self, "loss", str(error)) from error

@@ -8,6 +8,7 @@ import numpy as np
 from fastnn.core.mean_loss import labels_fit
 from fastnn.losses import get_err
 from fastnn.losses.base import Loss, Several
+from fastnn.losses.similarities import Cosine
 from .arguments import whole
 from .data import real_numbers
 from .layers import Activation, Layer, plain
@@ -106,6 +107,11 @@ def has_spread(loss):
     return isinstance(loss, Several) and loss.inputs[:2] == ("y", "t")
 
 
+def compares_one_column(loss, outputs):
+    """Whether it compares directions, of which one column has but two."""
+    return isinstance(loss, Cosine) and outputs == 1
+
+
 class Objective(Layer):
     """The end of a network: the mean of a loss over all that it has one for, or with reduction="sum" their sum.
 
@@ -139,6 +145,8 @@ class Objective(Layer):
         if task.targets in ("classes", "distributions") and self.outputs == 1:
             raise ValueError(f"loss {name!r} is that of one of several classes, and output_size is 1: for two classes "
                              "give it 2, or loss='sigmoid-binary-cross-entropy'")
+        if compares_one_column(self.loss, self.outputs):
+            raise ValueError(f"loss {name!r} compares the directions of rows, and output_size is 1: give it 2 or more")
         with np.errstate(all="ignore"):
             y = OUTPUTS_TRIED if output is None else np.asarray(output.forward(OUTPUTS_TRIED.copy()))
             if y.shape != OUTPUTS_TRIED.shape:
