@@ -173,16 +173,19 @@ class OfDistributions(OfClasses):
         return smoothing / max(t.shape[-1] if t.ndim else 1, 1)
 
     def _weights(self, t):
-        given = np.array(t, np.float64, order="C")
-        counted = given if self.ignore_label is None else np.where(given == self.ignore_label, 0, given)
-        weights = resolved(self.class_weight, np.atleast_1d(counted), t.shape[-1] if t.ndim else 1, None)
+        counted = None
+        if self.class_weight == BALANCED:
+            given = np.atleast_1d(np.array(t, np.float64, order="C"))
+            counted = given if self.ignore_label is None else np.where(given == self.ignore_label, 0, given)
+        weights = resolved(self.class_weight, counted, t.shape[-1] if t.ndim else 1, None)
         if weights.shape != t.shape[-1:]:
             raise ValueError(f"class_weight has {weights.size} numbers, one a class, and the targets have the shape {t.shape}")
         return weights, weights
 
 
 def resolved(weights, t, n, ignored):
-    """Numbers, one for each of n classes, of what `weights_of_classes` returned. t holds labels, or rows of n shares.
+    """Numbers, one for each of n classes, of what `weights_of_classes` returned. t holds labels, or rows of n shares, which
+    only "balanced" reads.
 
     Raises ValueError for labels that there are not.
     """
